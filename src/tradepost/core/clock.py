@@ -1,0 +1,35 @@
+"""Time and chance: the only module that reads the clock or draws random values, so that tests can replace both."""
+
+import secrets
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where the code that needs the time or an unguessable value gets it."""
+
+    def now(self) -> datetime:
+        """Return the present moment, aware and in UTC, to the microsecond."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds of a clock that is never set back; only differences mean anything."""
+        ...
+
+    def token(self, size: int = 16) -> str:
+        """Return ``size`` random bytes from the operating system, in URL-safe base 64."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock and randomness."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def token(self, size: int = 16) -> str:
+        return secrets.token_urlsafe(size)

@@ -1,0 +1,155 @@
+"""The tree of errors a service may raise.
+
+::
+
+    TradepostError
+    ├── RuleBroken          400  a business rule says no
+    ├── Unauthenticated     401  who are you?
+    ├── Forbidden           403  you may not
+    ├── NotFound            404
+    ├── Conflict            409  it clashes with what is stored
+    ├── PreconditionFailed  412
+    ├── Unprocessable       422  well-formed, but a value is not acceptable
+    ├── TooManyRequests     429
+    ├── OperationFailed     500
+    └── Unavailable         503  try again later
+
+A family carries the HTTP status, a concrete error its machine-readable ``code`` and default ``detail``. ``web.problems``
+renders them; nothing below ``web`` knows how.
+"""
+
+from typing import Any, ClassVar
+
+
+class TradepostError(Exception):
+    """A refusal that a client is meant to see.
+
+    ``status`` is the HTTP status of the family, ``code`` the stable machine-readable name, ``detail`` one sentence for
+    people, ``headers`` what the answer carries besides.
+    """
+
+    status: ClassVar[int] = 500
+    code: str = "INTERNAL_ERROR"
+    detail: str = "Internal server error"
+
+    def __init__(self, detail: str | None = None, *, headers: dict[str, str] | None = None) -> None:
+        if detail is not None:
+            self.detail = detail
+        self.headers = headers or {}
+        super().__init__(self.detail)
+
+
+class RuleBroken(TradepostError):
+    """A rule of the marketplace says no."""
+
+    status = 400
+    code = "BUSINESS_LOGIC_ERROR"
+    detail = "The request breaks a rule"
+
+
+class Unauthenticated(TradepostError):
+    """No credential, or one that does not hold. Always answered with ``WWW-Authenticate: Bearer`` (RFC 6750)."""
+
+    status = 401
+    code = "HTTP_401"
+    detail = "Could not validate credentials"
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+class Forbidden(TradepostError):
+    """The person is known and may not do this."""
+
+    status = 403
+    code = "HTTP_403"
+    detail = "Not enough permissions"
+
+
+class InsufficientPermissions(Forbidden):
+    """The person's role lacks the permission that the route asks for."""
+
+    detail = "Insufficient permissions"
+
+
+class NotOwner(Forbidden):
+    """The thing belongs to somebody else."""
+
+    detail = "Not enough permissions"
+
+
+class NotFound(TradepostError):
+    """There is no such thing, or none that this person may know of."""
+
+    status = 404
+    code = "HTTP_404"
+    detail = "Not Found"
+
+
+class Conflict(TradepostError):
+    """The change clashes with what is stored."""
+
+    status = 409
+    code = "INTEGRITY_ERROR"
+    detail = "Resource already exists or constraint violation"
+
+
+class PreconditionFailed(TradepostError):
+    """The thing was changed since the client last saw it (RFC 9110, section 13)."""
+
+    status = 412
+    code = "HTTP_412"
+    detail = "Precondition failed"
+
+
+class Unprocessable(TradepostError):
+    """A value is well-formed and still not acceptable: rendered as a validation error that names the field.
+
+    ``location`` is the path to the value, such as ``("body", "price")``; ``message`` says the rule; ``kind`` is the
+    machine-readable type of the fault.
+    """
+
+    status = 422
+    code = "VALIDATION_ERROR"
+    detail = "Validation error"
+
+    def __init__(self, location: tuple[str | int, ...], message: str, *, kind: str = "value_error") -> None:
+        super().__init__()
+        self.errors: list[dict[str, Any]] = [{"location": list(location), "message": message, "type": kind}]
+
+
+class TooManyRequests(TradepostError):
+    """A rate limit is used up; ``retry_after`` is in whole seconds."""
+
+    status = 429
+    code = "HTTP_429"
+    detail = "Rate limit exceeded"
+
+    def __init__(self, *, retry_after: int, headers: dict[str, str] | None = None) -> None:
+        super().__init__(headers={"Retry-After": str(retry_after), **(headers or {})})
+
+
+class OperationFailed(TradepostError):
+    """The database refused a statement for a reason the client cannot mend."""
+
+    status = 500
+    code = "DATABASE_ERROR"
+    detail = "Database operation failed"
+
+
+class Unavailable(TradepostError):
+    """Something the answer needs is away or overloaded; ``retry_after`` is in whole seconds."""
+
+    status = 503
+    code = "HTTP_503"
+    detail = "Service temporarily unavailable"
+
+    def __init__(self, detail: str | None = None, *, retry_after: int = 1) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after)})
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database cannot be reached, or no connection came free in time."""
+
+    code = "DATABASE_ERROR"
+    detail = "Database is not available"
