@@ -1,0 +1,105 @@
+# Tradepost's commands: `make` lists them.
+# Needed: make, Python 3.11 or newer, and the way to a package index; uv is used when it is there and fetched when not.
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# The port of `make run`.
+PORT ?= 8000
+# Further arguments for the command behind a target: make test ARGS='-k items -x'
+ARGS ?=
+# The interpreter that .venv is made from.
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
+
+# Both are looked up only by the recipes that install something, so that a second `make run` pays for neither.
+UV = $(shell uv --version >/dev/null 2>&1 && echo uv || echo build/uv/bin/uv)
+INSTALL = "$(UV)" pip install --quiet --python .venv/bin/python
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@echo "  Variables: PORT=8000 (run), ARGS='…' (run, test, seed, bench, soak), PYTHON=python3 (setup)"
+
+## Installing. The stamps .venv/.runtime and .venv/.dev stand for what is installed: no lock changed, nothing to do.
+
+.PHONY: setup
+setup: .venv/.runtime ## Install what the server needs into .venv
+
+.venv/.runtime: requirements.lock pyproject.toml | .venv/bin/python
+	@echo "Installing the server's requirements"
+	@$(INSTALL) --require-hashes -r requirements.lock
+	@# The project itself, in place. Its build requirements are held to the pins and hashes of the dev lock.
+	@$(INSTALL) --no-deps --build-constraints requirements-dev.lock --editable .
+	@touch $@
+
+.venv/.dev: requirements-dev.lock .venv/.runtime
+	@echo "Installing the tools for development"
+	@$(INSTALL) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+.venv/bin/python:
+	@test -n '$(PYTHON)' || { echo "Python 3.11 or newer is needed; name it with PYTHON=…" >&2; exit 1; }
+	@uv --version >/dev/null 2>&1 || $(MAKE) build/uv/bin/uv
+	@rm -rf .venv
+	@"$(UV)" venv --quiet --no-python-downloads --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv
+
+# pip into a directory works even where Debian guards its Python against pip; a venv brings a pip where none is.
+build/uv/bin/uv: requirements-dev.lock
+	@echo "Fetching uv"
+	@mkdir -p build
+	@awk '/^[^ #]/ { wanted = /^uv==/ } wanted' requirements-dev.lock > build/uv.lock
+	@python='$(PYTHON)'; \
+	"$$python" -m pip --version >/dev/null 2>&1 || { \
+		"$$python" -m venv build/pip && python=build/pip/bin/python || { \
+			echo "Neither uv, pip nor venv found: install one of them (Debian: apt-get install python3-pip)" >&2; exit 1; }; }; \
+	rm -rf build/uv; \
+	"$$python" -m pip install --quiet --require-hashes --no-deps --target build/uv -r build/uv.lock
+	@touch $@
+
+## Running
+
+.PHONY: run
+run: setup ## Serve on PORT, with a database that is made, migrated and filled the first time
+	@exec .venv/bin/tradepost serve --host 127.0.0.1 --port $(PORT) --demo $(ARGS)
+
+.PHONY: migrate
+migrate: setup ## Bring the database of DATABASE_URL to the newest schema
+	@.venv/bin/tradepost migrate $(ARGS)
+
+.PHONY: seed
+seed: setup ## Fill the database with made-up data (ARGS=--help shows the sizes)
+	@.venv/bin/tradepost seed $(ARGS)
+
+.PHONY: openapi
+openapi: setup ## Print the OpenAPI document
+	@.venv/bin/tradepost openapi $(ARGS)
+
+## Developing
+
+.PHONY: test
+test: .venv/.dev ## Run all tests on SQLite and on a PostgreSQL of their own, then `make check`
+	@.venv/bin/coverage erase
+	@.venv/bin/coverage run -m pytest $(ARGS)
+	@.venv/bin/coverage report
+	@$(MAKE) check
+
+.PHONY: check
+check: .venv/.dev ## Check format, lint, types, layers, locks and container files
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+.PHONY: fix
+fix: .venv/.dev ## Repair format and lint where a tool can
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+# The dev lock takes every version from the runtime lock: the server is tested with what it is run with.
+COMPILE = pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url pyproject.toml
+
+.PHONY: lock
+lock: .venv/.dev ## Resolve both lock files again (ARGS=--upgrade for the newest versions)
+	.venv/bin/uv $(COMPILE) $(ARGS) --output-file requirements.lock
+	.venv/bin/uv $(COMPILE) $(ARGS) --group dev --constraints requirements.lock --output-file requirements-dev.lock

@@ -1,0 +1,1 @@
+"""Tradepost's tests: the tree below mirrors ``src/tradepost``."""

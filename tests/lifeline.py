@@ -1,0 +1,45 @@
+"""Run a command for as long as somebody holds the other end of standard input; then stop it and remove its directory.
+
+    python lifeline.py DIRECTORY COMMAND [ARGUMENT…]
+
+A test run that is killed cannot tidy up after itself, but the kernel closes its end of the pipe however it ended.
+This process lives in a session of its own, so that a signal to the test run's process group passes it by.
+"""
+
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+
+STOP_TIMEOUT = 10.0
+"""Seconds from asking the command to end until it is killed."""
+
+
+def main() -> None:
+    """Start the command, wait for the first of: end of input, end of the command, a signal to this process."""
+    directory, *command = sys.argv[1:]
+    wake_up, signal_arrived = os.pipe()
+    os.set_blocking(signal_arrived, False)
+    signal.set_wakeup_fd(signal_arrived)
+    for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    # A group of its own, so that the stop signal also reaches what a shell in front of the server has started.
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)
+    try:
+        select.select([sys.stdin, wake_up], [], [])
+        if process.poll() is None:
+            # PostgreSQL's immediate shutdown: what it would save by a gentler one is deleted below.
+            os.killpg(process.pid, signal.SIGQUIT)
+        process.wait(STOP_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    sys.exit(process.returncode)
+
+
+if __name__ == "__main__":
+    main()
