@@ -1,0 +1,1 @@
+"""Tradepost: the backend of a marketplace."""

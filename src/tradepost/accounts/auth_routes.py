@@ -1,0 +1,101 @@
+"""``/auth``: registering, logging in, staying in, and out."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Form, Request
+
+from tradepost.accounts.dependencies import Credentials, Person, Sessions, bearer, device_of, visitor
+from tradepost.accounts.errors import EmailTaken, InactiveUser, LoginFailed, SessionNotFound
+from tradepost.accounts.models import User
+from tradepost.accounts.schemas import (
+    LoginForm,
+    RefreshRequest,
+    SessionPage,
+    SessionRead,
+    TokenPair,
+    UserRead,
+    UserRegister,
+)
+from tradepost.accounts.sessions import Device
+from tradepost.core.errors import TooManyRequests, Unauthenticated
+from tradepost.core.pagination import Total, Window
+from tradepost.core.schemas import Message
+from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery
+from tradepost.web.problems import problem_responses
+from tradepost.web.rate_limits import Limited
+from tradepost.web.routing import Route
+
+router = APIRouter(prefix="/auth", tags=["auth"], route_class=Route)
+
+
+@router.post("/login", responses=problem_responses(LoginFailed, InactiveUser, TooManyRequests))
+async def login(
+    request: Request,
+    form: Annotated[LoginForm, Form()],
+    sessions: Sessions,
+    device: Annotated[Device, Depends(device_of)],
+    limited: Limited,
+) -> TokenPair:
+    """Open a session with e-mail address (`username`) and password."""
+    await limited("login", f"{form.username.strip().casefold()}|{limited.address}")
+    return await sessions.login(form.username, form.password, device)
+
+
+@router.post("/register", response_model=UserRead, responses=problem_responses(EmailTaken, TooManyRequests))
+async def register(applicant: UserRegister, credentials: Credentials, limited: Limited) -> User:
+    """Make an account for oneself."""
+    await limited("register", limited.address)
+    return await credentials.register(applicant)
+
+
+@router.post("/refresh-token", responses=problem_responses(Unauthenticated))
+async def refresh_token(request: Request, sessions: Sessions, body: RefreshRequest | None = None) -> TokenPair:
+    """Rotate the refresh token in the body; without a body, renew the access token that is shown as the bearer."""
+    if body is not None:
+        return await sessions.refresh(body.refresh_token)
+    principal = await visitor(request, await bearer(request))
+    if principal is None:
+        raise Unauthenticated
+    return await sessions.renew(principal)
+
+
+@router.post("/logout", responses=problem_responses(Unauthenticated))
+async def logout(principal: Person, sessions: Sessions) -> Message:
+    """End the session that asks."""
+    await sessions.logout(principal)
+    return Message(message="Logged out successfully")
+
+
+@router.post("/logout-all", responses=problem_responses(Unauthenticated))
+async def logout_all(principal: Person, sessions: Sessions) -> Message:
+    """End every session of the person that asks."""
+    await sessions.logout_all(principal)
+    return Message(message="Logged out of all sessions successfully")
+
+
+@router.get("/sessions", responses=problem_responses(Unauthenticated))
+async def list_sessions(
+    principal: Person, sessions: Sessions, skip: Skip = 0, limit: Limit = 100, total: TotalQuery = Total.EXACT
+) -> SessionPage:
+    """List one's own log-ins, newest first."""
+    page = await sessions.page(principal, Window(skip, limit, total))
+    rows = [
+        SessionRead(
+            id=login.id,
+            created_at=login.created_at,
+            last_used_at=login.rotated_at,
+            expires_at=login.expires_at,
+            user_agent=login.user_agent,
+            ip_address=login.ip_address,
+            current=login.id == principal.session_id,
+        )
+        for login in page.rows
+    ]
+    return SessionPage(sessions=rows, **page.info)
+
+
+@router.delete("/sessions/{session_id}", responses=problem_responses(Unauthenticated, SessionNotFound))
+async def revoke_session(session_id: PathId, principal: Person, sessions: Sessions) -> Message:
+    """End one of one's own log-ins."""
+    await sessions.revoke(session_id, principal)
+    return Message(message="Session revoked successfully")

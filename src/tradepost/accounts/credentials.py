@@ -1,0 +1,90 @@
+"""Accounts and passwords that come into being: read, hash with no transaction open, write guarded by what was read."""
+
+from typing import Any
+
+from tradepost.accounts.errors import EmailTaken, IncorrectPassword
+from tradepost.accounts.models import User
+from tradepost.accounts.passwords import PasswordHasher
+from tradepost.accounts.permissions import Role
+from tradepost.accounts.repository import SessionRepository, UserRepository
+from tradepost.accounts.schemas import PasswordChange, UserRegister, normalised_email
+from tradepost.core.clock import Clock
+from tradepost.core.database import Database, violations
+from tradepost.core.errors import RuleBroken, Unauthenticated
+from tradepost.core.principal import Principal
+
+
+class CredentialService:
+    """Registers people, makes accounts, and changes passwords, each in a short transaction of its own."""
+
+    def __init__(self, *, database: Database, hasher: PasswordHasher, clock: Clock) -> None:
+        self._database = database
+        self._hasher = hasher
+        self._clock = clock
+
+    async def register(
+        self, applicant: UserRegister, *, role: Role = Role.USER, is_active: bool = True
+    ) -> User:
+        """Make an account; ``EmailTaken`` if the address has one."""
+        async with self._database.read() as session:
+            if await UserRepository(session).exists_email(applicant.email):
+                raise EmailTaken
+        hashed = await self._hasher.hash(applicant.password)
+        now = self._clock.now()
+        user = User(
+            email=applicant.email,
+            hashed_password=hashed,
+            first_name=applicant.first_name,
+            last_name=applicant.last_name,
+            role=role,
+            is_active=is_active,
+            created_at=now,
+            updated_at=now,
+        )
+        async with self._database.transaction() as session:
+            # Two may have passed the question above; the constraint decides.
+            with violations(unique=EmailTaken):
+                return await UserRepository(session).add(user)
+
+    async def change_password(self, change: PasswordChange, principal: Principal) -> None:
+        """Set a new password and end all sessions of the person, the asking one too."""
+        async with self._database.read() as session:
+            user = await UserRepository(session).get(principal.user_id)
+        if user is None:
+            raise Unauthenticated
+        seen = user.hashed_password
+        if not await self._hasher.verify(seen, change.current_password):
+            raise IncorrectPassword
+        if change.new_password == change.current_password:
+            message = "The new password must differ from the current one"
+            raise RuleBroken(message)
+        hashed = await self._hasher.hash(change.new_password)
+        async with self._database.transaction() as session:
+            now = self._clock.now()
+            if not await UserRepository(session).replace_password(user.id, seen=seen, hashed=hashed, now=now):
+                # Somebody else changed it while we hashed.
+                raise IncorrectPassword
+            await SessionRepository(session).end_all_of(user.id)
+
+    async def ensure_first_superuser(self, email: str, password: str) -> bool:
+        """Make the first admin unless there is one; any number of processes may try at once. Tell whether it was made."""
+        async with self._database.read() as session:
+            if await UserRepository(session).exists_admin():
+                return False
+        return await self.create_admin(email, password)
+
+    async def create_admin(self, email: str, password: str) -> bool:
+        """Make an admin, unless the address is taken; tell whether it was made."""
+        now = self._clock.now()
+        values: dict[str, Any] = {
+            "email": normalised_email(email),
+            "hashed_password": await self._hasher.hash(password),
+            "first_name": "Admin",
+            "last_name": "User",
+            "role": Role.ADMIN,
+            "is_active": True,
+            "created_at": now,
+            "updated_at": now,
+        }
+        async with self._database.transaction() as session:
+            return await UserRepository(session).add_unless_taken(values)

@@ -1,0 +1,139 @@
+"""How routes get at a person and at the services for people."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.openapi.models import OAuthFlowPassword, OAuthFlows
+from fastapi.openapi.models import OAuth2 as OAuth2Model
+from fastapi.security.base import SecurityBase
+
+from tradepost.accounts.credentials import CredentialService
+from tradepost.accounts.passwords import PasswordHasher
+from tradepost.accounts.permissions import Permission
+from tradepost.accounts.repository import SessionRepository, UserRepository
+from tradepost.accounts.service import UserService
+from tradepost.accounts.sessions import Device, SessionService
+from tradepost.accounts.tokens import Tokens
+from tradepost.core.database import ReadSession, WriteSession
+from tradepost.core.errors import InsufficientPermissions, Unauthenticated
+from tradepost.core.principal import Principal
+from tradepost.core.resources import Resources
+from tradepost.web.session import ReadDep, ResourcesDep, WriteDep, resources
+
+
+class BearerToken(SecurityBase):
+    """Reads ``Authorization: Bearer`` (RFC 6750): None without the header, ``Unauthenticated`` for any other scheme."""
+
+    def __init__(self) -> None:
+        self.model = OAuth2Model(flows=OAuthFlows(password=OAuthFlowPassword(tokenUrl="auth/login", scopes={})))
+        self.scheme_name = "bearer"
+
+    async def __call__(self, request: Request) -> str | None:
+        credentials = request.headers.get("authorization")
+        if credentials is None:
+            return None
+        scheme, _, token = credentials.partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise Unauthenticated
+        return token.strip()
+
+
+bearer = BearerToken()
+Token = Annotated[str | None, Depends(bearer)]
+
+
+def build_session_service(parts: Resources) -> SessionService:
+    """Build the service for logging in and out."""
+    return SessionService(
+        database=parts.database,
+        hasher=parts[PasswordHasher],
+        tokens=parts[Tokens],
+        clock=parts.clock,
+        lifetime=timedelta(days=parts.settings.REFRESH_TOKEN_EXPIRE_DAYS),
+    )
+
+
+def build_credential_service(parts: Resources) -> CredentialService:
+    """Build the service for registration and passwords."""
+    return CredentialService(database=parts.database, hasher=parts[PasswordHasher], clock=parts.clock)
+
+
+def build_user_service(session: ReadSession | WriteSession, parts: Resources) -> UserService:
+    """Build the service for profiles and accounts."""
+    return UserService(
+        UserRepository(session),
+        SessionRepository(session),
+        clock=parts.clock,
+        phone_region=parts.settings.PHONE_DEFAULT_REGION,
+    )
+
+
+async def visitor(request: Request, token: Token) -> Principal | None:
+    """Return who asks, or None for a stranger; a credential that fails is ``Unauthenticated``, never a stranger."""
+    if token is None:
+        return None
+    principal = await resources(request)[SessionService].authenticate(token)
+    request.scope["tradepost.person"] = principal.user_id
+    return principal
+
+
+Visitor = Annotated[Principal | None, Depends(visitor)]
+
+
+async def person(principal: Visitor) -> Principal:
+    """Return who asks; a stranger is ``Unauthenticated``."""
+    if principal is None:
+        raise Unauthenticated
+    return principal
+
+
+Person = Annotated[Principal, Depends(person)]
+
+
+class Requires:
+    """A dependency that lets pass who has ``permission``, and returns them."""
+
+    def __init__(self, permission: Permission) -> None:
+        self._permission = permission
+
+    async def __call__(self, principal: Person) -> Principal:
+        if self._permission not in principal.permissions:
+            raise InsufficientPermissions
+        return principal
+
+
+async def session_service(parts: ResourcesDep) -> SessionService:
+    """Return the service for logging in and out."""
+    return parts[SessionService]
+
+
+async def credential_service(parts: ResourcesDep) -> CredentialService:
+    """Return the service for registration and passwords."""
+    return parts[CredentialService]
+
+
+async def user_reads(session: ReadDep, parts: ResourcesDep) -> UserService:
+    """Return the service for accounts on a read session."""
+    return build_user_service(session, parts)
+
+
+async def user_writes(session: WriteDep, parts: ResourcesDep) -> UserService:
+    """Return the service for accounts in the request's transaction."""
+    return build_user_service(session, parts)
+
+
+async def device_of(request: Request) -> Device:
+    """Return what a log-in is remembered by."""
+    agent = request.headers.get("user-agent")
+    address = request.client.host if request.client else None
+    return Device(user_agent=agent and "".join(filter(str.isprintable, agent)), ip_address=address and address[:45])
+
+
+Sessions = Annotated[SessionService, Depends(session_service)]
+Credentials = Annotated[CredentialService, Depends(credential_service)]
+UserReads = Annotated[UserService, Depends(user_reads, scope="function")]
+UserWrites = Annotated[UserService, Depends(user_writes, scope="function")]
+UserReader = Annotated[Principal, Depends(Requires(Permission.READ_USERS))]
+UserWriter = Annotated[Principal, Depends(Requires(Permission.WRITE_USERS))]
+UserDeleter = Annotated[Principal, Depends(Requires(Permission.DELETE_USERS))]

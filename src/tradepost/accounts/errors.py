@@ -1,0 +1,58 @@
+"""What can go wrong with accounts."""
+
+from tradepost.core.errors import Conflict, NotFound, RuleBroken, Unauthenticated
+
+
+class UserNotFound(NotFound):
+    """No user has this id."""
+
+    code = "USER_NOT_FOUND"
+    detail = "User not found"
+
+
+class SessionNotFound(NotFound):
+    """The person has no session of this id."""
+
+    code = "SESSION_NOT_FOUND"
+    detail = "Session not found"
+
+
+class EmailTaken(RuleBroken):
+    """Another account has this e-mail address."""
+
+    code = "EMAIL_TAKEN"
+    detail = "The user with this email already exists in the system."
+
+
+class InactiveUser(RuleBroken):
+    """The password is right, and the account is switched off."""
+
+    code = "INACTIVE_USER"
+    detail = "Inactive user"
+
+
+class SelfDelete(RuleBroken):
+    """An admin tried to delete the account they are using."""
+
+    code = "SELF_DELETE"
+    detail = "Cannot delete your own user account"
+
+
+class IncorrectPassword(RuleBroken):
+    """The current password, asked for before it is changed, is not right."""
+
+    code = "INCORRECT_PASSWORD"
+    detail = "Incorrect password"
+
+
+class LastAdmin(Conflict):
+    """Without this account nobody could administer the marketplace."""
+
+    code = "LAST_ADMIN"
+    detail = "The last active admin cannot be deleted, demoted or deactivated"
+
+
+class LoginFailed(Unauthenticated):
+    """The e-mail address is unknown or the password wrong; which of the two stays unsaid."""
+
+    detail = "Incorrect email or password"

@@ -1,0 +1,53 @@
+"""Users, and the sessions they are logged in with."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tradepost.accounts.permissions import Role
+from tradepost.core.models import NEVER_REUSED, Base, BigId, Identified, Timestamped, choice
+
+
+class User(Identified, Timestamped, Base):
+    """A person with an account. The e-mail address is stored normalised, and is unique so."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        CheckConstraint("email = lower(email)", name="email_lower"),
+        Index("ix_users_created_at_id", "created_at", "id"),
+        NEVER_REUSED,
+    )
+
+    email: Mapped[str] = mapped_column(String(254), unique=True)
+    hashed_password: Mapped[str] = mapped_column(String(255))
+    first_name: Mapped[str] = mapped_column(String(50))
+    last_name: Mapped[str] = mapped_column(String(50))
+    role: Mapped[Role] = mapped_column(choice(Role, "role"), default=Role.USER)
+    is_active: Mapped[bool] = mapped_column(default=True)
+    phone: Mapped[str | None] = mapped_column(String(20))
+    website: Mapped[str | None] = mapped_column(String(255))
+    avatar_url: Mapped[str | None] = mapped_column(String(255))
+
+    @property
+    def full_name(self) -> str:
+        """Both names, as one would write them."""
+        return f"{self.first_name} {self.last_name}"
+
+
+class LoginSession(Identified, Base):
+    """One log-in on one device, until ``expires_at`` at the latest. Ending it deletes the row.
+
+    ``counter`` is the number of the refresh token in force; ``rotated_at`` is when it took over from the one before.
+    """
+
+    __tablename__ = "sessions"
+    __table_args__ = (NEVER_REUSED,)
+
+    user_id: Mapped[int] = mapped_column(BigId, ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    counter: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+    rotated_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    user_agent: Mapped[str | None] = mapped_column(String(200))
+    ip_address: Mapped[str | None] = mapped_column(String(45))

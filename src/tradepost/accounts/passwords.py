@@ -1,0 +1,66 @@
+"""Argon2id off the event loop, in a pool that can be neither flooded nor outrun."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+import argon2
+
+from tradepost.core.errors import Unavailable
+
+T = TypeVar("T")
+
+WAITING_PER_CORE: Final = 32
+"""Hashes that may wait for each core, about 1.4 s of work; one more is told to come back."""
+
+
+class PasswordHasher:
+    """Hashes and verifies with OWASP's profile (19 MiB, t=2, p=1), as many at a time as there are cores."""
+
+    def __init__(self) -> None:
+        self._argon2 = argon2.PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+        cores = os.cpu_count() or 1
+        self._threads = ThreadPoolExecutor(cores, thread_name_prefix="argon2")
+        self._room = cores * (1 + WAITING_PER_CORE)
+        self._decoy = self._argon2.hash("no password hashes to this")
+
+    async def hash(self, password: str) -> str:
+        """Return the encoded hash of ``password`` with a fresh salt."""
+        return await self._run(self._argon2.hash, password)
+
+    async def verify(self, encoded: str | None, password: str) -> bool:
+        """Tell whether ``password`` is the one behind ``encoded``; as slow for None as for a real hash."""
+        matches = await self._run(self._matches, encoded or self._decoy, password)
+        return matches and encoded is not None
+
+    def is_outdated(self, encoded: str) -> bool:
+        """Tell whether ``encoded`` was made with other parameters than today's."""
+        return self._argon2.check_needs_rehash(encoded)
+
+    def close(self) -> None:
+        """Let the running hashes finish and take no more."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _matches(self, encoded: str, password: str) -> bool:
+        try:
+            return self._argon2.verify(encoded, password)
+        except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
+            return False
+
+    async def _run(self, work: Callable[..., T], *arguments: str) -> T:
+        if self._room == 0:
+            raise Unavailable
+        self._room -= 1
+        try:
+            future = asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+        except BaseException:
+            self._room += 1
+            raise
+        # Given back when the thread is done, not when a caller stops waiting for it.
+        future.add_done_callback(self._give_back)
+        return await future
+
+    def _give_back(self, _future: asyncio.Future[T]) -> None:
+        self._room += 1

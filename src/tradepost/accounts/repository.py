@@ -1,0 +1,150 @@
+"""Every statement about users and their sessions."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, delete, select, update
+
+from tradepost.accounts.models import LoginSession, User
+from tradepost.accounts.permissions import Role
+from tradepost.core.pagination import Page, Window
+from tradepost.core.repository import Repository
+
+SORTS = {"created_at": User.created_at, "email": User.email, "first_name": User.first_name, "last_name": User.last_name}
+
+
+class UserRepository(Repository):
+    """People."""
+
+    async def get(self, user_id: int) -> User | None:
+        """Return the user of this id."""
+        return await self.session.get(User, user_id)
+
+    async def get_locked(self, user_id: int) -> User | None:
+        """Return the user of this id, with the row locked until the transaction ends."""
+        return await self.session.get(User, user_id, with_for_update=True)
+
+    async def find_by_email(self, email: str) -> User | None:
+        """Return the user of this normalised address."""
+        return await self.session.scalar(select(User).where(User.email == email))
+
+    async def exists_email(self, email: str) -> bool:
+        """Tell whether somebody has this normalised address."""
+        return await self.any(User.email, email)
+
+    async def exists_admin(self) -> bool:
+        """Tell whether there is an admin, active or not."""
+        return await self.any(User.role, Role.ADMIN)
+
+    async def page(self, window: Window) -> Page[User]:
+        """Return a part of all users."""
+        column = SORTS[window.sort.removeprefix("-")]
+        order = (column.desc(), User.id.desc()) if window.sort.startswith("-") else (column, User.id)
+        rows = select(User).order_by(*order).limit(window.limit).offset(window.skip)
+        return Page((await self.session.scalars(rows)).all(), await self.count(select(User), window.total), window)
+
+    async def add(self, user: User) -> User:
+        """Insert ``user`` and give it its id."""
+        self.session.add(user)
+        await self.session.flush()
+        return user
+
+    async def add_unless_taken(self, values: dict[str, Any]) -> bool:
+        """Insert a user unless the address is taken; tell whether it was inserted."""
+        statement = self.insert(User).values(**values).on_conflict_do_nothing(index_elements=["email"])
+        return await self.session.scalar(statement.returning(User.id)) is not None
+
+    async def lock_active_admins(self) -> Sequence[int]:
+        """Lock all active admins, in one order for everybody, and return their ids: who takes one away waits here."""
+        admins = select(User.id).where(User.role == Role.ADMIN, User.is_active).order_by(User.id)
+        return (await self.session.scalars(admins.with_for_update())).all()
+
+    async def replace_password(self, user_id: int, *, seen: str, hashed: str, now: datetime) -> bool:
+        """Set a new hash if the one in force is still the one that was ``seen``; tell whether it was."""
+        statement = (
+            update(User)
+            .where(User.id == user_id, User.hashed_password == seen, User.is_active)
+            .values(hashed_password=hashed, updated_at=now)
+            .returning(User.id)
+        )
+        return await self.session.scalar(statement) is not None
+
+    async def rehash(self, user_id: int, *, seen: str, hashed: str) -> None:
+        """Keep the same password under newer parameters, unless it was changed meanwhile."""
+        await self.session.execute(
+            update(User).where(User.id == user_id, User.hashed_password == seen).values(hashed_password=hashed)
+        )
+
+    async def hold_if_unchanged(self, user_id: int, *, seen: str) -> bool:
+        """Tell whether the user is active with the hash that was ``seen``, and keep it so until the transaction ends."""
+        unchanged = select(User.id).where(User.id == user_id, User.hashed_password == seen, User.is_active)
+        return await self.session.scalar(unchanged.with_for_update(read=True)) is not None
+
+    async def delete(self, user_id: int) -> bool:
+        """Delete the user, and by the database all that hangs on them; tell whether there was one."""
+        return await self.session.scalar(delete(User).where(User.id == user_id).returning(User.id)) is not None
+
+
+class SessionRepository(Repository):
+    """Log-ins."""
+
+    async def add(self, login: LoginSession) -> LoginSession:
+        """Insert ``login`` and give it its id."""
+        self.session.add(login)
+        await self.session.flush()
+        return login
+
+    async def find_principal(self, *, session_id: int, user_id: int, now: datetime) -> Row[tuple[int, Role]] | None:
+        """Return id and role of the active user whose living session this is."""
+        statement = (
+            select(User.id, User.role)
+            .join(LoginSession, LoginSession.user_id == User.id)
+            .where(LoginSession.id == session_id, User.id == user_id, User.is_active, LoginSession.expires_at > now)
+        )
+        return (await self.session.execute(statement)).one_or_none()
+
+    async def get(self, session_id: int) -> LoginSession | None:
+        """Return the session of this id."""
+        return await self.session.get(LoginSession, session_id)
+
+    async def rotate(self, session_id: int, *, counter: int, now: datetime) -> Row[tuple[int, int, datetime]] | None:
+        """Put the next refresh token in force if ``counter`` still is; return user id, new counter and the session's end."""
+        statement = (
+            update(LoginSession)
+            .where(
+                LoginSession.id == session_id,
+                LoginSession.counter == counter,
+                LoginSession.expires_at > now,
+                LoginSession.user_id.in_(select(User.id).where(User.is_active)),
+            )
+            .values(counter=LoginSession.counter + 1, rotated_at=now)
+            .returning(LoginSession.user_id, LoginSession.counter, LoginSession.expires_at)
+            .execution_options(synchronize_session=False)
+        )
+        return (await self.session.execute(statement)).one_or_none()
+
+    async def page_of(self, user_id: int, window: Window, *, now: datetime) -> Page[LoginSession]:
+        """Return a part of a user's living sessions, newest first."""
+        living = select(LoginSession).where(LoginSession.user_id == user_id, LoginSession.expires_at > now)
+        rows = living.order_by(LoginSession.id.desc()).limit(window.limit).offset(window.skip)
+        return Page((await self.session.scalars(rows)).all(), await self.count(living, window.total), window)
+
+    async def end(self, session_id: int, *, user_id: int | None = None) -> bool:
+        """End a session, of this user if one is given; tell whether there was one."""
+        statement = delete(LoginSession).where(LoginSession.id == session_id)
+        if user_id is not None:
+            statement = statement.where(LoginSession.user_id == user_id)
+        return await self.session.scalar(statement.returning(LoginSession.id)) is not None
+
+    async def end_all_of(self, user_id: int) -> None:
+        """End every session of a user."""
+        await self.session.execute(delete(LoginSession).where(LoginSession.user_id == user_id))
+
+    async def forget_expired_of(self, user_id: int, *, now: datetime) -> None:
+        """Delete what is left of a user's sessions that have run out."""
+        await self.session.execute(
+            delete(LoginSession).where(LoginSession.user_id == user_id, LoginSession.expires_at <= now)
+        )
+
+

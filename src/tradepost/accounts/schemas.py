@@ -1,0 +1,209 @@
+"""What comes in and goes out about people. Field types hold the rules for one value."""
+
+import re
+import unicodedata
+from datetime import datetime
+from typing import Annotated, Literal
+
+from email_validator import EmailNotValidError, validate_email
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, StringConstraints, TypeAdapter, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from tradepost.accounts.permissions import Role
+from tradepost.core.schemas import Id, Input, Output, PageInfo
+
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
+_HTTP_URL = TypeAdapter(HttpUrl)
+
+
+def normalised_email(value: str) -> str:
+    """Return the form an address is stored and compared in: NFKC, case-folded, trimmed. ``ValueError`` if it is none."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", value.strip()).casefold())
+    if any(unicodedata.category(letter) in _INVISIBLE for letter in folded) or folded != folded.lower():
+        message = "an e-mail address has no invisible, control or uncased letters"
+        raise ValueError(message)
+    try:
+        validate_email(folded, check_deliverability=False)
+    except EmailNotValidError as error:
+        raise ValueError(str(error)) from error
+    return folded
+
+
+def _email(value: str) -> str:
+    try:
+        return normalised_email(value)
+    except ValueError as error:
+        raise PydanticCustomError("email", "value is not a valid email address") from error
+
+
+def _password(value: str) -> str:
+    rules = (
+        (any(letter.isupper() for letter in value), "uppercase letter"),
+        (any(letter.islower() for letter in value), "lowercase letter"),
+        (any(letter.isdigit() for letter in value), "digit"),
+    )
+    faults = [
+        InitErrorDetails(
+            type=PydanticCustomError("password_policy", f"Password must contain at least one {what}"),  # type: ignore[arg-type]
+            input=None,
+        )
+        for kept, what in rules
+        if not kept
+    ]
+    if faults:
+        # Pydantic takes a ValidationError from a validator apart: each missing rule gets its own message.
+        raise ValidationError.from_exception_data("password", faults)
+    return value
+
+
+def _name(value: str) -> str:
+    if any(unicodedata.category(letter) in _INVISIBLE for letter in value):
+        raise PydanticCustomError("name_letters", "A name has no invisible or control characters")
+    mixed = any(letter.islower() for letter in value) and any(letter.isupper() for letter in value)
+    name = value if mixed else value.title()
+    if len(name) > NAME_LENGTH:
+        raise PydanticCustomError("string_too_long", "String should have at most 50 characters")
+    return name
+
+
+def _website(value: str) -> str:
+    address = value if _SCHEME.match(value) else f"https://{value}"
+    try:
+        url = _HTTP_URL.validate_python(address)
+    except ValidationError as error:
+        raise PydanticCustomError("website", "A website is an http or https address") from error
+    if url.username or url.password:
+        raise PydanticCustomError("website", "A website's address holds no user name or password")
+    if len(address) > WEBSITE_LENGTH:
+        raise PydanticCustomError("string_too_long", "String should have at most 255 characters")
+    return address
+
+
+NAME_LENGTH = 50
+WEBSITE_LENGTH = 255
+
+Email = Annotated[str, Field(max_length=254, json_schema_extra={"format": "email"}), AfterValidator(_email)]
+"""An address in its normalised form."""
+Password = Annotated[str, StringConstraints(strip_whitespace=False, min_length=8, max_length=100), AfterValidator(_password)]
+"""A new password, exactly as it was typed."""
+Name = Annotated[str, Field(min_length=1, max_length=NAME_LENGTH), AfterValidator(_name)]
+"""A first or last name: title-cased unless the person wrote mixed case."""
+Website = Annotated[str, Field(min_length=1, max_length=WEBSITE_LENGTH), AfterValidator(_website)]
+"""An http(s) address; ``https://`` is put in front of one without a scheme."""
+Phone = Annotated[str, Field(min_length=1, max_length=40)]
+"""A phone number as people write it; the service knows the default region and keeps it in E.164."""
+
+
+class LoginForm(BaseModel):
+    """OAuth 2's password form (RFC 6749, section 4.3.2); the user name is the e-mail address."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    username: Annotated[str, Field(max_length=320)]
+    password: Annotated[str, Field(max_length=1024)]
+    grant_type: Annotated[str, Field(pattern="^(password)?$")] | None = None
+    scope: Annotated[str, Field(max_length=200)] = ""
+    client_id: Annotated[str, Field(max_length=200)] | None = None
+    client_secret: Annotated[str, Field(max_length=200)] | None = None
+
+
+class UserRegister(Input):
+    """A stranger's application for an account."""
+
+    email: Email
+    password: Password
+    first_name: Name
+    last_name: Name
+
+
+class UserCreate(UserRegister):
+    """An account made by an admin."""
+
+    role: Role = Role.USER
+    is_active: bool = True
+
+
+class ProfileUpdate(Input):
+    """What a person may change about themselves; only sent fields change, ``null`` clears phone and website."""
+
+    first_name: Name = Field(default="", validate_default=False)
+    last_name: Name = Field(default="", validate_default=False)
+    phone: Phone | None = None
+    website: Website | None = None
+
+
+class UserUpdate(ProfileUpdate):
+    """What an admin may change about anybody."""
+
+    is_active: bool = True
+    role: Role = Role.USER
+
+
+class PasswordChange(Input):
+    """The password in force, and the one to replace it."""
+
+    current_password: Annotated[str, StringConstraints(strip_whitespace=False, max_length=1024)]
+    new_password: Password
+
+
+class RefreshRequest(Input):
+    """The refresh token to be exchanged."""
+
+    refresh_token: Annotated[str, Field(max_length=512)]
+
+
+class PublicUser(Output):
+    """What everybody may know about a person."""
+
+    id: int
+    first_name: str
+    last_name: str
+    full_name: str
+    avatar_url: str | None
+
+
+class UserRead(PublicUser):
+    """What the person and staff may know."""
+
+    email: str
+    is_active: bool
+    role: Role
+    phone: str | None
+    website: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class UserPage(PageInfo):
+    """A part of the list of users."""
+
+    users: list[UserRead]
+
+
+class TokenPair(Output):
+    """The tokens of a session; both lifetimes in seconds from now. Without a rotation there is no refresh token."""
+
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the kind of token, not a token
+    expires_in: int
+    refresh_token: str | None = None
+    refresh_expires_in: int | None = None
+
+
+class SessionRead(Output):
+    """A log-in of the person's own; ``current`` marks the one that asks."""
+
+    id: Id
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    user_agent: str | None
+    ip_address: str | None
+    current: bool
+
+
+class SessionPage(PageInfo):
+    """A part of the list of one's sessions."""
+
+    sessions: list[SessionRead]

@@ -1,0 +1,88 @@
+"""People's profiles, and what admins do to accounts."""
+
+import phonenumbers
+
+from tradepost.accounts.errors import LastAdmin, SelfDelete, UserNotFound
+from tradepost.accounts.models import User
+from tradepost.accounts.permissions import Role
+from tradepost.accounts.repository import SessionRepository, UserRepository
+from tradepost.accounts.schemas import ProfileUpdate
+from tradepost.core.clock import Clock
+from tradepost.core.errors import Unprocessable
+from tradepost.core.pagination import Page, Window
+from tradepost.core.principal import Principal
+
+PHONE_DIGITS = 10
+
+
+def parsed_phone(number: str, region: str) -> str:
+    """Return ``number`` in E.164; ``region`` (ISO 3166) is the country of one without its code."""
+    fault = Unprocessable(("body", "phone"), f"A phone number is possible and has at least {PHONE_DIGITS} digits")
+    try:
+        parsed = phonenumbers.parse(number, region)
+    except phonenumbers.NumberParseException as error:
+        raise fault from error
+    if sum(letter.isdigit() for letter in number) < PHONE_DIGITS or not phonenumbers.is_possible_number(parsed):
+        raise fault
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+
+
+class UserService:
+    """Works in the transaction of whoever built it."""
+
+    def __init__(
+        self, users: UserRepository, sessions: SessionRepository, *, clock: Clock, phone_region: str
+    ) -> None:
+        self._users = users
+        self._sessions = sessions
+        self._clock = clock
+        self._phone_region = phone_region
+
+    async def page(self, window: Window) -> Page[User]:
+        """List all users."""
+        return await self._users.page(window)
+
+    async def get(self, user_id: int) -> User:
+        """Return the user of this id or raise ``UserNotFound``."""
+        user = await self._users.get(user_id)
+        if user is None:
+            raise UserNotFound
+        return user
+
+    async def update(self, user_id: int, changes: ProfileUpdate) -> User:
+        """Change the fields that were sent.
+
+        Switching an account off ends its sessions; a change of role ends none. ``LastAdmin`` if nobody could administer
+        the marketplace afterwards.
+        """
+        sent = changes.model_dump(exclude_unset=True)
+        demotes = sent.get("role", Role.ADMIN) is not Role.ADMIN or sent.get("is_active") is False
+        admins = await self._users.lock_active_admins() if demotes else ()
+        user = await self._users.get_locked(user_id)
+        if user is None:
+            raise UserNotFound
+        if list(admins) == [user_id]:
+            raise LastAdmin
+        if sent.get("phone") is not None:
+            sent["phone"] = parsed_phone(sent["phone"], self._phone_region)
+        changed = {field: value for field, value in sent.items() if getattr(user, field) != value}
+        if not changed:
+            return user
+        for field, value in changed.items():
+            setattr(user, field, value)
+        user.updated_at = self._clock.now()
+        if changed.get("is_active") is False:
+            # After the row itself: a log-in that is under way waits for it, and is then refused or ended.
+            await self._sessions.end_all_of(user_id)
+        return user
+
+    async def delete(self, user_id: int, principal: Principal) -> None:
+        """Delete an account with its sessions and items; not one's own, and not the last admin's."""
+        if user_id == principal.user_id:
+            raise SelfDelete
+        if list(await self._users.lock_active_admins()) == [user_id]:
+            raise LastAdmin
+        if not await self._users.delete(user_id):
+            raise UserNotFound
+
+

@@ -1,0 +1,152 @@
+"""Logging in, staying in, and out."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from tradepost.accounts.errors import InactiveUser, LoginFailed, SessionNotFound
+from tradepost.accounts.models import LoginSession
+from tradepost.accounts.passwords import PasswordHasher
+from tradepost.accounts.permissions import PERMISSIONS
+from tradepost.accounts.repository import SessionRepository, UserRepository
+from tradepost.accounts.schemas import TokenPair, normalised_email
+from tradepost.accounts.tokens import Tokens
+from tradepost.core.clock import Clock
+from tradepost.core.database import Database
+from tradepost.core.errors import Unauthenticated
+from tradepost.core.pagination import Page, Window
+from tradepost.core.principal import Principal
+
+REFRESH_GRACE: Final = timedelta(seconds=10)
+"""How long the refresh token before the current one is still taken for an honest parallel refresh."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What a log-in is remembered by, as far as the client says."""
+
+    user_agent: str | None
+    ip_address: str | None
+
+
+class SessionService:
+    """Opens short transactions of its own: a hash must not hold one open, and the end of a session must outlive a 401."""
+
+    def __init__(
+        self, *, database: Database, hasher: PasswordHasher, tokens: Tokens, clock: Clock, lifetime: timedelta
+    ) -> None:
+        self._database = database
+        self._hasher = hasher
+        self._tokens = tokens
+        self._clock = clock
+        self._lifetime = lifetime
+
+    async def login(self, email: str, password: str, device: Device) -> TokenPair:
+        """Open a session. ``LoginFailed`` in the same time and words for an unknown address and a wrong password."""
+        try:
+            address = normalised_email(email)
+        except ValueError:
+            address = ""
+        async with self._database.read() as session:
+            user = await UserRepository(session).find_by_email(address)
+        seen = user.hashed_password if user else None
+        if not await self._hasher.verify(seen, password) or user is None or seen is None:
+            raise LoginFailed
+        if not user.is_active:
+            raise InactiveUser
+        newer = await self._hasher.hash(password) if self._hasher.is_outdated(seen) else None
+        now = self._clock.now()
+        async with self._database.transaction() as session:
+            users, sessions = UserRepository(session), SessionRepository(session)
+            # What was read before the hash may have changed since.
+            if not await users.hold_if_unchanged(user.id, seen=seen):
+                raise LoginFailed
+            if newer is not None:
+                await users.rehash(user.id, seen=seen, hashed=newer)
+            await sessions.forget_expired_of(user.id, now=now)
+            login = await sessions.add(
+                LoginSession(
+                    user_id=user.id,
+                    counter=0,
+                    created_at=now,
+                    rotated_at=now,
+                    expires_at=now + self._lifetime,
+                    user_agent=device.user_agent[:200] if device.user_agent else None,
+                    ip_address=device.ip_address,
+                )
+            )
+        return self._pair(login)
+
+    async def authenticate(self, token: str) -> Principal:
+        """Return whose access token this is, with the rights that the database gives them now."""
+        claims = self._tokens.read_access(token)
+        async with self._database.read() as session:
+            person = await SessionRepository(session).find_principal(
+                session_id=claims.session_id, user_id=claims.user_id, now=self._clock.now()
+            )
+        if person is None:
+            raise Unauthenticated
+        return Principal(person.id, PERMISSIONS[person.role], claims.session_id)
+
+    async def refresh(self, refresh_token: str) -> TokenPair:
+        """Exchange a refresh token for the next pair.
+
+        The token before the current one gets the current one again for a while, so that parallel refreshes of an honest
+        client all succeed. An older one was copied: its session ends, and stays ended although this raises.
+        """
+        session_id, counter = self._tokens.read_refresh(refresh_token)
+        now = self._clock.now()
+        async with self._database.transaction() as session:
+            sessions = SessionRepository(session)
+            rotated = await sessions.rotate(session_id, counter=counter, now=now)
+            login = await sessions.get(session_id)
+            living = login is not None and login.expires_at > now
+            if login is not None and rotated is None and counter < login.counter:
+                honest = counter == login.counter - 1 and now - login.rotated_at <= REFRESH_GRACE
+                if not honest:
+                    await sessions.end(session_id)
+                    living = False
+        if login is None or not living or counter > login.counter:
+            raise Unauthenticated
+        return self._pair(login)
+
+    async def renew(self, principal: Principal) -> TokenPair:
+        """Give the session another access token, never good past the session's end; its refresh token stays."""
+        async with self._database.read() as session:
+            login = await SessionRepository(session).get(principal.session_id)
+        if login is None:
+            raise Unauthenticated
+        return self._access_only(login)
+
+    async def logout(self, principal: Principal) -> None:
+        """End the session that asks."""
+        async with self._database.transaction() as session:
+            await SessionRepository(session).end(principal.session_id)
+
+    async def logout_all(self, principal: Principal) -> None:
+        """End every session of the person that asks."""
+        async with self._database.transaction() as session:
+            await SessionRepository(session).end_all_of(principal.user_id)
+
+    async def page(self, principal: Principal, window: Window) -> Page[LoginSession]:
+        """List the person's living sessions, newest first."""
+        async with self._database.read() as session:
+            return await SessionRepository(session).page_of(principal.user_id, window, now=self._clock.now())
+
+    async def revoke(self, session_id: int, principal: Principal) -> None:
+        """End one session of the person's own; ``SessionNotFound`` for anybody else's."""
+        async with self._database.transaction() as session:
+            if not await SessionRepository(session).end(session_id, user_id=principal.user_id):
+                raise SessionNotFound
+
+    def _access_only(self, login: LoginSession) -> TokenPair:
+        token, expires_in = self._tokens.access(
+            user_id=login.user_id, session_id=login.id, session_end=login.expires_at
+        )
+        return TokenPair(access_token=token, expires_in=expires_in)
+
+    def _pair(self, login: LoginSession) -> TokenPair:
+        pair = self._access_only(login)
+        pair.refresh_token = self._tokens.refresh(session_id=login.id, counter=login.counter)
+        pair.refresh_expires_in = int((login.expires_at - self._clock.now()).total_seconds())
+        return pair

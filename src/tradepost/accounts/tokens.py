@@ -1,0 +1,107 @@
+"""Access tokens (JWT, after RFC 8725) and refresh tokens (a session id, a counter, and a MAC over both)."""
+
+import base64
+import hashlib
+import hmac
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import jwt
+
+from tradepost.core.clock import Clock
+from tradepost.core.errors import Unauthenticated
+from tradepost.core.schemas import MAX_ID
+
+ISSUER: Final = "tradepost"
+AUDIENCE: Final = "tradepost-api"
+ACCESS: Final = "access"
+REQUIRED: Final = ["iss", "aud", "sub", "exp", "iat", "jti", "typ", "sid"]
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a valid access token says: whose it is and which session it came from. No rights: those are in the database."""
+
+    user_id: int
+    session_id: int
+
+
+class Tokens:
+    """Makes and reads both kinds. ``lifetime`` is an access token's, at most to the end of its session."""
+
+    def __init__(self, *, secret: str, algorithm: str, lifetime: timedelta, clock: Clock) -> None:
+        self._secret = secret
+        self._algorithm = algorithm
+        self._lifetime = lifetime
+        self._clock = clock
+        # A key of its own, so that no MAC made for one purpose can ever serve the other.
+        self._refresh_key = hmac.digest(secret.encode(), b"tradepost refresh token v1", hashlib.sha256)
+        self._jwt = jwt.PyJWT(
+            options={
+                "require": REQUIRED,
+                "enforce_minimum_key_length": True,
+                # The end is compared below, with our own clock.
+                "verify_exp": False,
+                "verify_iat": False,
+            }
+        )
+
+    def access(self, *, user_id: int, session_id: int, session_end: datetime) -> tuple[str, int]:
+        """Return an access token and the whole seconds that it is good for."""
+        now = self._clock.now()
+        expires = min(now + self._lifetime, session_end)
+        claims = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": str(user_id),
+            "sid": session_id,
+            "typ": ACCESS,
+            "iat": int(now.timestamp()),
+            "exp": int(expires.timestamp()),
+            "jti": self._clock.token(12),
+        }
+        return self._jwt.encode(claims, self._secret, algorithm=self._algorithm), int((expires - now).total_seconds())
+
+    def read_access(self, token: str) -> Claims:
+        """Return what ``token`` says, or raise ``Unauthenticated`` for whatever is wrong with it."""
+        try:
+            claims = self._jwt.decode(
+                token, self._secret, algorithms=[self._algorithm], audience=AUDIENCE, issuer=ISSUER
+            )
+            user_id, session_id = int(claims["sub"]), claims["sid"]
+            fits = (
+                claims["typ"] == ACCESS
+                and isinstance(session_id, int)
+                and 0 < user_id <= MAX_ID
+                and 0 < session_id <= MAX_ID
+                and claims["exp"] > self._clock.now().timestamp()
+            )
+        except (jwt.PyJWTError, ValueError, TypeError) as error:
+            raise Unauthenticated from error
+        if not fits:
+            raise Unauthenticated
+        return Claims(user_id=user_id, session_id=session_id)
+
+    def refresh(self, *, session_id: int, counter: int) -> str:
+        """Return the refresh token number ``counter`` of a session: the same each time it is asked for."""
+        return f"{session_id}.{counter}.{self._mac(session_id, counter)}"
+
+    def read_refresh(self, token: str) -> tuple[int, int]:
+        """Return the session id and the counter of ``token``, or raise ``Unauthenticated``."""
+        parts = token.split(".")
+        if len(parts) != 3 or not all(part.isascii() for part in parts):  # noqa: PLR2004 - the token's three parts
+            raise Unauthenticated
+        try:
+            session_id, counter = int(parts[0]), int(parts[1])
+        except ValueError as error:
+            raise Unauthenticated from error
+        if not 0 < session_id <= MAX_ID or not 0 <= counter <= MAX_ID:
+            raise Unauthenticated
+        if not hmac.compare_digest(parts[2], self._mac(session_id, counter)):
+            raise Unauthenticated
+        return session_id, counter
+
+    def _mac(self, session_id: int, counter: int) -> str:
+        digest = hmac.digest(self._refresh_key, f"{session_id}.{counter}".encode(), hashlib.sha256)
+        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

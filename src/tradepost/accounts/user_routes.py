@@ -1,0 +1,107 @@
+"""``/users``: one's own profile, and everybody's for staff."""
+
+from fastapi import APIRouter
+
+from tradepost.accounts.dependencies import (
+    Credentials,
+    Person,
+    UserDeleter,
+    UserReader,
+    UserReads,
+    UserWriter,
+    UserWrites,
+)
+from tradepost.accounts.errors import EmailTaken, IncorrectPassword, LastAdmin, SelfDelete, UserNotFound
+from tradepost.accounts.models import User
+from tradepost.accounts.repository import SORTS
+from tradepost.accounts.schemas import PasswordChange, ProfileUpdate, UserCreate, UserPage, UserRead, UserUpdate
+from tradepost.core.errors import InsufficientPermissions, TooManyRequests, Unauthenticated
+from tradepost.core.pagination import Total, Window
+from tradepost.core.schemas import Message
+from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery, sorts
+from tradepost.web.problems import problem_responses
+from tradepost.web.rate_limits import Limited
+from tradepost.web.routing import Route
+
+router = APIRouter(prefix="/users", tags=["users"], route_class=Route)
+
+UserSort = sorts("UserSort", *SORTS)
+OWN = problem_responses(Unauthenticated)
+STAFF_ONLY = problem_responses(Unauthenticated, InsufficientPermissions)
+
+
+@router.get("/me", response_model=UserRead, responses=OWN)
+async def read_me(principal: Person, users: UserReads) -> User:
+    """Return one's own profile."""
+    return await users.get(principal.user_id)
+
+
+@router.put("/me", response_model=UserRead, responses=OWN)
+async def update_me(changes: ProfileUpdate, principal: Person, users: UserWrites) -> User:
+    """Change one's own profile: only the fields that are sent."""
+    return await users.update(principal.user_id, changes)
+
+
+@router.put("/me/password", responses=problem_responses(Unauthenticated, IncorrectPassword, TooManyRequests))
+async def change_my_password(
+    change: PasswordChange, principal: Person, credentials: Credentials, limited: Limited
+) -> Message:
+    """Set a new password; every session ends, the asking one too."""
+    await limited("password", str(principal.user_id))
+    await credentials.change_password(change, principal)
+    return Message(message="Password updated successfully")
+
+
+@router.get("/", responses=STAFF_ONLY)
+async def list_users(  # noqa: PLR0913 - the parameters of the list
+    _reader: UserReader,
+    users: UserReads,
+    skip: Skip = 0,
+    limit: Limit = 100,
+    total: TotalQuery = Total.EXACT,
+    sort: UserSort = UserSort.created_at,  # type: ignore[valid-type, attr-defined]
+) -> UserPage:
+    """List everybody."""
+    page = await users.page(Window(skip, limit, total, str(sort)))
+    return UserPage(users=[UserRead.model_validate(user) for user in page.rows], **page.info)
+
+
+@router.post(
+    "/",
+    status_code=201,
+    response_model=UserRead,
+    responses=problem_responses(Unauthenticated, InsufficientPermissions, EmailTaken),
+)
+async def create_user(account: UserCreate, _writer: UserWriter, credentials: Credentials) -> User:
+    """Make an account for somebody."""
+    return await credentials.register(account, role=account.role, is_active=account.is_active)
+
+
+@router.get(
+    "/{user_id}",
+    response_model=UserRead,
+    responses=problem_responses(Unauthenticated, InsufficientPermissions, UserNotFound),
+)
+async def read_user(user_id: PathId, _reader: UserReader, users: UserReads) -> User:
+    """Return somebody's profile."""
+    return await users.get(user_id)
+
+
+@router.put(
+    "/{user_id}",
+    response_model=UserRead,
+    responses=problem_responses(Unauthenticated, InsufficientPermissions, UserNotFound, LastAdmin),
+)
+async def update_user(user_id: PathId, changes: UserUpdate, _writer: UserWriter, users: UserWrites) -> User:
+    """Change somebody's profile, role or active flag: only the fields that are sent."""
+    return await users.update(user_id, changes)
+
+
+@router.delete(
+    "/{user_id}",
+    responses=problem_responses(Unauthenticated, InsufficientPermissions, UserNotFound, SelfDelete, LastAdmin),
+)
+async def delete_user(user_id: PathId, principal: UserDeleter, users: UserWrites) -> Message:
+    """Delete an account with its sessions and items."""
+    await users.delete(user_id, principal)
+    return Message(message="User deleted successfully")

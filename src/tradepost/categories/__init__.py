@@ -1,0 +1,1 @@
+"""The tree that items are sorted into."""

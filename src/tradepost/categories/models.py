@@ -1,0 +1,21 @@
+"""Categories."""
+
+from sqlalchemy import CheckConstraint, ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tradepost.core.models import NEVER_REUSED, Base, BigId, Identified, Timestamped
+
+
+class Category(Identified, Timestamped, Base):
+    """A node of the tree. One that still has children or items cannot be deleted: the database refuses."""
+
+    __tablename__ = "categories"
+    __table_args__ = (CheckConstraint("parent_id <> id", name="not_its_own_parent"), NEVER_REUSED)
+
+    name: Mapped[str] = mapped_column(String(100))
+    slug: Mapped[str] = mapped_column(String(120), unique=True)
+    description: Mapped[str | None] = mapped_column(String(500))
+    is_active: Mapped[bool] = mapped_column(default=True)
+    parent_id: Mapped[int | None] = mapped_column(
+        BigId, ForeignKey("categories.id", ondelete="RESTRICT"), index=True
+    )

@@ -1,0 +1,1 @@
+"""What every domain stands on; knows neither FastAPI nor a word of the marketplace."""

@@ -1,0 +1,344 @@
+"""The two ways to the database: a read session that never writes, and a transaction that commits once.
+
+Both engines, SQLite and PostgreSQL, look the same from above. Connections are handed out first come, first served:
+SQLAlchemy's own queue lets some waiters starve when many wait, so a semaphore of the pool's size stands in front of it.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+from sqlalchemy import URL, event, exc, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from tradepost.core.errors import Conflict, DatabaseUnavailable, OperationFailed, TradepostError
+
+IDLE_BEFORE_PING: Final = 1.0
+"""Seconds a pooled PostgreSQL connection may have been idle and still be trusted without a ping."""
+SQLITE_READERS: Final = 2
+"""Fewer connections read more on SQLite: each is a thread, and they share the interpreter."""
+CONNECT_TIMEOUT: Final = 5.0
+"""Seconds to wait for PostgreSQL to accept a connection."""
+
+UNIQUE_VIOLATIONS: Final = frozenset({"23505", sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY})
+FOREIGN_KEY_VIOLATIONS: Final = frozenset(
+    # SQLite reports a RESTRICT that fired as a trigger's failure.
+    {"23503", "23001", sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY, sqlite3.SQLITE_CONSTRAINT_TRIGGER}
+)
+PASSING_STATES: Final = frozenset(
+    {
+        "40001",  # serialization failure
+        "40P01",  # deadlock detected
+        "53000",  # insufficient resources
+        "53100",  # disk full
+        "53200",  # out of memory
+        "53300",  # too many connections
+        "55P03",  # lock not available
+        "57014",  # cancelled by statement_timeout
+        "57P01",  # terminated by an administrator
+        "57P02",  # crash shutdown
+        "57P03",  # starting up or shutting down
+        "57P05",  # idle session timeout
+    }
+)
+PASSING_SQLITE: Final = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_NOMEM,
+    }
+)
+
+
+class ReadSession(AsyncSession):
+    """Reads without a transaction: each statement sees what was committed before it began. Never writes."""
+
+
+class WriteSession(AsyncSession):
+    """One transaction. Whoever opened it commits; nobody who is handed it does."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.committed_callbacks: list[Callable[[], None]] = []
+
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called once the transaction is durable, and never if it is rolled back.
+
+        A crash in between loses the call: for hints, such as waking somebody or forgetting a cached row, not for facts.
+        """
+        self.committed_callbacks.append(callback)
+
+
+class Gate:
+    """Lets at most ``size`` holders in, first come, first served, each waiting at most ``timeout`` seconds.
+
+    One task may hold one place only: a second would wait for the first, and ``size`` such tasks would wait for ever.
+    """
+
+    def __init__(self, size: int, timeout: float) -> None:  # noqa: ASYNC109 - the limit belongs to the gate, not to a call
+        self.size = size
+        self.waiting = 0
+        self._timeout = timeout
+        self._places = asyncio.Semaphore(size)
+        self._holders: set[asyncio.Task[Any] | None] = set()
+
+    @property
+    def held(self) -> int:
+        """How many places are taken."""
+        return len(self._holders)
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Hold a place for the length of the block; ``DatabaseUnavailable`` when none came free in time."""
+        task = asyncio.current_task()
+        if task in self._holders:
+            message = "this task holds a database connection already; hand on its session instead of opening another"
+            raise RuntimeError(message)
+        if self._places.locked():
+            self.waiting += 1
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await self._places.acquire()
+            except TimeoutError as error:
+                raise DatabaseUnavailable from error
+            finally:
+                self.waiting -= 1
+        else:
+            await self._places.acquire()
+        self._holders.add(task)
+        try:
+            yield
+        finally:
+            self._holders.discard(task)
+            self._places.release()
+
+
+@dataclass(frozen=True)
+class DatabaseOptions:
+    """How to reach a database and how patient to be; all times in seconds."""
+
+    url: URL
+    pool_size: int = 8
+    pool_timeout: float = 5.0
+    pool_recycle: float = 300.0
+    pre_ping: bool = True
+    statement_timeout: float = 10.0
+
+
+class Database:
+    """Engines, sessions and the gate in front of them. Opening one connects to nothing yet."""
+
+    def __init__(self, options: DatabaseOptions) -> None:
+        self.options = options
+        self.is_sqlite = options.url.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            self.engine = _sqlite_engine(options, writes=True)
+            self._read_engine = _sqlite_engine(options, writes=False)
+            self.write_gate = Gate(1, options.pool_timeout)
+            self.read_gate = Gate(SQLITE_READERS, options.pool_timeout)
+        else:
+            self.engine = _postgres_engine(options)
+            self._read_engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+            self.write_gate = self.read_gate = Gate(options.pool_size, options.pool_timeout)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[ReadSession]:
+        """Open a session for reading; it returns its connection at the end of the block."""
+        async with (
+            self.read_gate.place(),
+            ReadSession(self._read_engine, expire_on_commit=False, autoflush=False) as session,
+        ):
+            yield session
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[WriteSession]:
+        """Open a transaction: leaving the block commits, an exception in it rolls back.
+
+        A commit that has begun is not cancelled by the caller's end: whether it happened must not be left open.
+        """
+        async with (
+            self.write_gate.place(),
+            WriteSession(self.engine, expire_on_commit=False) as session,
+        ):
+            yield session
+            await _uncancelled(session.commit())
+            callbacks = session.committed_callbacks
+        for callback in callbacks:
+            callback()
+
+    async def ping(self) -> None:
+        """Ask the database for an answer; raises what the driver raises when there is none."""
+        async with self.read() as session:
+            await session.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.engine.dispose()
+        await self._read_engine.dispose()
+
+
+async def _uncancelled(work: Any) -> None:
+    """Await ``work`` to its end even when the awaiting task is cancelled meanwhile; then let the cancellation go on."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            if task.cancelled():
+                raise
+            cancelled = error
+    task.result()
+    if cancelled is not None:
+        raise cancelled
+
+
+def _sqlite_engine(options: DatabaseOptions, *, writes: bool) -> AsyncEngine:
+    Path(str(options.url.database)).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_async_engine(
+        options.url,
+        pool_size=1 if writes else SQLITE_READERS,
+        max_overflow=0,
+        pool_timeout=options.pool_timeout,
+        # Autocommit on the driver's side: BEGIN is ours to say.
+        connect_args={"isolation_level": None, "cached_statements": 512},
+        **({} if writes else {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}),
+    )
+    pragmas = (
+        f"PRAGMA busy_timeout = {int(options.pool_timeout * 1000)}",
+        "PRAGMA journal_mode = WAL",
+        # An acknowledged write survives a power cut, not only a crash of the process.
+        "PRAGMA synchronous = FULL",
+        "PRAGMA foreign_keys = ON",
+        *(() if writes else ("PRAGMA query_only = ON",)),
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def configure(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(pragma)
+        cursor.close()
+        # SQLite's own LOWER knows only ASCII; searches must fold the same letters on both engines.
+        connection.create_function("unicode_lower", 1, _unicode_lower, deterministic=True)  # type: ignore[attr-defined]
+
+    if writes:
+        # A transaction that reads before it writes must hold the lock from the start, or it fails instead of waiting.
+        @event.listens_for(engine.sync_engine, "begin")
+        def begin(connection: Any) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _unicode_lower(value: str | None) -> str | None:
+    return None if value is None else value.lower()
+
+
+def _postgres_engine(options: DatabaseOptions) -> AsyncEngine:
+    async def connect(*args: Any, **arguments: Any) -> asyncpg.Connection[Any]:
+        try:
+            return await asyncpg.connect(*args, **arguments)
+        except (OSError, TimeoutError, asyncpg.InternalClientError) as error:
+            raise DatabaseUnavailable from error
+        except asyncpg.PostgresError as error:
+            if getattr(error, "sqlstate", None) in PASSING_STATES:
+                raise DatabaseUnavailable from error
+            raise
+
+    engine = create_async_engine(
+        options.url,
+        pool_size=options.pool_size,
+        max_overflow=0,
+        pool_timeout=options.pool_timeout,
+        pool_recycle=options.pool_recycle,
+        connect_args={
+            "async_creator_fn": connect,
+            "timeout": CONNECT_TIMEOUT,
+            "server_settings": {
+                "application_name": "tradepost",
+                "statement_timeout": str(int(options.statement_timeout * 1000)),
+                "jit": "off",
+            },
+        },
+    )
+    if options.pre_ping:
+        _ping_idle_connections(engine)
+    return engine
+
+
+def _ping_idle_connections(engine: AsyncEngine) -> None:
+    """Ping a connection at check-out when it was idle for a while: a ping at each one would double the round trips."""
+    loop_time = asyncio.get_running_loop().time
+
+    @event.listens_for(engine.sync_engine, "checkin")
+    def note(_connection: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
+        entry.info["idle_since"] = loop_time()
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def ping(connection: DBAPIConnection, entry: ConnectionPoolEntry, _proxy: Any) -> None:
+        idle_since = entry.info.get("idle_since")
+        if idle_since is None or loop_time() - idle_since < IDLE_BEFORE_PING:
+            return
+        try:
+            connection.ping()  # type: ignore[attr-defined]
+        except Exception as error:
+            # SQLAlchemy takes this as the sign to throw the connection away and try a fresh one.
+            raise exc.DisconnectionError from error
+
+
+def violation_code(error: exc.DBAPIError) -> str | int | None:
+    """Return PostgreSQL's SQLSTATE or SQLite's extended error code; never looks at the text."""
+    sqlstate = getattr(error.orig, "sqlstate", None)
+    return sqlstate if sqlstate is not None else getattr(error.orig, "sqlite_errorcode", None)
+
+
+@contextmanager
+def violations(
+    *, unique: Callable[[], TradepostError] | None = None, foreign_key: Callable[[], TradepostError] | None = None
+) -> Iterator[None]:
+    """Raise the given domain error when a statement in the block breaks a constraint of that kind."""
+    try:
+        yield
+    except exc.IntegrityError as error:
+        code = violation_code(error)
+        if unique is not None and code in UNIQUE_VIOLATIONS:
+            raise unique() from error
+        if foreign_key is not None and code in FOREIGN_KEY_VIOLATIONS:
+            raise foreign_key() from error
+        raise
+
+
+def translate(error: BaseException) -> TradepostError | None:
+    """Say what a database error means to a client, or None when it is no database error.
+
+    A broken constraint is a conflict; what may pass (no connection, overload, a lock, a time limit) is unavailable with
+    ``Retry-After``; the rest is a failure of ours.
+    """
+    if isinstance(error, exc.IntegrityError):
+        return Conflict()
+    if isinstance(error, exc.TimeoutError):
+        return DatabaseUnavailable()
+    if isinstance(error, exc.DBAPIError):
+        code = violation_code(error)
+        passing = (
+            error.connection_invalidated
+            or isinstance(error.orig, (ConnectionError, TimeoutError))
+            or (isinstance(code, str) and (code in PASSING_STATES or code.startswith("08")))
+            or (isinstance(code, int) and (code & 0xFF) in PASSING_SQLITE)
+        )
+        return DatabaseUnavailable() if passing else OperationFailed()
+    if isinstance(error, exc.SQLAlchemyError):
+        return OperationFailed()
+    return None

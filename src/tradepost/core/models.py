@@ -1,0 +1,115 @@
+"""What every table shares: the naming of constraints, and types that mean the same on both engines."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from sqlalchemy import BigInteger, DateTime, Dialect, Enum, Identity, Integer, MetaData, Numeric
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import JSON, TypeDecorator, TypeEngine
+from sqlalchemy.dialects.postgresql import JSONB
+
+BigId = BigInteger().with_variant(Integer, "sqlite")
+"""A 64-bit id. SQLite's INTEGER is 64-bit too, and only that spelling may be AUTOINCREMENT."""
+
+PortableJson = JSON().with_variant(JSONB, "postgresql")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware moment in UTC to the microsecond; refuses naive ones. ``timestamptz``, or naive UTC text on SQLite."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(DateTime(timezone=dialect.name != "sqlite"))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            message = "a time without a zone"
+            raise ValueError(message)
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None or value.tzinfo is not None:
+            return value
+        return value.replace(tzinfo=UTC)
+
+
+class Hundredths(TypeDecorator[Decimal]):
+    """An exact decimal with two places: NUMERIC on PostgreSQL; whole hundredths on SQLite, whose NUMERIC is a float.
+
+    Both compare and sort alike; arithmetic in SQL would not, so there is none.
+    """
+
+    impl = Numeric
+    cache_ok = True
+
+    def __init__(self, precision: int) -> None:
+        self.precision = precision
+        super().__init__(precision, 2)
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(BigInteger() if dialect.name == "sqlite" else Numeric(self.precision, 2))
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
+        if value is None or dialect.name != "sqlite":
+            return value
+        return int(value.scaleb(2))
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
+        if value is None or dialect.name != "sqlite":
+            return value  # type: ignore[no-any-return]
+        return Decimal(value).scaleb(-2)
+
+
+Money = Hundredths(12)
+Percent = Hundredths(5)
+
+
+def choice(kind: type[StrEnum], name: str) -> Enum:
+    """Return a column type that holds the values of ``kind`` as text, kept to them by a CHECK named ``name``."""
+    return Enum(
+        kind,
+        name=name,
+        native_enum=False,
+        create_constraint=True,
+        length=16,
+        values_callable=lambda members: [member.value for member in members],
+    )
+
+
+class Base(DeclarativeBase):
+    """The root of every mapped class."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: UtcDateTime()}
+
+
+NEVER_REUSED: dict[str, Any] = {"sqlite_autoincrement": True}
+"""Table arguments: an id is never handed out twice, or a deleted user's old token would open the next account."""
+
+
+class Identified:
+    """A table whose rows have an integer id that is never used again."""
+
+    id: Mapped[int] = mapped_column(BigId, Identity(), primary_key=True)
+
+
+class Timestamped:
+    """A table whose rows know when they were made and last changed; both are set by the service, from the clock."""
+
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]

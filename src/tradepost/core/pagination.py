@@ -1,0 +1,46 @@
+"""Which part of a list was asked for, and what came of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Total(StrEnum):
+    """How much work the count of a list is worth."""
+
+    EXACT = "exact"
+    ESTIMATED = "estimated"
+    NONE = "false"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """``limit`` rows after the first ``skip``, in the order of ``sort``: an allowed field, ``-`` first for descending."""
+
+    skip: int = 0
+    limit: int = 100
+    total: Total = Total.EXACT
+    sort: str = "id"
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """The rows of a window and, when it was asked for, how many there are in all."""
+
+    rows: Sequence[T]
+    total: int | None
+    window: Window
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """The fields of ``PageInfo``."""
+        skip, limit = self.window.skip, self.window.limit
+        return {
+            "total": self.total,
+            "page": skip // limit + 1,
+            "size": limit,
+            "pages": None if self.total is None else -(-self.total // limit),
+        }

@@ -1,0 +1,66 @@
+"""What every repository can do besides its own sentences."""
+
+from typing import Any
+
+from sqlalchemy import ClauseElement, Executable, Select, exists, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from tradepost.core.models import Base
+from tradepost.core.pagination import Total
+
+
+def escaped(fragment: str) -> str:
+    """Return ``fragment`` with LIKE's wildcards made letters; for ``LIKE … ESCAPE '\\'``."""
+    return fragment.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+class _Explained(Executable, ClauseElement):
+    """The planner's account of a statement, which is not run."""
+
+    inherit_cache = False
+
+    def __init__(self, statement: Select[Any]) -> None:
+        self.statement = statement
+
+
+@compiles(_Explained)
+def _explain(element: _Explained, compiler: SQLCompiler, **options: Any) -> str:
+    return "EXPLAIN (FORMAT JSON) " + compiler.process(element.statement, **options)
+
+
+class Repository:
+    """Holds a session; subclasses hold every statement of their domain."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self.session = session
+
+    @property
+    def on_postgres(self) -> bool:
+        """Whether the session talks to PostgreSQL."""
+        return self.session.get_bind().dialect.name == "postgresql"
+
+    def insert(self, model: type[Base]) -> postgresql.Insert | sqlite.Insert:
+        """Return an INSERT that knows ``on_conflict_do_nothing``, which both engines spell alike."""
+        return postgresql.insert(model) if self.on_postgres else sqlite.insert(model)
+
+    async def count(self, rows: Select[Any], total: Total) -> int | None:
+        """Count ``rows``: exactly, by the planner's estimate (exactly on SQLite, which makes none), or not at all."""
+        if total is Total.NONE:
+            return None
+        bare = rows.order_by(None).limit(None).offset(None)
+        if total is Total.ESTIMATED and self.on_postgres:
+            return await self._estimate(bare)
+        counted = bare.with_only_columns(func.count(), maintain_column_froms=True)
+        return int(await self.session.scalar(counted) or 0)
+
+    async def _estimate(self, rows: Select[Any]) -> int:
+        plan = await self.session.scalar(_Explained(rows))
+        return int(plan[0]["Plan"]["Plan Rows"])
+
+    async def any(self, column: InstrumentedAttribute[Any], value: Any) -> bool:
+        """Tell whether a row holds ``value`` in ``column``."""
+        return bool(await self.session.scalar(select(exists().where(column == value))))

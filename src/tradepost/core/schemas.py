@@ -1,0 +1,58 @@
+"""The base of what comes in and what goes out, and field types that several domains share."""
+
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic_core import PydanticCustomError
+
+MAX_ID = 2**63 - 1
+
+
+class Input(BaseModel):
+    """A body that a client sends: unknown fields are refused, strings are trimmed."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+
+class Output(BaseModel):
+    """A body that the server sends; reads attributes, so a row or an ORM object fills it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Message(Output):
+    """One sentence about what was done."""
+
+    message: str
+
+
+class PageInfo(Output):
+    """Where in a list an answer stands; ``null`` is what was not asked for.
+
+    ``size`` is the limit that was in force, ``page`` counts from 1, ``pages`` is how many pages of that size there are.
+    """
+
+    total: int | None
+    page: int | None
+    size: int
+    pages: int | None
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
+        raise PydanticCustomError("number_type", "Input should be a valid number")
+    return value
+
+
+Id = Annotated[int, Field(ge=1, le=MAX_ID)]
+"""The id of a row: 1 to 2^63 - 1."""
+
+Number = Annotated[
+    Decimal,
+    BeforeValidator(_number, json_schema_input_type=float),
+    PlainSerializer(float, return_type=float, when_used="json"),
+]
+"""An exact decimal that is a JSON number on the wire, never a string."""
+
+__all__ = ["MAX_ID", "Id", "Input", "Message", "Number", "Output", "PageInfo"]

@@ -1,0 +1,153 @@
+"""JSON read without forgiveness: what two parsers could understand differently is refused (RFC 8259, RFC 7493)."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, Final, Never
+
+MAX_DEPTH: Final = 64
+"""How deep arrays and objects may be nested; no schema of ours needs a tenth of it."""
+
+_MIN_INTEGER: Final = -(2**63)
+_MAX_INTEGER: Final = 2**63 - 1
+_LONGEST_INTEGER: Final = len(str(_MIN_INTEGER))
+
+# Escapes that may leave a NUL or half of a surrogate pair behind. Neither can be in text that is UTF-8 any other way.
+_SUSPICIOUS: Final = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+_UNFIT: Final = re.compile("[\x00\ud800-\udfff]")
+
+Path = tuple[str | int, ...]
+
+
+class JsonFault(ValueError):  # noqa: N818  (a fault of the sender)
+    """A text that is no acceptable JSON.
+
+    ``location`` is the way to the faulty value, or the offset in characters where the text stops being JSON;
+    ``message`` says what is wrong and repeats nothing of what was sent; ``kind`` names it for programs.
+    """
+
+    def __init__(self, message: str, kind: str, location: Path = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.kind = kind
+        self.location = location
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object as it was written, so that a key may be in it twice."""
+
+
+class _RepeatedKeyError(Exception):
+    """Raised inside the parser, which knows no path; ``_repeated`` finds it."""
+
+
+def _integer(digits: str) -> int:
+    # Looked at before int(), whose cost is quadratic in the number of digits.
+    if len(digits) <= _LONGEST_INTEGER and _MIN_INTEGER <= (number := int(digits)) <= _MAX_INTEGER:
+        return number
+    raise JsonFault("Integers must be between -2^63 and 2^63-1", "int_out_of_range")
+
+
+def _real(digits: str) -> float:
+    number = float(digits)
+    if number in {float("inf"), float("-inf")}:
+        raise JsonFault("Numbers must fit a 64-bit floating-point number", "float_out_of_range")
+    return number
+
+
+def _constant(name: str) -> Never:
+    del name
+    raise JsonFault("NaN and Infinity are no JSON", "finite_number")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _RepeatedKeyError
+    return found
+
+
+_decode = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_real, parse_constant=_constant
+).decode
+_decode_pairs = json.JSONDecoder(object_pairs_hook=_Pairs).decode
+
+
+def loads(data: bytes) -> Any:
+    """Return the value that ``data`` holds, or raise ``JsonFault``.
+
+    Refused besides what is no JSON at all: anything but UTF-8, a byte order mark, NaN and Infinity, a key that is twice
+    in one object, half a surrogate pair or NUL in any text, nesting deeper than ``MAX_DEPTH``, integers that do not
+    fit 64 bits, and numbers past the range of a double.
+    """
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise JsonFault("The text is not UTF-8", "json_encoding", (error.start,)) from None
+    if text.startswith("\ufeff"):
+        raise JsonFault("The text begins with a byte order mark", "json_encoding", (0,))
+    try:
+        value = _decode(text)
+    except json.JSONDecodeError as error:
+        raise JsonFault(f"JSON decode error: {error.msg}", "json_invalid", (error.pos,)) from None
+    except RecursionError:
+        raise _too_deep() from None
+    except _RepeatedKeyError:
+        raise JsonFault("The key is in its object more than once", "repeated_key", _repeated(text)) from None
+    # As many openings as that make no such depth: nearly every body ends here.
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH:
+        _check_depth(value)
+    if _SUSPICIOUS.search(data):
+        _check_text(value)
+    return value
+
+
+def _too_deep() -> JsonFault:
+    return JsonFault(f"Arrays and objects may be nested {MAX_DEPTH} deep", "json_depth")
+
+
+def _children(value: Any) -> Iterator[tuple[str | int, Any]]:
+    if isinstance(value, dict):
+        yield from value.items()
+    elif isinstance(value, _Pairs):
+        yield from value
+    elif isinstance(value, list):
+        yield from enumerate(value)
+
+
+def _walk(value: Any) -> Iterator[tuple[Path, Any]]:
+    """Yield every value inside ``value`` and the way to it, without recursion."""
+    waiting: list[tuple[Path, Any]] = [((), value)]
+    while waiting:
+        path, here = waiting.pop()
+        yield path, here
+        waiting.extend(((*path, key), child) for key, child in _children(here))
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [child for here in level for _, child in _children(here) if isinstance(child, dict | list)]
+        if not level:
+            return
+    raise _too_deep()
+
+
+def _check_text(value: Any) -> None:
+    for path, here in _walk(value):
+        if isinstance(here, str) and _UNFIT.search(here):
+            raise JsonFault("Text may hold no NUL and no half of a surrogate pair", "string_unicode", path)
+        if isinstance(here, dict) and any(map(_UNFIT.search, here)):
+            raise JsonFault("A key may hold no NUL and no half of a surrogate pair", "string_unicode", path)
+
+
+def _repeated(text: str) -> Path:
+    """Return the way to the first key that is in one object twice."""
+    for path, here in _walk(_decode_pairs(text)):
+        if isinstance(here, _Pairs):
+            seen: set[str] = set()
+            for key, _ in here:
+                if key in seen:
+                    return () if _UNFIT.search(key) else (*path, key)
+                seen.add(key)
+    return ()

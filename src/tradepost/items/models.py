@@ -1,0 +1,59 @@
+"""Items, and the tags on them."""
+
+from decimal import Decimal
+from enum import StrEnum
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tradepost.core.models import NEVER_REUSED, Base, BigId, Identified, Money, Percent, PortableJson, Timestamped, choice
+from tradepost.tags.models import TAG_LENGTH
+
+
+class ItemStatus(StrEnum):
+    """Whether the public sees an item: only active ones are shown to strangers."""
+
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+    DRAFT = "draft"
+
+
+class Item(Identified, Timestamped, Base):
+    """A thing for sale. ``version`` counts its changes from 1; a view is no change."""
+
+    __tablename__ = "items"
+    __table_args__ = (
+        CheckConstraint("price > 0", name="price_positive"),
+        CheckConstraint("discount_price < price", name="discount_below_price"),
+        Index("ix_items_status_created_at_id", "status", "created_at", "id"),
+        Index("ix_items_status_price_id", "status", "price", "id"),
+        Index("ix_items_owner_id_created_at_id", "owner_id", "created_at", "id"),
+        Index("ix_items_category_id_created_at_id", "category_id", "created_at", "id"),
+        NEVER_REUSED,
+    )
+
+    # Byte order, so that sorting by title is the same on both engines.
+    title: Mapped[str] = mapped_column(String(200).with_variant(String(200, collation="C"), "postgresql"))
+    description: Mapped[str | None] = mapped_column(String(1000))
+    price: Mapped[Decimal] = mapped_column(Money)
+    discount_price: Mapped[Decimal | None] = mapped_column(Money)
+    tax: Mapped[Decimal | None] = mapped_column(Percent)
+    status: Mapped[ItemStatus] = mapped_column(choice(ItemStatus, "status"), default=ItemStatus.ACTIVE)
+    category_id: Mapped[int | None] = mapped_column(BigId, ForeignKey("categories.id", ondelete="RESTRICT"))
+    images: Mapped[list[str]] = mapped_column(PortableJson, default=list)
+    views: Mapped[int] = mapped_column(BigId, default=0)
+    owner_id: Mapped[int] = mapped_column(BigId, ForeignKey("users.id", ondelete="CASCADE"))
+    version: Mapped[int] = mapped_column(default=1)
+
+
+class ItemTag(Base):
+    """A tag on an item, by name; ``position`` keeps the order in which the owner wrote them."""
+
+    __tablename__ = "item_tags"
+    __table_args__ = (Index("ix_item_tags_tag_item_id", "tag", "item_id"),)
+
+    item_id: Mapped[int] = mapped_column(BigId, ForeignKey("items.id", ondelete="CASCADE"), primary_key=True)
+    tag: Mapped[str] = mapped_column(
+        String(TAG_LENGTH), ForeignKey("tags.name", onupdate="CASCADE", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(SmallInteger)

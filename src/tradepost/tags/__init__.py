@@ -1,0 +1,1 @@
+"""The words that items are found by."""

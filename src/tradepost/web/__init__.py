@@ -1,0 +1,1 @@
+"""What every domain needs of HTTP: errors, middleware, routes, sessions."""

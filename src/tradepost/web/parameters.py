@@ -1,0 +1,52 @@
+"""Parameters that many routes take: ids in the path, the window of a list, and the links of a bare array."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from fastapi import Path, Query, Request, Response
+from pydantic import BeforeValidator
+
+from tradepost.core.pagination import Page, Total
+from tradepost.core.schemas import MAX_ID
+
+PathId = Annotated[int, Path(ge=1, le=MAX_ID)]
+Skip = Annotated[int, Query(ge=0, le=MAX_ID, description="How many to leave out from the start")]
+Limit = Annotated[int, Query(ge=1, le=100, description="How many to answer at the most")]
+
+
+def _total(value: Any) -> Any:
+    return Total.EXACT if value == "true" else value
+
+
+TotalQuery = Annotated[
+    Total,
+    BeforeValidator(_total),
+    Query(alias="total", description="`exact` (or `true`), `estimated` by the planner, or `false` for none"),
+]
+
+
+def sorts(name: str, *fields: str) -> type[StrEnum]:
+    """Return an enumeration of the orders a list allows: each field, and each with ``-`` for descending."""
+    members = {f"{sign}{field}": f"{sign}{field}" for field in fields for sign in ("", "-")}
+    return StrEnum(name, members)  # type: ignore[no-any-return, call-overload]
+
+
+def announce_page(page: Page[Any], request: Request, response: Response) -> None:
+    """Put ``X-Total-Count`` and ``Link`` (RFC 8288) on the answer of a bare array."""
+    skip, limit = page.window.skip, page.window.limit
+    if page.total is not None:
+        response.headers["X-Total-Count"] = str(page.total)
+    links = []
+    more = len(page.rows) == limit if page.total is None else skip + limit < page.total
+    if more:
+        links.append(("next", skip + limit))
+    if skip > 0:
+        links.append(("prev", max(0, skip - limit)))
+        links.append(("first", 0))
+    if page.total:
+        links.append(("last", (page.total - 1) // limit * limit))
+    if links:
+        here = request.url
+        response.headers["Link"] = ", ".join(
+            f'<{here.include_query_params(skip=start, limit=limit)}>; rel="{relation}"' for relation, start in links
+        )
