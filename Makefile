@@ -86,20 +86,43 @@ test: .venv/.dev ## Run all tests on SQLite and on a PostgreSQL of their own, th
 
 .PHONY: check
 check: .venv/.dev ## Check format, lint, types, layers, locks and container files
-	.venv/bin/ruff format --check .
-	.venv/bin/ruff check .
+	.venv/bin/ruff format --quiet --check .
+	.venv/bin/ruff check --quiet .
 	.venv/bin/mypy
-	.venv/bin/lint-imports
+	.venv/bin/lint-imports --no-logo
+	@$(MAKE) check-locks
+	SECRET_KEY=x POSTGRES_PASSWORD=x FIRST_SUPERUSER_PASSWORD=x .venv/bin/docker-compose config --quiet
+	.venv/bin/hadolint Dockerfile
+	@echo "All checks passed"
+
+# Resolved again on top of itself a lock only changes with pyproject.toml, never with what was released since.
+# Without the package index: nothing that pyproject.toml asks for may be missing from what the locks installed.
+.PHONY: check-locks
+check-locks: .venv/.dev
+	@mkdir -p build/locks && cp requirements.lock requirements-dev.lock build/locks
+	@if .venv/bin/uv $(COMPILE) --output-file build/locks/requirements.lock 2> build/locks/errors \
+	&& .venv/bin/uv $(COMPILE) $(COMPILE_DEV) --output-file build/locks/requirements-dev.lock 2>> build/locks/errors; then \
+		for lock in requirements.lock requirements-dev.lock; do \
+			diff -u $$lock build/locks/$$lock || { echo "$$lock is out of date: run make lock" >&2; exit 1; }; done; \
+		echo "The locks are up to date"; \
+	elif .venv/bin/uv pip install --offline --dry-run --python .venv/bin/python -r pyproject.toml --group dev 2>&1 \
+	| grep -q 'make no changes'; then \
+		echo "The locks cover pyproject.toml (the package index was not reached to resolve them again)"; \
+	else \
+		cat build/locks/errors >&2; echo "The locks do not cover pyproject.toml: run make lock" >&2; exit 1; \
+	fi
 
 .PHONY: fix
 fix: .venv/.dev ## Repair format and lint where a tool can
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-# The dev lock takes every version from the runtime lock: the server is tested with what it is run with.
-COMPILE = pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url pyproject.toml
-
 .PHONY: lock
 lock: .venv/.dev ## Resolve both lock files again (ARGS=--upgrade for the newest versions)
 	.venv/bin/uv $(COMPILE) $(ARGS) --output-file requirements.lock
-	.venv/bin/uv $(COMPILE) $(ARGS) --group dev --constraints requirements.lock --output-file requirements-dev.lock
+	.venv/bin/uv $(COMPILE) $(ARGS) $(COMPILE_DEV) --output-file requirements-dev.lock
+
+COMPILE = pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	pyproject.toml
+# The dev lock takes its versions from the runtime lock: what is tested is what is served.
+COMPILE_DEV = --group dev --constraints requirements.lock
