@@ -144,12 +144,12 @@ class Database:
         self.is_sqlite = options.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
             self.engine = _sqlite_engine(options, writes=True)
-            self._read_engine = _sqlite_engine(options, writes=False)
+            self.read_engine = _sqlite_engine(options, writes=False)
             self.write_gate = Gate(1, options.pool_timeout)
             self.read_gate = Gate(SQLITE_READERS, options.pool_timeout)
         else:
             self.engine = _postgres_engine(options)
-            self._read_engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+            self.read_engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
             self.write_gate = self.read_gate = Gate(options.pool_size, options.pool_timeout)
 
     @asynccontextmanager
@@ -157,7 +157,7 @@ class Database:
         """Open a session for reading; it returns its connection at the end of the block."""
         async with (
             self.read_gate.place(),
-            ReadSession(self._read_engine, expire_on_commit=False, autoflush=False) as session,
+            ReadSession(self.read_engine, expire_on_commit=False, autoflush=False) as session,
         ):
             yield session
 
@@ -185,7 +185,7 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
-        await self._read_engine.dispose()
+        await self.read_engine.dispose()
 
 
 async def _uncancelled(work: Any) -> None:

@@ -25,6 +25,7 @@ class Item(Identified, Timestamped, Base):
     __table_args__ = (
         CheckConstraint("price > 0", name="price_positive"),
         CheckConstraint("discount_price < price", name="discount_below_price"),
+        Index("ix_items_created_at_id", "created_at", "id"),
         Index("ix_items_status_created_at_id", "status", "created_at", "id"),
         Index("ix_items_status_price_id", "status", "price", "id"),
         Index("ix_items_owner_id_created_at_id", "owner_id", "created_at", "id"),

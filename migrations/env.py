@@ -1,0 +1,41 @@
+"""Runs the migrations: on the connection that ``tradepost.core.migrations`` hands in, else on the settings' database."""
+
+import asyncio
+
+from alembic import context
+from sqlalchemy import Connection
+
+from tradepost.bootstrap import METADATA, database_options
+from tradepost.core import migrations
+from tradepost.core.database import Database
+from tradepost.core.settings import Settings
+
+
+def run(connection: Connection) -> None:
+    """Run what Alembic was asked for within the transaction of ``connection``."""
+    context.configure(
+        connection=connection,
+        target_metadata=METADATA,
+        render_as_batch=True,
+        compare_server_default=True,
+        # SQLite's DDL is transactional too once BEGIN is said explicitly, as the engine does.
+        transactional_ddl=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def run_on_settings() -> None:
+    """Run on the database that the environment names: for Alembic's own command line."""
+    database = Database(database_options(Settings.load()))
+    try:
+        await migrations.exclusively(database, run)
+    finally:
+        await database.close()
+
+
+given = context.config.attributes.get("connection")
+if given is None:
+    asyncio.run(run_on_settings())
+else:
+    run(given)

@@ -1,0 +1,16 @@
+"""The table of contents: every router, the busiest first."""
+
+from fastapi import APIRouter
+
+from tradepost.accounts import auth_routes, user_routes
+from tradepost.categories import routes as category_routes
+from tradepost.items import routes as item_routes
+from tradepost.tags import routes as tag_routes
+
+ROUTERS: tuple[APIRouter, ...] = (
+    item_routes.router,
+    user_routes.router,
+    auth_routes.router,
+    tag_routes.router,
+    category_routes.router,
+)

@@ -1,0 +1,93 @@
+"""The composition root: opens what lives as long as the process, and wires the domains together.
+
+The web application, the command line and every later worker start here, so that they all run on the same parts.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from tradepost.accounts.credentials import CredentialService
+from tradepost.accounts.dependencies import build_credential_service, build_session_service
+from tradepost.accounts.models import LoginSession, User
+from tradepost.accounts.passwords import PasswordHasher
+from tradepost.accounts.sessions import SessionService
+from tradepost.accounts.tokens import Tokens
+from tradepost.categories.models import Category
+from tradepost.categories.service import CategoryUsage
+from tradepost.core import migrations
+from tradepost.core.clock import Clock, SystemClock
+from tradepost.core.database import Database, DatabaseOptions
+from tradepost.core.models import Base
+from tradepost.core.rate_limiter import InProcessRateLimiter, RateLimiter
+from tradepost.core.resources import Resources
+from tradepost.core.settings import Settings
+from tradepost.items.models import Item, ItemTag
+from tradepost.items.popular import PopularItems
+from tradepost.items.public_total import PublicTotal
+from tradepost.items.usage import ItemsOfCategories, ItemsOfTags
+from tradepost.items.view_counter import ViewCounter
+from tradepost.tags.models import Tag
+from tradepost.tags.service import TagUsage
+
+MODELS = (User, LoginSession, Tag, Category, Item, ItemTag)
+"""Every table; naming them here is what puts them into the metadata that migrations compare with."""
+METADATA = Base.metadata
+
+
+def database_options(settings: Settings) -> DatabaseOptions:
+    """Return what ``settings`` say about the database."""
+    return DatabaseOptions(
+        url=settings.database_url,
+        pool_size=settings.DB_POOL_SIZE,
+        pool_timeout=settings.DB_POOL_TIMEOUT,
+        pool_recycle=settings.DB_POOL_RECYCLE,
+        pre_ping=settings.DB_PRE_PING,
+        statement_timeout=settings.DB_STATEMENT_TIMEOUT,
+    )
+
+
+@asynccontextmanager
+async def opened(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Resources]:
+    """Open the resources of a process, and close them at the end of the block. Connects to nothing yet."""
+    clock = clock or SystemClock()
+    database = Database(database_options(settings))
+    parts = Resources(settings, database, clock)
+    hasher = await asyncio.to_thread(PasswordHasher)
+    parts.put(PasswordHasher, hasher)
+    parts.put(
+        Tokens,
+        Tokens(
+            secret=settings.SECRET_KEY.get_secret_value(),
+            algorithm=settings.ALGORITHM,
+            lifetime=timedelta(minutes=settings.ACCESS_TOKEN_EXPIRE_MINUTES),
+            clock=clock,
+        ),
+    )
+    parts.put(SessionService, build_session_service(parts))
+    parts.put(CredentialService, build_credential_service(parts))
+    parts.put(TagUsage, ItemsOfTags())
+    parts.put(CategoryUsage, ItemsOfCategories())
+    parts.put(RateLimiter, InProcessRateLimiter(clock))
+    parts.put(PublicTotal, PublicTotal(clock))
+    parts.put(PopularItems, PopularItems(database, clock, seconds=settings.CACHE_POPULAR_SECONDS))
+    parts.put(ViewCounter, ViewCounter(database))
+    try:
+        yield parts
+    finally:
+        hasher.close()
+        await database.close()
+
+
+async def prepare_database(parts: Resources) -> bool:
+    """Bring the schema to its newest revision and make the first superuser; tell whether the schema changed.
+
+    Any number of processes may do this at once.
+    """
+    changed = await migrations.upgrade(parts.database)
+    settings = parts.settings
+    await parts[CredentialService].ensure_first_superuser(
+        settings.FIRST_SUPERUSER, settings.FIRST_SUPERUSER_PASSWORD.get_secret_value()
+    )
+    return changed

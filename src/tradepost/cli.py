@@ -1,0 +1,192 @@
+"""``tradepost``: everything an operator can do from a shell."""
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import click
+import uvicorn
+from pydantic import ValidationError
+
+from tradepost.accounts.credentials import CredentialService
+from tradepost.accounts.schemas import UserRegister
+from tradepost.bootstrap import opened, prepare_database
+from tradepost.core import migrations
+from tradepost.core.resources import Resources
+from tradepost.core.settings import Settings, SettingsError
+from tradepost.main import create_app
+from tradepost.seeding.loader import SeedRefused, SeedReport, seed
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+DEMO_SEED, DEMO_USERS, DEMO_ITEMS = 42, 50, 1_000
+
+
+def load_settings() -> Settings:
+    """Return the settings, or end the program with every fault in them."""
+    try:
+        return Settings.load()
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def with_resources(work: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Run a command's coroutine with the opened resources as its first argument."""
+
+    @wraps(work)
+    def command(*arguments: Any, **options: Any) -> None:
+        async def run() -> None:
+            async with opened(load_settings()) as parts:
+                await work(parts, *arguments, **options)
+
+        asyncio.run(run())
+
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tradepost")
+def main() -> None:
+    """Tradepost, the backend of a marketplace."""
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 256), help="How many processes.")
+@click.option("--demo", is_flag=True, help="Migrate, and fill an empty database with a small marketplace first.")
+def serve(host: str, port: int, workers: int, *, demo: bool) -> None:
+    """Serve the API."""
+    settings = load_settings()
+    if demo:
+        asyncio.run(prepare_demo(settings))
+        click.echo(banner(settings, host, port))
+    metrics_directory = None
+    if workers > 1 and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        # The workers' metrics meet in this directory; the library looks for it when it is imported there.
+        metrics_directory = tempfile.mkdtemp(prefix="tradepost-metrics-")
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_directory
+    try:
+        uvicorn.run(
+            "tradepost.main:create_app",
+            factory=True,
+            host=host,
+            port=port,
+            workers=workers,
+            loop="uvloop",
+            http="httptools",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=20,
+        )
+    finally:
+        if metrics_directory is not None:
+            shutil.rmtree(metrics_directory, ignore_errors=True)
+
+
+async def prepare_demo(settings: Settings) -> None:
+    """Migrate, make the first superuser, and seed a small marketplace into a database without users."""
+    async with opened(settings) as parts:
+        await prepare_database(parts)
+        try:
+            await run_seed(parts, seed_number=DEMO_SEED, users=DEMO_USERS, items=DEMO_ITEMS, append=False)
+        except SeedRefused:
+            # There is something to look at already.
+            return
+
+
+def banner(settings: Settings, host: str, port: int) -> str:
+    """Return what a person needs to know to start."""
+    here = f"http://{'localhost' if host in {'127.0.0.1', '0.0.0.0'} else host}:{port}"  # noqa: S104 - a name for it
+    password = settings.FIRST_SUPERUSER_PASSWORD.get_secret_value()
+    admin_password = password if password == "changethis" else "(your FIRST_SUPERUSER_PASSWORD)"  # noqa: S105 - published
+    return f"""
+  {settings.PROJECT_NAME} {settings.VERSION} on {here}
+
+    documentation   {here}/docs
+    admin           {settings.FIRST_SUPERUSER}  {admin_password}
+    moderator       user1@example.com  Tradepost1
+    people          user2@example.com … user{DEMO_USERS}@example.com  Tradepost1
+"""
+
+
+@main.command()
+@with_resources
+async def migrate(parts: Resources) -> None:
+    """Bring the database to the newest schema and make the first superuser."""
+    changed = await prepare_database(parts)
+    click.echo(f"Migrated to {migrations.head()}" if changed else f"At {migrations.head()} already")
+
+
+async def run_seed(parts: Resources, *, seed_number: int, users: int, items: int, append: bool) -> SeedReport:
+    """Seed with a progress bar on standard error, if that is a terminal."""
+    with click.progressbar(length=users + items, label="Seeding", file=sys.stderr) as bar:
+
+        def progress(done: int, _total: int) -> None:
+            bar.update(done - bar.pos)
+
+        return await seed(
+            parts.database,
+            seed=seed_number,
+            users=users,
+            items=items,
+            append=append,
+            environment=parts.settings.ENVIRONMENT,
+            progress=progress,
+        )
+
+
+@main.command("seed")
+@click.option("--seed", "seed_number", default=42, show_default=True, help="The same number makes the same rows.")
+@click.option("--users", default=1000, show_default=True, type=click.IntRange(1, 1_000_000))
+@click.option("--items", default=100_000, show_default=True, type=click.IntRange(0, 10_000_000))
+@click.option("--append", is_flag=True, help="Add to a database that has rows.")
+@with_resources
+async def seed_command(parts: Resources, seed_number: int, users: int, items: int, *, append: bool) -> None:
+    """Fill the database with a made-up marketplace; log in as user1@example.com, password Tradepost1."""
+    if parts.settings.is_local:
+        await prepare_database(parts)
+    try:
+        report = await run_seed(parts, seed_number=seed_number, users=users, items=items, append=append)
+    except SeedRefused as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(
+        f"{report.users} users, {report.items} items, {report.tags} tags, {report.categories} categories "
+        f"in {report.seconds:.1f} s; fingerprint {report.fingerprint}"
+    )
+
+
+@main.command("create-admin")
+@click.argument("email")
+@click.password_option(help="Asked for when it is not given.")
+@with_resources
+async def create_admin(parts: Resources, email: str, password: str) -> None:
+    """Make an account with all permissions."""
+    try:
+        applicant = UserRegister(email=email, password=password, first_name="Admin", last_name="User")
+    except ValidationError as error:
+        faults = "\n".join(f"  {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise click.ClickException(f"Not acceptable:\n{faults}") from error
+    if not await parts[CredentialService].create_admin(applicant.email, applicant.password):
+        raise click.ClickException(f"{applicant.email} has an account already")
+    click.echo(f"{applicant.email} is an admin now")
+
+
+@main.command()
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="A file instead of standard output.")
+def openapi(output: Path | None) -> None:
+    """Print the OpenAPI document."""
+    document = json.dumps(create_app(load_settings()).openapi(), indent=2, ensure_ascii=False)
+    if output is None:
+        click.echo(document)
+    else:
+        output.write_text(document + "\n", encoding="utf-8")

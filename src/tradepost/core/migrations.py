@@ -1,0 +1,89 @@
+"""Bringing a database to the newest schema: by one process at a time, whole or not at all, and at no cost when it is there."""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import alembic.command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from tradepost.core.database import Database
+
+ADVISORY_LOCK: Final = 0x7472_6164_6570_6F73
+"""The key that all of Tradepost's migrations on one PostgreSQL wait for."""
+LOCK_TIMEOUT: Final = "10s"
+"""How long a migration waits for a table that others use, before it gives way to them."""
+
+
+@cache
+def script_location() -> Path:
+    """Return the directory of the migrations: of the checkout this code runs in, else of the working directory."""
+    for root in (Path(__file__).parents[3], Path.cwd()):
+        if (root / "migrations" / "env.py").is_file():
+            return root / "migrations"
+    message = "the migrations directory is neither beside src/ nor in the working directory"
+    raise FileNotFoundError(message)
+
+
+def configuration(connection: Connection | None = None) -> Config:
+    """Return Alembic's configuration, bound to ``connection`` if one is given."""
+    config = Config()
+    config.set_main_option("script_location", str(script_location()).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    if connection is not None:
+        config.attributes["connection"] = connection
+    return config
+
+
+@cache
+def head() -> str | None:
+    """Return the newest revision that this code knows."""
+    return ScriptDirectory.from_config(configuration()).get_current_head()
+
+
+async def current(database: Database) -> str | None:
+    """Return the revision that the database is at, None before the first."""
+    async with database.engine.connect() as connection:
+        return await connection.run_sync(lambda bound: MigrationContext.configure(bound).get_current_revision())
+
+
+async def upgrade(database: Database, revision: str = "head") -> bool:
+    """Bring the database to ``revision``; tell whether there was anything to do."""
+    if revision == "head" and await current(database) == head():
+        return False
+    await exclusively(database, lambda connection: alembic.command.upgrade(configuration(connection), revision))
+    return True
+
+
+async def downgrade(database: Database, revision: str) -> None:
+    """Take the database back to ``revision``; ``base`` is the empty one."""
+    await exclusively(database, lambda connection: alembic.command.downgrade(configuration(connection), revision))
+
+
+async def exclusively(database: Database, work: Callable[[Connection], None]) -> None:
+    """Run ``work`` in one transaction that no other migration runs beside."""
+    async with database.engine.connect() as connection:
+        if database.is_sqlite:
+            raw = (await connection.get_raw_connection()).driver_connection
+            # Inside a transaction this statement does nothing, and rebuilding a parent table would then cascade its
+            # children away: so it goes to the driver, before BEGIN.
+            await raw.execute("PRAGMA foreign_keys = OFF")  # type: ignore[union-attr]
+            try:
+                async with connection.begin():
+                    await connection.run_sync(work)
+                    if (await connection.execute(text("PRAGMA foreign_key_check"))).first() is not None:
+                        message = "the migration left rows that refer to nothing; it was taken back"
+                        raise RuntimeError(message)
+            finally:
+                await raw.execute("PRAGMA foreign_keys = ON")  # type: ignore[union-attr]
+            return
+        async with connection.begin():
+            # Waiting for another replica's migration may take longer than any statement of the API may.
+            await connection.execute(text("SET LOCAL statement_timeout = 0"))
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+            await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
+            await connection.run_sync(work)

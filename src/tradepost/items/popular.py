@@ -1,0 +1,36 @@
+"""The most viewed items, remembered."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from tradepost.core.cache import Remembered
+from tradepost.core.clock import Clock
+from tradepost.core.database import Database
+from tradepost.items.repository import ItemRepository
+from tradepost.items.schemas import ItemRead
+
+MOST: Final = 100
+"""As many as a client may ask for."""
+
+
+class PopularItems:
+    """Asks the database once in ``seconds`` at the most, however many clients ask; as old as that it may be.
+
+    What this process deletes or hides is gone from it at once.
+    """
+
+    def __init__(self, database: Database, clock: Clock, *, seconds: float) -> None:
+        self._database = database
+        self._remembered: Remembered[Sequence[ItemRead]] = Remembered(clock, seconds)
+
+    async def top(self, limit: int) -> Sequence[ItemRead]:
+        """Return at most ``limit`` active items, the most viewed first."""
+        return (await self._remembered.get(self._load))[:limit]
+
+    def forget(self, item_id: int) -> None:
+        """Drop an item that strangers may no longer see."""
+        self._remembered.adjust(lambda items: [item for item in items if item.id != item_id])
+
+    async def _load(self) -> Sequence[ItemRead]:
+        async with self._database.read() as session:
+            return [ItemRead.of(row) for row in await ItemRepository(session).most_viewed(MOST)]

@@ -1,0 +1,249 @@
+"""Every statement about items and the tags on them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    String,
+    TypeDecorator,
+    bindparam,
+
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from tradepost.accounts.models import User
+from tradepost.core.pagination import Page, Total, Window
+from tradepost.core.repository import Repository, escaped
+from tradepost.items.models import Item, ItemStatus, ItemTag
+
+SORTS: Final = {
+    "created_at": Item.created_at,
+    "price": Item.price,
+    "title": Item.title,
+    "views": Item.views,
+}
+
+
+class _TagNames(TypeDecorator[list[str]]):
+    """A list of names: an array from PostgreSQL, JSON text from SQLite."""
+
+    impl = String
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: Any) -> list[str]:  # noqa: ARG002 - SQLAlchemy's signature
+        return json.loads(value) if isinstance(value, str) else value  # type: ignore[no-any-return]
+
+
+class _TagsOfItem(FunctionElement[list[str]]):
+    """The tags of the row of ``items`` at hand, in their owner's order: one look into one index, no join."""
+
+    type = _TagNames()
+    inherit_cache = True
+
+
+@compiles(_TagsOfItem, "postgresql")
+def _tags_as_array(_element: _TagsOfItem, _compiler: SQLCompiler, **_options: Any) -> str:
+    return "ARRAY(SELECT tag FROM item_tags WHERE item_tags.item_id = items.id ORDER BY position)"
+
+
+@compiles(_TagsOfItem, "sqlite")
+def _tags_as_json(_element: _TagsOfItem, _compiler: SQLCompiler, **_options: Any) -> str:
+    ordered = "SELECT tag FROM item_tags WHERE item_tags.item_id = items.id ORDER BY position"
+    return f"(SELECT json_group_array(tag) FROM ({ordered}))"
+
+
+WITH_OWNER_AND_TAGS: Final = select(
+    *Item.__table__.columns,
+    User.first_name.label("owner_first_name"),
+    User.last_name.label("owner_last_name"),
+    User.avatar_url.label("owner_avatar_url"),
+    _TagsOfItem().label("tags"),
+).join(User, User.id == Item.owner_id)
+"""What one item looks like to its readers, in one statement: columns, for entities would cost several times as much."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemFilter:
+    """Which items are wanted; what is None is not asked. ``category_ids`` is a statement, ``tags`` must all be there.
+
+    ``viewer_id`` sees their own hidden items beside the active ones, ``sees_all`` everybody's.
+    """
+
+    status: ItemStatus | None = None
+    category_ids: Select[tuple[int]] | None = None
+    tags: Sequence[str] = field(default=())
+    owner_id: int | None = None
+    min_price: Decimal | None = None
+    max_price: Decimal | None = None
+    q: str | None = None
+    viewer_id: int | None = None
+    sees_all: bool = False
+
+    @property
+    def is_public_list(self) -> bool:
+        """Whether this is what every stranger's unfiltered list asks for."""
+        return self == ItemFilter()
+
+    def conditions(self, *, on_postgres: bool) -> list[ColumnElement[bool]]:
+        """Return what a row must fulfil."""
+        wanted: list[ColumnElement[bool]] = []
+        if not self.sees_all:
+            active = Item.status == ItemStatus.ACTIVE
+            wanted.append(active if self.viewer_id is None else or_(active, Item.owner_id == self.viewer_id))
+        if self.status is not None:
+            wanted.append(Item.status == self.status)
+        if self.category_ids is not None:
+            wanted.append(Item.category_id.in_(self.category_ids))
+        if self.owner_id is not None:
+            wanted.append(Item.owner_id == self.owner_id)
+        if self.min_price is not None:
+            wanted.append(Item.price >= self.min_price)
+        if self.max_price is not None:
+            wanted.append(Item.price <= self.max_price)
+        wanted += [Item.id.in_(select(ItemTag.item_id).where(ItemTag.tag == tag)) for tag in self.tags]
+        if self.q is not None:
+            wanted.append(_mentions(self.q, on_postgres=on_postgres))
+        return wanted
+
+
+def _mentions(q: str, *, on_postgres: bool) -> ColumnElement[bool]:
+    """Match title, description or a tag that contains ``q``, whatever the case of the letters."""
+    pattern = f"%{escaped(q.lower())}%"
+
+    def folded(column: Any) -> ColumnElement[str]:
+        # A collation that knows all letters, whatever the cluster's own locale is; SQLite gets Python's.
+        return func.lower(column.collate("und-x-icu")) if on_postgres else func.unicode_lower(column)
+
+    tagged = select(ItemTag.item_id).where(folded(ItemTag.tag).like(pattern, escape="\\"))
+    return or_(
+        folded(Item.title).like(pattern, escape="\\"),
+        folded(Item.description).like(pattern, escape="\\"),
+        Item.id.in_(tagged),
+    )
+
+
+class ItemRepository(Repository):
+    """Items."""
+
+    async def get_row(self, item_id: int) -> Row[Any] | None:
+        """Return an item with its owner's public view and its tags."""
+        return (await self.session.execute(WITH_OWNER_AND_TAGS.where(Item.id == item_id))).one_or_none()
+
+    async def get_locked(self, item_id: int) -> Item | None:
+        """Return the item of this id, with the row locked until the transaction ends."""
+        return await self.session.get(Item, item_id, with_for_update=True)
+
+    async def page(self, wanted: ItemFilter, window: Window) -> Page[Row[Any]]:
+        """Return a part of the wanted items with their owners and tags; the total is counted as the window says."""
+        conditions = wanted.conditions(on_postgres=self.on_postgres)
+        column = SORTS[window.sort.removeprefix("-")]
+        order = (column.desc(), Item.id.desc()) if window.sort.startswith("-") else (column, Item.id)
+        rows = WITH_OWNER_AND_TAGS.where(*conditions).order_by(*order).limit(window.limit).offset(window.skip)
+        found = (await self.session.execute(rows)).all()
+        return Page(found, await self.count(select(Item.id).where(*conditions), window.total), window)
+
+    async def count_public(self) -> int:
+        """Count what strangers see."""
+        return await self.count(select(Item.id).where(Item.status == ItemStatus.ACTIVE), Total.EXACT) or 0
+
+    async def most_viewed(self, limit: int) -> Sequence[Row[Any]]:
+        """Return the active items with the most views."""
+        rows = WITH_OWNER_AND_TAGS.where(Item.status == ItemStatus.ACTIVE)
+        ordered = rows.order_by(Item.views.desc(), Item.id.desc()).limit(limit)
+        return (await self.session.execute(ordered)).all()
+
+    async def add(self, values: Mapping[str, Any]) -> int:
+        """Insert an item and return its id."""
+        return (await self.session.execute(insert(Item).values(**values).returning(Item.id))).scalar_one()
+
+    async def change(self, item_id: int, values: Mapping[str, Any]) -> None:
+        """Set columns of an item."""
+        await self.session.execute(
+            update(Item).where(Item.id == item_id).values(**values).execution_options(synchronize_session=False)
+        )
+
+    async def delete(self, item_id: int) -> None:
+        """Delete an item, and by the database its links to tags."""
+        await self.session.execute(
+            delete(Item).where(Item.id == item_id).execution_options(synchronize_session=False)
+        )
+
+    async def tags_of(self, item_id: int) -> Sequence[str]:
+        """Return the tags of an item in their order."""
+        names = select(ItemTag.tag).where(ItemTag.item_id == item_id).order_by(ItemTag.position)
+        return (await self.session.scalars(names)).all()
+
+    async def add_tags(self, item_id: int, names: Sequence[str]) -> None:
+        """Link tags, which exist, to an item that has none."""
+        if names:
+            links = [{"item_id": item_id, "tag": name, "position": at} for at, name in enumerate(names)]
+            await self.session.execute(insert(ItemTag).values(links))
+
+    async def remove_tags(self, item_id: int) -> None:
+        """Unlink every tag of an item."""
+        await self.session.execute(delete(ItemTag).where(ItemTag.item_id == item_id))
+
+    async def add_views(self, counts: Mapping[int, int]) -> None:
+        """Add to the views of items; always in the order of ids, so that two processes never wait for each other."""
+        table = Item.__table__
+        statement = (
+            update(table)  # type: ignore[arg-type]
+            .where(table.c.id == bindparam("of_item"))
+            .values(views=table.c.views + bindparam("seen"))
+        )
+        rows = [{"of_item": item_id, "seen": seen} for item_id, seen in sorted(counts.items())]
+        await (await self.session.connection()).execute(statement, rows)
+
+    async def move_category(self, *, source_id: int, target_id: int) -> None:
+        """Put the items of one category into another."""
+        await self.session.execute(
+            update(Item)
+            .where(Item.category_id == source_id)
+            .values(category_id=target_id)
+            .execution_options(synchronize_session=False)
+        )
+
+    async def exists_in_category(self, category_id: int) -> bool:
+        """Tell whether a category has items."""
+        return await self.any(Item.category_id, category_id)
+
+    async def count_by_tag(self, names: Sequence[str]) -> dict[str, int]:
+        """Count the active items of each tag; a tag without any is left out."""
+        counted = (
+            select(ItemTag.tag, func.count())
+            .join(Item, Item.id == ItemTag.item_id)
+            .where(ItemTag.tag.in_(names), Item.status == ItemStatus.ACTIVE)
+            .group_by(ItemTag.tag)
+        )
+        return {row[0]: row[1] for row in await self.session.execute(counted)}
+
+    async def move_tag(self, *, source: str, target: str) -> None:
+        """Turn links to one tag into links to another; an item that has both keeps the other's place."""
+        linked = select(ItemTag.item_id).where(ItemTag.tag == target)
+        await self.session.execute(
+            delete(ItemTag)
+            .where(ItemTag.tag == source, ItemTag.item_id.in_(linked))
+            .execution_options(synchronize_session=False)
+        )
+        await self.session.execute(
+            update(ItemTag)
+            .where(ItemTag.tag == source)
+            .values(tag=target)
+            .execution_options(synchronize_session=False)
+        )
+
+

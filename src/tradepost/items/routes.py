@@ -1,0 +1,147 @@
+"""``/items``: what is for sale."""
+
+from decimal import Decimal
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from tradepost.accounts.dependencies import Person, Visitor
+from tradepost.core.errors import InsufficientPermissions, NotOwner, Unauthenticated, Unprocessable
+from tradepost.core.pagination import Total, Window
+from tradepost.core.schemas import MAX_ID, Message
+from tradepost.items.dependencies import Items, ItemWriter, ItemWrites, Popular
+from tradepost.items.errors import ItemNotFound
+from tradepost.items.models import ItemStatus
+from tradepost.items.repository import SORTS, ItemFilter
+from tradepost.items.schemas import ItemCreate, ItemPage, ItemRead, ItemUpdate
+from tradepost.tags.schemas import TagName
+from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery, announce_page, sorts
+from tradepost.web.problems import problem_responses
+from tradepost.web.routing import Route
+
+router = APIRouter(prefix="/items", tags=["items"], route_class=Route)
+
+ItemSort = sorts("ItemSort", *SORTS)
+NEWEST = ItemSort("-created_at")
+Sort = Annotated[ItemSort, Query(description="The order; ties go by id")]  # type: ignore[valid-type]
+PriceQuery = Annotated[
+    Decimal | None, Query(ge=0, max_digits=12, decimal_places=2, allow_inf_nan=False, json_schema_extra={"type": "number"})
+]
+Words = Annotated[str, Query(min_length=1, max_length=200, description="Letters to look for; `%` and `_` are letters too")]
+ANYBODY = problem_responses(Unauthenticated)
+
+
+def _check_prices(low: Decimal | None, high: Decimal | None) -> None:
+    if low is not None and high is not None and low > high:
+        raise Unprocessable(("query", "min_price"), "min_price must not be more than max_price")
+
+
+@router.get("/", responses=ANYBODY)
+async def list_items(  # noqa: PLR0913 - the parameters of the list
+    viewer: Visitor,
+    items: Items,
+    skip: Skip = 0,
+    limit: Limit = 100,
+    total: TotalQuery = Total.EXACT,
+    sort: Sort = NEWEST,
+    status_filter: ItemStatus | None = None,
+    category: Annotated[
+        str | None, Query(min_length=1, max_length=120, description="An id or a slug; its descendants count too")
+    ] = None,
+    tag: Annotated[list[TagName] | None, Query(max_length=20, description="Repeated: all of them")] = None,
+    owner_id: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
+    min_price: PriceQuery = None,
+    max_price: PriceQuery = None,
+    q: Words | None = None,
+) -> ItemPage:
+    """List items; drafts and inactive ones only to their owner and to staff."""
+    _check_prices(min_price, max_price)
+    wanted = ItemFilter(
+        status=status_filter, tags=tuple(tag or ()), owner_id=owner_id, min_price=min_price, max_price=max_price, q=q
+    )
+    page = await items.page(wanted, Window(skip, limit, total, str(sort)), viewer=viewer, category=category)
+    return ItemPage.model_construct(items=page.rows, **page.info)
+
+
+@router.post(
+    "/",
+    status_code=201,
+    responses=problem_responses(Unauthenticated, InsufficientPermissions),
+)
+async def create_item(new: ItemCreate, owner: ItemWriter, items: ItemWrites) -> ItemRead:
+    """Put an item up for sale."""
+    return await items.create(new, owner)
+
+
+@router.get("/popular")
+async def list_popular_items(popular: Popular, limit: Limit = 10) -> ItemPage:
+    """List the most viewed active items; the answer may be as old as `CACHE_POPULAR_SECONDS`."""
+    return ItemPage.model_construct(
+        items=await popular.top(limit), total=None, page=None, size=limit, pages=None
+    )
+
+
+@router.get("/search/", responses=ANYBODY)
+async def search_items(  # noqa: PLR0913 - the parameters of the search
+    request: Request,
+    response: Response,
+    viewer: Visitor,
+    items: Items,
+    q: Words,
+    skip: Skip = 0,
+    limit: Limit = 100,
+    total: TotalQuery = Total.EXACT,
+    min_price: PriceQuery = None,
+    max_price: PriceQuery = None,
+) -> list[ItemRead]:
+    """Find items by words in title, description or tags: a bare array with `X-Total-Count` and `Link`."""
+    _check_prices(min_price, max_price)
+    wanted = ItemFilter(min_price=min_price, max_price=max_price, q=q)
+    page = await items.page(wanted, Window(skip, limit, total, str(NEWEST)), viewer=viewer)
+    announce_page(page, request, response)
+    return list(page.rows)
+
+
+@router.get("/user/me", responses=ANYBODY)
+async def list_my_items(  # noqa: PLR0913 - the parameters of the list
+    request: Request,
+    response: Response,
+    owner: Person,
+    items: Items,
+    skip: Skip = 0,
+    limit: Limit = 100,
+    total: TotalQuery = Total.EXACT,
+    sort: Sort = NEWEST,
+) -> list[ItemRead]:
+    """List one's own items, hidden ones too: a bare array with `X-Total-Count` and `Link`."""
+    page = await items.page_of_own(owner, Window(skip, limit, total, str(sort)))
+    announce_page(page, request, response)
+    return list(page.rows)
+
+
+@router.get("/{item_id}", responses=problem_responses(Unauthenticated, ItemNotFound))
+async def read_item(item_id: PathId, viewer: Visitor, items: Items) -> ItemRead:
+    """Return an item and count a view."""
+    return await items.get(item_id, viewer)
+
+
+CHANGES = problem_responses(Unauthenticated, InsufficientPermissions, NotOwner, ItemNotFound)
+
+
+@router.put("/{item_id}", responses=CHANGES)
+async def replace_item(item_id: PathId, changes: ItemUpdate, principal: ItemWriter, items: ItemWrites) -> ItemRead:
+    """Change an item: only the fields that are sent, as with PATCH."""
+    return await items.update(item_id, changes, principal)
+
+
+@router.patch("/{item_id}", responses=CHANGES)
+async def update_item(item_id: PathId, changes: ItemUpdate, principal: ItemWriter, items: ItemWrites) -> ItemRead:
+    """Change an item: only the fields that are sent."""
+    return await items.update(item_id, changes, principal)
+
+
+@router.delete("/{item_id}", responses=problem_responses(Unauthenticated, NotOwner, ItemNotFound))
+async def delete_item(item_id: PathId, principal: Person, items: ItemWrites) -> Message:
+    """Delete an item; its owner may, and staff."""
+    await items.delete(item_id, principal)
+    return Message(message="Item deleted successfully")

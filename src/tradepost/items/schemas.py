@@ -1,0 +1,112 @@
+"""What comes in and goes out about items. Prices are exact decimals inside, JSON numbers on the wire."""
+
+from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from tradepost.accounts.schemas import PublicUser
+from tradepost.core.schemas import Id, Input, Number, Output, PageInfo
+from tradepost.items.models import ItemStatus
+from tradepost.tags.schemas import TagList
+
+CENT = Decimal("0.01")
+HUNDRED = Decimal(100)
+
+Title = Annotated[str, Field(min_length=1, max_length=200)]
+Description = Annotated[str, Field(max_length=1000)]
+Price = Annotated[Number, Field(gt=0, max_digits=12, decimal_places=2)]
+"""More than 0, at most 9,999,999,999.99, two decimals."""
+Tax = Annotated[Number, Field(ge=0, le=100, decimal_places=2)]
+"""Percent, 0 to 100, two decimals."""
+
+
+def total_price(price: Decimal, discount_price: Decimal | None, tax: Decimal | None) -> Decimal:
+    """Return what a buyer pays: the discount price or the price, plus tax, rounded half up to cents."""
+    base = price if discount_price is None else discount_price
+    return (base * (1 + (tax or 0) / HUNDRED)).quantize(CENT, ROUND_HALF_UP)
+
+
+def discount_fault() -> PydanticCustomError:
+    """Return the error for a discount price that is none."""
+    return PydanticCustomError("discount_price", "The discount price must be less than the price")
+
+
+class ItemCreate(Input):
+    """A new item."""
+
+    title: Title
+    description: Description | None = None
+    price: Price
+    discount_price: Price | None = None
+    tax: Tax | None = None
+    status: ItemStatus = ItemStatus.ACTIVE
+    tags: TagList = Field(default_factory=list)
+    category_id: Id | None = None
+
+    @model_validator(mode="after")
+    def _discount_is_one(self) -> Self:
+        if self.discount_price is not None and self.discount_price >= self.price:
+            raise discount_fault()
+        return self
+
+
+class ItemUpdate(Input):
+    """Changes to an item: only sent fields change; ``null`` clears description, discount price, tax and category."""
+
+    title: Title = Field(default="", validate_default=False)
+    description: Description | None = None
+    price: Price = Field(default=Decimal(0), validate_default=False)
+    discount_price: Price | None = None
+    tax: Tax | None = None
+    status: ItemStatus = ItemStatus.ACTIVE
+    tags: TagList = Field(default_factory=list)
+    category_id: Id | None = None
+
+
+class ItemRead(Output):
+    """An item as everybody who may see it sees it."""
+
+    id: int
+    title: str
+    description: str | None
+    price: Number
+    discount_price: Number | None
+    tax: Number | None
+    total_price: Number
+    status: ItemStatus
+    tags: list[str]
+    category_id: int | None
+    images: list[str]
+    views: int
+    owner_id: int
+    owner: PublicUser
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, row: Any) -> "ItemRead":
+        """Return the view of a row with its owner and tags; the database kept it valid, so it is not checked again."""
+        owner = PublicUser.model_construct(
+            id=row.owner_id,
+            first_name=row.owner_first_name,
+            last_name=row.owner_last_name,
+            full_name=f"{row.owner_first_name} {row.owner_last_name}",
+            avatar_url=row.owner_avatar_url,
+        )
+        return cls.model_construct(
+            **row._mapping,  # noqa: SLF001 - SQLAlchemy's public name
+            total_price=total_price(row.price, row.discount_price, row.tax),
+            owner=owner,
+        )
+
+
+class ItemPage(PageInfo):
+    """A part of a list of items."""
+
+    items: list[ItemRead]
+
+

@@ -1,0 +1,31 @@
+"""What tags and categories need to know and do about items, without knowing items."""
+
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tradepost.items.repository import ItemRepository
+
+
+class ItemsOfTags:
+    """Fulfils ``tags.service.TagUsage``, in the caller's transaction."""
+
+    async def counts(self, session: AsyncSession, names: Sequence[str]) -> dict[str, int]:
+        """Count the active items of each tag; a tag without any may be left out."""
+        return await ItemRepository(session).count_by_tag(names)
+
+    async def move(self, session: AsyncSession, *, source: str, target: str) -> None:
+        """Turn the links of one tag into the other's."""
+        await ItemRepository(session).move_tag(source=source, target=target)
+
+
+class ItemsOfCategories:
+    """Fulfils ``categories.service.CategoryUsage``, in the caller's transaction."""
+
+    async def move(self, session: AsyncSession, *, source_id: int, target_id: int) -> None:
+        """Put the items of one category into another."""
+        await ItemRepository(session).move_category(source_id=source_id, target_id=target_id)
+
+    async def is_used(self, session: AsyncSession, category_id: int) -> bool:
+        """Tell whether a category has items."""
+        return await ItemRepository(session).exists_in_category(category_id)

@@ -1,0 +1,61 @@
+"""Views, counted in memory and written in batches, so that reading an item never waits for a write."""
+
+import asyncio
+from collections import Counter
+from typing import Final
+
+import structlog
+
+from tradepost.core.database import Database
+from tradepost.items.repository import ItemRepository
+
+INTERVAL: Final = 1.0
+"""Seconds between two batches."""
+BATCH: Final = 1_000
+"""Items in one transaction: short enough not to hold up other writers."""
+CAPACITY: Final = 100_000
+"""Different items that may wait to be written, while the database is away; a view of one more is not counted."""
+
+log = structlog.get_logger(__name__)
+
+
+class ViewCounter:
+    """Loses the views of one interval when the process is killed, and none when it stops."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: Counter[int] = Counter()
+
+    def count(self, item_id: int) -> None:
+        """Note a view."""
+        if item_id in self._waiting or len(self._waiting) < CAPACITY:
+            self._waiting[item_id] += 1
+
+    async def run(self) -> None:
+        """Write batches until cancelled, and what is left then."""
+        try:
+            while True:
+                await asyncio.sleep(INTERVAL)
+                await self._flush_quietly()
+        finally:
+            await self._flush_quietly()
+
+    async def flush(self) -> None:
+        """Write every view that is waiting; what cannot be written goes on waiting, and the error is raised."""
+        waiting, self._waiting = self._waiting, Counter()
+        try:
+            while waiting:
+                batch = dict(sorted(waiting.items())[:BATCH])
+                async with self._database.transaction() as session:
+                    await ItemRepository(session).add_views(batch)
+                for item_id in batch:
+                    del waiting[item_id]
+        finally:
+            self._waiting.update(waiting)
+
+    async def _flush_quietly(self) -> None:
+        try:
+            await self.flush()
+        except Exception:
+            # The database is away or busy: the next batch takes these along.
+            log.warning("views not written yet", waiting=len(self._waiting), exc_info=True)

@@ -1,0 +1,302 @@
+"""What the tests stand on: real servers, databases cloned from migrated templates, and people who are logged in.
+
+Every test that asks for ``client``, ``database`` or a person runs twice, on SQLite and on PostgreSQL. Each module has
+databases of its own, which are emptied after each test; everything in them was committed for real.
+"""
+
+import asyncio
+import itertools
+import shutil
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from fastapi import FastAPI
+from sqlalchemy import event, make_url, text
+from starlette.types import Receive, Scope, Send
+
+from tests.servers import PostgresServer
+from tradepost.accounts.models import LoginSession, User
+from tradepost.accounts.passwords import PasswordHasher
+from tradepost.accounts.permissions import Role
+from tradepost.accounts.repository import SessionRepository, UserRepository
+from tradepost.accounts.tokens import Tokens
+from tradepost.bootstrap import METADATA, opened, prepare_database
+from tradepost.core.database import Database
+from tradepost.core.resources import Resources
+from tradepost.core.settings import Settings
+from tradepost.main import create_app
+
+PASSWORD = "Tradepost1"
+ENGINES = ("sqlite", "postgresql")
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of the test run's own."""
+    with PostgresServer.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the machine's own settings out of the tests: no variable and no ``.env`` of the developer's."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in Settings.model_fields:
+            patch.delenv(name, raising=False)
+            patch.delenv(f"{name}_FILE", raising=False)
+        patch.chdir(tmp_path_factory.mktemp("cwd"))
+        yield
+
+
+def settings_for(url: str, directory: Path, **values: Any) -> Settings:
+    """Return the settings of a test's application; rate limits are off unless a test is about them."""
+    given = {
+        "DATABASE_URL": url,
+        "DATA_DIR": directory,
+        "SECRET_KEY": "a key of at least thirty-two bytes for tests",
+        "RATE_LIMIT_ENABLED": False,
+        "LOG_LEVEL": "ERROR",
+        "DB_POOL_TIMEOUT": 20.0,
+    }
+    return Settings.load(**(given | values))
+
+
+@dataclass
+class Template:
+    """A migrated database with the first superuser in it, to be copied."""
+
+    engine: str
+    directory: Path
+    postgres: PostgresServer
+    name: str = "template"
+
+    async def copy(self) -> str:
+        """Make a database like it and return its URL."""
+        name = f"copy{next(_numbers)}"
+        if self.engine == "sqlite":
+            path = self.directory / f"{name}.db"
+            await asyncio.to_thread(shutil.copyfile, self.directory / f"{self.name}.db", path)
+            return f"sqlite:///{path}"
+        return await self.postgres.create_database(name, template=self.name)
+
+    async def empty(self) -> str:
+        """Make a database without a table and return its URL."""
+        name = f"empty{next(_numbers)}"
+        if self.engine == "sqlite":
+            return f"sqlite:///{self.directory / name}.db"
+        return await self.postgres.create_database(name)
+
+
+@pytest_asyncio.fixture(scope="session", params=ENGINES)
+async def template(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer
+) -> Template:
+    """The template of each engine, migrated once."""
+    found = Template(request.param, tmp_path_factory.mktemp(request.param), postgres)
+    if found.engine == "sqlite":
+        url = f"sqlite:///{found.directory / found.name}.db"
+    else:
+        url = await postgres.create_database(found.name)
+    async with opened(settings_for(url, found.directory)) as parts:
+        await prepare_database(parts)
+    return found
+
+
+@pytest_asyncio.fixture(scope="module")
+async def database_url(template: Template) -> str:
+    """A migrated database of the module's own."""
+    return await template.copy()
+
+
+@dataclass
+class World:
+    """An application that runs, and what it runs on."""
+
+    app: FastAPI
+    parts: Resources
+    transport: httpx.ASGITransport
+    engine: str
+
+    @property
+    def database(self) -> Database:
+        """The application's database."""
+        return self.parts.database
+
+    def caller(self, **headers: str) -> httpx.AsyncClient:
+        """Return a client with these headers."""
+        return httpx.AsyncClient(transport=self.transport, base_url="http://testserver", headers=headers)
+
+
+@asynccontextmanager
+async def world_on(url: str, directory: Path, **values: Any) -> AsyncIterator[World]:
+    """Run an application on a database, with these settings."""
+    app = create_app(settings_for(url, directory, **values))
+    async with app.router.lifespan_context(app) as state:
+        assert state is not None
+
+        async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
+            scope["state"] = dict(state)
+            await app(scope, receive, send)
+
+        parts: Resources = state["resources"]
+        yield World(app, parts, httpx.ASGITransport(with_state), make_url(url).get_backend_name())
+
+
+@pytest_asyncio.fixture(scope="module")
+async def module_world(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """The module's application."""
+    async with world_on(database_url, tmp_path_factory.mktemp("data")) as world:
+        yield world
+
+
+async def empty_tables(database: Database, *, keep: str = "admin@example.com") -> None:
+    """Delete every row but the first superuser's, and put that one back as it was."""
+    async with database.transaction() as session:
+        for table in reversed(METADATA.sorted_tables):
+            if table.name == "users":
+                await session.execute(table.delete().where(table.c.email != keep))
+                await session.execute(table.update().values(role=Role.ADMIN, is_active=True, phone=None, website=None))
+            elif table.name == "categories":
+                await session.execute(text("UPDATE categories SET parent_id = NULL"))
+                await session.execute(table.delete())
+            else:
+                await session.execute(table.delete())
+
+
+@pytest_asyncio.fixture
+async def world(module_world: World) -> AsyncIterator[World]:
+    """The module's application on empty tables."""
+    yield module_world
+    await empty_tables(module_world.database)
+
+
+@pytest.fixture
+def database(world: World) -> Database:
+    """The application's database."""
+    return world.database
+
+
+@pytest_asyncio.fixture
+async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
+    """A stranger."""
+    async with world.caller() as stranger:
+        yield stranger
+
+
+@dataclass
+class Person:
+    """Somebody with an account, logged in; ``api`` is a client that shows their access token."""
+
+    id: int
+    email: str
+    token: str
+    refresh_token: str
+    api: httpx.AsyncClient
+    password: str = PASSWORD
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What to send to be this person."""
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+NewPerson = Callable[..., Coroutine[Any, Any, Person]]
+
+_hashes: dict[str, str] = {}
+
+
+@pytest_asyncio.fixture
+async def new_person(world: World) -> AsyncIterator[NewPerson]:
+    """Make people with a role, logged in, without hashing a password for each."""
+    clients: list[httpx.AsyncClient] = []
+    hasher, tokens, clock = world.parts[PasswordHasher], world.parts[Tokens], world.parts.clock
+    if not _hashes:
+        _hashes[PASSWORD] = await hasher.hash(PASSWORD)
+
+    async def make(first_name: str, role: Role = Role.USER, email: str | None = None) -> Person:
+        now = clock.now()
+        async with world.database.transaction() as session:
+            users = UserRepository(session)
+            user = await users.find_by_email(email) if email else None
+            if user is None:
+                user = await users.add(
+                    User(
+                        email=email or f"{first_name.lower()}{next(_numbers)}@example.com",
+                        hashed_password=_hashes[PASSWORD],
+                        first_name=first_name,
+                        last_name="Tester",
+                        role=role,
+                        is_active=True,
+                        created_at=now,
+                        updated_at=now,
+                    )
+                )
+            login = await SessionRepository(session).add(
+                LoginSession(
+                    user_id=user.id, counter=0, created_at=now, rotated_at=now, expires_at=now + timedelta(days=30)
+                )
+            )
+        token, _ = tokens.access(user_id=user.id, session_id=login.id, session_end=login.expires_at)
+        api = world.caller(Authorization=f"Bearer {token}")
+        clients.append(api)
+        return Person(user.id, user.email, token, tokens.refresh(session_id=login.id, counter=0), api)
+
+    yield make
+    for api in clients:
+        await api.aclose()
+
+
+@pytest_asyncio.fixture
+async def admin(new_person: NewPerson) -> Person:
+    """The first superuser."""
+    return await new_person("Admin", Role.ADMIN, email="admin@example.com")
+
+
+@pytest_asyncio.fixture
+async def moderator(new_person: NewPerson) -> Person:
+    """A moderator."""
+    return await new_person("Mona", Role.MODERATOR)
+
+
+@pytest_asyncio.fixture
+async def alice(new_person: NewPerson) -> Person:
+    """An ordinary person."""
+    return await new_person("Alice")
+
+
+@pytest_asyncio.fixture
+async def bob(new_person: NewPerson) -> Person:
+    """Another ordinary person."""
+    return await new_person("Bob")
+
+
+@pytest.fixture
+def statements(world: World) -> Callable[[], Any]:
+    """Collect the SQL that is sent to the database within a ``with`` block."""
+
+    @contextmanager
+    def collected() -> Iterator[list[str]]:
+        sent: list[str] = []
+
+        def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+            sent.append(statement)
+
+        engines = {world.database.engine.sync_engine, world.database.read_engine.sync_engine}
+        for engine in engines:
+            event.listen(engine, "before_cursor_execute", note)
+        try:
+            yield sent
+        finally:
+            for engine in engines:
+                event.remove(engine, "before_cursor_execute", note)
+
+    return collected
