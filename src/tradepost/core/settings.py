@@ -1,18 +1,20 @@
-"""Every setting of Tradepost: read from the environment, checked once, and handed around as one frozen object.
+"""Every setting of Tradepost: read from the environment, checked once, handed around as one frozen object.
 
-A setting is looked for in this order: keyword arguments, environment variables, ``.env`` in the working directory,
-and a file of its name in ``SECRETS_DIR``. Instead of ``NAME``, a variable ``NAME_FILE`` may give the path of a file
-that holds the value; setting both is a fault. A variable that is set to nothing counts as not set. Names are not
-case-sensitive.
+A setting is looked for in this order: keyword arguments, environment variables, ``.env`` in the working
+directory, and a file of its name in ``SECRETS_DIR``. Instead of ``NAME``, a variable ``NAME_FILE`` may give
+the path of a file that holds the value; setting both is a fault. A variable that is set to nothing counts as
+not set. Names are not case-sensitive.
 
-Importing this module and making a ``Settings`` leave no trace on the machine; ``Settings.load`` may write the key that
-``local`` keeps for itself. Whatever is wrong is reported in one ``SettingsError``, which never repeats a value.
+Importing this module and making a ``Settings`` leave no trace on the machine; ``Settings.load`` may write the
+key that ``local`` keeps for itself. Whatever is wrong is reported in one ``SettingsError``, which never
+repeats a value that may be secret.
 """
 
 import json
 import os
 import re
 import unicodedata
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -51,6 +53,7 @@ from tradepost.core.clock import SystemClock
 DAY = 86_400.0
 DEFAULT_SECRETS_DIR = Path("/run/secrets")
 PUBLISHED = "changethis"
+MAKE_KEY = 'make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"'
 MINIMUM_KEY_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 """RFC 7518, section 3.2: a key at least as long as the hash. PyJWT is told to refuse shorter ones."""
 
@@ -91,7 +94,7 @@ _LARGEST_RATE = 1_000_000_000
 
 
 def _duration(text: str) -> float | None:
-    """Return the seconds that ``5``, ``5 s``, ``250ms``, ``1.5 m``, ``1h`` or a bare unit stand for, or None."""
+    """Return the seconds that ``5``, ``5 s``, ``250ms``, ``1.5 m`` or a mere unit stand for, or None."""
     found = _DURATION.fullmatch(text.strip().lower())
     if found is None or not any(found.groups()):
         return None
@@ -136,18 +139,18 @@ def _rate(value: object) -> object:
 
 
 def _list(value: object) -> object:
-    """Read ``a, b`` or ``["a", "b"]``; a name that is given twice counts once."""
+    """Read ``a, b`` or ``["a", "b"]``."""
     if not isinstance(value, str):
         return value
     if not value.lstrip().startswith("["):
-        return list(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+        return [part.strip() for part in value.split(",") if part.strip()]
     try:
         entries = json.loads(value)
     except ValueError:
         entries = None
     if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
         raise ValueError('is neither a comma-separated list nor a JSON list of strings, such as ["a", "b"]')
-    return list(dict.fromkeys(entry.strip() for entry in entries))
+    return [entry.strip() for entry in entries]
 
 
 def _lower(value: object) -> object:
@@ -159,7 +162,7 @@ def _upper(value: object) -> object:
 
 
 def _email(value: str) -> str:
-    # No DNS: start-up must not depend on a name server, and the address may be of a domain that is still to come.
+    # No DNS: start-up must not depend on a name server, nor the address on a domain that is there already.
     try:
         return validate_email(value, check_deliverability=False).normalized
     except EmailNotValidError:
@@ -181,7 +184,7 @@ def _split(text: str) -> tuple[SplitResult, int | None]:
 
 
 def _origin(text: str) -> str:
-    """Return an origin the way browsers send it: lower case, no trailing slash, no port that the scheme implies."""
+    """Return an origin the way browsers send it: lower case, no final slash, no port the scheme implies."""
     if "*" in text:
         if text != "*":
             raise ValueError("has a pattern among its origins; write each origin out")
@@ -248,6 +251,7 @@ Seconds = Annotated[float, SECONDS, Field(gt=0, le=DAY, allow_inf_nan=False)]
 Bytes = Annotated[ByteSize, Field(ge=1, le=2**50)]
 RateText = BeforeValidator(_rate)
 ListText = BeforeValidator(_list)
+Unique = AfterValidator(lambda values: list(dict.fromkeys(values)))
 Email = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_email)]
 
 
@@ -267,8 +271,8 @@ _KEYWORDS = {
 _PARTS = {"user": "username", "password": "password", "dbname": "database"}
 # What asyncpg understands only inside a DSN.
 _DSN_OPTIONS = {
-    "application_name", "options", "ssl_max_protocol_version", "ssl_min_protocol_version", "sslcert", "sslcrl",
-    "sslkey", "sslnegotiation", "sslrootcert",
+    "application_name", "options", "ssl_max_protocol_version", "ssl_min_protocol_version", "sslcert",
+    "sslcrl", "sslkey", "sslnegotiation", "sslrootcert",
 }  # fmt: skip
 # What libpq knows and asyncpg has nothing like; the connection works without.
 _IGNORED = {
@@ -282,7 +286,7 @@ _KNOWN = _TLS_OPTIONS | _ADDRESSES | _KEYWORDS | set(_PARTS) | _DSN_OPTIONS | _I
 def _sqlite_url(url: URL) -> URL:
     if url.host:
         raise ValueError(
-            "needs three slashes before a relative path (sqlite:///./x.db), four in all before an absolute one"
+            "needs three slashes before a relative path (sqlite:///./x.db) and four for an absolute one"
         )
     if url.query:
         raise ValueError("takes no options for SQLite")
@@ -299,7 +303,7 @@ def _tls_mode(value: str) -> str:
 
 
 def _postgresql_url(url: URL) -> tuple[URL, list[str]]:
-    """Rewrite libpq's options for SQLAlchemy and asyncpg: as a keyword, a part of the URL, or inside a DSN."""
+    """Rewrite libpq's options for SQLAlchemy and asyncpg: as a keyword, a part of the URL, or in a DSN."""
     if unknown := sorted(set(url.query) - _KNOWN):
         raise ValueError(f"has options that are not known: {', '.join(unknown)}")
     options = {name: value for name, value in url.query.items() if isinstance(value, str)}
@@ -319,7 +323,7 @@ def _postgresql_url(url: URL) -> tuple[URL, list[str]]:
 
 
 def _database_url(text: str) -> tuple[URL, list[str]]:
-    """Return the URL for the async engine, and the names of the options that have no meaning to the driver."""
+    """Return the URL for the async engine, and the names of the options that mean nothing to the driver."""
     try:
         url = make_url(text.strip())
     except (ArgumentError, ValueError):  # their messages may repeat a part of the password
@@ -341,7 +345,7 @@ _LARGEST_SECRET = 64 * 1024
 
 
 def _read(path: Path) -> str:
-    """Return the text of a small file without its last line break; ``OSError`` or ``ValueError`` when there is none."""
+    """Return the text of a small file without its last line break, or raise ``OSError``, ``ValueError``."""
     with path.open("rb") as file:
         content = file.read(_LARGEST_SECRET + 1)  # bounded: the path may be a device without an end
     if len(content) > _LARGEST_SECRET:
@@ -369,8 +373,9 @@ class _Fault:
 class _Files(PydanticBaseSettingsSource):
     """Values that are kept in files: one read for each setting that no stronger source has given."""
 
+    @abstractmethod
     def path(self, name: str) -> Path | _Fault | None:
-        raise NotImplementedError
+        """Return the file of the setting, a fault in how it was named, or None where there is no file."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         del field
@@ -413,7 +418,7 @@ class _NamedFiles(_Files):
 
 
 class _SecretsDirectory(_Files):
-    """The files in ``SECRETS_DIR`` that bear the name of a setting, the way Docker and Kubernetes mount secrets."""
+    """The files in ``SECRETS_DIR`` with the name of a setting: how Docker and Kubernetes mount secrets."""
 
     def __call__(self) -> dict[str, Any]:
         directory = Path(self.current_state.get("SECRETS_DIR", DEFAULT_SECRETS_DIR))
@@ -431,8 +436,8 @@ class _SecretsDirectory(_Files):
 def _kept_key(directory: Path) -> str:
     """Return the key in ``directory``, made now if there is none.
 
-    Several workers may get here at once. Each writes a whole file under a name of its own and links it to the final
-    name, which only one can; so nobody ever reads half a key, and all go on with the same one.
+    Several workers may get here at once. Each writes a whole file under a name of its own and links it to the
+    final name, which only one can; so nobody ever reads half a key, and all go on with the same one.
     """
     path = directory / "secret_key"
     if path.exists():
@@ -482,7 +487,7 @@ Part = Literal["now", "deadlines", "deployment", "media", "notifications", "rate
 
 
 def _used(part: Part = "now", *, shown: str | None = None) -> dict[str, JsonValue]:
-    """Say which part of Tradepost uses a setting, and how its default is written where the code's form says little."""
+    """Say which part of Tradepost uses a setting, and how to write a default that the code cannot show."""
     return {"part": part} if shown is None else {"part": part, "shown": shown}
 
 
@@ -517,8 +522,9 @@ class Settings(BaseSettings):
         description="`local`, `staging` or `production`; the last two refuse unsafe settings",
     )
     SECRETS_DIR: Path = Field(
-        DEFAULT_SECRETS_DIR,
+        default_factory=lambda: DEFAULT_SECRETS_DIR,
         description="directory whose files give the settings they are named after; one set here must exist",
+        json_schema_extra=_used(shown=f"`{DEFAULT_SECRETS_DIR}`"),
     )
     PROJECT_NAME: Line = Field(
         "Tradepost", description="name of the service in its answers and documentation"
@@ -536,7 +542,7 @@ class Settings(BaseSettings):
     )
     SECRET_KEY: SecretStr = Field(
         SecretStr(""),
-        description="signs tokens; at least 32 bytes (48 for `HS384`, 64 for `HS512`), the same in every replica",
+        description="signs tokens: at least 32 bytes (`HS384` 48, `HS512` 64), the same in every replica",
         json_schema_extra=_used(shown="in `local` made and kept in `{DATA_DIR}/secret_key`"),
     )
     ACCESS_TOKEN_EXPIRE_MINUTES: int = Field(
@@ -587,15 +593,15 @@ class Settings(BaseSettings):
         description="`redis://host:6379/0`, shared by several nodes; without it, each process keeps its own",
         json_schema_extra=DEPLOYMENT,
     )
-    BACKEND_CORS_ORIGINS: Annotated[list[Annotated[str, AfterValidator(_origin)]], ListText] = Field(
+    BACKEND_CORS_ORIGINS: Annotated[list[Annotated[str, AfterValidator(_origin)]], ListText, Unique] = Field(
         [],
-        description="origins whose pages may call the API; `*` only in `local`; separated by commas, or a JSON list",
+        description="origins whose pages may call the API, by commas or as a JSON list; `*` only in `local`",
     )
-    ALLOWED_HOSTS: Annotated[list[Annotated[str, AfterValidator(_host)]], ListText, Field(min_length=1)] = (
-        Field(
-            ["*"],
-            description="host names served, `*.name` and `*` included; separated by commas, or a JSON list",
-        )
+    ALLOWED_HOSTS: Annotated[
+        list[Annotated[str, AfterValidator(_host)]], Field(min_length=1), ListText, Unique
+    ] = Field(
+        ["*"],
+        description="host names served, `*.name` and `*` too, by commas or as a JSON list",
     )
     LOG_LEVEL: Annotated[LogLevel, BeforeValidator(_upper)] = Field(
         LogLevel.INFO, description="`DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`"
@@ -691,7 +697,7 @@ class Settings(BaseSettings):
     )
 
     def __init__(self, **values: Any) -> None:
-        """Read every source, ``values`` first; ``_env_file`` and the like are passed on to pydantic-settings."""
+        """Read every source, ``values`` first; ``_env_file`` and its like are for pydantic-settings."""
         unknown = [
             name
             for name in values
@@ -718,6 +724,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - ours reports what it cannot read
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where values come from, the strongest first (a hook of pydantic-settings)."""
         # NAME_FILE comes before NAME only so that the fault of setting both is not hidden by the value.
         named = _NamedFiles(settings_cls, [env_settings, dotenv_settings])
         return init_settings, named, env_settings, dotenv_settings, _SecretsDirectory(settings_cls)
@@ -748,12 +755,10 @@ class Settings(BaseSettings):
         key = value.get_secret_value()
         if not key:
             if _is_strict(info):
-                raise ValueError(
-                    'is missing; make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"'
-                )
+                raise ValueError(f"is missing; {MAKE_KEY}")
             return value
         if _is_strict(info) and PUBLISHED in key.lower():
-            raise ValueError(f"holds the published example {PUBLISHED}; only local accepts that")
+            raise ValueError(f"holds the published example {PUBLISHED}; {MAKE_KEY}")
         _check_key_length(key, info.data.get("ALGORITHM", "HS256"))
         return value
 
@@ -805,7 +810,7 @@ class Settings(BaseSettings):
     def load(cls, **values: Any) -> Self:
         """Read and check the settings, and see to it that ``local`` has a key that outlives a restart.
 
-        The key is kept in ``{DATA_DIR}/secret_key``, readable by its owner only, and is the same in every worker.
+        The key is kept in ``{DATA_DIR}/secret_key``, for its owner's eyes only, the same in every worker.
         Raises ``SettingsError``.
         """
         settings = cls(**values)
@@ -816,7 +821,7 @@ class Settings(BaseSettings):
             key = _kept_key(settings.DATA_DIR)
             _check_key_length(key, settings.ALGORITHM)
         except OSError as error:
-            fault = f"SECRET_KEY: cannot be kept in {path}: {_reason(error)}; set it, or give a DATA_DIR to write to"
+            fault = f"SECRET_KEY: cannot be kept in {path}: {_reason(error)}; set it, or another DATA_DIR"
         except ValueError as error:
             fault = f"SECRET_KEY: {path} is of no use: {error}; delete it to have a new one made"
         else:
@@ -858,7 +863,7 @@ class Settings(BaseSettings):
 
 
 def _is_strict(info: ValidationInfo) -> bool:
-    """Whether unsafe values are refused: also when ENVIRONMENT itself is wrong, so that every fault is named."""
+    """Whether unsafe values are refused: also when ENVIRONMENT is wrong, so that every fault is named."""
     return info.data.get("ENVIRONMENT") is not Environment.LOCAL
 
 
@@ -893,7 +898,7 @@ def _shown_default(field: FieldInfo) -> str:
 
 
 def settings_table() -> str:
-    """Return the README's table of all settings, in Markdown: name, default, meaning, and the part that uses it."""
+    """Return the README's table of all settings, in Markdown: name, default, meaning, and its user."""
     rows = ["| setting | default | meaning | used by |", "|---|---|---|---|"]
     for name, field in Settings.model_fields.items():
         extra = cast("dict[str, str]", field.json_schema_extra or {})
