@@ -19,7 +19,7 @@ INSTALL = "$(UV)" pip install --quiet --python .venv/bin/python
 .PHONY: help
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
-	@echo "  Variables: PORT=8000 (run), ARGS='…' (run, test, seed, bench, soak), PYTHON=python3 (setup)"
+	@echo "  Variables: PORT=8000 (run), ARGS='…' (run, test, seed, bench, …), PYTHON=python3 (setup)"
 
 ## Installing. The stamps .venv/.runtime and .venv/.dev stand for what is installed: no lock changed, nothing to do.
 
@@ -111,6 +111,10 @@ check-locks: .venv/.dev
 	else \
 		cat build/locks/errors >&2; echo "The locks do not cover pyproject.toml: run make lock" >&2; exit 1; \
 	fi
+
+.PHONY: bench
+bench: .venv/.dev ## Measure Tradepost beside its hand-written limit (Linux; ARGS=--help shows what)
+	@.venv/bin/python -m tests.load.bench $(ARGS)
 
 .PHONY: fix
 fix: .venv/.dev ## Repair format and lint where a tool can
