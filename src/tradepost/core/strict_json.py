@@ -1,8 +1,9 @@
 """JSON read without forgiveness: what two parsers could understand differently is refused (RFC 8259, RFC 7493)."""
 
 import json
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, Never
 
 MAX_DEPTH: Final = 64
@@ -19,7 +20,7 @@ _UNFIT: Final = re.compile("[\x00\ud800-\udfff]")
 Path = tuple[str | int, ...]
 
 
-class JsonFault(ValueError):  # noqa: N818  (a fault of the sender)
+class JsonFault(ValueError):
     """A text that is no acceptable JSON.
 
     ``location`` is the way to the faulty value, or the offset in characters where the text stops being JSON;
@@ -50,7 +51,7 @@ def _integer(digits: str) -> int:
 
 def _real(digits: str) -> float:
     number = float(digits)
-    if number in {float("inf"), float("-inf")}:
+    if math.isinf(number):
         raise JsonFault("Numbers must fit a 64-bit floating-point number", "float_out_of_range")
     return number
 
@@ -106,22 +107,36 @@ def _too_deep() -> JsonFault:
     return JsonFault(f"Arrays and objects may be nested {MAX_DEPTH} deep", "json_depth")
 
 
-def _children(value: Any) -> Iterator[tuple[str | int, Any]]:
-    if isinstance(value, dict):
-        yield from value.items()
-    elif isinstance(value, _Pairs):
-        yield from value
-    elif isinstance(value, list):
-        yield from enumerate(value)
+def _children(container: Any) -> Iterable[tuple[str | int, Any]]:
+    if isinstance(container, dict):
+        return container.items()
+    return container if isinstance(container, _Pairs) else enumerate(container)
 
 
-def _walk(value: Any) -> Iterator[tuple[Path, Any]]:
-    """Yield every value inside ``value`` and the way to it, without recursion."""
-    waiting: list[tuple[Path, Any]] = [((), value)]
+_Link = tuple["_Link", str | int] | None
+
+
+def _containers(value: Any) -> Iterator[tuple[_Link, Any]]:
+    """Yield every array and object inside ``value``, each with a chain of keys back to the root.
+
+    Neither recursion nor a path for each: the sender chooses how deep and how wide ``value`` is.
+    """
+    waiting: list[tuple[_Link, Any]] = [(None, value)]
     while waiting:
-        path, here = waiting.pop()
-        yield path, here
-        waiting.extend(((*path, key), child) for key, child in _children(here))
+        link, here = waiting.pop()
+        if isinstance(here, dict | list):
+            yield link, here
+            waiting.extend(
+                ((link, key), child) for key, child in _children(here) if isinstance(child, dict | list)
+            )
+
+
+def _path(link: _Link, *last: str | int) -> Path:
+    keys = list(reversed(last))
+    while link is not None:
+        link, key = link
+        keys.append(key)
+    return tuple(reversed(keys))
 
 
 def _check_depth(value: Any) -> None:
@@ -134,20 +149,27 @@ def _check_depth(value: Any) -> None:
 
 
 def _check_text(value: Any) -> None:
-    for path, here in _walk(value):
-        if isinstance(here, str) and _UNFIT.search(here):
-            raise JsonFault("Text may hold no NUL and no half of a surrogate pair", "string_unicode", path)
-        if isinstance(here, dict) and any(map(_UNFIT.search, here)):
-            raise JsonFault("A key may hold no NUL and no half of a surrogate pair", "string_unicode", path)
+    if isinstance(value, str) and _UNFIT.search(value):
+        raise _unfit(())
+    for link, here in _containers(value):
+        for key, child in _children(here):
+            if isinstance(key, str) and _UNFIT.search(key):
+                raise _unfit(_path(link))
+            if isinstance(child, str) and _UNFIT.search(child):
+                raise _unfit(_path(link, key))
+
+
+def _unfit(path: Path) -> JsonFault:
+    return JsonFault("Text may hold no NUL and no half of a surrogate pair", "string_unicode", path)
 
 
 def _repeated(text: str) -> Path:
-    """Return the way to the first key that is in one object twice."""
-    for path, here in _walk(_decode_pairs(text)):
+    """Return the way to a key that is in one object twice."""
+    for link, here in _containers(_decode_pairs(text)):
         if isinstance(here, _Pairs):
             seen: set[str] = set()
             for key, _ in here:
                 if key in seen:
-                    return () if _UNFIT.search(key) else (*path, key)
+                    return _path(link) if _UNFIT.search(key) else _path(link, key)
                 seen.add(key)
     return ()

@@ -1,0 +1,191 @@
+"""What happens inside, for Prometheus: right for one process and for many workers behind one port.
+
+With several workers each scrape reaches only one of them, so all keep their numbers in memory-mapped files in the
+directory that ``PROMETHEUS_MULTIPROC_DIR`` names, and every worker answers for all. The variable must be set before
+this module is imported (prometheus-client decides then), and the directory must be empty when the first worker starts.
+"""
+
+import asyncio
+import os
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS_TYPE
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+
+from tradepost.core.clock import Clock
+
+MULTIPROCESS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+UNMATCHED: Final = "unmatched"
+"""The route of a request whose path nobody serves: an attacker must not choose labels."""
+
+BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds in seconds."""
+
+SAMPLE_PERIOD: Final = 0.5
+"""Seconds between two looks at the event loop."""
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_LIVE_FILE: Final = re.compile(r"gauge_live\w*_(\d+)\.db")
+
+Reading = Callable[[], float]
+
+
+class Metrics:
+    """The numbers of this process. Not safe for threads: the event loop's thread counts, any thread may render.
+
+    ``gauges`` are read at every sample and scrape: name (without ``tradepost_``) to help and function; over several
+    workers they add up.
+    """
+
+    def __init__(self, *, clock: Clock, gauges: Mapping[str, tuple[str, Reading]] | None = None) -> None:
+        self.in_progress = 0
+        self._clock = clock
+        self._directory = os.environ.get(MULTIPROCESS_VARIABLE)
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "tradepost_http_requests",
+            "Answered requests",
+            ("method", "route", "status"),
+            registry=self._registry,
+        )
+        self._duration = Histogram(
+            "tradepost_http_request_duration_seconds",
+            "Time from the request's head to the end of its answer",
+            ("method", "route"),
+            buckets=BUCKETS,
+            registry=self._registry,
+        )
+        self._in_progress = self._gauge("http_requests_in_progress", "Requests that are being answered")
+        self._lag = self._gauge(
+            "event_loop_lag_seconds",
+            "How late the event loop's last timer was; of all workers the worst",
+            mode="livemax",
+        )
+        self._worst_lag = self._gauge(
+            "event_loop_lag_worst_seconds", "The latest timer since the start", mode="livemax"
+        )
+        self._gauges: list[tuple[Gauge, Reading]] = [(self._in_progress, lambda: self.in_progress)]
+        self._lags = (0.0, 0.0)
+        for name, (text, reading) in (gauges or {}).items():
+            self.add_gauge(name, text, reading)
+        self._children: dict[tuple[str, str, int], tuple[Callable[[], None], Callable[[float], None]]] = {}
+        if self._directory is None:
+            ProcessCollector(registry=self._registry)
+            PlatformCollector(registry=self._registry)
+            GCCollector(registry=self._registry)
+        else:
+            # prometheus-client's collectors know only the worker that is asked.
+            self._add_worker_gauges()
+
+    def _add_worker_gauges(self) -> None:
+        memory = self._gauge("worker_resident_memory_bytes", "Memory of each worker", mode="liveall")
+        processor = self._gauge("worker_cpu_seconds", "User and system time of each worker", mode="liveall")
+        self._gauges += [(memory, _resident_memory), (processor, lambda: sum(os.times()[:2]))]
+
+    def _gauge(self, name: str, text: str, *, mode: str = "livesum") -> Gauge:
+        return Gauge(f"tradepost_{name}", text, registry=self._registry, multiprocess_mode=mode)  # type: ignore[arg-type]
+
+    def add_gauge(self, name: str, text: str, reading: Reading) -> None:
+        """Show what ``reading`` returns as ``tradepost_<name>``."""
+        self._gauges.append((self._gauge(name, text), reading))
+
+    def observe(self, method: str, template: str | None, status: int, seconds: float) -> None:
+        """Count one answered request; ``template`` is the route's path, None when there was no route."""
+        key = (method, template or UNMATCHED, status)
+        child = self._children.get(key)
+        if child is None:
+            child = self._bind(*key)
+        child[0]()
+        child[1](seconds)
+
+    def _bind(
+        self, method: str, template: str, status: int
+    ) -> tuple[Callable[[], None], Callable[[float], None]]:
+        name = method if method in _METHODS else "OTHER"
+        child = (
+            self._requests.labels(name, template, str(status)).inc,
+            self._duration.labels(name, template).observe,
+        )
+        if name == method:
+            self._children[method, template, status] = child
+        return child
+
+    def _sample(self) -> None:
+        for gauge, reading in self._gauges:
+            gauge.set(reading())
+        last, worst = self._lags
+        self._lag.set(last)
+        self._worst_lag.set(worst)
+
+    async def watch(self) -> None:
+        """Measure the event loop's lag and keep the gauges fresh for the other workers, until cancelled."""
+        monotonic = self._clock.monotonic
+        while True:
+            before = monotonic()
+            await asyncio.sleep(SAMPLE_PERIOD)
+            lag = max(0.0, monotonic() - before - SAMPLE_PERIOD)
+            self._lags = (lag, max(lag, self._lags[1]))
+            self._sample()
+
+    async def render(self, accept: str = "") -> tuple[bytes, str]:
+        """Return everything, summed over the workers, and its media type; put together in a thread."""
+        self._sample()
+        return await asyncio.to_thread(self._render, accept)
+
+    def _render(self, accept: str) -> tuple[bytes, str]:
+        registry = self._registry
+        if self._directory is not None:
+            forget_dead_workers(self._directory)
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry, path=self._directory)  # type: ignore[no-untyped-call]
+        if "application/openmetrics-text" in accept:
+            return generate_openmetrics(registry), OPENMETRICS_TYPE  # type: ignore[no-untyped-call]
+        return generate_latest(registry), CONTENT_TYPE_LATEST
+
+    def close(self) -> None:
+        """Take this worker's gauges out of the sums; its counters stay in them."""
+        if self._directory is not None:
+            mark_process_dead(os.getpid(), path=self._directory)  # type: ignore[no-untyped-call]
+
+
+def forget_dead_workers(directory: str) -> None:
+    """Delete the gauges of workers that are gone, however they went; what they counted stays counted."""
+    for path in Path(directory).iterdir():
+        found = _LIVE_FILE.fullmatch(path.name)
+        if found is not None and not _alive(int(found[1])):
+            with suppress(FileNotFoundError):  # another worker was faster
+                path.unlink()
+
+
+def _resident_memory() -> float:
+    try:
+        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    except OSError:  # no Linux
+        return 0.0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,222 @@
+"""The outermost and the innermost layer around the application.
+
+``Exchange`` gives a request its id and its answer the headers that all answers have, writes the log line and counts;
+``Failures`` answers what nobody foresaw. ``web.layers`` puts them around the application with those that turn requests
+away. All are plain ASGI: together they cost a tenth of one ``BaseHTTPMiddleware``.
+"""
+
+import itertools
+import re
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tradepost.core import logging
+from tradepost.core.clock import Clock
+from tradepost.core.metrics import UNMATCHED, Metrics
+from tradepost.web import problems
+from tradepost.web.paths import TEMPLATE_KEY
+
+PERSON_KEY: Final = "tradepost.person"
+"""Where the ASGI scope says who is asking: a user's id."""
+HEADERS_KEY: Final = "tradepost.headers"
+"""Raw headers in the ASGI scope that the answer gets, whatever it turns out to be; see ``add_header``."""
+TIMINGS_KEY: Final = "tradepost.timings"
+"""Parts of ``Server-Timing`` in the ASGI scope when the client asks for it; see ``add_timing``."""
+
+SENT_KEY: Final = "tradepost.sent"
+"""The request's headers in the ASGI scope, by name; of a repeated one the last."""
+
+_ANSWER_KEY: Final = "tradepost.answer"
+
+CLIENT_CLOSED_REQUEST: Final = 499
+"""What the log and the metrics call a request whose client went away before the answer began (nginx's number)."""
+
+_SANE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_API_POLICY: Final = b"default-src 'none'; frame-ancestors 'none'"
+_ALWAYS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+)
+_TRANSPORT: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+
+
+class AccessLine(Protocol):
+    """What writes the line of a request (``core.logging.AccessLog``)."""
+
+    def __call__(
+        self,
+        *,
+        request_id: str,
+        method: str,
+        template: str,
+        status: int,
+        seconds: float,
+        person: int | None,
+        error_code: str | None,
+    ) -> None: ...
+
+
+def add_header(scope: Scope, name: bytes, value: bytes) -> None:
+    """Give the answer of this request a header, be it a success or an error; ``name`` is in lower case."""
+    scope.setdefault(HEADERS_KEY, []).append((name, value))
+
+
+def add_timing(scope: Scope, name: str, seconds: float) -> None:
+    """Add to a part of ``Server-Timing``; does nothing unless the client asked for it."""
+    timings: dict[str, float] | None = scope.get(TIMINGS_KEY)
+    if timings is not None:
+        timings[name] = timings.get(name, 0.0) + seconds
+
+
+# --- the outermost layer ----------------------------------------------------------------------------------------------
+
+
+class _Answer:
+    """One request's way out: what passes through ``send`` gets the headers of every answer."""
+
+    __slots__ = ("began", "guarded", "layer", "request_id", "scope", "send", "status")
+
+    def __init__(
+        self, layer: "Exchange", scope: Scope, send: Send, request_id: bytes, *, guarded: bool
+    ) -> None:
+        self.layer = layer
+        self.scope = scope
+        self.send = send
+        self.request_id = request_id
+        self.guarded = guarded
+        self.status = 0
+        self.began = layer.monotonic()
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = self._headers(message.get("headers", ()))
+        await self.send(message)
+
+    def _headers(self, given: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        elapsed = self.layer.monotonic() - self.began
+        names = {name for name, _ in given}
+        headers = [
+            *given,
+            *self.layer.headers,
+            (b"x-request-id", self.request_id),
+            (b"x-process-time", b"%.6f" % elapsed),
+        ]
+        if b"content-security-policy" not in names:
+            headers.append((b"content-security-policy", _API_POLICY))
+        if b"cache-control" not in names and (self.guarded or self.status >= 400):  # noqa: PLR2004
+            # An answer to a credential must not end up in a shared cache; with an ETag it may be kept and asked about.
+            revalidates = b"etag" in names and self.status < 400  # noqa: PLR2004
+            headers.append((b"cache-control", b"private, no-cache" if revalidates else b"no-store"))
+        scope = self.scope
+        if HEADERS_KEY in scope:
+            headers += scope[HEADERS_KEY]
+        if TIMINGS_KEY in scope:
+            parts = {**scope[TIMINGS_KEY], "total": elapsed}
+            timing = ", ".join(f"{name};dur={seconds * 1000:.3f}" for name, seconds in parts.items())
+            headers.append((b"server-timing", timing.encode("latin-1")))
+        return headers
+
+
+class Exchange:
+    """Everything that each request and each answer has: id, time, security headers, log line, metrics.
+
+    ``X-Request-ID`` is taken from the client when it is 1 to 128 letters, digits, ``.``, ``_`` and ``-``, else made.
+    A request with the header ``Server-Timing`` (any value but ``0``) gets one back (W3C Server Timing, milliseconds).
+    Without a ``Cache-Control`` of its own, an answer to credentials, to a method that changes something, or with an
+    error is ``no-store``.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        access_line: AccessLine | None,
+        secure_transport: bool,
+    ) -> None:
+        self.app = app
+        self.monotonic = clock.monotonic
+        self.headers = (*_ALWAYS, _TRANSPORT) if secure_transport else _ALWAYS
+        self._metrics = metrics
+        self._access_line = access_line
+        # Unique, not secret: chance for the process, a number for the request.
+        self._prefix = clock.token(9)
+        self._count = itertools.count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        sent = dict(scope["headers"])
+        raw_id = sent.get(b"x-request-id")
+        if raw_id is not None and _SANE_ID.fullmatch(raw_id):
+            request_id = raw_id.decode("ascii")
+        else:
+            request_id = f"{self._prefix}-{next(self._count):08x}"
+            raw_id = request_id.encode("ascii")
+        scope[SENT_KEY] = sent
+        scope[problems.REQUEST_ID_KEY] = request_id
+        token = logging.request_id.set(request_id)
+        if sent.get(b"server-timing", b"0") != b"0":
+            scope[TIMINGS_KEY] = {}
+        method = scope["method"]
+        guarded = b"authorization" in sent or b"x-api-key" in sent or method not in _SAFE_METHODS
+        answer = _Answer(self, scope, send, raw_id, guarded=guarded)
+        scope[_ANSWER_KEY] = answer
+        metrics = self._metrics
+        metrics.in_progress += 1
+        try:
+            await self.app(scope, receive, answer)
+        except ClientDisconnect:
+            pass  # nobody is left to be told
+        except Exception as error:  # noqa: BLE001  (a fault of a layer; what is inside was answered by Failures)
+            response = problems.failure(scope, error)
+            if answer.status == 0:
+                await response(scope, receive, answer)
+        finally:
+            metrics.in_progress -= 1
+            seconds = self.monotonic() - answer.began
+            status = answer.status or CLIENT_CLOSED_REQUEST
+            template = scope.get(TEMPLATE_KEY)
+            metrics.observe(method, template, status, seconds)
+            if self._access_line is not None:
+                self._access_line(
+                    request_id=request_id,
+                    method=method if method.isalpha() else "OTHER",
+                    template=template or UNMATCHED,
+                    status=status,
+                    seconds=seconds,
+                    person=scope.get(PERSON_KEY),
+                    error_code=scope.get(problems.ERROR_CODE_KEY),
+                )
+            logging.request_id.reset(token)
+
+
+class Failures:
+    """Answers what nobody foresaw with ``INTERNAL_ERROR``; the innermost layer, so that CORS headers are on it too.
+
+    An answer that has begun cannot be taken back: it is left unfinished, and the server closes the connection.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self.app(scope, receive, send)
+        except ClientDisconnect:
+            raise
+        except Exception as error:
+            answer: _Answer | None = scope.get(_ANSWER_KEY)
+            if answer is None:
+                raise
+            response = problems.failure(scope, error)
+            if answer.status == 0:
+                await response(scope, receive, send)
