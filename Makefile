@@ -25,6 +25,7 @@ help: ## Show this list
 
 .PHONY: setup
 setup: .venv/.runtime ## Install what the server needs into .venv
+	@:
 
 .venv/.runtime: requirements.lock pyproject.toml | .venv/bin/python
 	@echo "Installing the server's requirements"
@@ -54,7 +55,7 @@ build/uv/bin/uv: requirements-dev.lock
 		"$$python" -m venv build/pip && python=build/pip/bin/python || { \
 			echo "Neither uv, pip nor venv found: install one of them (Debian: apt-get install python3-pip)" >&2; exit 1; }; }; \
 	rm -rf build/uv; \
-	"$$python" -m pip install --quiet --require-hashes --no-deps --target build/uv -r build/uv.lock
+	PIP_ROOT_USER_ACTION=ignore "$$python" -m pip install --quiet --require-hashes --no-deps --target build/uv -r build/uv.lock
 	@touch $@
 
 ## Running
