@@ -3,6 +3,8 @@
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+# uv trusts the authorities that this machine trusts, as pip does: a company's own among them.
+export UV_SYSTEM_CERTS ?= 1
 
 # The port of `make run`.
 PORT ?= 8000
