@@ -1,4 +1,4 @@
-"""Users and their sessions, categories, tags, items"""
+"""Users and their sessions, categories, tags, items."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ BYTE_ORDERED = sa.String(200).with_variant(sa.String(200, collation="C"), "postg
 
 def identity() -> sa.Column[int]:
     """Return the column of an id that is never used twice; the table says ``sqlite_autoincrement``."""
-    return sa.Column("id", BIG_ID, sa.Identity(), nullable=False)
+    return sa.Column("id", BIG_ID, nullable=False)
 
 
 def timestamps() -> tuple[sa.Column[object], sa.Column[object]]:
@@ -79,7 +79,10 @@ def upgrade() -> None:
         *timestamps(),
         sa.CheckConstraint("parent_id <> id", name=op.f("ck_categories_not_its_own_parent")),
         sa.ForeignKeyConstraint(
-            ["parent_id"], ["categories.id"], name=op.f("fk_categories_parent_id_categories"), ondelete="RESTRICT"
+            ["parent_id"],
+            ["categories.id"],
+            name=op.f("fk_categories_parent_id_categories"),
+            ondelete="RESTRICT",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_categories")),
         sa.UniqueConstraint("slug", name=op.f("uq_categories_slug")),
@@ -116,9 +119,14 @@ def upgrade() -> None:
         sa.CheckConstraint("discount_price < price", name=op.f("ck_items_discount_below_price")),
         sa.CheckConstraint("status IN ('active', 'inactive', 'draft')", name=op.f("ck_items_status")),
         sa.ForeignKeyConstraint(
-            ["category_id"], ["categories.id"], name=op.f("fk_items_category_id_categories"), ondelete="RESTRICT"
+            ["category_id"],
+            ["categories.id"],
+            name=op.f("fk_items_category_id_categories"),
+            ondelete="RESTRICT",
         ),
-        sa.ForeignKeyConstraint(["owner_id"], ["users.id"], name=op.f("fk_items_owner_id_users"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["owner_id"], ["users.id"], name=op.f("fk_items_owner_id_users"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_items")),
         sqlite_autoincrement=True,
     )

@@ -30,7 +30,6 @@ router = APIRouter(prefix="/auth", tags=["auth"], route_class=Route)
 
 @router.post("/login", responses=problem_responses(LoginFailed, InactiveUser, TooManyRequests))
 async def login(
-    request: Request,
     form: Annotated[LoginForm, Form()],
     sessions: Sessions,
     device: Annotated[Device, Depends(device_of)],
@@ -49,7 +48,9 @@ async def register(applicant: UserRegister, credentials: Credentials, limited: L
 
 
 @router.post("/refresh-token", responses=problem_responses(Unauthenticated))
-async def refresh_token(request: Request, sessions: Sessions, body: RefreshRequest | None = None) -> TokenPair:
+async def refresh_token(
+    request: Request, sessions: Sessions, body: RefreshRequest | None = None
+) -> TokenPair:
     """Rotate the refresh token in the body; without a body, renew the access token that is shown as the bearer."""
     if body is not None:
         return await sessions.refresh(body.refresh_token)

@@ -4,8 +4,8 @@ from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Depends, Request
-from fastapi.openapi.models import OAuthFlowPassword, OAuthFlows
 from fastapi.openapi.models import OAuth2 as OAuth2Model
+from fastapi.openapi.models import OAuthFlowPassword, OAuthFlows
 from fastapi.security.base import SecurityBase
 
 from tradepost.accounts.credentials import CredentialService
@@ -26,7 +26,9 @@ class BearerToken(SecurityBase):
     """Reads ``Authorization: Bearer`` (RFC 6750): None without the header, ``Unauthenticated`` for any other scheme."""
 
     def __init__(self) -> None:
-        self.model = OAuth2Model(flows=OAuthFlows(password=OAuthFlowPassword(tokenUrl="auth/login", scopes={})))
+        self.model = OAuth2Model(
+            flows=OAuthFlows(password=OAuthFlowPassword(tokenUrl="auth/login", scopes={}))
+        )
         self.scheme_name = "bearer"
 
     async def __call__(self, request: Request) -> str | None:
@@ -127,7 +129,9 @@ async def device_of(request: Request) -> Device:
     """Return what a log-in is remembered by."""
     agent = request.headers.get("user-agent")
     address = request.client.host if request.client else None
-    return Device(user_agent=agent and "".join(filter(str.isprintable, agent)), ip_address=address and address[:45])
+    return Device(
+        user_agent=agent and "".join(filter(str.isprintable, agent)), ip_address=address and address[:45]
+    )
 
 
 Sessions = Annotated[SessionService, Depends(session_service)]

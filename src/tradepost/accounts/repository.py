@@ -11,7 +11,12 @@ from tradepost.accounts.permissions import Role
 from tradepost.core.pagination import Page, Window
 from tradepost.core.repository import Repository
 
-SORTS = {"created_at": User.created_at, "email": User.email, "first_name": User.first_name, "last_name": User.last_name}
+SORTS = {
+    "created_at": User.created_at,
+    "email": User.email,
+    "first_name": User.first_name,
+    "last_name": User.last_name,
+}
 
 
 class UserRepository(Repository):
@@ -42,7 +47,9 @@ class UserRepository(Repository):
         column = SORTS[window.sort.removeprefix("-")]
         order = (column.desc(), User.id.desc()) if window.sort.startswith("-") else (column, User.id)
         rows = select(User).order_by(*order).limit(window.limit).offset(window.skip)
-        return Page((await self.session.scalars(rows)).all(), await self.count(select(User), window.total), window)
+        return Page(
+            (await self.session.scalars(rows)).all(), await self.count(select(User), window.total), window
+        )
 
     async def add(self, user: User) -> User:
         """Insert ``user`` and give it its id."""
@@ -73,7 +80,9 @@ class UserRepository(Repository):
     async def rehash(self, user_id: int, *, seen: str, hashed: str) -> None:
         """Keep the same password under newer parameters, unless it was changed meanwhile."""
         await self.session.execute(
-            update(User).where(User.id == user_id, User.hashed_password == seen).values(hashed_password=hashed)
+            update(User)
+            .where(User.id == user_id, User.hashed_password == seen)
+            .values(hashed_password=hashed)
         )
 
     async def hold_if_unchanged(self, user_id: int, *, seen: str) -> bool:
@@ -83,7 +92,9 @@ class UserRepository(Repository):
 
     async def delete(self, user_id: int) -> bool:
         """Delete the user, and by the database all that hangs on them; tell whether there was one."""
-        return await self.session.scalar(delete(User).where(User.id == user_id).returning(User.id)) is not None
+        return (
+            await self.session.scalar(delete(User).where(User.id == user_id).returning(User.id)) is not None
+        )
 
 
 class SessionRepository(Repository):
@@ -95,12 +106,17 @@ class SessionRepository(Repository):
         await self.session.flush()
         return login
 
-    async def find_principal(self, *, session_id: int, user_id: int, now: datetime) -> Row[tuple[int, Role]] | None:
+    async def find_principal(self, *, session_id: int, user_id: int, now: datetime) -> Row[int, Role] | None:
         """Return id and role of the active user whose living session this is."""
         statement = (
             select(User.id, User.role)
             .join(LoginSession, LoginSession.user_id == User.id)
-            .where(LoginSession.id == session_id, User.id == user_id, User.is_active, LoginSession.expires_at > now)
+            .where(
+                LoginSession.id == session_id,
+                User.id == user_id,
+                User.is_active,
+                LoginSession.expires_at > now,
+            )
         )
         return (await self.session.execute(statement)).one_or_none()
 
@@ -108,7 +124,7 @@ class SessionRepository(Repository):
         """Return the session of this id."""
         return await self.session.get(LoginSession, session_id)
 
-    async def rotate(self, session_id: int, *, counter: int, now: datetime) -> Row[tuple[int, int, datetime]] | None:
+    async def rotate(self, session_id: int, *, counter: int, now: datetime) -> Row[int, int, datetime] | None:
         """Put the next refresh token in force if ``counter`` still is; return user id, new counter and the session's end."""
         statement = (
             update(LoginSession)
@@ -146,5 +162,3 @@ class SessionRepository(Repository):
         await self.session.execute(
             delete(LoginSession).where(LoginSession.user_id == user_id, LoginSession.expires_at <= now)
         )
-
-

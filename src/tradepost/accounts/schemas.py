@@ -6,7 +6,16 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from email_validator import EmailNotValidError, validate_email
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, StringConstraints, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from tradepost.accounts.permissions import Role
@@ -45,7 +54,7 @@ def _password(value: str) -> str:
     )
     faults = [
         InitErrorDetails(
-            type=PydanticCustomError("password_policy", f"Password must contain at least one {what}"),  # type: ignore[arg-type]
+            type=PydanticCustomError("password_policy", f"Password must contain at least one {what}"),
             input=None,
         )
         for kept, what in rules
@@ -85,7 +94,9 @@ WEBSITE_LENGTH = 255
 
 Email = Annotated[str, Field(max_length=254, json_schema_extra={"format": "email"}), AfterValidator(_email)]
 """An address in its normalised form."""
-Password = Annotated[str, StringConstraints(strip_whitespace=False, min_length=8, max_length=100), AfterValidator(_password)]
+Password = Annotated[
+    str, StringConstraints(strip_whitespace=False, min_length=8, max_length=100), AfterValidator(_password)
+]
 """A new password, exactly as it was typed."""
 Name = Annotated[str, Field(min_length=1, max_length=NAME_LENGTH), AfterValidator(_name)]
 """A first or last name: title-cased unless the person wrote mixed case."""

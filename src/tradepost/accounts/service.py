@@ -17,12 +17,16 @@ PHONE_DIGITS = 10
 
 def parsed_phone(number: str, region: str) -> str:
     """Return ``number`` in E.164; ``region`` (ISO 3166) is the country of one without its code."""
-    fault = Unprocessable(("body", "phone"), f"A phone number is possible and has at least {PHONE_DIGITS} digits")
+    fault = Unprocessable(
+        ("body", "phone"), f"A phone number is possible and has at least {PHONE_DIGITS} digits"
+    )
     try:
         parsed = phonenumbers.parse(number, region)
     except phonenumbers.NumberParseException as error:
         raise fault from error
-    if sum(letter.isdigit() for letter in number) < PHONE_DIGITS or not phonenumbers.is_possible_number(parsed):
+    if sum(letter.isdigit() for letter in number) < PHONE_DIGITS or not phonenumbers.is_possible_number(
+        parsed
+    ):
         raise fault
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
 
@@ -84,5 +88,3 @@ class UserService:
             raise LastAdmin
         if not await self._users.delete(user_id):
             raise UserNotFound
-
-

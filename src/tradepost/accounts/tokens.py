@@ -61,7 +61,9 @@ class Tokens:
             "exp": int(expires.timestamp()),
             "jti": self._clock.token(12),
         }
-        return self._jwt.encode(claims, self._secret, algorithm=self._algorithm), int((expires - now).total_seconds())
+        return self._jwt.encode(claims, self._secret, algorithm=self._algorithm), int(
+            (expires - now).total_seconds()
+        )
 
     def read_access(self, token: str) -> Claims:
         """Return what ``token`` says, or raise ``Unauthenticated`` for whatever is wrong with it."""

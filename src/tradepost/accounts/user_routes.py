@@ -14,7 +14,14 @@ from tradepost.accounts.dependencies import (
 from tradepost.accounts.errors import EmailTaken, IncorrectPassword, LastAdmin, SelfDelete, UserNotFound
 from tradepost.accounts.models import User
 from tradepost.accounts.repository import SORTS
-from tradepost.accounts.schemas import PasswordChange, ProfileUpdate, UserCreate, UserPage, UserRead, UserUpdate
+from tradepost.accounts.schemas import (
+    PasswordChange,
+    ProfileUpdate,
+    UserCreate,
+    UserPage,
+    UserRead,
+    UserUpdate,
+)
 from tradepost.core.errors import InsufficientPermissions, TooManyRequests, Unauthenticated
 from tradepost.core.pagination import Total, Window
 from tradepost.core.schemas import Message
@@ -53,7 +60,8 @@ async def change_my_password(
 
 
 @router.get("/", responses=STAFF_ONLY)
-async def list_users(  # noqa: PLR0913 - the parameters of the list
+async def list_users(
+    *,
     _reader: UserReader,
     users: UserReads,
     skip: Skip = 0,
@@ -99,7 +107,9 @@ async def update_user(user_id: PathId, changes: UserUpdate, _writer: UserWriter,
 
 @router.delete(
     "/{user_id}",
-    responses=problem_responses(Unauthenticated, InsufficientPermissions, UserNotFound, SelfDelete, LastAdmin),
+    responses=problem_responses(
+        Unauthenticated, InsufficientPermissions, UserNotFound, SelfDelete, LastAdmin
+    ),
 )
 async def delete_user(user_id: PathId, principal: UserDeleter, users: UserWrites) -> Message:
     """Delete an account with its sessions and items."""

@@ -27,7 +27,9 @@ SQLITE_READERS: Final = 2
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds to wait for PostgreSQL to accept a connection."""
 
-UNIQUE_VIOLATIONS: Final = frozenset({"23505", sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY})
+UNIQUE_VIOLATIONS: Final = frozenset(
+    {"23505", sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
+)
 FOREIGN_KEY_VIOLATIONS: Final = frozenset(
     # SQLite reports a RESTRICT that fired as a trigger's failure.
     {"23503", "23001", sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY, sqlite3.SQLITE_CONSTRAINT_TRIGGER}
@@ -86,7 +88,7 @@ class Gate:
     One task may hold one place only: a second would wait for the first, and ``size`` such tasks would wait for ever.
     """
 
-    def __init__(self, size: int, timeout: float) -> None:  # noqa: ASYNC109 - the limit belongs to the gate, not to a call
+    def __init__(self, size: int, timeout: float) -> None:
         self.size = size
         self.waiting = 0
         self._timeout = timeout
@@ -231,7 +233,7 @@ def _sqlite_engine(options: DatabaseOptions, *, writes: bool) -> AsyncEngine:
             cursor.execute(pragma)
         cursor.close()
         # SQLite's own LOWER knows only ASCII; searches must fold the same letters on both engines.
-        connection.create_function("unicode_lower", 1, _unicode_lower, deterministic=True)  # type: ignore[attr-defined]
+        connection.create_function("unicode_lower", 1, _unicode_lower, deterministic=True)
 
     if writes:
         # A transaction that reads before it writes must hold the lock from the start, or it fails instead of waiting.
@@ -247,15 +249,16 @@ def _unicode_lower(value: str | None) -> str | None:
 
 
 def _postgres_engine(options: DatabaseOptions) -> AsyncEngine:
-    async def connect(*args: Any, **arguments: Any) -> asyncpg.Connection[Any]:
+    async def connect(*args: Any, **arguments: Any) -> "asyncpg.Connection[Any]":
         try:
-            return await asyncpg.connect(*args, **arguments)
+            connection: "asyncpg.Connection[Any]" = await asyncpg.connect(*args, **arguments)
         except (OSError, TimeoutError, asyncpg.InternalClientError) as error:
             raise DatabaseUnavailable from error
         except asyncpg.PostgresError as error:
             if getattr(error, "sqlstate", None) in PASSING_STATES:
                 raise DatabaseUnavailable from error
             raise
+        return connection
 
     engine = create_async_engine(
         options.url,
@@ -292,7 +295,7 @@ def _ping_idle_connections(engine: AsyncEngine) -> None:
         if idle_since is None or loop_time() - idle_since < IDLE_BEFORE_PING:
             return
         try:
-            connection.ping()  # type: ignore[attr-defined]
+            connection.ping()
         except Exception as error:
             # SQLAlchemy takes this as the sign to throw the connection away and try a fresh one.
             raise exc.DisconnectionError from error
@@ -306,7 +309,9 @@ def violation_code(error: exc.DBAPIError) -> str | int | None:
 
 @contextmanager
 def violations(
-    *, unique: Callable[[], TradepostError] | None = None, foreign_key: Callable[[], TradepostError] | None = None
+    *,
+    unique: Callable[[], TradepostError] | None = None,
+    foreign_key: Callable[[], TradepostError] | None = None,
 ) -> Iterator[None]:
     """Raise the given domain error when a statement in the block breaks a constraint of that kind."""
     try:

@@ -5,10 +5,10 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Enum, Identity, Integer, MetaData, Numeric
+from sqlalchemy import BigInteger, DateTime, Dialect, Enum, Integer, MetaData, Numeric
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import JSON, TypeDecorator, TypeEngine
-from sqlalchemy.dialects.postgresql import JSONB
 
 BigId = BigInteger().with_variant(Integer, "sqlite")
 """A 64-bit id. SQLite's INTEGER is 64-bit too, and only that spelling may be AUTOINCREMENT."""
@@ -34,7 +34,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
         if value is None or value.tzinfo is not None:
             return value
         return value.replace(tzinfo=UTC)
@@ -54,7 +54,9 @@ class Hundredths(TypeDecorator[Decimal]):
         super().__init__(precision, 2)
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(BigInteger() if dialect.name == "sqlite" else Numeric(self.precision, 2))
+        return dialect.type_descriptor(
+            BigInteger() if dialect.name == "sqlite" else Numeric(self.precision, 2)
+        )
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
         if value is None or dialect.name != "sqlite":
@@ -105,7 +107,7 @@ NEVER_REUSED: dict[str, Any] = {"sqlite_autoincrement": True}
 class Identified:
     """A table whose rows have an integer id that is never used again."""
 
-    id: Mapped[int] = mapped_column(BigId, Identity(), primary_key=True)
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
 
 
 class Timestamped:

@@ -14,7 +14,7 @@ from tradepost.core.pagination import Total
 
 
 def escaped(fragment: str) -> str:
-    """Return ``fragment`` with LIKE's wildcards made letters; for ``LIKE … ESCAPE '\\'``."""
+    r"""Return ``fragment`` with LIKE's wildcards made letters; for ``LIKE … ESCAPE '\'``."""
     return fragment.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 

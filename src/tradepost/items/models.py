@@ -6,7 +6,17 @@ from enum import StrEnum
 from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tradepost.core.models import NEVER_REUSED, Base, BigId, Identified, Money, Percent, PortableJson, Timestamped, choice
+from tradepost.core.models import (
+    NEVER_REUSED,
+    Base,
+    BigId,
+    Identified,
+    Money,
+    Percent,
+    PortableJson,
+    Timestamped,
+    choice,
+)
 from tradepost.tags.models import TAG_LENGTH
 
 

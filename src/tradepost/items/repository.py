@@ -13,7 +13,6 @@ from sqlalchemy import (
     String,
     TypeDecorator,
     bindparam,
-
     delete,
     func,
     insert,
@@ -29,6 +28,9 @@ from tradepost.accounts.models import User
 from tradepost.core.pagination import Page, Total, Window
 from tradepost.core.repository import Repository, escaped
 from tradepost.items.models import Item, ItemStatus, ItemTag
+
+ItemRow = Row[*tuple[Any, ...]]
+"""The columns of ``WITH_OWNER_AND_TAGS``."""
 
 SORTS: Final = {
     "created_at": Item.created_at,
@@ -63,10 +65,10 @@ def _tags_as_array(_element: _TagsOfItem, _compiler: SQLCompiler, **_options: An
 @compiles(_TagsOfItem, "sqlite")
 def _tags_as_json(_element: _TagsOfItem, _compiler: SQLCompiler, **_options: Any) -> str:
     ordered = "SELECT tag FROM item_tags WHERE item_tags.item_id = items.id ORDER BY position"
-    return f"(SELECT json_group_array(tag) FROM ({ordered}))"
+    return f"(SELECT json_group_array(tag) FROM ({ordered}))"  # noqa: S608 - nothing comes from outside
 
 
-WITH_OWNER_AND_TAGS: Final = select(
+WITH_OWNER_AND_TAGS: Final[Select[*tuple[Any, ...]]] = select(
     *Item.__table__.columns,
     User.first_name.label("owner_first_name"),
     User.last_name.label("owner_last_name"),
@@ -139,7 +141,7 @@ def _mentions(q: str, *, on_postgres: bool) -> ColumnElement[bool]:
 class ItemRepository(Repository):
     """Items."""
 
-    async def get_row(self, item_id: int) -> Row[Any] | None:
+    async def get_row(self, item_id: int) -> ItemRow | None:
         """Return an item with its owner's public view and its tags."""
         return (await self.session.execute(WITH_OWNER_AND_TAGS.where(Item.id == item_id))).one_or_none()
 
@@ -147,7 +149,7 @@ class ItemRepository(Repository):
         """Return the item of this id, with the row locked until the transaction ends."""
         return await self.session.get(Item, item_id, with_for_update=True)
 
-    async def page(self, wanted: ItemFilter, window: Window) -> Page[Row[Any]]:
+    async def page(self, wanted: ItemFilter, window: Window) -> Page[ItemRow]:
         """Return a part of the wanted items with their owners and tags; the total is counted as the window says."""
         conditions = wanted.conditions(on_postgres=self.on_postgres)
         column = SORTS[window.sort.removeprefix("-")]
@@ -160,7 +162,7 @@ class ItemRepository(Repository):
         """Count what strangers see."""
         return await self.count(select(Item.id).where(Item.status == ItemStatus.ACTIVE), Total.EXACT) or 0
 
-    async def most_viewed(self, limit: int) -> Sequence[Row[Any]]:
+    async def most_viewed(self, limit: int) -> Sequence[ItemRow]:
         """Return the active items with the most views."""
         rows = WITH_OWNER_AND_TAGS.where(Item.status == ItemStatus.ACTIVE)
         ordered = rows.order_by(Item.views.desc(), Item.id.desc()).limit(limit)
@@ -173,7 +175,10 @@ class ItemRepository(Repository):
     async def change(self, item_id: int, values: Mapping[str, Any]) -> None:
         """Set columns of an item."""
         await self.session.execute(
-            update(Item).where(Item.id == item_id).values(**values).execution_options(synchronize_session=False)
+            update(Item)
+            .where(Item.id == item_id)
+            .values(**values)
+            .execution_options(synchronize_session=False)
         )
 
     async def delete(self, item_id: int) -> None:
@@ -245,5 +250,3 @@ class ItemRepository(Repository):
             .values(tag=target)
             .execution_options(synchronize_session=False)
         )
-
-

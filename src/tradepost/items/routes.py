@@ -25,9 +25,12 @@ ItemSort = sorts("ItemSort", *SORTS)
 NEWEST = ItemSort("-created_at")
 Sort = Annotated[ItemSort, Query(description="The order; ties go by id")]  # type: ignore[valid-type]
 PriceQuery = Annotated[
-    Decimal | None, Query(ge=0, max_digits=12, decimal_places=2, allow_inf_nan=False, json_schema_extra={"type": "number"})
+    Decimal | None,
+    Query(ge=0, max_digits=12, decimal_places=2, allow_inf_nan=False, json_schema_extra={"type": "number"}),
 ]
-Words = Annotated[str, Query(min_length=1, max_length=200, description="Letters to look for; `%` and `_` are letters too")]
+Words = Annotated[
+    str, Query(min_length=1, max_length=200, description="Letters to look for; `%` and `_` are letters too")
+]
 ANYBODY = problem_responses(Unauthenticated)
 
 
@@ -37,7 +40,8 @@ def _check_prices(low: Decimal | None, high: Decimal | None) -> None:
 
 
 @router.get("/", responses=ANYBODY)
-async def list_items(  # noqa: PLR0913 - the parameters of the list
+async def list_items(
+    *,
     viewer: Visitor,
     items: Items,
     skip: Skip = 0,
@@ -46,7 +50,8 @@ async def list_items(  # noqa: PLR0913 - the parameters of the list
     sort: Sort = NEWEST,
     status_filter: ItemStatus | None = None,
     category: Annotated[
-        str | None, Query(min_length=1, max_length=120, description="An id or a slug; its descendants count too")
+        str | None,
+        Query(min_length=1, max_length=120, description="An id or a slug; its descendants count too"),
     ] = None,
     tag: Annotated[list[TagName] | None, Query(max_length=20, description="Repeated: all of them")] = None,
     owner_id: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
@@ -57,10 +62,15 @@ async def list_items(  # noqa: PLR0913 - the parameters of the list
     """List items; drafts and inactive ones only to their owner and to staff."""
     _check_prices(min_price, max_price)
     wanted = ItemFilter(
-        status=status_filter, tags=tuple(tag or ()), owner_id=owner_id, min_price=min_price, max_price=max_price, q=q
+        status=status_filter,
+        tags=tuple(tag or ()),
+        owner_id=owner_id,
+        min_price=min_price,
+        max_price=max_price,
+        q=q,
     )
     page = await items.page(wanted, Window(skip, limit, total, str(sort)), viewer=viewer, category=category)
-    return ItemPage.model_construct(items=page.rows, **page.info)
+    return ItemPage.model_construct(items=list(page.rows), **page.info)
 
 
 @router.post(
@@ -77,12 +87,13 @@ async def create_item(new: ItemCreate, owner: ItemWriter, items: ItemWrites) -> 
 async def list_popular_items(popular: Popular, limit: Limit = 10) -> ItemPage:
     """List the most viewed active items; the answer may be as old as `CACHE_POPULAR_SECONDS`."""
     return ItemPage.model_construct(
-        items=await popular.top(limit), total=None, page=None, size=limit, pages=None
+        items=list(await popular.top(limit)), total=None, page=None, size=limit, pages=None
     )
 
 
 @router.get("/search/", responses=ANYBODY)
-async def search_items(  # noqa: PLR0913 - the parameters of the search
+async def search_items(
+    *,
     request: Request,
     response: Response,
     viewer: Visitor,
@@ -103,7 +114,8 @@ async def search_items(  # noqa: PLR0913 - the parameters of the search
 
 
 @router.get("/user/me", responses=ANYBODY)
-async def list_my_items(  # noqa: PLR0913 - the parameters of the list
+async def list_my_items(
+    *,
     request: Request,
     response: Response,
     owner: Person,
@@ -129,13 +141,17 @@ CHANGES = problem_responses(Unauthenticated, InsufficientPermissions, NotOwner, 
 
 
 @router.put("/{item_id}", responses=CHANGES)
-async def replace_item(item_id: PathId, changes: ItemUpdate, principal: ItemWriter, items: ItemWrites) -> ItemRead:
+async def replace_item(
+    item_id: PathId, changes: ItemUpdate, principal: ItemWriter, items: ItemWrites
+) -> ItemRead:
     """Change an item: only the fields that are sent, as with PATCH."""
     return await items.update(item_id, changes, principal)
 
 
 @router.patch("/{item_id}", responses=CHANGES)
-async def update_item(item_id: PathId, changes: ItemUpdate, principal: ItemWriter, items: ItemWrites) -> ItemRead:
+async def update_item(
+    item_id: PathId, changes: ItemUpdate, principal: ItemWriter, items: ItemWrites
+) -> ItemRead:
     """Change an item: only the fields that are sent."""
     return await items.update(item_id, changes, principal)
 

@@ -108,5 +108,3 @@ class ItemPage(PageInfo):
     """A part of a list of items."""
 
     items: list[ItemRead]
-
-

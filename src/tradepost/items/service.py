@@ -74,7 +74,7 @@ class ItemReader:
 class ItemService:
     """Changes items, in the transaction of whoever built it."""
 
-    def __init__(  # noqa: PLR0913 - the parts it works with
+    def __init__(
         self,
         session: WriteSession,
         *,
@@ -111,10 +111,14 @@ class ItemService:
         """Change the fields that were sent; only the owner and admins may."""
         item = await self._locked(item_id, principal, overriding=Permission.ADMIN_ACCESS)
         sent = changes.model_dump(exclude_unset=True, exclude={"tags"})
-        changed: dict[str, Any] = {name: value for name, value in sent.items() if getattr(item, name) != value}
+        changed: dict[str, Any] = {
+            name: value for name, value in sent.items() if getattr(item, name) != value
+        }
         self._check_discount(item, changed)
         await self._hold_category(changed.get("category_id"))
-        retagged = "tags" in changes.model_fields_set and list(await self._items.tags_of(item_id)) != changes.tags
+        retagged = (
+            "tags" in changes.model_fields_set and list(await self._items.tags_of(item_id)) != changes.tags
+        )
         if retagged:
             await self._tags.ensure(changes.tags)
             await self._items.remove_tags(item_id)

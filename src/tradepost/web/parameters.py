@@ -1,7 +1,7 @@
 """Parameters that many routes take: ids in the path, the window of a list, and the links of a bare array."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from fastapi import Path, Query, Request, Response
 from pydantic import BeforeValidator
@@ -28,7 +28,7 @@ TotalQuery = Annotated[
 def sorts(name: str, *fields: str) -> type[StrEnum]:
     """Return an enumeration of the orders a list allows: each field, and each with ``-`` for descending."""
     members = {f"{sign}{field}": f"{sign}{field}" for field in fields for sign in ("", "-")}
-    return StrEnum(name, members)  # type: ignore[no-any-return, call-overload]
+    return cast("type[StrEnum]", StrEnum(name, members))
 
 
 def announce_page(page: Page[Any], request: Request, response: Response) -> None:
@@ -48,5 +48,6 @@ def announce_page(page: Page[Any], request: Request, response: Response) -> None
     if links:
         here = request.url
         response.headers["Link"] = ", ".join(
-            f'<{here.include_query_params(skip=start, limit=limit)}>; rel="{relation}"' for relation, start in links
+            f'<{here.include_query_params(skip=start, limit=limit)}>; rel="{relation}"'
+            for relation, start in links
         )
