@@ -1,0 +1,91 @@
+"""``/tags``: everybody reads, staff write."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from tradepost.accounts.dependencies import Visitor
+from tradepost.core.errors import InsufficientPermissions, Unauthenticated
+from tradepost.core.pagination import Total, Window
+from tradepost.core.schemas import Message
+from tradepost.tags.dependencies import Staff, TagReads, TagWrites
+from tradepost.tags.errors import SelfMerge, TagExists, TagNotFound
+from tradepost.tags.repository import SORTS
+from tradepost.tags.schemas import TagCreate, TagMerge, TagPage, TagRead, TagUpdate
+from tradepost.tags.service import CountedTag
+from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery, sorts
+from tradepost.web.problems import problem_responses
+from tradepost.web.routing import Route
+
+router = APIRouter(prefix="/tags", tags=["tags"], route_class=Route)
+
+TagSort = sorts("TagSort", *SORTS)
+Containing = Annotated[
+    str, Query(alias="q", max_length=100, description="A part of the name; case and spacing do not matter")
+]
+
+
+@router.get("/", responses=problem_responses(Unauthenticated))
+async def list_tags(  # noqa: PLR0917 - the parameters of the list
+    _visitor: Visitor,
+    tags: TagReads,
+    containing: Containing = "",
+    skip: Skip = 0,
+    limit: Limit = 100,
+    total: TotalQuery = Total.EXACT,
+    sort: TagSort = TagSort.name,  # type: ignore[valid-type]
+) -> TagPage:
+    """List all tags, or those whose names contain a text."""
+    page = await tags.page(Window(skip, limit, total, str(sort)), containing=containing)
+    return TagPage(tags=[TagRead.model_validate(tag) for tag in page.rows], **page.info)
+
+
+@router.get("/{tag_id}", response_model=TagRead, responses=problem_responses(Unauthenticated, TagNotFound))
+async def read_tag(tag_id: PathId, _visitor: Visitor, tags: TagReads) -> CountedTag:
+    """Return a tag."""
+    return await tags.get(tag_id)
+
+
+@router.post(
+    "/",
+    status_code=201,
+    response_model=TagRead,
+    responses=problem_responses(Unauthenticated, InsufficientPermissions, TagExists),
+)
+async def create_tag(tag: TagCreate, _staff: Staff, tags: TagWrites) -> CountedTag:
+    """Make a tag. Writing an item makes the tags it needs by itself."""
+    return await tags.create(tag)
+
+
+@router.put(
+    "/{tag_id}",
+    response_model=TagRead,
+    responses=problem_responses(Unauthenticated, InsufficientPermissions, TagNotFound, TagExists),
+)
+@router.patch(
+    "/{tag_id}",
+    response_model=TagRead,
+    responses=problem_responses(Unauthenticated, InsufficientPermissions, TagNotFound, TagExists),
+)
+async def update_tag(tag_id: PathId, changes: TagUpdate, _staff: Staff, tags: TagWrites) -> CountedTag:
+    """Change a tag: only the fields that are sent. A new name reaches every item that bears the tag."""
+    return await tags.update(tag_id, changes)
+
+
+@router.post(
+    "/{tag_id}/merge",
+    response_model=TagRead,
+    responses=problem_responses(Unauthenticated, InsufficientPermissions, TagNotFound, SelfMerge),
+)
+async def merge_tag(tag_id: PathId, merge: TagMerge, _staff: Staff, tags: TagWrites) -> CountedTag:
+    """Give all items of this tag to another, delete this one, and return the other."""
+    return await tags.merge(tag_id, merge)
+
+
+@router.delete(
+    "/{tag_id}", responses=problem_responses(Unauthenticated, InsufficientPermissions, TagNotFound)
+)
+async def delete_tag(tag_id: PathId, _staff: Staff, tags: TagWrites) -> Message:
+    """Delete a tag and take it off every item."""
+    await tags.delete(tag_id)
+    return Message(message="Tag deleted successfully")

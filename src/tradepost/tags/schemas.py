@@ -1,0 +1,97 @@
+"""What comes in and goes out about tags, and the one form in which a tag's name is written."""
+
+import unicodedata
+from datetime import datetime
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError, PydanticKnownError
+
+from tradepost.core.schemas import Id, Input, Output, PageInfo
+
+MAX_NAME_LENGTH: Final = 50
+MAX_TAGS: Final = 20
+"""How many tags one item may have."""
+
+_INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Letters and marks by their category that nevertheless leave no ink (Unicode's Default_Ignorable_Code_Point, and the
+# empty pattern of Braille).
+_BLANKS: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
+# Phone keyboards put one behind an emoji; it says how to draw it, not which one it is.
+_PRESENTATION: Final = str.maketrans("", "", "\ufe0e\ufe0f")
+
+
+def normalised_tag(text: str) -> str:
+    """Return the form a tag is stored and compared in: trimmed, NFC, lower-case, one space between words."""
+    composed = unicodedata.normalize("NFC", text.translate(_PRESENTATION))
+    return unicodedata.normalize("NFC", " ".join(composed.lower().split()))
+
+
+def _is_invisible(letter: str) -> bool:
+    return (
+        letter in _BLANKS
+        or "\ufe00" <= letter <= "\ufe0f"
+        or "\U000e0100" <= letter <= "\U000e01ef"
+        or unicodedata.category(letter) in _INVISIBLE
+    )
+
+
+def _tag_name(value: str) -> str:
+    name = normalised_tag(value)
+    if not name:
+        raise PydanticKnownError("string_too_short", {"min_length": 1})
+    if len(name) > MAX_NAME_LENGTH:
+        raise PydanticKnownError("string_too_long", {"max_length": MAX_NAME_LENGTH})
+    if any(map(_is_invisible, name)):
+        raise PydanticCustomError("tag_letters", "A tag has no invisible or control characters")
+    return name
+
+
+def _without_duplicates(names: list[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+TagName = Annotated[
+    str, AfterValidator(_tag_name), Field(json_schema_extra={"minLength": 1, "maxLength": MAX_NAME_LENGTH})
+]
+"""The name of a tag in its normalised form, 1 to 50 characters."""
+TagList = Annotated[list[TagName], Field(max_length=MAX_TAGS), AfterValidator(_without_duplicates)]
+"""At most 20 tags, normalised, in the order in which they were written; what is written twice counts once."""
+Description = Annotated[str, Field(max_length=500)]
+
+
+class TagCreate(Input):
+    """A new tag."""
+
+    name: TagName
+    description: Description | None = None
+
+
+class TagUpdate(Input):
+    """Changes to a tag: only sent fields change, ``null`` clears the description."""
+
+    name: TagName = Field(default="", validate_default=False)
+    description: Description | None = None
+
+
+class TagMerge(Input):
+    """The tag that takes over the items of another."""
+
+    into_id: Id
+
+
+class TagRead(Output):
+    """A tag, and how many items bear it."""
+
+    id: int
+    name: str
+    description: str | None
+    item_count: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class TagPage(PageInfo):
+    """A part of the list of tags."""
+
+    tags: list[TagRead]

@@ -1,0 +1,149 @@
+"""What people and items do with tags.
+
+An item's link names its tag: the link refers to ``tags.name`` with ON UPDATE CASCADE and ON DELETE CASCADE. So a new
+name and a deletion reach every item by the database itself, in the statement that changes the tag.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tradepost.core.clock import Clock
+from tradepost.core.database import violations
+from tradepost.core.errors import Unprocessable
+from tradepost.core.pagination import Page, Window
+from tradepost.tags.errors import SelfMerge, TagExists, TagNotFound
+from tradepost.tags.models import Tag
+from tradepost.tags.repository import TagRepository, TagRow
+from tradepost.tags.schemas import TagCreate, TagMerge, TagUpdate, normalised_tag
+
+
+class TagUsage(Protocol):
+    """What ``items`` knows about the tags on them. Runs in the caller's session and commits nothing."""
+
+    async def counts(self, session: AsyncSession, names: Sequence[str]) -> dict[str, int]:
+        """Return how many items bear each of these tags; a tag that none bears may be left out."""
+        ...
+
+    async def move(self, session: AsyncSession, *, source: str, target: str) -> None:
+        """Give every item that bears ``source`` the tag ``target`` instead; none bears it twice afterwards."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CountedTag:
+    """A tag, and how many items bear it."""
+
+    id: int
+    name: str
+    description: str | None
+    created_at: datetime
+    updated_at: datetime
+    item_count: int
+
+
+def _counted(tag: Tag | TagRow, item_count: int) -> CountedTag:
+    return CountedTag(tag.id, tag.name, tag.description, tag.created_at, tag.updated_at, item_count)
+
+
+class TagService:
+    """Works in the transaction of whoever built it."""
+
+    def __init__(self, tags: TagRepository, usage: TagUsage, clock: Clock) -> None:
+        self._tags = tags
+        self._usage = usage
+        self._clock = clock
+
+    async def page(self, window: Window, *, containing: str = "") -> Page[CountedTag]:
+        """List all tags, or those whose names contain a text, however it is written."""
+        page = await self._tags.page(window, containing=normalised_tag(containing))
+        names = [tag.name for tag in page.rows]
+        counts = await self._usage.counts(self._tags.session, names) if names else {}
+        return Page([_counted(tag, counts.get(tag.name, 0)) for tag in page.rows], page.total, window)
+
+    async def get(self, tag_id: int) -> CountedTag:
+        """Return the tag of this id or raise ``TagNotFound``."""
+        tag = await self._tags.get(tag_id)
+        if tag is None:
+            raise TagNotFound
+        return await self._with_count(tag)
+
+    async def create(self, tag: TagCreate) -> CountedTag:
+        """Make a tag that no item bears yet; ``TagExists`` if the name is taken."""
+        now = self._clock.now()
+        with violations(unique=TagExists):
+            added = await self._tags.add(
+                Tag(name=tag.name, description=tag.description, created_at=now, updated_at=now)
+            )
+        return _counted(added, 0)
+
+    async def update(self, tag_id: int, changes: TagUpdate) -> CountedTag:
+        """Change the fields that were sent; a new name reaches all items that bear the tag.
+
+        ``TagExists`` if another tag has the name: two tags become one by merging them, which cannot be undone and is
+        therefore asked for by its own name.
+        """
+        tag = await self._tags.get_locked(tag_id)
+        if tag is None:
+            raise TagNotFound
+        sent = changes.model_dump(exclude_unset=True)
+        changed = {field: value for field, value in sent.items() if getattr(tag, field) != value}
+        if changed:
+            for field, value in changed.items():
+                setattr(tag, field, value)
+            tag.updated_at = self._clock.now()
+            with violations(unique=_name_taken):
+                await self._tags.save()
+        return await self._with_count(tag)
+
+    async def merge(self, tag_id: int, merge: TagMerge) -> CountedTag:
+        """Give the items of one tag to another, delete the first, and return the second.
+
+        Both rows are locked first: a write that is giving one of the tags to an item is either finished by then, and its
+        link moves too, or waits, and finds the tag gone.
+        """
+        if merge.into_id == tag_id:
+            raise SelfMerge
+        tags = await self._tags.find_locked({tag_id, merge.into_id})
+        if tag_id not in tags:
+            raise TagNotFound
+        if merge.into_id not in tags:
+            raise Unprocessable(("body", "into_id"), "There is no tag of this id", kind="unknown_tag")
+        source, target = tags[tag_id], tags[merge.into_id]
+        await self._usage.move(self._tags.session, source=source.name, target=target.name)
+        await self._tags.delete(tag_id)
+        return await self._with_count(target)
+
+    async def delete(self, tag_id: int) -> None:
+        """Delete a tag and take it off every item."""
+        if not await self._tags.delete(tag_id):
+            raise TagNotFound
+
+    async def ensure(self, names: Iterable[str]) -> None:
+        """Make the tags of these normalised names exist, and keep them so until the transaction ends.
+
+        For a write of items, which calls this once, with all the names it needs, before it touches links: tags are
+        locked before links by everybody, and no write can wait in a circle. A tag that is being renamed, merged or
+        deleted meanwhile is waited for; if its name is gone then, it is made anew.
+        """
+        missing = set(names)
+        while missing:
+            missing.difference_update(await self._tags.hold(missing))
+            if not missing:
+                return
+            now = self._clock.now()
+            # Sorted: two writes with new names in common wait for each other in one direction only.
+            new = [{"name": name, "created_at": now, "updated_at": now} for name in sorted(missing)]
+            # What somebody else inserted meanwhile is not ours to rely on until it is held.
+            missing.difference_update(await self._tags.add_missing(new))
+
+    async def _with_count(self, tag: Tag | TagRow) -> CountedTag:
+        counts = await self._usage.counts(self._tags.session, [tag.name])
+        return _counted(tag, counts.get(tag.name, 0))
+
+
+def _name_taken() -> TagExists:
+    return TagExists("A tag of this name exists already; merge this tag into it instead")
