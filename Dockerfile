@@ -1,4 +1,5 @@
 FROM python:3.13-slim AS build
+ENV UV_SYSTEM_CERTS=1
 WORKDIR /build
 # The server's requirements come first: they change less often than its code.
 COPY requirements.lock requirements-dev.lock ./
