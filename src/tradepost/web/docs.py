@@ -1,0 +1,146 @@
+"""``/docs`` (Swagger UI from the package's own files: it works without internet) and the OpenAPI document."""
+
+import asyncio
+import gzip
+import hashlib
+import html
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Final
+
+from fastapi import APIRouter, FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from tradepost.core.settings import Settings
+from tradepost.web.routing import Route
+
+VERSION: Final = "5.35.0"
+"""Of Swagger UI; part of its files' addresses, so that they may be kept for ever."""
+
+_ASSETS: Final = {
+    "swagger-ui.css": "text/css; charset=utf-8",
+    "page.css": "text/css; charset=utf-8",
+    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+    "start.js": "text/javascript; charset=utf-8",
+    "favicon-32x32.png": "image/png",
+}
+# Swagger UI sets style attributes; scripts come from our own files only, and nothing is sent to anyone else.
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_PAGE: Final = """<!doctype html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8">
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <title>{title}</title>
+    <link rel="icon" type="image/png" href="{root}/docs/{version}/favicon-32x32.png">
+    <link rel="stylesheet" href="{root}/docs/{version}/swagger-ui.css">
+    <link rel="stylesheet" href="{root}/docs/{version}/page.css">
+  </head>
+  <body>
+    <div id="swagger-ui" data-openapi="{openapi}"></div>
+    <noscript>The documentation needs JavaScript; the document behind it is at <a href="{openapi}">{openapi}</a>.</noscript>
+    <script src="{root}/docs/{version}/swagger-ui-bundle.js"></script>
+    <script src="{root}/docs/{version}/start.js"></script>
+  </body>
+</html>
+"""
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """Bytes that are sent again and again: as they are, packed, and named by their content."""
+
+    body: bytes
+    packed: bytes
+    etag: str
+    media_type: str
+
+    @classmethod
+    def of(cls, body: bytes, media_type: str) -> "_Prepared":
+        etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
+        return cls(body, gzip.compress(body, 6, mtime=0), etag, media_type)
+
+    def answer(self, request: Request, cache_control: str) -> Response:
+        """Return the answer: 304 when the client has the same bytes, packed when it can unpack them."""
+        packs = "gzip" in request.headers.get("accept-encoding", "") and len(self.packed) < len(self.body)
+        # A strong ETag names bytes, and the packed ones are others (RFC 9110, section 8.8.3.3).
+        etag = f'{self.etag[:-1]}-gzip"' if packs else self.etag
+        headers = {"Cache-Control": cache_control, "ETag": etag, "Vary": "Accept-Encoding"}
+        known = {
+            name.strip().removeprefix("W/") for name in request.headers.get("if-none-match", "").split(",")
+        }
+        if "*" in known or etag in known:
+            return Response(status_code=304, headers=headers)
+        if packs:
+            headers["Content-Encoding"] = "gzip"
+        return Response(self.packed if packs else self.body, headers=headers, media_type=self.media_type)
+
+
+class _Shelf:
+    """Prepares each thing once, in a thread, when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._prepared: dict[str, _Prepared] = {}
+
+    async def get(self, name: str, make: Callable[[], bytes], media_type: str) -> _Prepared:
+        found = self._prepared.get(name)
+        if found is None:
+            # Two at once both make it; the results are the same.
+            found = await asyncio.to_thread(lambda: _Prepared.of(make(), media_type))
+            self._prepared[name] = found
+        return found
+
+
+def _asset(name: str) -> bytes:
+    return (files("tradepost.web") / "static" / "swagger-ui" / name).read_bytes()
+
+
+def build_router(app: FastAPI, settings: Settings) -> APIRouter:
+    """Return the routes of the documentation of ``app``; none of them is in the OpenAPI itself."""
+    router = APIRouter(route_class=Route, include_in_schema=False)
+    shelf = _Shelf()
+    openapi_path = f"{settings.API_V1_STR}/openapi.json"
+
+    def document(root: str) -> bytes:
+        content: dict[str, Any] = app.openapi()
+        if root:
+            content = {**content, "servers": [{"url": root}]}
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+
+    @router.get(openapi_path)
+    async def openapi_document(request: Request) -> Response:
+        root = _root(request)
+        prepared = await shelf.get(f"openapi {root}", lambda: document(root), "application/json")
+        return prepared.answer(request, "no-cache")
+
+    @router.get("/docs")
+    async def documentation(request: Request) -> Response:
+        root = html.escape(_root(request))
+        page = _PAGE.format(
+            root=root,
+            version=VERSION,
+            title=html.escape(settings.PROJECT_NAME),
+            openapi=f"{root}{openapi_path}",
+        )
+        headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-cache"}
+        return Response(page, headers=headers, media_type="text/html")
+
+    @router.get(f"/docs/{VERSION}/{{name}}")
+    async def documentation_file(request: Request, name: str) -> Response:
+        if name not in _ASSETS:
+            raise HTTPException(404)
+        prepared = await shelf.get(name, lambda: _asset(name), _ASSETS[name])
+        return prepared.answer(request, "public, max-age=31536000, immutable")
+
+    return router
+
+
+def _root(request: Request) -> str:
+    """Return the prefix that a proxy in front takes off paths (``--root-path``)."""
+    return str(request.scope.get("root_path", "")).rstrip("/")
