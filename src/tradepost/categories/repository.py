@@ -1,0 +1,181 @@
+"""Every statement about categories. Which items are in them is for ``items`` to say, behind ``CategoryUsage``."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Integer,
+    Row,
+    Select,
+    collate,
+    delete,
+    false,
+    func,
+    literal_column,
+    or_,
+    select,
+    text,
+    update,
+)
+
+from tradepost.categories.models import Category
+from tradepost.core.pagination import Page, Window
+from tradepost.core.repository import Repository
+from tradepost.core.schemas import MAX_ID
+
+SORTS = {"name": Category.name, "created_at": Category.created_at, "id": Category.id}
+
+CategoryRow = Row[int, str, str, str | None, bool, int | None, datetime, datetime]
+"""id, name, slug, description, is_active, parent_id, created_at, updated_at."""
+
+
+def _rows() -> Select[int, str, str, str | None, bool, int | None, datetime, datetime]:
+    return select(
+        Category.id,
+        Category.name,
+        Category.slug,
+        Category.description,
+        Category.is_active,
+        Category.parent_id,
+        Category.created_at,
+        Category.updated_at,
+    )
+
+
+def _named(key: str) -> ColumnElement[bool]:
+    """Match the category of this id, when ``key`` is digits, else of this slug: no slug is all digits."""
+    if not (key.isascii() and key.isdigit()):
+        return Category.slug == key
+    return Category.id == int(key) if int(key) <= MAX_ID else false()
+
+
+def _shown(*, active_only: bool) -> list[ColumnElement[bool]]:
+    return [Category.is_active.is_(True)] if active_only else []
+
+
+def _descent(top: ColumnElement[bool], *, active_only: bool = False) -> CTE:
+    """Return the categories that ``top`` matches with all below them; one that is not shown hides what is below it."""
+    shown = _shown(active_only=active_only)
+    descent = select(Category.id).where(top, *shown).cte(recursive=True)
+    below = select(Category.id).join(descent, Category.parent_id == descent.c.id).where(*shown)
+    return descent.union_all(below)
+
+
+def subtree_ids(key: str) -> Select[int]:
+    """Return the statement for the ids of a category and all its descendants; none when there is no such category.
+
+    ``key`` is an id in digits, or a slug. The statement is not run: it is for ``IN``.
+    """
+    descent = _descent(_named(key))
+    return select(descent.c.id)
+
+
+class CategoryRepository(Repository):
+    """Categories."""
+
+    async def lock_tree(self) -> None:
+        """Let nobody else change the tree until the transaction ends.
+
+        Rules about the whole tree (no circle, so many levels, unique slugs) hold only while nobody moves another part
+        of it. Readers go on, and so do the foreign key checks of items, which lock single rows. On SQLite a
+        transaction that writes is alone anyway.
+        """
+        if self.on_postgres:
+            await self.session.execute(text("LOCK TABLE categories IN SHARE ROW EXCLUSIVE MODE"))
+
+    async def find(self, key: str) -> Category | None:
+        """Return the category of this id or slug, for changing."""
+        return await self.session.scalar(select(Category).where(_named(key)))
+
+    async def find_locked(self, key: str) -> Category | None:
+        """Return the category of this id or slug; nobody can put an item into it until the transaction ends."""
+        return await self.session.scalar(select(Category).where(_named(key)).with_for_update())
+
+    async def hold(self, category_id: int) -> bool:
+        """Keep the category from being deleted until the transaction ends; tell whether there is one."""
+        held = select(Category.id).where(Category.id == category_id)
+        return await self.session.scalar(held.with_for_update(read=True, key_share=True)) is not None
+
+    async def page(
+        self, window: Window, *, active_only: bool, is_active: bool | None = None
+    ) -> Page[CategoryRow]:
+        """Return a part of all categories, whatever their place in the tree."""
+        wanted = _wanted(active_only=active_only, is_active=is_active)
+        rows = _rows().where(*wanted).order_by(*self._ordering(window.sort))
+        found = (await self.session.execute(rows.limit(window.limit).offset(window.skip))).all()
+        return Page(found, await self.count(select(Category.id).where(*wanted), window.total), window)
+
+    async def find_all(
+        self, sort: str, *, active_only: bool, is_active: bool | None = None
+    ) -> Sequence[CategoryRow]:
+        """Return all categories in the order of ``sort``, for a tree."""
+        wanted = _wanted(active_only=active_only, is_active=is_active)
+        return (await self.session.execute(_rows().where(*wanted).order_by(*self._ordering(sort)))).all()
+
+    async def find_subtree(self, key: str, *, active_only: bool) -> Sequence[CategoryRow]:
+        """Return a category and all its descendants by name."""
+        descent = _descent(_named(key), active_only=active_only)
+        rows = _rows().join(descent, Category.id == descent.c.id).order_by(*self._ordering("name"))
+        return (await self.session.execute(rows)).all()
+
+    async def find_path(self, category_id: int) -> Sequence[int]:
+        """Return the ids of a category and its ancestors, up to the root; none when there is no such category."""
+        start = select(Category.id, Category.parent_id, literal_column("1", Integer).label("step"))
+        ascent = start.where(Category.id == category_id).cte(recursive=True)
+        above = select(Category.id, Category.parent_id, ascent.c.step + 1)
+        ascent = ascent.union_all(above.join(ascent, Category.id == ascent.c.parent_id))
+        return (await self.session.scalars(select(ascent.c.id).order_by(ascent.c.step))).all()
+
+    async def count_levels(self, category_id: int) -> int:
+        """Return the number of levels of the subtree below and with this category: 1 for one without children."""
+        start = select(Category.id, literal_column("1", Integer).label("level"))
+        descent = start.where(Category.id == category_id).cte(recursive=True)
+        below = select(Category.id, descent.c.level + 1)
+        descent = descent.union_all(below.join(descent, Category.parent_id == descent.c.id))
+        return int(await self.session.scalar(select(func.max(descent.c.level))) or 0)
+
+    async def find_slugs(self, stem: str) -> set[str]:
+        """Return those slugs that are ``stem``, or it with something after a hyphen."""
+        like_it = or_(Category.slug == stem, Category.slug.like(f"{stem}-%"))
+        return set(await self.session.scalars(select(Category.slug).where(like_it)))
+
+    async def add(self, category: Category) -> Category:
+        """Insert ``category`` and give it its id."""
+        self.session.add(category)
+        await self.session.flush()
+        return category
+
+    async def save(self) -> None:
+        """Write the changes that were made to categories of this session."""
+        await self.session.flush()
+
+    async def move_children(self, *, source_id: int, target_id: int, now: datetime) -> None:
+        """Put the children of one category under another."""
+        await self.session.execute(
+            update(Category)
+            .where(Category.parent_id == source_id)
+            .values(parent_id=target_id, updated_at=now)
+            .execution_options(synchronize_session=False)
+        )
+
+    async def delete(self, category_id: int) -> None:
+        """Delete a category; the database refuses while it has children or items."""
+        await self.session.execute(
+            delete(Category).where(Category.id == category_id).execution_options(synchronize_session=False)
+        )
+
+    def _ordering(self, sort: str) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+        field = sort.removeprefix("-")
+        # By code points on both engines, whatever the database's own collation is.
+        column = collate(Category.name, "C") if field == "name" and self.on_postgres else SORTS[field]
+        return (
+            (column.desc(), Category.id.desc()) if sort.startswith("-") else (column.asc(), Category.id.asc())
+        )
+
+
+def _wanted(*, active_only: bool, is_active: bool | None) -> list[ColumnElement[bool]]:
+    asked = [] if is_active is None else [Category.is_active.is_(is_active)]
+    return _shown(active_only=active_only) + asked

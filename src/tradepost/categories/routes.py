@@ -1,0 +1,105 @@
+"""``/categories``: everybody reads, admins write."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+from tradepost.accounts.dependencies import Visitor
+from tradepost.categories.dependencies import Admin, CategoryReads, CategoryWrites
+from tradepost.categories.errors import CategoryCycle, CategoryInUse, CategoryNotFound, CategoryTooDeep
+from tradepost.categories.repository import SORTS
+from tradepost.categories.schemas import CategoryCreate, CategoryPage, CategoryRead, CategoryUpdate
+from tradepost.categories.service import CategoryNode
+from tradepost.core.errors import InsufficientPermissions, Unauthenticated
+from tradepost.core.pagination import Total, Window
+from tradepost.core.schemas import Id, Message
+from tradepost.web.parameters import Limit, Skip, TotalQuery, sorts
+from tradepost.web.problems import problem_responses
+from tradepost.web.routing import Route
+
+router = APIRouter(prefix="/categories", tags=["categories"], route_class=Route)
+
+CategorySort = sorts("CategorySort", *SORTS)
+Key = Annotated[str, Path(min_length=1, max_length=120, description="The id, or the slug")]
+AsTree = Annotated[
+    bool,
+    Query(
+        description="Answer the whole tree: roots with nested children. `skip` and `limit` do not count then; `sort` "
+        "orders siblings, and a category that is not shown hides all below it"
+    ),
+]
+IsActive = Annotated[bool | None, Query(description="Only active ones, or, for admins, only inactive ones")]
+MoveTo = Annotated[Id | None, Query(description="The id of the category that takes over children and items")]
+
+READ_ERRORS = problem_responses(Unauthenticated, CategoryNotFound)
+UPDATE_ERRORS = problem_responses(
+    Unauthenticated, InsufficientPermissions, CategoryNotFound, CategoryCycle, CategoryTooDeep
+)
+
+
+@router.get("/", responses=problem_responses(Unauthenticated))
+async def list_categories(  # noqa: PLR0917 - the parameters of the list
+    visitor: Visitor,
+    categories: CategoryReads,
+    tree: AsTree = False,  # noqa: FBT002 - the name of the parameter is the contract's
+    is_active: IsActive = None,
+    skip: Skip = 0,
+    limit: Limit = 100,
+    total: TotalQuery = Total.EXACT,
+    sort: CategorySort = CategorySort.name,  # type: ignore[valid-type]
+) -> CategoryPage:
+    """List the categories, flat or as a tree; inactive ones are for admins."""
+    if tree:
+        whole = await categories.tree(str(sort), viewer=visitor, is_active=is_active)
+        return CategoryPage(
+            categories=[CategoryRead.model_validate(root) for root in whole.roots],
+            total=None if total is Total.NONE else whole.total,
+            page=1,
+            size=whole.total,
+            pages=None if total is Total.NONE else min(1, whole.total),
+        )
+    window = Window(skip, limit, total, str(sort))
+    page = await categories.page(window, viewer=visitor, is_active=is_active)
+    return CategoryPage(categories=[CategoryRead.model_validate(row) for row in page.rows], **page.info)
+
+
+@router.get("/{id_or_slug}", response_model=CategoryRead, responses=READ_ERRORS)
+async def read_category(id_or_slug: Key, visitor: Visitor, categories: CategoryReads) -> CategoryNode:
+    """Return a category with all those below it, nested."""
+    return await categories.get(id_or_slug, viewer=visitor)
+
+
+@router.post(
+    "/",
+    status_code=201,
+    response_model=CategoryRead,
+    responses=problem_responses(Unauthenticated, InsufficientPermissions, CategoryTooDeep),
+)
+async def create_category(
+    category: CategoryCreate, _admin: Admin, categories: CategoryWrites
+) -> CategoryNode:
+    """Make a category; its slug is made from its name."""
+    return await categories.create(category)
+
+
+@router.put("/{id_or_slug}", response_model=CategoryRead, responses=UPDATE_ERRORS)
+@router.patch("/{id_or_slug}", response_model=CategoryRead, responses=UPDATE_ERRORS)
+async def update_category(
+    id_or_slug: Key, changes: CategoryUpdate, _admin: Admin, categories: CategoryWrites
+) -> CategoryNode:
+    """Change a category: only the fields that are sent. A new name makes a new slug, a new parent moves the subtree."""
+    return await categories.update(id_or_slug, changes)
+
+
+@router.delete(
+    "/{id_or_slug}",
+    responses=problem_responses(
+        Unauthenticated, InsufficientPermissions, CategoryNotFound, CategoryInUse, CategoryTooDeep
+    ),
+)
+async def delete_category(
+    id_or_slug: Key, _admin: Admin, categories: CategoryWrites, move_to: MoveTo = None
+) -> Message:
+    """Delete a category; one with children or items only if `move_to` says where they go."""
+    await categories.delete(id_or_slug, move_to=move_to)
+    return Message(message="Category deleted successfully")

@@ -1,0 +1,78 @@
+"""What comes in and goes out about categories."""
+
+import unicodedata
+from datetime import datetime
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError, PydanticKnownError
+
+from tradepost.core.schemas import Id, Input, Output, PageInfo
+
+MAX_NAME_LENGTH: Final = 100
+
+_CONTROLS: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Invisible, and yet a part of spelling in Persian and the Indic scripts and of many emoji.
+_JOINERS: Final = frozenset("\u200c\u200d")
+_BLANKS: Final = _JOINERS | frozenset(" \u115f\u1160\u2800\u3164\uffa0")
+
+
+def _category_name(value: str) -> str:
+    name = unicodedata.normalize("NFC", value).strip()
+    if any(letter not in _JOINERS and unicodedata.category(letter) in _CONTROLS for letter in name):
+        raise PydanticCustomError("name_letters", "A name has no control characters")
+    if all(letter in _BLANKS or letter.isspace() for letter in name):
+        raise PydanticKnownError("string_too_short", {"min_length": 1})
+    if len(name) > MAX_NAME_LENGTH:
+        raise PydanticKnownError("string_too_long", {"max_length": MAX_NAME_LENGTH})
+    return name
+
+
+CategoryName = Annotated[
+    str,
+    AfterValidator(_category_name),
+    Field(json_schema_extra={"minLength": 1, "maxLength": MAX_NAME_LENGTH}),
+]
+"""The name of a category, 1 to 100 characters, as it was written but for the space around it."""
+Description = Annotated[str, Field(max_length=500)]
+
+
+class CategoryCreate(Input):
+    """A new category; without ``parent_id`` it is a root of the tree."""
+
+    name: CategoryName
+    description: Description | None = None
+    is_active: bool = True
+    parent_id: Id | None = None
+
+
+class CategoryUpdate(Input):
+    """Changes to a category: only sent fields change; ``null`` clears the description, and makes it a root."""
+
+    name: CategoryName = Field(default="", validate_default=False)
+    description: Description | None = None
+    is_active: bool = True
+    parent_id: Id | None = None
+
+
+class CategoryRead(Output):
+    """A category; ``children`` is null where they were not asked for: in flat lists."""
+
+    id: int
+    name: str
+    slug: str
+    description: str | None
+    is_active: bool
+    parent_id: int | None
+    children: "list[CategoryRead] | None" = None
+    created_at: datetime
+    updated_at: datetime
+
+
+class CategoryPage(PageInfo):
+    """A part of the flat list, or the whole tree: its roots in ``categories``, all others nested in them.
+
+    The tree is one page: ``total`` and ``size`` are the number of categories shown, at every level.
+    """
+
+    categories: list[CategoryRead]

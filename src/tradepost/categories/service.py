@@ -1,0 +1,239 @@
+"""The tree that items are sorted into: what may hang where, and what is seen of it.
+
+Every change of the tree begins by locking it whole, for its rules are about more than the rows that change.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Protocol
+
+from slugify import slugify
+from sqlalchemy import Select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tradepost.accounts.permissions import Permission
+from tradepost.categories.errors import (
+    CategoryCycle,
+    CategoryInUse,
+    CategoryNotFound,
+    CategoryTooDeep,
+    unfit_target,
+    unknown_parent,
+)
+from tradepost.categories.models import Category
+from tradepost.categories.repository import CategoryRepository, CategoryRow, subtree_ids
+from tradepost.categories.schemas import CategoryCreate, CategoryUpdate
+from tradepost.core.clock import Clock
+from tradepost.core.database import violations
+from tradepost.core.pagination import Page, Window
+from tradepost.core.principal import Principal
+
+MAX_LEVELS: Final = 10
+"""A root is the first level."""
+MAX_SLUG_LENGTH: Final = 100
+"""Without the number that makes a slug unique."""
+
+
+class CategoryUsage(Protocol):
+    """What ``items`` knows about the items of a category. Runs in the caller's session and commits nothing."""
+
+    async def move(self, session: AsyncSession, *, source_id: int, target_id: int) -> None:
+        """Put every item of one category into another."""
+        ...
+
+
+@dataclass(slots=True)
+class CategoryNode:
+    """A category with those below it."""
+
+    id: int
+    name: str
+    slug: str
+    description: str | None
+    is_active: bool
+    parent_id: int | None
+    created_at: datetime
+    updated_at: datetime
+    children: "list[CategoryNode]" = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """How many categories this is, itself included."""
+        return 1 + sum(child.size for child in self.children)
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryTree:
+    """All that somebody sees of the tree; ``total`` counts every level."""
+
+    roots: list[CategoryNode]
+    total: int
+
+
+def slug_of(name: str) -> str:
+    """Return what ``name`` looks like in an address: ASCII letters, digits and hyphens, never empty or all digits."""
+    slug = slugify(
+        name,
+        max_length=MAX_SLUG_LENGTH,
+        # A name is plain text: "&amp;" in it was meant so.
+        entities=False,
+        decimal=False,
+        hexadecimal=False,
+        # Named, or another one that happens to be installed would make other slugs.
+        backend="text-unidecode",
+    )
+    if slug.isdigit():
+        # All digits is an id.
+        slug = f"c-{slug}"[:MAX_SLUG_LENGTH]
+    return slug or "category"
+
+
+def free_slug(stem: str, taken: set[str]) -> str:
+    """Return ``stem``, or the first of ``stem-2``, ``stem-3``… that is not taken."""
+    slug, number = stem, 1
+    while slug in taken:
+        number += 1
+        slug = f"{stem}-{number}"
+    return slug
+
+
+def nested(rows: Iterable[CategoryRow]) -> dict[int, CategoryNode]:
+    """Return nodes by id, each in its parent's ``children`` when the parent is there; all in the order of ``rows``."""
+    nodes = {row.id: CategoryNode(*row) for row in rows}
+    for node in nodes.values():
+        if node.parent_id in nodes:
+            nodes[node.parent_id].children.append(node)
+    return nodes
+
+
+def _active_only(viewer: Principal | None) -> bool:
+    return viewer is None or Permission.ADMIN_ACCESS not in viewer.permissions
+
+
+class CategoryService:
+    """Works in the transaction of whoever built it."""
+
+    def __init__(self, categories: CategoryRepository, usage: CategoryUsage, clock: Clock) -> None:
+        self._categories = categories
+        self._usage = usage
+        self._clock = clock
+
+    async def page(
+        self, window: Window, *, viewer: Principal | None, is_active: bool | None = None
+    ) -> Page[CategoryRow]:
+        """List the categories that ``viewer`` may see, whatever their place in the tree."""
+        return await self._categories.page(window, active_only=_active_only(viewer), is_active=is_active)
+
+    async def tree(
+        self, sort: str, *, viewer: Principal | None, is_active: bool | None = None
+    ) -> CategoryTree:
+        """Return the whole tree; a category that is not shown hides all that is below it."""
+        rows = await self._categories.find_all(sort, active_only=_active_only(viewer), is_active=is_active)
+        roots = [node for node in nested(rows).values() if node.parent_id is None]
+        return CategoryTree(roots, sum(root.size for root in roots))
+
+    async def get(self, key: str, *, viewer: Principal | None) -> CategoryNode:
+        """Return the category of this id or slug with those below it, or raise ``CategoryNotFound``."""
+        return await self._node(key, active_only=_active_only(viewer))
+
+    async def create(self, new: CategoryCreate) -> CategoryNode:
+        """Make a category."""
+        await self._categories.lock_tree()
+        if new.parent_id is not None:
+            path = await self._categories.find_path(new.parent_id)
+            if not path:
+                raise unknown_parent()
+            if len(path) >= MAX_LEVELS:
+                raise CategoryTooDeep
+        now = self._clock.now()
+        slug = await self._slug(new.name)
+        added = await self._categories.add(
+            Category(**new.model_dump(), slug=slug, created_at=now, updated_at=now)
+        )
+        return CategoryNode(
+            added.id, added.name, slug, added.description, added.is_active, added.parent_id, now, now
+        )
+
+    async def update(self, key: str, changes: CategoryUpdate) -> CategoryNode:
+        """Change the fields that were sent; a new name makes a new slug, a new parent moves the whole subtree."""
+        await self._categories.lock_tree()
+        category = await self._categories.find(key)
+        if category is None:
+            raise CategoryNotFound
+        sent = changes.model_dump(exclude_unset=True)
+        changed = {name: value for name, value in sent.items() if getattr(category, name) != value}
+        if changed.get("parent_id") is not None:
+            await self._check_parent(category, changed["parent_id"])
+        if "name" in changed:
+            changed["slug"] = await self._slug(changed["name"], own=category.slug)
+        if changed:
+            for name, value in changed.items():
+                setattr(category, name, value)
+            category.updated_at = self._clock.now()
+            await self._categories.save()
+        return await self._node(str(category.id))
+
+    async def delete(self, key: str, *, move_to: int | None = None) -> None:
+        """Delete a category; its children and items go to the category ``move_to``, without which it must have none.
+
+        The row is locked before the items move: an item that is being put into the category is either there by then, and
+        moves too, or waits, and finds the category gone.
+        """
+        await self._categories.lock_tree()
+        category = await self._categories.find_locked(key)
+        if category is None:
+            raise CategoryNotFound
+        if move_to is not None:
+            await self._empty(category, move_to)
+        with violations(foreign_key=CategoryInUse):
+            await self._categories.delete(category.id)
+
+    async def hold(self, category_id: int) -> bool:
+        """Keep a category from being deleted until the transaction ends; tell whether there is one.
+
+        For a write of an item: its foreign key would do the same, and not say which of its values is the wrong one.
+        """
+        return await self._categories.hold(category_id)
+
+    @staticmethod
+    def subtree(key: str) -> Select[int]:
+        """Return the statement for the ids of a category (``key`` is its id or slug) and all its descendants.
+
+        For ``IN``; it is not run here, and selects nothing when there is no such category.
+        """
+        return subtree_ids(key)
+
+    async def _node(self, key: str, *, active_only: bool = False) -> CategoryNode:
+        nodes = nested(await self._categories.find_subtree(key, active_only=active_only))
+        for node in nodes.values():
+            if node.parent_id not in nodes:
+                return node
+        raise CategoryNotFound
+
+    async def _slug(self, name: str, *, own: str | None = None) -> str:
+        """Return a slug that no other category has; ``own`` is the one that the category gives up."""
+        stem = slug_of(name)
+        return free_slug(stem, await self._categories.find_slugs(stem) - {own})
+
+    async def _check_parent(self, category: Category, parent_id: int) -> None:
+        path = await self._categories.find_path(parent_id)
+        if not path:
+            raise unknown_parent()
+        if category.id in path:
+            raise CategoryCycle
+        if len(path) + await self._categories.count_levels(category.id) > MAX_LEVELS:
+            raise CategoryTooDeep
+
+    async def _empty(self, category: Category, target_id: int) -> None:
+        """Move children and items of a category to another one."""
+        path = await self._categories.find_path(target_id)
+        if not path or category.id in path:
+            raise unfit_target()
+        # The category itself, one level of them, does not come along.
+        if len(path) + await self._categories.count_levels(category.id) - 1 > MAX_LEVELS:
+            raise CategoryTooDeep
+        await self._categories.move_children(
+            source_id=category.id, target_id=target_id, now=self._clock.now()
+        )
+        await self._usage.move(self._categories.session, source_id=category.id, target_id=target_id)
