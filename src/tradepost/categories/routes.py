@@ -38,10 +38,11 @@ UPDATE_ERRORS = problem_responses(
 
 
 @router.get("/", responses=problem_responses(Unauthenticated))
-async def list_categories(  # noqa: PLR0917 - the parameters of the list
+async def list_categories(
+    *,
     visitor: Visitor,
     categories: CategoryReads,
-    tree: AsTree = False,  # noqa: FBT002 - the name of the parameter is the contract's
+    tree: AsTree = False,
     is_active: IsActive = None,
     skip: Skip = 0,
     limit: Limit = 100,

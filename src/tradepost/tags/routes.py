@@ -26,7 +26,8 @@ Containing = Annotated[
 
 
 @router.get("/", responses=problem_responses(Unauthenticated))
-async def list_tags(  # noqa: PLR0917 - the parameters of the list
+async def list_tags(
+    *,
     _visitor: Visitor,
     tags: TagReads,
     containing: Containing = "",
