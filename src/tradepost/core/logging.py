@@ -34,6 +34,7 @@ MAX_WAITING: Final = 20_000
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request that is being answered: every line that is logged meanwhile carries it."""
 
+_STANDARD_ERROR: Final = 2
 _GATHER: Final = 0.02
 _LINES_A_WRITE: Final = 128
 _LONGEST_MESSAGE: Final = 300
@@ -276,8 +277,7 @@ def configure(
     stream = sys.stderr if stream is None else stream
     readable = stream.isatty() if readable is None else readable
     threshold = logging.getLevelNamesMapping()[level.upper()]
-    writer = LogWriter(stream.fileno())
-    atexit.register(writer.close)
+    writer = _writer_to(stream)
 
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
@@ -307,9 +307,25 @@ def configure(
     return AccessLog(writer, level=threshold, readable=readable, clock=clock or SystemClock())
 
 
+_writers: dict[int, LogWriter] = {}
+
+
+def _writer_to(stream: TextIO) -> LogWriter:
+    """Return the process's one writer to the file of ``stream``; two would cut each other's lines."""
+    try:
+        descriptor = stream.fileno()
+    except OSError:  # a stand-in that keeps what it is given in memory
+        descriptor = _STANDARD_ERROR
+    writer = _writers.get(descriptor)
+    if writer is None:
+        writer = _writers[descriptor] = LogWriter(descriptor)
+        atexit.register(writer.close)
+    return writer
+
+
 def _redirect_standard_logging(handler: logging.Handler, threshold: int) -> None:
     root = logging.getLogger()
-    root.handlers = [handler]
+    root.handlers = [other for other in root.handlers if not isinstance(other, _Handler)] + [handler]
     root.setLevel(threshold)
     logging.captureWarnings(capture=True)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.asgi"):

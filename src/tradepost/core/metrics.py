@@ -164,6 +164,16 @@ class Metrics:
             mark_process_dead(os.getpid(), path=self._directory)  # type: ignore[no-untyped-call]
 
 
+def prepare_directory(directory: Path) -> None:
+    """Make the directory of ``PROMETHEUS_MULTIPROC_DIR``, without what an earlier run left in it.
+
+    To be called once before the first worker starts, by whoever starts the workers.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in directory.glob("*.db"):
+        path.unlink(missing_ok=True)
+
+
 def forget_dead_workers(directory: str) -> None:
     """Delete the gauges of workers that are gone, however they went; what they counted stays counted."""
     for path in Path(directory).iterdir():

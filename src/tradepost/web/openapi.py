@@ -38,7 +38,12 @@ _TAGS: Final = {
 
 
 def operation_id(route: APIRoute) -> str:
-    """Name an operation after its function: that is what generated clients call it."""
+    """Name an operation after its function: that is what generated clients call it.
+
+    A function ``update_item`` that serves both ``PUT`` and ``PATCH`` is ``patch_item`` as well.
+    """
+    if route.methods == {"PATCH"} and route.name.startswith("update_"):
+        return route.name.replace("update_", "patch_", 1)
     return route.name
 
 
