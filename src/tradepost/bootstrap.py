@@ -20,7 +20,7 @@ from tradepost.core import migrations
 from tradepost.core.clock import Clock, SystemClock
 from tradepost.core.database import Database, DatabaseOptions
 from tradepost.core.models import Base
-from tradepost.core.rate_limiter import InProcessRateLimiter, RateLimiter
+from tradepost.core.rate_limiter import LocalRateLimiter, RateLimiter
 from tradepost.core.resources import Resources
 from tradepost.core.settings import Settings
 from tradepost.items.models import Item, ItemTag
@@ -69,7 +69,7 @@ async def opened(settings: Settings, *, clock: Clock | None = None) -> AsyncIter
     parts.put(CredentialService, build_credential_service(parts))
     parts.put(TagUsage, ItemsOfTags())
     parts.put(CategoryUsage, ItemsOfCategories())
-    parts.put(RateLimiter, InProcessRateLimiter(clock))
+    parts.put(RateLimiter, LocalRateLimiter(clock))
     parts.put(PublicTotal, PublicTotal(clock))
     parts.put(PopularItems, PopularItems(database, clock, seconds=settings.CACHE_POPULAR_SECONDS))
     parts.put(ViewCounter, ViewCounter(database))

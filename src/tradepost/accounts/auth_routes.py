@@ -15,6 +15,7 @@ from tradepost.accounts.schemas import (
     TokenPair,
     UserRead,
     UserRegister,
+    account_key,
 )
 from tradepost.accounts.sessions import Device
 from tradepost.core.errors import TooManyRequests, Unauthenticated
@@ -36,7 +37,7 @@ async def login(
     limited: Limited,
 ) -> TokenPair:
     """Open a session with e-mail address (`username`) and password."""
-    await limited("login", f"{form.username.strip().casefold()}|{limited.address}")
+    await limited("login", f"{account_key(form.username)}|{limited.address}")
     return await sessions.login(form.username, form.password, device)
 
 

@@ -39,6 +39,14 @@ def normalised_email(value: str) -> str:
     return folded
 
 
+def account_key(username: str) -> str:
+    """Return what attempts on one account are counted by: however its address is spelt, and whether it exists or not."""
+    try:
+        return normalised_email(username)
+    except ValueError:
+        return username.strip().casefold()
+
+
 def _email(value: str) -> str:
     try:
         return normalised_email(value)

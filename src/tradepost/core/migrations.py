@@ -47,21 +47,28 @@ def head() -> str | None:
 
 async def current(database: Database) -> str | None:
     """Return the revision that the database is at, None before the first."""
-    async with database.engine.connect() as connection:
-        return await connection.run_sync(lambda bound: MigrationContext.configure(bound).get_current_revision())
+    async with database.read() as session:
+        connection = await session.connection()
+        return await connection.run_sync(
+            lambda bound: MigrationContext.configure(bound).get_current_revision()
+        )
 
 
 async def upgrade(database: Database, revision: str = "head") -> bool:
     """Bring the database to ``revision``; tell whether there was anything to do."""
     if revision == "head" and await current(database) == head():
         return False
-    await exclusively(database, lambda connection: alembic.command.upgrade(configuration(connection), revision))
+    await exclusively(
+        database, lambda connection: alembic.command.upgrade(configuration(connection), revision)
+    )
     return True
 
 
 async def downgrade(database: Database, revision: str) -> None:
     """Take the database back to ``revision``; ``base`` is the empty one."""
-    await exclusively(database, lambda connection: alembic.command.downgrade(configuration(connection), revision))
+    await exclusively(
+        database, lambda connection: alembic.command.downgrade(configuration(connection), revision)
+    )
 
 
 async def exclusively(database: Database, work: Callable[[Connection], None]) -> None:

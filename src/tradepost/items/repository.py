@@ -86,7 +86,7 @@ class ItemFilter:
     """
 
     status: ItemStatus | None = None
-    category_ids: Select[tuple[int]] | None = None
+    category_ids: Select[int] | None = None
     tags: Sequence[str] = field(default=())
     owner_id: int | None = None
     min_price: Decimal | None = None
@@ -221,10 +221,6 @@ class ItemRepository(Repository):
             .values(category_id=target_id)
             .execution_options(synchronize_session=False)
         )
-
-    async def exists_in_category(self, category_id: int) -> bool:
-        """Tell whether a category has items."""
-        return await self.any(Item.category_id, category_id)
 
     async def count_by_tag(self, names: Sequence[str]) -> dict[str, int]:
         """Count the active items of each tag; a tag without any is left out."""

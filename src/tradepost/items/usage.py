@@ -25,7 +25,3 @@ class ItemsOfCategories:
     async def move(self, session: AsyncSession, *, source_id: int, target_id: int) -> None:
         """Put the items of one category into another."""
         await ItemRepository(session).move_category(source_id=source_id, target_id=target_id)
-
-    async def is_used(self, session: AsyncSession, category_id: int) -> bool:
-        """Tell whether a category has items."""
-        return await ItemRepository(session).exists_in_category(category_id)

@@ -1,0 +1,102 @@
+"""The web application: the domains' routes within the layers of ``web``, on the parts of ``bootstrap``."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI
+
+from tradepost.api import ROUTERS
+from tradepost.bootstrap import opened, prepare_database
+from tradepost.core import database, logging, migrations
+from tradepost.core.clock import SystemClock
+from tradepost.core.database import Database
+from tradepost.core.errors import DatabaseUnavailable
+from tradepost.core.metrics import Metrics
+from tradepost.core.resources import Resources
+from tradepost.core.settings import Settings
+from tradepost.items.view_counter import ViewCounter
+from tradepost.web import docs, layers, meta, openapi, paths, problems
+from tradepost.web.meta import Readiness
+
+RETRY_PREPARATION: Final = 2.0
+"""Seconds between two tries to migrate, in ``local``, while the database is away."""
+
+log = structlog.get_logger(__name__)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Build the application; what lives as long as the process is opened when the server starts it."""
+    settings = settings or Settings.load()
+    clock = SystemClock()
+    access_line = logging.configure(settings.LOG_LEVEL, clock=clock)
+    for warning in settings.warnings:
+        log.warning("questionable setting", setting=warning)
+    metrics = Metrics(clock=clock)
+    readiness = Readiness(clock)
+    app = FastAPI(
+        **openapi.options(settings),
+        lifespan=lambda _app: _lifespan(settings, clock, metrics, readiness),
+    )
+    app.include_router(meta.build_router(settings=settings, readiness=readiness, metrics=metrics))
+    app.include_router(docs.build_router(app, settings))
+    for router in ROUTERS:
+        app.include_router(router, prefix=settings.API_V1_STR)
+    openapi.install(app)
+    problems.install(app, translate=database.translate)
+    layers.install(app, settings=settings, clock=clock, metrics=metrics, access_line=access_line)
+    # Last: the table knows the routes that are there by now.
+    paths.install(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(settings: Settings, clock: SystemClock, metrics: Metrics, readiness: Readiness) -> AsyncIterator[Mapping[str, Any]]:
+    async with opened(settings, clock=clock) as parts:
+        readiness.add("database", lambda: _check_database(parts.database))
+        _watch_pool(metrics, parts.database)
+        background = [
+            asyncio.create_task(parts[ViewCounter].run(), name="views"),
+            asyncio.create_task(metrics.watch(), name="metrics"),
+        ]
+        if settings.is_local and not await _prepared(parts):
+            background.append(asyncio.create_task(_prepare_later(parts), name="preparation"))
+        try:
+            yield {"resources": parts}
+        finally:
+            readiness.draining = True
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+            metrics.close()
+
+
+async def _prepared(parts: Resources) -> bool:
+    """Migrate, unless the database is away: then the server starts all the same, alive and not ready."""
+    try:
+        await prepare_database(parts)
+    except DatabaseUnavailable:
+        log.warning("the database is away; migrating as soon as it is back")
+        return False
+    return True
+
+
+async def _prepare_later(parts: Resources) -> None:
+    while not await _prepared(parts):
+        await asyncio.sleep(RETRY_PREPARATION)
+    log.info("the database is back and migrated")
+
+
+async def _check_database(db: Database) -> None:
+    if await migrations.current(db) != migrations.head():
+        raise RuntimeError("the schema is not at this version's revision")
+
+
+def _watch_pool(metrics: Metrics, db: Database) -> None:
+    gates = {"read": db.read_gate, "write": db.write_gate} if db.is_sqlite else {"pool": db.write_gate}
+    for name, gate in gates.items():
+        metrics.add_gauge(f"database_{name}_size", "Connections there are", lambda gate=gate: gate.size)
+        metrics.add_gauge(f"database_{name}_in_use", "Connections in use", lambda gate=gate: gate.held)
+        metrics.add_gauge(f"database_{name}_waiting", "Requests waiting for a connection", lambda gate=gate: gate.waiting)

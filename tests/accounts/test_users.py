@@ -1,0 +1,193 @@
+"""Profiles, accounts, and who may do what to them."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import PASSWORD, NewPerson, Person
+from tradepost.accounts.permissions import Role
+
+ACCOUNT = {"email": "new@example.com", "password": "Password1", "first_name": "New", "last_name": "Person"}
+
+
+class TestProfile:
+    async def test_only_sent_fields_change(self, alice: Person) -> None:
+        first = (await alice.api.get("/api/v1/users/me")).json()
+        changes = {"phone": "(415) 555-2671", "website": "alice.example.com"}
+        answer = await alice.api.put("/api/v1/users/me", json=changes)
+        assert answer.status_code == 200
+        second = answer.json()
+        assert second["phone"] == "+14155552671"
+        assert second["website"] == "https://alice.example.com"
+        assert second["updated_at"] > first["updated_at"]
+        kept = {"phone", "website", "updated_at"}
+        assert {k: v for k, v in first.items() if k not in kept} == {k: v for k, v in second.items() if k not in kept}
+        third = (await alice.api.put("/api/v1/users/me", json={"phone": None, "first_name": "o'neil"})).json()
+        assert (third["phone"], third["first_name"]) == (None, "O'Neil")
+        assert third["website"] == "https://alice.example.com"
+        assert (await alice.api.put("/api/v1/users/me", json={})).json() == third
+
+    @pytest.mark.parametrize(
+        ("changes", "field"),
+        [
+            ({"phone": "12345"}, "phone"),
+            ({"phone": "no number at all"}, "phone"),
+            ({"phone": "+1 999999999999999999"}, "phone"),
+            ({"website": "ftp://example.com"}, "website"),
+            ({"website": "javascript:alert(1)"}, "website"),
+            ({"website": "https://user:secret@example.com"}, "website"),
+            ({"website": "x" * 300}, "website"),
+            ({"first_name": None}, "first_name"),
+            ({"first_name": ""}, "first_name"),
+            ({"email": "other@example.com"}, "email"),
+            ({"role": "admin"}, "role"),
+            ({"is_active": False}, "is_active"),
+        ],
+    )
+    async def test_bad_input(self, alice: Person, changes: dict[str, Any], field: str) -> None:
+        before = (await alice.api.get("/api/v1/users/me")).json()
+        answer = await alice.api.put("/api/v1/users/me", json=changes)
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["location"] == ["body", field]
+        assert (await alice.api.get("/api/v1/users/me")).json() == before
+
+
+class TestPassword:
+    async def test_a_change_ends_every_session(self, client: httpx.AsyncClient, alice: Person) -> None:
+        change = {"current_password": PASSWORD, "new_password": "Another1Password"}
+        answer = await alice.api.put("/api/v1/users/me/password", json=change)
+        assert answer.status_code == 200
+        assert (await alice.api.get("/api/v1/users/me")).status_code == 401
+        answer = await client.post("/api/v1/auth/login", data={"username": alice.email, "password": PASSWORD})
+        assert answer.status_code == 401
+        answer = await client.post(
+            "/api/v1/auth/login", data={"username": alice.email, "password": "Another1Password"}
+        )
+        assert answer.status_code == 200
+
+    async def test_refusals(self, alice: Person) -> None:
+        path = "/api/v1/users/me/password"
+        answer = await alice.api.put(path, json={"current_password": "Wrong123", "new_password": "Another1Pass"})
+        assert (answer.status_code, answer.json()["error_code"]) == (400, "INCORRECT_PASSWORD")
+        answer = await alice.api.put(path, json={"current_password": PASSWORD, "new_password": PASSWORD})
+        assert (answer.status_code, answer.json()["error_code"]) == (400, "BUSINESS_LOGIC_ERROR")
+        answer = await alice.api.put(path, json={"current_password": PASSWORD, "new_password": "weak"})
+        assert answer.status_code == 422
+        assert (await alice.api.get("/api/v1/users/me")).status_code == 200
+
+    async def test_of_two_at_once_one_wins(self, alice: Person) -> None:
+        answers = await asyncio.gather(
+            *(
+                alice.api.put(
+                    "/api/v1/users/me/password",
+                    json={"current_password": PASSWORD, "new_password": f"Another{number}Pass"},
+                )
+                for number in range(4)
+            )
+        )
+        codes = sorted(answer.status_code for answer in answers)
+        assert codes[0] == 200
+        assert set(codes[1:]) <= {400, 401}
+
+
+class TestAdministration:
+    async def test_permissions(self, client: httpx.AsyncClient, alice: Person, moderator: Person, admin: Person) -> None:
+        person = f"/api/v1/users/{alice.id}"
+        expected = {
+            ("GET", "/api/v1/users/"): (401, 403, 200, 200),
+            ("GET", person): (401, 403, 200, 200),
+            ("PUT", person): (401, 403, 403, 200),
+            ("POST", "/api/v1/users/"): (401, 403, 403, 201),
+            ("DELETE", person): (401, 403, 403, 200),
+        }
+        callers = (client, alice.api, moderator.api, admin.api)
+        for (method, path), statuses in expected.items():
+            body: dict[str, Any] = {"POST": {"json": ACCOUNT}, "PUT": {"json": {"first_name": "Al"}}}.get(method, {})
+            for caller, status in zip(callers, statuses, strict=True):
+                answer = await caller.request(method, path, **body)
+                assert answer.status_code == status, (method, path, answer.text)
+                if status == 403:
+                    assert answer.json()["detail"] == "Insufficient permissions"
+        assert (await alice.api.get("/api/v1/users/me")).status_code == 401
+
+    async def test_list(self, admin: Person, new_person: NewPerson) -> None:
+        people = [await new_person(name) for name in ("Carol", "Dan", "Erin")]
+        listed = (await admin.api.get("/api/v1/users/?skip=1&limit=2&sort=first_name")).json()
+        assert [user["first_name"] for user in listed["users"]] == ["Carol", "Dan"]
+        assert {key: listed[key] for key in ("total", "page", "size", "pages")} == {
+            "total": 4,
+            "page": 1,
+            "size": 2,
+            "pages": 2,
+        }
+        newest = (await admin.api.get("/api/v1/users/?limit=1&sort=-created_at&total=false")).json()
+        assert newest["users"][0]["id"] == people[-1].id
+        assert (newest["total"], newest["pages"]) == (None, None)
+        for bad in ("skip=-1", "limit=0", "limit=101", "sort=hashed_password", "total=maybe", f"skip={2**63}"):
+            assert (await admin.api.get(f"/api/v1/users/?{bad}")).status_code == 422
+
+    async def test_create_with_role(self, client: httpx.AsyncClient, admin: Person) -> None:
+        answer = await admin.api.post("/api/v1/users/", json=ACCOUNT | {"role": "moderator", "is_active": False})
+        assert answer.status_code == 201
+        assert (answer.json()["role"], answer.json()["is_active"]) == ("moderator", False)
+        again = await admin.api.post("/api/v1/users/", json=ACCOUNT)
+        assert (again.status_code, again.json()["error_code"]) == (400, "EMAIL_TAKEN")
+
+    async def test_switching_off_ends_sessions_for_good(self, admin: Person, alice: Person) -> None:
+        await admin.api.put(f"/api/v1/users/{alice.id}", json={"is_active": False})
+        assert (await alice.api.get("/api/v1/users/me")).status_code == 401
+        await admin.api.put(f"/api/v1/users/{alice.id}", json={"is_active": True})
+        assert (await alice.api.get("/api/v1/users/me")).status_code == 401
+
+    async def test_a_new_role_counts_at_once_and_ends_nothing(self, admin: Person, alice: Person) -> None:
+        assert (await alice.api.get("/api/v1/users/")).status_code == 403
+        await admin.api.put(f"/api/v1/users/{alice.id}", json={"role": "moderator"})
+        assert (await alice.api.get("/api/v1/users/")).status_code == 200
+        await admin.api.put(f"/api/v1/users/{alice.id}", json={"role": "user"})
+        assert (await alice.api.get("/api/v1/users/")).status_code == 403
+
+    async def test_not_one_s_own_account(self, admin: Person) -> None:
+        answer = await admin.api.delete(f"/api/v1/users/{admin.id}")
+        assert (answer.status_code, answer.json()["error_code"]) == (400, "SELF_DELETE")
+        assert answer.json()["detail"] == "Cannot delete your own user account"
+
+    @pytest.mark.parametrize("change", [{"role": "user"}, {"is_active": False}])
+    async def test_the_last_admin_stays(self, admin: Person, change: dict[str, Any]) -> None:
+        answer = await admin.api.put(f"/api/v1/users/{admin.id}", json=change)
+        assert (answer.status_code, answer.json()["error_code"]) == (409, "LAST_ADMIN")
+        assert (await admin.api.get("/api/v1/users/")).status_code == 200
+
+    async def test_two_admins_cannot_demote_each_other_at_once(self, admin: Person, new_person: NewPerson) -> None:
+        other = await new_person("Olga", Role.ADMIN)
+        answers = await asyncio.gather(
+            admin.api.put(f"/api/v1/users/{other.id}", json={"role": "user"}),
+            other.api.put(f"/api/v1/users/{admin.id}", json={"role": "user"}),
+        )
+        # Whoever came second was no admin any more, or would have been the last.
+        assert sorted(answer.status_code for answer in answers) in ([200, 403], [200, 409])
+
+    async def test_two_admins_cannot_delete_each_other_at_once(self, admin: Person, new_person: NewPerson) -> None:
+        first, second = await new_person("Olga", Role.ADMIN), await new_person("Ivan", Role.ADMIN)
+        await first.api.put(f"/api/v1/users/{admin.id}", json={"is_active": False})
+        answers = await asyncio.gather(
+            first.api.delete(f"/api/v1/users/{second.id}"), second.api.delete(f"/api/v1/users/{first.id}")
+        )
+        assert sorted(answer.status_code for answer in answers) in ([200, 401], [200, 409])
+
+    async def test_deleting_takes_everything_along_and_frees_the_address(
+        self, client: httpx.AsyncClient, admin: Person, alice: Person
+    ) -> None:
+        item = (await alice.api.post("/api/v1/items/", json={"title": "Lamp", "price": 5, "tags": ["x"]})).json()
+        answer = await admin.api.delete(f"/api/v1/users/{alice.id}")
+        assert answer.json() == {"message": "User deleted successfully"}
+        assert (await alice.api.get("/api/v1/users/me")).status_code == 401
+        assert (await client.get(f"/api/v1/items/{item['id']}")).status_code == 404
+        assert (await admin.api.get(f"/api/v1/users/{alice.id}")).json()["error_code"] == "USER_NOT_FOUND"
+        assert (await admin.api.delete(f"/api/v1/users/{alice.id}")).status_code == 404
+        again = await client.post("/api/v1/auth/register", json=ACCOUNT | {"email": alice.email})
+        assert again.status_code == 200
+        assert again.json()["id"] > alice.id
+        # The old token is not good for whoever has the address now.
+        assert (await alice.api.get("/api/v1/users/me")).status_code == 401
