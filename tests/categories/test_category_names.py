@@ -58,7 +58,7 @@ def test_a_slug_that_is_taken_gets_the_next_free_number() -> None:
         ("  Books ", "Books"),
         ("Home  Office", "Home  Office"),
         ("Cafe\u0301", "Caf\u00e9"),
-        ("کتاب\u200cها", "کتاب\u200cها"),
+        ("\u06a9\u062a\u0628\u200c\u0647\u0627", "\u06a9\u062a\u0628\u200c\u0647\u0627"),
         ("x" * 100, "x" * 100),
     ],
 )

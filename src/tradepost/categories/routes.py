@@ -20,6 +20,8 @@ from tradepost.web.routing import Route
 router = APIRouter(prefix="/categories", tags=["categories"], route_class=Route)
 
 CategorySort = sorts("CategorySort", *SORTS)
+BY_NAME = CategorySort("name")
+Sort = Annotated[CategorySort, Query(description="The order; ties go by id")]  # type: ignore[valid-type]
 Key = Annotated[str, Path(min_length=1, max_length=120, description="The id, or the slug")]
 AsTree = Annotated[
     bool,
@@ -47,7 +49,7 @@ async def list_categories(
     skip: Skip = 0,
     limit: Limit = 100,
     total: TotalQuery = Total.EXACT,
-    sort: CategorySort = CategorySort.name,  # type: ignore[valid-type]
+    sort: Sort = BY_NAME,
 ) -> CategoryPage:
     """List the categories, flat or as a tree; inactive ones are for admins."""
     if tree:

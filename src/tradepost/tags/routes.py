@@ -20,6 +20,8 @@ from tradepost.web.routing import Route
 router = APIRouter(prefix="/tags", tags=["tags"], route_class=Route)
 
 TagSort = sorts("TagSort", *SORTS)
+BY_NAME = TagSort("name")
+Sort = Annotated[TagSort, Query(description="The order; ties go by id")]  # type: ignore[valid-type]
 Containing = Annotated[
     str, Query(alias="q", max_length=100, description="A part of the name; case and spacing do not matter")
 ]
@@ -34,7 +36,7 @@ async def list_tags(
     skip: Skip = 0,
     limit: Limit = 100,
     total: TotalQuery = Total.EXACT,
-    sort: TagSort = TagSort.name,  # type: ignore[valid-type]
+    sort: Sort = BY_NAME,
 ) -> TagPage:
     """List all tags, or those whose names contain a text."""
     page = await tags.page(Window(skip, limit, total, str(sort)), containing=containing)
