@@ -61,8 +61,12 @@ def main() -> None:
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 256), help="How many processes.")
-@click.option("--demo", is_flag=True, help="Migrate, and fill an empty database with a small marketplace first.")
+@click.option(
+    "--workers", default=1, show_default=True, type=click.IntRange(1, 256), help="How many processes."
+)
+@click.option(
+    "--demo", is_flag=True, help="Migrate, and fill an empty database with a small marketplace first."
+)
 def serve(host: str, port: int, workers: int, *, demo: bool) -> None:
     """Serve the API."""
     settings = load_settings()
@@ -146,7 +150,9 @@ async def run_seed(parts: Resources, *, seed_number: int, users: int, items: int
 
 
 @main.command("seed")
-@click.option("--seed", "seed_number", default=42, show_default=True, help="The same number makes the same rows.")
+@click.option(
+    "--seed", "seed_number", default=42, show_default=True, help="The same number makes the same rows."
+)
 @click.option("--users", default=1000, show_default=True, type=click.IntRange(1, 1_000_000))
 @click.option("--items", default=100_000, show_default=True, type=click.IntRange(0, 10_000_000))
 @click.option("--append", is_flag=True, help="Add to a database that has rows.")
@@ -174,7 +180,9 @@ async def create_admin(parts: Resources, email: str, password: str) -> None:
     try:
         applicant = UserRegister(email=email, password=password, first_name="Admin", last_name="User")
     except ValidationError as error:
-        faults = "\n".join(f"  {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        faults = "\n".join(
+            f"  {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
+        )
         raise click.ClickException(f"Not acceptable:\n{faults}") from error
     if not await parts[CredentialService].create_admin(applicant.email, applicant.password):
         raise click.ClickException(f"{applicant.email} has an account already")
@@ -182,7 +190,9 @@ async def create_admin(parts: Resources, email: str, password: str) -> None:
 
 
 @main.command()
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="A file instead of standard output.")
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="A file instead of standard output."
+)
 def openapi(output: Path | None) -> None:
     """Print the OpenAPI document."""
     document = json.dumps(create_app(load_settings()).openapi(), indent=2, ensure_ascii=False)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -53,7 +54,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 @asynccontextmanager
-async def _lifespan(settings: Settings, clock: SystemClock, metrics: Metrics, readiness: Readiness) -> AsyncIterator[Mapping[str, Any]]:
+async def _lifespan(
+    settings: Settings, clock: SystemClock, metrics: Metrics, readiness: Readiness
+) -> AsyncIterator[Mapping[str, Any]]:
     async with opened(settings, clock=clock) as parts:
         readiness.add("database", lambda: _check_database(parts.database))
         _watch_pool(metrics, parts.database)
@@ -84,8 +87,10 @@ async def _prepared(parts: Resources) -> bool:
 
 
 async def _prepare_later(parts: Resources) -> None:
-    while not await _prepared(parts):
+    prepared = False
+    while not prepared:
         await asyncio.sleep(RETRY_PREPARATION)
+        prepared = await _prepared(parts)
     log.info("the database is back and migrated")
 
 
@@ -97,6 +102,9 @@ async def _check_database(db: Database) -> None:
 def _watch_pool(metrics: Metrics, db: Database) -> None:
     gates = {"read": db.read_gate, "write": db.write_gate} if db.is_sqlite else {"pool": db.write_gate}
     for name, gate in gates.items():
-        metrics.add_gauge(f"database_{name}_size", "Connections there are", lambda gate=gate: gate.size)
-        metrics.add_gauge(f"database_{name}_in_use", "Connections in use", lambda gate=gate: gate.held)
-        metrics.add_gauge(f"database_{name}_waiting", "Requests waiting for a connection", lambda gate=gate: gate.waiting)
+        for reading, text in (
+            ("size", "Connections there are"),
+            ("held", "Connections in use"),
+            ("waiting", "Requests that wait for a connection"),
+        ):
+            metrics.add_gauge(f"database_{name}_{reading}", text, partial(getattr, gate, reading))

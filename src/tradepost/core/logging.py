@@ -335,6 +335,8 @@ def _redirect_standard_logging(handler: logging.Handler, threshold: int) -> None
     for name in ("httpx", "httpcore"):
         # At INFO they write whole addresses, query strings and all.
         logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
+    # It says which database it talks to each time it is asked for its revision.
+    logging.getLogger("alembic.runtime.migration").setLevel(max(threshold, logging.WARNING))
     # We write one line a request ourselves.
     access = logging.getLogger("uvicorn.access")
     access.handlers = []

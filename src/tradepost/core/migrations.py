@@ -9,7 +9,7 @@ import alembic.command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
 from tradepost.core.database import Database
 
@@ -81,7 +81,7 @@ async def exclusively(database: Database, work: Callable[[Connection], None]) ->
             await raw.execute("PRAGMA foreign_keys = OFF")  # type: ignore[union-attr]
             try:
                 async with connection.begin():
-                    await connection.run_sync(work)
+                    await connection.run_sync(_keeping_sequences, work)
                     if (await connection.execute(text("PRAGMA foreign_key_check"))).first() is not None:
                         message = "the migration left rows that refer to nothing; it was taken back"
                         raise RuntimeError(message)
@@ -94,3 +94,15 @@ async def exclusively(database: Database, work: Callable[[Connection], None]) ->
             await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
             await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
             await connection.run_sync(work)
+
+
+def _keeping_sequences(connection: Connection, work: Callable[[Connection], None]) -> None:
+    """Run ``work`` on SQLite; a table that it rebuilds must not hand out the ids of deleted rows again."""
+    tables = inspect(connection).get_table_names()
+    given = connection.execute(text("SELECT name, seq FROM sqlite_sequence")).all() if tables else []
+    work(connection)
+    for name, sequence in given:
+        connection.execute(
+            text("UPDATE sqlite_sequence SET seq = max(seq, :sequence) WHERE name = :name"),
+            {"name": name, "sequence": sequence},
+        )

@@ -1,7 +1,6 @@
 """Items, and the tags on them."""
 
 from decimal import Decimal
-from enum import StrEnum
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, String
 from sqlalchemy.orm import Mapped, mapped_column
@@ -17,15 +16,8 @@ from tradepost.core.models import (
     Timestamped,
     choice,
 )
+from tradepost.items.schemas import ItemStatus
 from tradepost.tags.models import TAG_LENGTH
-
-
-class ItemStatus(StrEnum):
-    """Whether the public sees an item: only active ones are shown to strangers."""
-
-    ACTIVE = "active"
-    INACTIVE = "inactive"
-    DRAFT = "draft"
 
 
 class Item(Identified, Timestamped, Base):

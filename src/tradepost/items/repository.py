@@ -27,7 +27,8 @@ from sqlalchemy.sql.functions import FunctionElement
 from tradepost.accounts.models import User
 from tradepost.core.pagination import Page, Total, Window
 from tradepost.core.repository import Repository, escaped
-from tradepost.items.models import Item, ItemStatus, ItemTag
+from tradepost.items.models import Item, ItemTag
+from tradepost.items.schemas import ItemStatus
 
 ItemRow = Row[*tuple[Any, ...]]
 """The columns of ``WITH_OWNER_AND_TAGS``."""

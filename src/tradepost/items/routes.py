@@ -11,9 +11,8 @@ from tradepost.core.pagination import Total, Window
 from tradepost.core.schemas import MAX_ID, Message
 from tradepost.items.dependencies import Items, ItemWriter, ItemWrites, Popular
 from tradepost.items.errors import ItemNotFound
-from tradepost.items.models import ItemStatus
 from tradepost.items.repository import SORTS, ItemFilter
-from tradepost.items.schemas import ItemCreate, ItemPage, ItemRead, ItemUpdate
+from tradepost.items.schemas import ItemCreate, ItemPage, ItemRead, ItemStatus, ItemUpdate
 from tradepost.tags.schemas import TagName
 from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery, announce_page, sorts
 from tradepost.web.problems import problem_responses

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
+from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
@@ -9,7 +10,6 @@ from pydantic_core import PydanticCustomError
 
 from tradepost.accounts.schemas import PublicUser
 from tradepost.core.schemas import Id, Input, Number, Output, PageInfo
-from tradepost.items.models import ItemStatus
 from tradepost.tags.schemas import TagList
 
 CENT = Decimal("0.01")
@@ -32,6 +32,14 @@ def total_price(price: Decimal, discount_price: Decimal | None, tax: Decimal | N
 def discount_fault() -> PydanticCustomError:
     """Return the error for a discount price that is none."""
     return PydanticCustomError("discount_price", "The discount price must be less than the price")
+
+
+class ItemStatus(StrEnum):
+    """Whether the public sees an item: only active ones are shown to strangers."""
+
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+    DRAFT = "draft"
 
 
 class ItemCreate(Input):

@@ -12,11 +12,11 @@ from tradepost.core.errors import NotOwner, Unauthenticated, Unprocessable
 from tradepost.core.pagination import Page, Total, Window
 from tradepost.core.principal import Principal
 from tradepost.items.errors import ItemNotFound, unknown_category
-from tradepost.items.models import Item, ItemStatus
+from tradepost.items.models import Item
 from tradepost.items.popular import PopularItems
 from tradepost.items.public_total import PublicTotal
 from tradepost.items.repository import ItemFilter, ItemRepository
-from tradepost.items.schemas import ItemCreate, ItemRead, ItemUpdate, discount_fault
+from tradepost.items.schemas import ItemCreate, ItemRead, ItemStatus, ItemUpdate, discount_fault
 from tradepost.items.view_counter import ViewCounter
 from tradepost.tags.service import TagService
 

@@ -1,0 +1,363 @@
+"""Makes the rows of a made-up marketplace: the same for the same seed, on every machine and version of Python.
+
+Only ``Random.random`` is drawn from, whose sequence Python promises to keep. There is no arithmetic but what IEEE 754
+rounds exactly (``+ - * /`` and the square root): the last digit of ``exp`` or ``pow`` differs between C libraries.
+Nothing depends on the order of a set. Each kind of row has a sequence of its own and takes from it the same number of
+values whatever the sizes, so that item 7 has one title in a set of ten and in a set of a million; only its owner and
+its time depend on how many there are.
+"""
+
+import hashlib
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import cache
+from itertools import accumulate
+from math import sqrt
+from random import Random
+from typing import Final, NamedTuple, TypeVar
+
+from tradepost.accounts.permissions import Role
+from tradepost.items.schemas import ItemStatus
+from tradepost.seeding import vocabulary
+from tradepost.seeding.catalogue import Shelf, shelves
+
+T = TypeVar("T")
+
+NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""The end of the story: no row is newer."""
+OPENED: Final = NOW - timedelta(days=1000)
+"""When categories and tags were made."""
+FIRST_USER: Final = NOW - timedelta(days=900)
+FIRST_ITEM: Final = NOW - timedelta(days=730)
+
+MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class TagRow(NamedTuple):
+    """A tag."""
+
+    name: str
+    created_at: datetime
+
+
+class CategoryRow(NamedTuple):
+    """A category; ``parent`` is the place of its parent in the list, which comes before it."""
+
+    name: str
+    slug: str
+    description: str
+    parent: int | None
+    created_at: datetime
+
+
+class UserRow(NamedTuple):
+    """A person."""
+
+    email: str
+    first_name: str
+    last_name: str
+    role: Role
+    phone: str | None
+    website: str | None
+    created_at: datetime
+
+
+class ItemRow(NamedTuple):
+    """An item; ``category`` and ``owner`` are places in the lists of categories and of these users, from 0."""
+
+    title: str
+    description: str | None
+    price: Decimal
+    discount_price: Decimal | None
+    tax: Decimal | None
+    status: ItemStatus
+    category: int | None
+    views: int
+    owner: int
+    created_at: datetime
+    tags: tuple[str, ...]
+
+
+class Dice:
+    """A sequence of chances of its own for each ``section``."""
+
+    def __init__(self, section: str) -> None:
+        digest = hashlib.sha256(section.encode()).digest()
+        self.random = Random(int.from_bytes(digest, "big")).random  # noqa: S311 - has to be predictable
+
+    def below(self, limit: int) -> int:
+        """Draw a whole number from 0 to ``limit`` - 1."""
+        return int(self.random() * limit)
+
+    def chance(self, percent: int) -> bool:
+        """Tell whether what happens in ``percent`` of the cases happens now."""
+        return self.random() * 100 < percent
+
+    def pick(self, choices: Sequence[T]) -> T:
+        """Draw one of ``choices``, all alike."""
+        return choices[int(self.random() * len(choices))]
+
+    def weighted(self, totals: Sequence[int]) -> int:
+        """Draw a place by weight; ``totals`` are the sums of the weights up to and with each place."""
+        return bisect_right(totals, int(self.random() * totals[-1]))
+
+    def factor(self, spread: float) -> float:
+        """Draw a factor around 1 that is about log-normal; ``spread`` is the deviation of its logarithm, below 2."""
+        random = self.random
+        normal = (random() + random() + random() + random() - 2) * SQRT_3
+        power = 1 + normal * spread / 16
+        for _ in range(4):
+            power *= power  # (1 + x/16)^16 is near e^x
+        return power
+
+
+SQRT_3: Final = sqrt(3)
+
+
+def totals(weights: Iterable[int]) -> tuple[int, ...]:
+    """Return the running sums of ``weights``, which ``Dice.weighted`` draws by."""
+    return tuple(accumulate(weights))
+
+
+def zipf(count: int, *, flat: int) -> tuple[int, ...]:
+    """Return the running sums of ``count`` weights that fall with the rank; ``flat`` evens out the first ones."""
+    return totals(10_000_000 // (rank + flat) for rank in range(1, count + 1))
+
+
+CULTURES: Final = tuple((first.split(), last.split()) for _, first, last in vocabulary.PEOPLE)
+CULTURE_TOTALS: Final = totals(weight for weight, _, _ in vocabulary.PEOPLE)
+US_AREAS: Final = vocabulary.US_AREAS.split()
+UK_PREFIXES: Final = vocabulary.UK_PREFIXES.split()
+ADJECTIVES: Final = vocabulary.ADJECTIVES.split()
+COLOURS: Final = vocabulary.COLOURS.split()
+BRANDS: Final = vocabulary.BRANDS.split(", ")
+TOWNS: Final = vocabulary.TOWNS.split()
+ADJECTIVE_TOTALS: Final = zipf(len(ADJECTIVES), flat=5)
+TITLE_TOTALS: Final = zipf(len(vocabulary.TITLES), flat=4)
+
+MODEL_LETTERS: Final = "ABCDEFGHKLMNPRSTVWXZ"
+TAG_COUNT_TOTALS: Final = totals((4, 8, 18, 30, 22, 12, 6))
+"""How common 0 to 6 tags are, in percent."""
+TAXES: Final = (None, *(Decimal(f"{percent}.00") for percent in (0, 5, 7, 19, 20, 21)))
+TAX_TOTALS: Final = totals((30, 6, 8, 12, 18, 18, 8))
+STATUSES: Final = (ItemStatus.ACTIVE, ItemStatus.INACTIVE, ItemStatus.DRAFT)
+STATUS_TOTALS: Final = totals((92, 5, 3))
+LOWEST_PRICE: Final = 50
+"""In cents."""
+SMALL_PRICE: Final = 300
+"""In cents; below it a price ends as it comes."""
+LARGE_PRICE: Final = 100
+"""In whole units; from here on they are multiples of five."""
+ENDINGS: Final = (0, 1, 5, 50, None)
+"""How many cents below the whole unit a price ends, or as it comes."""
+ENDING_TOTALS: Final = totals((40, 30, 8, 10, 12))
+DISCOUNTS: Final = (5, 10, 10, 15, 20, 20, 25, 30, 40, 50)
+
+
+@cache
+def tag_names() -> tuple[str, ...]:
+    """Return the names of all tags, the popular ones first."""
+    names = [*ADJECTIVES, *vocabulary.FURTHER_TAGS.split()]
+    for shelf in shelves():
+        names += shelf.tags
+    names += COLOURS
+    for materials in vocabulary.MATERIALS.values():
+        names += materials.split()
+    return tuple(dict.fromkeys(names))
+
+
+def tags() -> list[TagRow]:
+    """Return all tags."""
+    return [TagRow(name, OPENED) for name in tag_names()]
+
+
+def categories() -> list[CategoryRow]:
+    """Return all categories, parents first."""
+    return [
+        CategoryRow(shelf.name, shelf.slug, _category_description(shelf), shelf.parent, OPENED)
+        for shelf in shelves()
+    ]
+
+
+def _category_description(shelf: Shelf) -> str:
+    if not shelf.wares:
+        return f"Everything about {shelf.name.lower()}"
+    return f"New and second-hand: {', '.join(ware.noun for ware in shelf.wares[:3])} and more"
+
+
+class Marketplace:
+    """``users`` people and ``items`` items of theirs, numbered from ``first_user`` and ``first_item``.
+
+    Another first number makes other rows: what is added later does not repeat what was there.
+    """
+
+    def __init__(
+        self, *, seed: int, users: int, items: int, first_user: int = 1, first_item: int = 1
+    ) -> None:
+        self.users = users
+        self.items = items
+        self._first_user = first_user
+        self._people_dice = Dice(f"people {first_user} of {seed}")
+        self._item_dice = Dice(f"items {first_item} of {seed}")
+        self._joined = array("q", _moments(Dice(f"joined {first_user} of {seed}"), users, NOW - FIRST_USER))
+        if users:
+            # Somebody is there before the first item.
+            self._joined[0] = 0
+        diligence = Dice(f"diligence {first_user} of {seed}")
+        # A few people sell thousands of things and most of them hardly any.
+        self._diligence = array(
+            "q", accumulate(int(100 / (diligence.random() + 0.002)) for _ in range(users))
+        )
+        self._moments = _moments(Dice(f"moments {first_item} of {seed}"), items, NOW - FIRST_ITEM)
+
+    def people(self) -> Iterator[UserRow]:
+        """Make the users, in the order in which they joined; the first one is a moderator. Once only."""
+        dice = self._people_dice
+        for place, joined in enumerate(self._joined):
+            number = self._first_user + place
+            first_names, last_names = CULTURES[dice.weighted(CULTURE_TOTALS)]
+            yield UserRow(
+                email=f"user{number}@example.com",
+                first_name=dice.pick(first_names),
+                last_name=dice.pick(last_names),
+                role=Role.MODERATOR if number == 1 else Role.USER,
+                phone=_phone(dice) if dice.chance(45) else None,
+                website=dice.pick(vocabulary.WEBSITES).format(number) if dice.chance(15) else None,
+                created_at=FIRST_USER + joined * MICROSECOND,
+            )
+
+    def wares(self) -> Iterator[ItemRow]:
+        """Make the items, the oldest first. Once only."""
+        maker = _ItemMaker(self._item_dice)
+        head_start = (FIRST_ITEM - FIRST_USER) // MICROSECOND
+        for moment in self._moments:
+            known = bisect_right(self._joined, moment + head_start)
+            yield maker.make(self._owner(known), FIRST_ITEM + moment * MICROSECOND)
+
+    def _owner(self, known: int) -> int:
+        """Draw one of the ``known`` first people by how diligent they are."""
+        lot = int(self._item_dice.random() * self._diligence[known - 1])
+        return bisect_right(self._diligence, lot, 0, known)
+
+
+def _moments(dice: Dice, count: int, span: timedelta) -> Iterator[int]:
+    """Make ``count`` ascending moments within ``span``, more and more often, in microseconds from its beginning."""
+    microseconds = span // MICROSECOND
+    for number in range(1, count + 1):
+        yield int(sqrt((number - dice.random() * 0.9) / count) * microseconds)
+
+
+def _phone(dice: Dice) -> str:
+    """Make a number in E.164 that belongs to nobody."""
+    line = dice.below(100)
+    if dice.chance(80):
+        return f"+1{dice.pick(US_AREAS)}55501{line:02}"
+    return f"+44{dice.pick(UK_PREFIXES)}{line:02}"
+
+
+class _ItemMaker:
+    """Makes one item after the other from one sequence of chances."""
+
+    def __init__(self, dice: Dice) -> None:
+        self._dice = dice
+        self._shelves = tuple((place, shelf) for place, shelf in enumerate(shelves()) if shelf.wares)
+        # Popular categories are spread over the whole tree.
+        count = len(self._shelves)
+        self._shelf_totals = totals(10_000_000 // (8 + place * 37 % count) for place in range(count))
+        self._ware_totals = {place: zipf(len(shelf.wares), flat=2) for place, shelf in self._shelves}
+        self._materials = {
+            place: tuple(word for kind in shelf.materials for word in vocabulary.MATERIALS[kind].split())
+            for place, shelf in self._shelves
+        }
+        self._tag_names = tag_names()
+        self._tag_totals = zipf(len(self._tag_names), flat=2)
+
+    def make(self, owner: int, created_at: datetime) -> ItemRow:
+        dice = self._dice
+        pick = dice.pick
+        place, shelf = self._shelves[dice.weighted(self._shelf_totals)]
+        ware = shelf.wares[dice.weighted(self._ware_totals[place])]
+        adjective = ADJECTIVES[dice.weighted(ADJECTIVE_TOTALS)]
+        material = pick(self._materials[place])
+        colour = pick(COLOURS)
+        words = {
+            "noun": ware.noun,
+            "adjective": adjective,
+            "material": material,
+            "colour": colour,
+            "brand": pick(BRANDS),
+            "condition": pick(vocabulary.CONDITIONS),
+            "town": pick(TOWNS),
+            "model": f"{pick(MODEL_LETTERS)}{pick(MODEL_LETTERS)}-{dice.below(99) * 10 + 10}",
+        }
+        title = vocabulary.TITLES[dice.weighted(TITLE_TOTALS)].format_map(words)
+        status = STATUSES[dice.weighted(STATUS_TOTALS)]
+        price = self._price(ware.price)
+        discount = self._discount(price) if dice.chance(25) else None
+        views = self._views()
+        return ItemRow(
+            title=title[0].upper() + title[1:],
+            description=self._description(words) if dice.chance(88) else None,
+            price=Decimal(price).scaleb(-2),
+            discount_price=None if discount is None else Decimal(discount).scaleb(-2),
+            tax=TAXES[dice.weighted(TAX_TOTALS)],
+            status=status,
+            category=place if dice.chance(90) else None,
+            # Nobody but the owner has ever seen a draft.
+            views=0 if status is ItemStatus.DRAFT else views,
+            owner=owner,
+            created_at=created_at,
+            tags=self._tags((*shelf.tags, adjective, material, colour)),
+        )
+
+    def _description(self, words: dict[str, str]) -> str:
+        dice = self._dice
+        words["reason"] = dice.pick(vocabulary.REASONS)
+        words["number"] = str(2 + dice.below(18))
+        words["length"] = str(20 + dice.below(180))
+        words["width"] = str(10 + dice.below(90))
+        sentences = [dice.pick(vocabulary.OPENINGS)]
+        first = dice.below(len(vocabulary.DETAILS))
+        # Neighbours in the list, so that none comes twice.
+        sentences += (
+            vocabulary.DETAILS[(first + step) % len(vocabulary.DETAILS)] for step in range(dice.below(5))
+        )
+        if dice.chance(70):
+            sentences.append(dice.pick(vocabulary.CLOSINGS))
+        text = " ".join(sentences).format_map(words)
+        return text[0].upper() + text[1:]
+
+    def _price(self, usual: int) -> int:
+        """Draw a price in cents around ``usual`` whole units; most end like prices do."""
+        dice = self._dice
+        cents = max(LOWEST_PRICE, int(usual * 100 * dice.factor(0.45)))
+        below = ENDINGS[dice.weighted(ENDING_TOTALS)]
+        if below is None or cents < SMALL_PRICE:
+            return cents
+        whole = cents // 100
+        if whole >= LARGE_PRICE and below <= 1:
+            whole -= whole % 5
+        return whole * 100 - below
+
+    def _discount(self, cents: int) -> int:
+        """Draw a lower price in cents."""
+        lower = cents * (100 - self._dice.pick(DISCOUNTS)) // 100
+        return lower - lower % 100 + 99 if SMALL_PRICE <= lower < cents - 100 else lower
+
+    def _views(self) -> int:
+        """Draw a number of views by a power law: half have fewer than 14, one in 100,000 has tens of thousands."""
+        chance = 1 - self._dice.random()
+        return int(20 / sqrt(chance * sqrt(chance))) - 20
+
+    def _tags(self, own: tuple[str, ...]) -> tuple[str, ...]:
+        """Draw the tags: some that fit, ``own``, and some that are popular anyway."""
+        dice = self._dice
+        chosen: list[str] = []
+        for _ in range(dice.weighted(TAG_COUNT_TOTALS)):
+            tag = dice.pick(own) if dice.chance(55) else self._tag_names[dice.weighted(self._tag_totals)]
+            if tag not in chosen:
+                chosen.append(tag)
+        return tuple(chosen)
