@@ -90,7 +90,7 @@ def tasks_are_kept(tree: ast.Module, path: str) -> Iterator[int]:
     """Nothing that matters runs in a task that nobody keeps and waits for."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-            started = next(_calls(ast.Module([node], [])))
+            started = next(_calls(ast.Module([node], [])), (None, "", ""))
             if started[2] in {"create_task", "ensure_future"} and started[1] != "group":
                 yield node.lineno
     yield from (call.lineno for call, _, name in _calls(tree) if name in {"BackgroundTasks", "add_task"})
