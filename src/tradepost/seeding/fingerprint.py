@@ -1,0 +1,128 @@
+"""One hash over a whole marketplace: the same for the same rows, whatever the engine and whatever their ids are."""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Row, Select, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tradepost.accounts.models import User
+from tradepost.accounts.permissions import Role
+from tradepost.categories.models import Category
+from tradepost.items.models import Item, ItemTag
+from tradepost.tags.models import Tag
+
+WINDOW: Final = 2000
+"""Rows that are in memory at a time."""
+
+# Tables, not mapped classes: plain rows come out of the driver with less ado.
+_categories = Category.__table__
+_parents = Category.__table__.alias("parents")
+_tags = Tag.__table__
+_users = User.__table__
+_items = Item.__table__
+_item_tags = ItemTag.__table__
+
+CATEGORIES: Final = select(
+    _categories.c.id,
+    _categories.c.name,
+    _categories.c.slug,
+    _categories.c.description,
+    _categories.c.is_active,
+    _parents.c.slug,
+    _categories.c.created_at,
+    _categories.c.updated_at,
+).select_from(_categories.outerjoin(_parents, _parents.c.id == _categories.c.parent_id))
+TAGS: Final = select(_tags.c.id, _tags.c.name, _tags.c.description, _tags.c.created_at, _tags.c.updated_at)
+USERS: Final = select(
+    _users.c.id,
+    _users.c.email,
+    _users.c.hashed_password,
+    _users.c.first_name,
+    _users.c.last_name,
+    _users.c.role,
+    _users.c.is_active,
+    _users.c.phone,
+    _users.c.website,
+    _users.c.avatar_url,
+    _users.c.created_at,
+    _users.c.updated_at,
+).where(_users.c.role != Role.ADMIN)
+ITEMS: Final = select(
+    _items.c.id,
+    _items.c.title,
+    _items.c.description,
+    _items.c.price,
+    _items.c.discount_price,
+    _items.c.tax,
+    _items.c.status,
+    _categories.c.slug,
+    _items.c.images,
+    _items.c.views,
+    _users.c.email,
+    _items.c.version,
+    _items.c.created_at,
+    _items.c.updated_at,
+).select_from(
+    _items.join(_users, _users.c.id == _items.c.owner_id).outerjoin(
+        _categories, _categories.c.id == _items.c.category_id
+    )
+)
+
+
+async def fingerprint(session: AsyncSession) -> str:
+    """Return the SHA-256 of all categories, tags, users and items, each kind in the order of its ids.
+
+    Left out are the ids themselves, which depend on what was there before, and admins, who are the operator's. Rows
+    refer to each other by slug, name and e-mail address instead. What is hashed is a list of JSON.
+    """
+    digest = hashlib.sha256()
+    for table, statement in ((_categories, CATEGORIES), (_tags, TAGS), (_users, USERS)):
+        async for rows in _windows(session, statement, table.c.id):
+            digest.update(_json([str(table), *row[1:]] for row in rows))
+    async for rows in _windows(session, ITEMS, _items.c.id):
+        tags = await _tags_of(session, rows[0][0], rows[-1][0])
+        digest.update(_json(["items", *row[1:], tags[row[0]]] for row in rows))
+    return digest.hexdigest()
+
+
+async def _windows(
+    session: AsyncSession, statement: Select[Any], key: ColumnElement[int]
+) -> AsyncIterator[Sequence[Row[Any]]]:
+    """Read the rows of ``statement``, whose first column is ``key``, in its order and not all at once."""
+    last = 0
+    while rows := (await session.execute(statement.where(key > last).order_by(key).limit(WINDOW))).all():
+        yield rows
+        last = rows[-1][0]
+
+
+async def _tags_of(session: AsyncSession, first: int, last: int) -> dict[int, list[str]]:
+    """Return the tags of the items from ``first`` to ``last``, in their owners' order."""
+    columns = _item_tags.c
+    statement = (
+        select(columns.item_id, columns.tag)
+        .where(columns.item_id.between(first, last))
+        .order_by(columns.item_id, columns.position)
+    )
+    tags: defaultdict[int, list[str]] = defaultdict(list)
+    for item_id, tag in (await session.execute(statement)).all():
+        tags[item_id].append(tag)
+    return tags
+
+
+def _json(rows: Iterable[list[Any]]) -> bytes:
+    # One call for many rows: each sets up an encoder.
+    return json.dumps(list(rows), default=_text, separators=(",", ":"))[1:-1].encode() + b","
+
+
+def _text(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="microseconds")
+    if isinstance(value, Decimal):
+        return f"{value:.2f}"
+    raise TypeError(f"no canonical form for {type(value).__name__}")

@@ -1,0 +1,254 @@
+"""Fills a database with a made-up marketplace: all of it or nothing, in batches, with ids of its own choosing."""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final, TypeVar, cast
+
+import argon2
+from argon2.low_level import hash_secret
+from sqlalchemy import Table, func, select
+
+from tradepost.accounts.models import User
+from tradepost.accounts.permissions import Role
+from tradepost.categories.models import Category
+from tradepost.core.clock import Clock, SystemClock
+from tradepost.core.database import Database, WriteSession
+from tradepost.core.errors import RuleBroken
+from tradepost.items.models import Item, ItemTag
+from tradepost.seeding import generator
+from tradepost.seeding.fingerprint import fingerprint
+from tradepost.seeding.generator import ItemRow, Marketplace, UserRow
+from tradepost.seeding.writer import PostgresWriter, SqliteWriter, Writer, vacuum
+from tradepost.tags.models import Tag
+
+T = TypeVar("T")
+
+PASSWORD: Final = "Tradepost1"  # noqa: S105 - published, for people who do not exist
+SALT: Final = b"tradepost seeds."
+"""As long as the salts that are made for real accounts, or the first log-in would hash again."""
+BATCH: Final = 2000
+"""Rows that are in memory at a time."""
+EMAIL: Final = re.compile(r"user([1-9][0-9]{0,8})@example\.com")
+
+USERS, CATEGORIES, TAGS, ITEMS, ITEM_TAGS = TABLES = tuple(
+    cast("Table", model.__table__) for model in (User, Category, Tag, Item, ItemTag)
+)
+
+Progress = Callable[[int, int], None]
+"""Is told how many users and items of how many are written."""
+
+
+class SeedRefused(RuleBroken):
+    """The database must not be filled like this; ``detail`` is a sentence for the person at the command line."""
+
+    code = "SEED_REFUSED"
+    detail = "This database must not be filled with made-up data."
+
+
+@dataclass(frozen=True)
+class SeedReport:
+    """How much was added, how long it took, and the fingerprint of the whole marketplace as it is now."""
+
+    users: int
+    items: int
+    tags: int
+    categories: int
+    seconds: float
+    fingerprint: str
+
+
+async def seed(
+    database: Database,
+    *,
+    seed: int,
+    users: int,
+    items: int,
+    append: bool = False,
+    environment: str = "local",
+    progress: Progress | None = None,
+    clock: Clock | None = None,
+) -> SeedReport:
+    """Fill ``database`` with ``users`` people and ``items`` items of theirs; the same ``seed`` makes the same rows.
+
+    Everything is written in one transaction, so that a failure leaves nothing behind. ``SeedRefused`` in production,
+    and for a database with rows besides the first superuser unless ``append``: then numbering goes on after what is
+    there, and tags and categories of the same name are shared.
+    """
+    clock = clock or SystemClock()
+    started = clock.monotonic()
+    if environment == "production":
+        raise SeedRefused("Production is never filled with made-up data.")
+    if users < 0 or items < 0:
+        raise SeedRefused("There cannot be fewer than no users or items.")
+    if items and not users:
+        raise SeedRefused("Items need somebody to own them: ask for at least one user.")
+    password_hash = await asyncio.to_thread(_password_hash)
+    async with database.transaction() as session:
+        writer = (SqliteWriter if database.is_sqlite else PostgresWriter)(session, TABLES)
+        await writer.prepare()
+        if not append and not await _is_empty(session):
+            raise SeedRefused(
+                "There are users, items, tags or categories in this database; --append adds to them."
+            )
+        marketplace = Marketplace(
+            seed=seed,
+            users=users,
+            items=items,
+            first_user=await _first_user(session),
+            first_item=1 + (await session.scalar(select(func.count()).select_from(Item)) or 0),
+        )
+        filling = _Filling(session, writer, marketplace, password_hash, progress)
+        tags = await filling.add_tags()
+        categories = await filling.add_categories()
+        await filling.add_users()
+        await filling.add_items()
+        await writer.finish()
+    await vacuum(database, TABLES)
+    async with database.read() as reading:
+        mark = await fingerprint(reading)
+    return SeedReport(users, items, tags, categories, clock.monotonic() - started, mark)
+
+
+def _password_hash() -> str:
+    """Hash the one password of all, with the parameters of every log-in and a salt that is always the same."""
+    return hash_secret(
+        PASSWORD.encode(),
+        SALT,
+        time_cost=2,
+        memory_cost=19_456,
+        parallelism=1,
+        hash_len=argon2.DEFAULT_HASH_LENGTH,
+        type=argon2.Type.ID,
+    ).decode()
+
+
+async def _is_empty(session: WriteSession) -> bool:
+    """Tell whether there is nothing yet but perhaps the first superuser."""
+    for model in (Item, Tag, Category):
+        if await session.scalar(select(model.id).limit(1)) is not None:
+            return False
+    roles = (await session.scalars(select(User.role).limit(2))).all()
+    return roles in ([], [Role.ADMIN])
+
+
+async def _first_user(session: WriteSession) -> int:
+    """Return the number after the highest in ``user7@example.com``, 1 if there is none."""
+    highest = 0
+    emails = select(User.email).where(User.email.like("user%@example.com"))
+    async for email in await session.stream_scalars(emails):
+        if match := EMAIL.fullmatch(email):
+            highest = max(highest, int(match[1]))
+    return highest + 1
+
+
+class _Filling:
+    """Turns the generator's places and numbers into ids, batch after batch."""
+
+    def __init__(
+        self,
+        session: WriteSession,
+        writer: Writer,
+        marketplace: Marketplace,
+        password_hash: str,
+        progress: Progress | None,
+    ) -> None:
+        self._session = session
+        self._writer = writer
+        self._marketplace = marketplace
+        self._password_hash = password_hash
+        self._progress = progress
+        self._written = 0
+        self._category_ids: list[int] = []
+        self._first_user_id = 0
+
+    async def add_tags(self) -> int:
+        """Add the tags that are missing and return how many those were."""
+        known = set(await self._session.scalars(select(Tag.name)))
+        missing = [tag for tag in generator.tags() if tag.name not in known]
+        first_id = 1 + await self._writer.last_id(TAGS)
+        await self._writer.write(
+            TAGS,
+            ("id", "name", "created_at", "updated_at"),
+            [(tag_id, tag.name, *2 * (tag.created_at,)) for tag_id, tag in enumerate(missing, first_id)],
+        )
+        return len(missing)
+
+    async def add_categories(self) -> int:
+        """Add the categories that are missing and return how many those were."""
+        known = dict((await self._session.execute(select(Category.slug, Category.id))).tuples().all())
+        ids = self._category_ids
+        next_id = 1 + await self._writer.last_id(CATEGORIES)
+        rows: list[tuple[Any, ...]] = []
+        for category in generator.categories():
+            if category.slug in known:
+                ids.append(known[category.slug])
+                continue
+            ids.append(next_id + len(rows))
+            parent_id = None if category.parent is None else ids[category.parent]
+            moment = category.created_at
+            rows.append(
+                (ids[-1], category.name, category.slug, category.description, True, parent_id, moment, moment)
+            )
+        columns = ("id", "name", "slug", "description", "is_active", "parent_id", "created_at", "updated_at")
+        await self._writer.write(CATEGORIES, columns, rows)
+        return len(rows)
+
+    async def add_users(self) -> None:
+        """Add the people."""
+        next_id = self._first_user_id = 1 + await self._writer.last_id(USERS)
+        columns = (
+            *("id", "email", "hashed_password", "first_name", "last_name", "role", "is_active"),
+            *("phone", "website", "created_at", "updated_at"),
+        )
+        for batch in _batches(self._marketplace.people()):
+            rows = [self._user(user_id, user) for user_id, user in enumerate(batch, next_id)]
+            await self._writer.write(USERS, columns, rows)
+            next_id += len(batch)
+            self._report(len(batch))
+
+    async def add_items(self) -> None:
+        """Add the items and the tags on them."""
+        next_id = 1 + await self._writer.last_id(ITEMS)
+        columns = (
+            *("id", "title", "description", "price", "discount_price", "tax", "status", "category_id"),
+            *("images", "views", "owner_id", "version", "created_at", "updated_at"),
+        )
+        for batch in _batches(self._marketplace.wares()):
+            numbered = list(enumerate(batch, next_id))
+            await self._writer.write(
+                ITEMS, columns, [self._item(item_id, item) for item_id, item in numbered]
+            )
+            await self._writer.write(
+                ITEM_TAGS,
+                ("item_id", "tag", "position"),
+                [(item_id, tag, place) for item_id, item in numbered for place, tag in enumerate(item.tags)],
+            )
+            next_id += len(batch)
+            self._report(len(batch))
+
+    def _user(self, user_id: int, user: UserRow) -> tuple[Any, ...]:
+        return (
+            *(user_id, user.email, self._password_hash, user.first_name, user.last_name, user.role, True),
+            *(user.phone, user.website, user.created_at, user.created_at),
+        )
+
+    def _item(self, item_id: int, item: ItemRow) -> tuple[Any, ...]:
+        category_id = None if item.category is None else self._category_ids[item.category]
+        return (
+            *(item_id, item.title, item.description, item.price, item.discount_price, item.tax, item.status),
+            *(category_id, [], item.views, self._first_user_id + item.owner, 1),
+            *(item.created_at, item.created_at),
+        )
+
+    def _report(self, written: int) -> None:
+        self._written += written
+        if self._progress is not None:
+            self._progress(self._written, self._marketplace.users + self._marketplace.items)
+
+
+def _batches(rows: Iterator[T]) -> Iterator[list[T]]:
+    while batch := list(islice(rows, BATCH)):
+        yield batch
