@@ -215,6 +215,8 @@ class TestWriting:
             {"name": "a\nb"},
             {"name": "fine", "description": "x" * 501},
             {"name": "fine", "is_active": None},
+            {"name": "fine", "is_active": 0},
+            {"name": "fine", "is_active": "true"},
             {"name": "fine", "slug": "mine"},
             {"name": "fine", "children": []},
             {"name": "fine", "parent_id": 0},

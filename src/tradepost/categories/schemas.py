@@ -4,7 +4,7 @@ import unicodedata
 from datetime import datetime
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, StrictBool
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from tradepost.core.schemas import Id, Input, Output, PageInfo
@@ -42,7 +42,7 @@ class CategoryCreate(Input):
 
     name: CategoryName
     description: Description | None = None
-    is_active: bool = True
+    is_active: StrictBool = True
     parent_id: Id | None = None
 
 
@@ -51,7 +51,7 @@ class CategoryUpdate(Input):
 
     name: CategoryName = Field(default="", validate_default=False)
     description: Description | None = None
-    is_active: bool = True
+    is_active: StrictBool = True
     parent_id: Id | None = None
 
 
