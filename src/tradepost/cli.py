@@ -4,9 +4,12 @@ import asyncio
 import json
 import os
 import shutil
+import signal
+import socket
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -14,11 +17,15 @@ from typing import Any, ParamSpec, TypeVar
 import click
 import uvicorn
 from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from tradepost.accounts.credentials import CredentialService
 from tradepost.accounts.schemas import UserRegister
 from tradepost.bootstrap import opened, prepare_database
 from tradepost.core import migrations
+from tradepost.core.database import translate
+from tradepost.core.errors import OperationFailed, TradepostError
+from tradepost.core.metrics import MULTIPROCESS_VARIABLE, prepare_directory
 from tradepost.core.resources import Resources
 from tradepost.core.settings import Settings, SettingsError
 from tradepost.main import create_app
@@ -38,16 +45,31 @@ def load_settings() -> Settings:
         raise click.ClickException(str(error)) from error
 
 
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run ``work`` to its end; what the database or a rule has against it ends the program with one sentence."""
+    try:
+        return asyncio.run(work)
+    except (TradepostError, SQLAlchemyError) as error:
+        raise click.ClickException(_in_words(error)) from error
+
+
+def _in_words(error: TradepostError | SQLAlchemyError) -> str:
+    """Say what went wrong without the statement and its values, which may be a hash or somebody's address."""
+    meaning = error if isinstance(error, TradepostError) else translate(error) or OperationFailed()
+    reason = error.orig if isinstance(error, DBAPIError) else error.__cause__
+    return meaning.detail if reason is None else f"{meaning.detail}: {str(reason).partition(chr(10))[0]}"
+
+
 def with_resources(work: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     """Run a command's coroutine with the opened resources as its first argument."""
 
     @wraps(work)
     def command(*arguments: Any, **options: Any) -> None:
-        async def run() -> None:
+        async def with_parts() -> None:
             async with opened(load_settings()) as parts:
                 await work(parts, *arguments, **options)
 
-        asyncio.run(run())
+        run(with_parts())
 
     return command
 
@@ -69,16 +91,15 @@ def main() -> None:
 )
 def serve(host: str, port: int, workers: int, *, demo: bool) -> None:
     """Serve the API."""
+    # The server ends gracefully and then sends itself the signal once more: without this the process would die of it,
+    # with a status that is not 0 and without the clean-up below.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settings = load_settings()
+    refuse_taken_port(host, port)
     if demo:
-        asyncio.run(prepare_demo(settings))
+        run(prepare_demo(settings))
         click.echo(banner(settings, host, port))
-    metrics_directory = None
-    if workers > 1 and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        # The workers' metrics meet in this directory; the library looks for it when it is imported there.
-        metrics_directory = tempfile.mkdtemp(prefix="tradepost-metrics-")
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_directory
-    try:
+    with metrics_directory(workers):
         uvicorn.run(
             "tradepost.main:create_app",
             factory=True,
@@ -92,9 +113,36 @@ def serve(host: str, port: int, workers: int, *, demo: bool) -> None:
             server_header=False,
             timeout_graceful_shutdown=20,
         )
+
+
+def refuse_taken_port(host: str, port: int) -> None:
+    """End the program at once, before anything is migrated, when the address cannot be listened on."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind) as probe:
+            # As the server does: connections of an earlier one that are still closing are no obstacle.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise click.ClickException(f"Cannot listen on {host}:{port}: {error.strerror}") from error
+
+
+@contextmanager
+def metrics_directory(workers: int) -> Iterator[None]:
+    """Have a directory in which the metrics of several workers meet; they look for it when they start."""
+    if given := os.environ.get(MULTIPROCESS_VARIABLE):
+        prepare_directory(Path(given))
+    if given or workers == 1:
+        yield
+        return
+    directory = tempfile.mkdtemp(prefix="tradepost-metrics-")
+    os.environ[MULTIPROCESS_VARIABLE] = directory
+    try:
+        yield
     finally:
-        if metrics_directory is not None:
-            shutil.rmtree(metrics_directory, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 async def prepare_demo(settings: Settings) -> None:
@@ -131,6 +179,14 @@ async def migrate(parts: Resources) -> None:
     click.echo(f"Migrated to {migrations.head()}" if changed else f"At {migrations.head()} already")
 
 
+async def require_schema(parts: Resources) -> None:
+    """Migrate in ``local``, as the server does; elsewhere insist that somebody has."""
+    if parts.settings.is_local:
+        await prepare_database(parts)
+    elif await migrations.current(parts.database) != migrations.head():
+        raise click.ClickException("The database has another schema than this version's: tradepost migrate")
+
+
 async def run_seed(parts: Resources, *, seed_number: int, users: int, items: int, append: bool) -> SeedReport:
     """Seed with a progress bar on standard error, if that is a terminal."""
     with click.progressbar(length=users + items, label="Seeding", file=sys.stderr) as bar:
@@ -159,8 +215,7 @@ async def run_seed(parts: Resources, *, seed_number: int, users: int, items: int
 @with_resources
 async def seed_command(parts: Resources, seed_number: int, users: int, items: int, *, append: bool) -> None:
     """Fill the database with a made-up marketplace; log in as user1@example.com, password Tradepost1."""
-    if parts.settings.is_local:
-        await prepare_database(parts)
+    await require_schema(parts)
     try:
         report = await run_seed(parts, seed_number=seed_number, users=users, items=items, append=append)
     except SeedRefused as error:
@@ -184,6 +239,7 @@ async def create_admin(parts: Resources, email: str, password: str) -> None:
             f"  {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
         )
         raise click.ClickException(f"Not acceptable:\n{faults}") from error
+    await require_schema(parts)
     if not await parts[CredentialService].create_admin(applicant.email, applicant.password):
         raise click.ClickException(f"{applicant.email} has an account already")
     click.echo(f"{applicant.email} is an admin now")
