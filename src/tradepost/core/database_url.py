@@ -1,0 +1,74 @@
+"""The address of the database: its everyday forms, made into what SQLAlchemy and the async drivers take."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+_TLS_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+# Sockets and several hosts: SQLAlchemy reads these itself.
+_ADDRESSES = {"host", "port"}
+# Options of libpq that asyncpg understands, most of them only inside a DSN.
+_PASSED = {
+    "application_name", "options", "passfile", "sslcert", "sslcrl", "sslkey", "sslmode", "sslnegotiation",
+    "sslrootcert", "ssl_max_protocol_version", "ssl_min_protocol_version", "target_session_attrs",
+}  # fmt: skip
+# What hosts of databases put into their addresses and asyncpg has nothing like; it connects without.
+_LEFT_OUT = {
+    "channel_binding", "connect_timeout", "gssencmode",
+    "keepalives", "keepalives_count", "keepalives_idle", "keepalives_interval",
+}  # fmt: skip
+
+
+def async_url(text: str) -> URL:
+    """Return the URL for SQLAlchemy's async engine, or raise a ``ValueError`` without a password in it."""
+    url = _read(text)
+    match url.drivername.lower():
+        case "sqlite" | "sqlite+aiosqlite":
+            return _sqlite(url)
+        case "postgresql" | "postgres" | "postgresql+asyncpg" | "postgres+asyncpg":
+            return _postgresql(url)
+        case scheme:
+            raise ValueError(f"has the scheme {scheme}; use postgresql:// or sqlite:///")
+
+
+def options_left_out(text: str) -> list[str]:
+    """Return the names of the options that mean nothing to the driver."""
+    return sorted(_LEFT_OUT & set(_read(text).query))
+
+
+def _read(text: str) -> URL:
+    try:
+        return make_url(text.strip())
+    except (ArgumentError, ValueError):  # their messages may repeat a part of the password
+        raise ValueError(
+            "cannot be read; percent-encode special characters in user name and password"
+        ) from None
+
+
+def _sqlite(url: URL) -> URL:
+    if url.host:
+        raise ValueError(
+            "needs three slashes before a relative path (sqlite:///./x.db) and four for an absolute one"
+        )
+    if url.query:
+        raise ValueError("takes no options for SQLite")
+    if not url.database or url.database.startswith((":", "file:")):
+        raise ValueError("is an SQLite database in memory, which other connections cannot see; name a file")
+    return url.set(drivername="sqlite+aiosqlite")
+
+
+def _postgresql(url: URL) -> URL:
+    if unknown := sorted(set(url.query) - _ADDRESSES - _PASSED - _LEFT_OUT - {"ssl"}):
+        raise ValueError(f"has options that are not known: {', '.join(unknown)}")
+    # Of an option that is given more than once the last counts, as with libpq.
+    options = {name: values[-1] for name, values in url.normalized_query.items() if name in _PASSED | {"ssl"}}
+    if "ssl" in options:  # asyncpg's own name for it
+        options["sslmode"] = options.pop("ssl")
+    if options.get("sslmode", "prefer") not in _TLS_MODES:
+        raise ValueError(f"has an unknown sslmode; it is one of {', '.join(_TLS_MODES)}")
+    query: dict[str, Any] = {name: value for name, value in url.query.items() if name in _ADDRESSES}
+    if options:
+        query["dsn"] = f"postgresql://?{urlencode(options)}"
+    return url.set(drivername="postgresql+asyncpg", query=query)
