@@ -141,7 +141,7 @@ def _path(link: _Link, *last: str | int) -> Path:
 
 def _check_depth(value: Any) -> None:
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         level = [child for here in level for _, child in _children(here) if isinstance(child, dict | list)]
         if not level:
             return

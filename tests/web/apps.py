@@ -1,0 +1,62 @@
+"""Small applications to try one part of ``web`` on."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from fastapi import APIRouter, FastAPI
+
+from tradepost.core.clock import SystemClock
+from tradepost.core.database import translate
+from tradepost.core.metrics import Metrics
+from tradepost.core.settings import Settings
+from tradepost.web import layers, openapi, paths, problems
+from tradepost.web.routing import Route
+
+
+class Lines(list[dict[str, Any]]):
+    """An access log that keeps its lines."""
+
+    def __call__(self, **values: Any) -> None:
+        self.append(values)
+
+
+def new_router(**options: Any) -> APIRouter:
+    """Return a router as every domain makes one."""
+    return APIRouter(route_class=Route, **options)
+
+
+def new_app(
+    *routers: APIRouter,
+    lines: Lines | None = None,
+    metrics: Metrics | None = None,
+    larger_bodies: dict[str, int] | None = None,
+    **values: Any,
+) -> FastAPI:
+    """Return an application with all layers; ``values`` are its settings."""
+    clock = SystemClock()
+    settings = Settings(**{"_env_file": None, **values})
+    app = FastAPI(**openapi.options(settings))
+    for router in routers:
+        app.include_router(router, prefix=settings.API_V1_STR)
+    openapi.install(app)
+    problems.install(app, translate=translate)
+    layers.install(
+        app,
+        settings=settings,
+        clock=clock,
+        metrics=metrics or Metrics(clock=clock),
+        access_line=lines,
+        larger_bodies=larger_bodies,
+    )
+    paths.install(app)
+    return app
+
+
+@asynccontextmanager
+async def caller(app: Any, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """Yield a client of an application."""
+    transport = httpx.ASGITransport(app, client=options.pop("client", ("127.0.0.1", 123)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://testserver", **options) as client:
+        yield client
