@@ -1,0 +1,179 @@
+"""`python -m tests.load.bench`: measure Tradepost beside the hand-written limit, and beside others if asked.
+
+Brings up a PostgreSQL with 100,000 items and one server process for each contestant, has them answer the same
+requests in turn, checks that they answer the same, and prints medians with the lowest and highest round. The exit
+status is 1 when an answer was wrong, missing or different. On a machine that does other work at the same time the
+absolute figures mean little; ratios within a run, and CPU time, hold up better.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import secrets
+import signal
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from tests.load.contestants import CONTESTANTS, running
+from tests.load.database import filled_database
+from tests.load.generator import SETTLING
+from tests.load.picture import svg
+from tests.load.report import markdown
+from tests.load.rounds import WARM_UP, Load, Rounds
+from tests.load.summary import summarise
+from tests.load.workloads import build_workloads, log_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from tests.load.database import Dataset
+
+Number = TypeVar("Number", int, float)
+
+RESULTS = Path(__file__).with_name("results")
+WORKLOADS = ("read", "list", "pages", "total", "me", "create")
+EXTRA = 0.5
+"""Seconds that starting the generator takes beside the measuring, for the estimate of a run's length."""
+
+
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.load.bench", description=__doc__)
+    parser.add_argument(
+        "--contestants",
+        type=_some_of(CONTESTANTS),
+        default=["tradepost", "limit"],
+        help=f"comma-separated, or all: {', '.join(CONTESTANTS)} (default: tradepost,limit)",
+    )
+    parser.add_argument(
+        "--workloads",
+        type=_some_of(WORKLOADS),
+        default=["read", "list", "me", "create"],
+        help=f"comma-separated, or all: {', '.join(WORKLOADS)} (default: read,list,me,create)",
+    )
+    parser.add_argument(
+        "--connections", type=_numbers(int), default=[64], help="such as 1,64,512 (default: 64)"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="default: 3")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement (default: 5)")
+    parser.add_argument(
+        "--open-rates", type=_numbers(float), default=[], help="also open loops at these requests a second"
+    )
+    parser.add_argument(
+        "--open-shares",
+        type=_numbers(float),
+        default=[],
+        help="also open loops at these shares of what each contestant does in the closed loop: 0.7,3",
+    )
+    parser.add_argument("--items", type=int, default=100_000, help="in the database (default: 100000)")
+    parser.add_argument("--users", type=int, default=1_000, help="in the database (default: 1000)")
+    parser.add_argument(
+        "--durable",
+        action="store_true",
+        help="let PostgreSQL wait for the disk at each commit (default: not)",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement there")
+    parser.add_argument(
+        "--record", metavar="NAME", help=f"write NAME.md, NAME.svg and NAME.json into {RESULTS.name}/"
+    )
+    return parser.parse_args(argv)
+
+
+def main() -> int:
+    """Run the bench; the exit status."""
+    options = arguments()
+    # The servers are children of this process: leave by the normal way, which ends them.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    loads = [
+        *(Load(connections) for connections in options.connections),
+        *(Load(connections, rate=rate) for connections in options.connections for rate in options.open_rates),
+        *(
+            Load(connections, share=share)
+            for connections in options.connections
+            for share in options.open_shares
+        ),
+    ]
+    each = options.seconds + SETTLING + EXTRA
+    warming = WARM_UP + SETTLING + EXTRA
+    pairs = len(options.workloads) * len(options.contestants)
+    estimate = pairs * (warming + len(loads) * options.rounds * each)
+    say(f"Measuring takes about {estimate / 60:.1f} minutes after the database is filled")
+    secret = secrets.token_urlsafe(32)
+    with ExitStack() as stack:
+        dataset = stack.enter_context(
+            filled_database(items=options.items, users=options.users, secret=secret, durable=options.durable)
+        )
+        ready_path = f"/api/v1/items/{dataset.item_ids[0]}"
+        servers = {
+            name: stack.enter_context(
+                running(CONTESTANTS[name], database_url=dataset.url, secret=secret, ready_path=ready_path)
+            )
+            # Tradepost is always there: it issues the tokens.
+            for name in dict.fromkeys(["tradepost", *options.contestants])
+        }
+        workloads = build_workloads(dataset, log_in(servers["tradepost"], dataset))
+        measured = [servers[name] for name in options.contestants]
+        rounds = Rounds(dataset, measured, rounds=options.rounds, seconds=options.seconds, say=say)
+        for workload in workloads.values():
+            if workload.name in options.workloads:
+                rounds.run(workload, loads)
+    titles = {workload.name: workload.title for workload in workloads.values()}
+    heading = describe(options, dataset)
+    sections = summarise(rounds.measurements)
+    text = markdown(sections, titles, heading)
+    sys.stdout.write(text)
+    record = json.dumps({"run": heading, "measurements": [each.to_json() for each in rounds.measurements]})
+    if options.json:
+        options.json.write_text(record + "\n")
+    if options.record:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{options.record}.md").write_text(text)
+        (RESULTS / f"{options.record}.json").write_text(record + "\n")
+        (RESULTS / f"{options.record}.svg").write_text(svg(sections, titles, " ".join(heading[:3])))
+    for fault in rounds.faults:
+        say(f"WRONG: {fault}")
+    return 1 if rounds.faults else 0
+
+
+def describe(options: argparse.Namespace, dataset: Dataset) -> list[str]:
+    """What a reader must know to judge the figures."""
+    commits = "commits wait for the disk" if options.durable else "commits do not wait for the disk"
+    return [
+        f"Python {platform.python_version()}, PostgreSQL {dataset.version} ({commits}), {os.cpu_count()} cores.",
+        f"{dataset.items:,} items; one server process for each contestant; all on one machine.",
+        f"Medians (lowest-highest) of {options.rounds} interleaved rounds of {options.seconds:g} s.",
+        "CPU: user + system microseconds for each answer. Ratios: those within each round.",
+        "Answers a client: of the worst and of the best served connection.",
+        "",
+        *(f"- `{name}`: {CONTESTANTS[name].title}" for name in options.contestants),
+    ]
+
+
+def say(line: str) -> None:
+    """Tell how far the run is; standard output is the report's."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def _some_of(known: Collection[str]) -> Callable[[str], list[str]]:
+    def parse(text: str) -> list[str]:
+        names = list(known) if text == "all" else text.split(",")
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"no such name: {', '.join(unknown)}")
+        return names
+
+    return parse
+
+
+def _numbers(kind: Callable[[str], Number]) -> Callable[[str], list[Number]]:
+    return lambda text: [kind(part) for part in text.split(",")]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,260 @@
+"""The load generator: reads a `Job` as JSON from standard input, sends it, writes a `Result` as JSON.
+
+A process of its own, with one thread and an epoll loop. Plain epoll rather than an event loop: its timers are
+finer than libuv's milliseconds, which an open loop needs, and it costs less CPU for each request.
+
+Closed loop: every client sends its next request as soon as it has its answer. The latencies are those of a
+polite crowd that waits for a slow server, so they flatter one that stalls. Open loop: requests fall due at a
+constant rate whatever the server does, and a latency counts from the moment its request was due, the wait for a
+free client included.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import select
+import sys
+from collections import Counter, deque
+from dataclasses import asdict, dataclass, field
+from time import perf_counter, sleep
+from typing import Any
+
+from tests.load.exchange import Connection, ProtocolError
+from tests.load.histogram import Histogram
+from tests.load.processor_time import seconds_of_tree
+
+GRACE = 10.0
+"""Seconds after the window in which answers to what was sent are still awaited."""
+SETTLING = 1.2
+"""Seconds after the last answer that CPU is still counted for: work put off (such as counting views, once a second)
+belongs to whoever put it off, and not to who is measured next."""
+COMPARED = 25
+"""So many of the first requests hand back their answers' bodies, to be compared among contestants."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to send: `requests` in turn over `connections` for `seconds`; `rate` a second, or closed loop at None."""
+
+    port: int
+    requests: list[str]
+    expected_status: int
+    connections: int
+    seconds: float
+    rate: float | None = None
+    server_pid: int | None = None
+    database_pid: int | None = None
+    settling: float = SETTLING
+
+
+@dataclass
+class Result:
+    """What came of a job. CPU in seconds, over the window, the wait for its last answers, and `SETTLING`."""
+
+    seconds: float
+    answers_in_window: int = 0
+    answers: int = 0
+    """With the expected status, including those that came after the window: what CPU is divided by."""
+    statuses: dict[str, int] = field(default_factory=dict)
+    lost: int = 0
+    """Requests sent without a whole answer: closed connections, nonsense, or silence for `GRACE` seconds."""
+    never_sent: int = 0
+    """Open loop: requests that were due and found no free client before the end."""
+    fewest_of_a_client: int = 0
+    most_of_a_client: int = 0
+    server_cpu: float = 0.0
+    database_cpu: float = 0.0
+    generator_cpu: float = 0.0
+    latencies: list[tuple[int, int]] = field(default_factory=list)
+    bodies: dict[str, str] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    """The first few things that went wrong, in words."""
+
+
+class Generator:
+    """Runs one job."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.requests = [request.encode("latin-1") for request in job.requests]
+        self.result = Result(seconds=job.seconds)
+        self.latencies: list[float] = []
+        self.statuses: Counter[int] = Counter()
+        self.next = 0
+        self.poll = select.epoll()
+        self.clients: dict[int, Connection] = {}
+        for _ in range(job.connections):
+            self._watch(Connection(("127.0.0.1", job.port)))
+
+    def _watch(self, client: Connection) -> None:
+        self.clients[client.socket.fileno()] = client
+        self.poll.register(client.socket.fileno(), select.EPOLLIN)
+
+    def _send(self, client: Connection, since: float) -> None:
+        number = self.next
+        self.next = (number + 1) % len(self.requests)
+        try:
+            client.send(number, self.requests[number], since=since)
+        except ProtocolError as error:
+            # The server closed while the client was idle: once more, on a new connection.
+            self._replace(client, str(error))
+            client.send(number, self.requests[number], since=since)
+
+    def _replace(self, client: Connection, reason: str) -> None:
+        """Open the client's connection anew; its request, if it had one, is lost."""
+        del self.clients[client.socket.fileno()]
+        if client.request >= 0:
+            self.result.lost += 1
+            if len(self.result.faults) < 5:
+                self.result.faults.append(reason)
+        client.reopen()
+        self._watch(client)
+
+    def _receive(self, client: Connection, end: float) -> bool:
+        """Take what arrived for `client`; True when it is free for its next request."""
+        try:
+            answer = client.receive()
+        except ProtocolError as error:
+            was_idle = client.request < 0
+            self._replace(client, str(error))
+            return not was_idle
+        if answer is None:
+            return False
+        now = perf_counter()
+        self.statuses[answer.status] += 1
+        if answer.status == self.job.expected_status:
+            self.latencies.append(now - client.since)
+            self.result.answers += 1
+            client.answers += 1
+            if now < end:
+                self.result.answers_in_window += 1
+            if client.request < COMPARED:
+                self.result.bodies.setdefault(str(client.request), answer.body.decode())
+        elif len(self.result.faults) < 5:
+            self.result.faults.append(f"{answer.status}: {answer.body[:300].decode(errors='replace')}")
+        client.request = -1
+        if answer.last:
+            self._replace(client, "closed as announced")
+        return True
+
+    def run(self) -> Result:
+        """Send, wait for what is in flight, and account for it."""
+        self._be_accepted()
+        before, own_before = self._cpu(), self._own_cpu()
+        start = perf_counter()
+        end = start + self.job.seconds
+        if self.job.rate is None:
+            self._closed_loop(end)
+        else:
+            self._open_loop(start, end, self.job.rate)
+        own = self._own_cpu()
+        sleep(self.job.settling)
+        after = self._cpu()
+        result = self.result
+        result.server_cpu, result.database_cpu = after[0] - before[0], after[1] - before[1]
+        result.generator_cpu = own - own_before
+        unanswered = sum(client.request >= 0 for client in self.clients.values())
+        if unanswered:
+            result.lost += unanswered
+            result.faults.append(f"{unanswered} requests without an answer {GRACE:.0f} s after the end")
+        served = [client.answers for client in self.clients.values()]
+        result.fewest_of_a_client, result.most_of_a_client = min(served), max(served)
+        result.statuses = {str(status): count for status, count in sorted(self.statuses.items())}
+        histogram = Histogram()
+        histogram.add_seconds(self.latencies)
+        result.latencies = histogram.to_json()
+        self.poll.close()
+        for client in self.clients.values():
+            client.socket.close()
+        return result
+
+    def _be_accepted(self) -> None:
+        """Have one answer on every connection before anything counts.
+
+        Servers on libuv accept one connection in each turn of their loop: under load the last of hundreds would
+        wait seconds for its first answer, which says nothing about the work that is being measured.
+        """
+        for number, client in enumerate(self.clients.values()):
+            client.send(number % len(self.requests), self.requests[number % len(self.requests)], since=0.0)
+        until = perf_counter() + GRACE
+        waiting = len(self.clients)
+        while waiting:
+            for descriptor, _ in self.poll.poll(0.05):
+                client = self.clients[descriptor]
+                if client.receive() is not None:
+                    client.request = -1
+                    waiting -= 1
+            if waiting and perf_counter() > until:
+                message = f"{waiting} of {len(self.clients)} clients had no answer to their first request"
+                raise ProtocolError(message)
+
+    def _closed_loop(self, end: float) -> None:
+        clients, poll = self.clients, self.poll.poll
+        for client in list(clients.values()):
+            self._send(client, perf_counter())
+        while (now := perf_counter()) < end:
+            for descriptor, _ in poll(end - now):
+                client = clients[descriptor]
+                if self._receive(client, end):
+                    self._send(client, perf_counter())
+        self._drain(end)
+
+    def _open_loop(self, start: float, end: float, rate: float) -> None:
+        clients = self.clients
+        idle = deque(clients.values())
+        due: deque[float] = deque()
+        scheduled = 0
+        total = int(rate * self.job.seconds)
+        next_due = start
+        while (now := perf_counter()) < end:
+            while next_due <= now and scheduled < total:
+                due.append(next_due)
+                scheduled += 1
+                next_due = start + scheduled / rate
+            while due and idle:
+                self._send(idle.popleft(), due.popleft())
+            # select() on epoll's own descriptor waits by the microsecond, epoll_wait() only by the millisecond.
+            # Without a client free there is nothing to send however much is due: wait for answers.
+            patience = (next_due if idle and scheduled < total else end) - perf_counter()
+            select.select([self.poll], [], [], max(0.0, patience))
+            for descriptor, _ in self.poll.poll(0):
+                client = clients[descriptor]
+                if self._receive(client, end):
+                    idle.append(client)
+        # What never found a client has waited this long at least: leaving it out would flatter the server.
+        self.result.never_sent = len(due) + total - scheduled
+        self.latencies.extend(end - moment for moment in due)
+        self._drain(end)
+
+    def _drain(self, end: float) -> None:
+        """Wait for the answers to what was sent, so that no CPU time is counted for requests that are not."""
+        while any(client.request >= 0 for client in self.clients.values()) and perf_counter() < end + GRACE:
+            for descriptor, _ in self.poll.poll(0.05):
+                self._receive(self.clients[descriptor], end)
+
+    def _cpu(self) -> tuple[float, float]:
+        """CPU seconds so far of the server and of the database."""
+        server, database = self.job.server_pid, self.job.database_pid
+        return (
+            0.0 if server is None else seconds_of_tree(server),
+            0.0 if database is None else seconds_of_tree(database),
+        )
+
+    @staticmethod
+    def _own_cpu() -> float:
+        own = os.times()
+        return own.user + own.system
+
+
+def main() -> None:
+    """Run the job on standard input."""
+    gc.disable()  # Nothing here makes cycles, and a collection would be measured as the server's stall.
+    job: dict[str, Any] = json.load(sys.stdin)
+    result = Generator(Job(**job)).run()
+    json.dump(asdict(result), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""A drawing of a run: horizontal bars of requests a second, one group for each workload and load, as SVG."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tests.load.summary import Section
+
+WIDTH, LABELS, FIGURES = 860, 150, 190
+BAR, GAP, HEADING = 18, 4, 30
+FONT = 'font-family="system-ui, sans-serif" font-size="12"'
+COLOURS = {"tradepost": "#1f6f54", "limit": "#8a8f98", "fastify": "#c98a1b", "straightforward": "#5470a8"}
+
+
+def svg(sections: Sequence[Section], titles: Mapping[str, str], caption: str) -> str:
+    """The closed-loop sections as bars: the median, with a whisker from the lowest round to the highest."""
+    drawn: list[str] = []
+    top = 16
+    for section in sections:
+        if section.load.is_open:
+            continue
+        top += HEADING
+        drawn.append(_text(0, top - 10, f"{titles[section.workload]}, {section.load.title}", bold=True))
+        scale = (WIDTH - LABELS - FIGURES) / max(1.0, *(line.rate.high for line in section.lines))
+        for line in section.lines:
+            middle = top + BAR / 2
+            length = line.rate.median * scale
+            low, high = (LABELS + value * scale for value in (line.rate.low, line.rate.high))
+            colour = COLOURS.get(line.contestant, "#777")
+            cpu = f"{line.rate.median:,.0f}/s, {line.server_cpu.median:,.0f} us CPU"
+            drawn += [
+                _text(LABELS - 8, middle + 4, line.contestant, anchor="end"),
+                f'<rect x="{LABELS}" y="{top}" width="{length:.1f}" height="{BAR}" fill="{colour}"/>',
+                f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{middle}" y2="{middle}" stroke="#111"/>',
+                _text(max(high, LABELS + length) + 8, middle + 4, cpu),
+            ]
+            top += BAR + GAP
+    drawn.append(_text(0, top + 24, caption))
+    height = top + 36
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" {FONT}>',
+            f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
+            *drawn,
+            "</svg>",
+            "",
+        ]
+    )
+
+
+def _text(x: float, y: float, content: str, *, anchor: str = "start", bold: bool = False) -> str:
+    weight = ' font-weight="600"' if bold else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{weight}>{escape(content)}</text>'

@@ -1,0 +1,103 @@
+"""What is asked of every contestant: requests encoded beforehand, the same bytes for each of them."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tests.load.contestants import Server
+    from tests.load.database import Dataset
+
+PASSWORD = "Tradepost1"
+"""The seeder's, of every person it makes."""
+PEOPLE = 32
+"""So many different people log in: with one token alone, shared reads would look better than they are."""
+NEWEST = "/api/v1/items/?limit=20&total=false"
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Requests that are sent in turn, and the status that each of them must be answered with."""
+
+    name: str
+    title: str
+    requests: list[str]
+    expected_status: int = 200
+    writes: bool = False
+    """Leaves rows behind: measured last, and ids and times differ between its answers."""
+
+
+def log_in(server: Server, dataset: Dataset) -> list[str]:
+    """Access tokens of `PEOPLE` people, one each."""
+    tokens = []
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    for email in dataset.emails[:PEOPLE]:
+        form = urlencode({"username": email, "password": PASSWORD})
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        connection.request("POST", "/api/v1/auth/login", form, headers)
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"{email} could not log in: {answer.status} {body[:300]!r}")
+        tokens.append(json.loads(body)["access_token"])
+    connection.close()
+    return tokens
+
+
+def build_workloads(dataset: Dataset, tokens: list[str]) -> Mapping[str, Workload]:
+    """All workloads by name, in the order in which they are to be measured."""
+    workloads = (
+        Workload("read", "read one item", [_get(f"/api/v1/items/{item_id}") for item_id in dataset.item_ids]),
+        Workload("list", "list the 20 newest, no total", [_get(NEWEST)]),
+        Workload(
+            "pages",
+            "list 20, no total, 500 different pages",
+            [_get(f"{NEWEST}&skip={skip}") for skip in range(500)],
+        ),
+        Workload("total", "list the 20 newest with the exact total", [_get("/api/v1/items/?limit=20")]),
+        Workload("me", "users/me with JWT", [_get("/api/v1/users/me", token) for token in tokens]),
+        Workload(
+            "create",
+            "create an item with 2 tags, with JWT",
+            list(_creations(dataset, tokens)),
+            expected_status=201,
+            writes=True,
+        ),
+    )
+    return {workload.name: workload for workload in workloads}
+
+
+def _get(path: str, token: str | None = None) -> str:
+    return _encoded("GET", path, token)
+
+
+def _creations(dataset: Dataset, tokens: list[str]) -> Iterable[str]:
+    """As many requests as make every person use every pair of neighbouring tags once."""
+    for number in range(len(tokens) * len(dataset.tags)):
+        item = {
+            "title": f"Load test item {number}",
+            "description": "Made by the load generator; as long as a short description would be.",
+            "price": 19.99,
+            "discount_price": 14.5,
+            "tax": 7.25,
+            "tags": [
+                dataset.tags[number % len(dataset.tags)],
+                dataset.tags[(number + 1) % len(dataset.tags)],
+            ],
+        }
+        yield _encoded("POST", "/api/v1/items/", tokens[number % len(tokens)], json.dumps(item))
+
+
+def _encoded(method: str, path: str, token: str | None, body: str | None = None) -> str:
+    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", "Accept: application/json"]
+    if token is not None:
+        lines.append(f"Authorization: Bearer {token}")
+    if body is not None:
+        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+    return "\r\n".join([*lines, "", body or ""])
