@@ -16,7 +16,8 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 
 # Both are looked up only by the recipes that install something, so that a second `make run` pays for neither.
 UV = $(shell uv --version >/dev/null 2>&1 && echo uv || echo build/uv/bin/uv)
-INSTALL = "$(UV)" pip install --quiet --python .venv/bin/python
+# Compiled at once, so that the first start is as quick as the second, also where Python may not write bytecode.
+INSTALL = "$(UV)" pip install --quiet --compile-bytecode --python .venv/bin/python
 
 .PHONY: help
 help: ## Show this list
