@@ -1,0 +1,106 @@
+"""Reads that are asked for while a batch is under way form the next batch: one statement for all of them.
+
+Each read starts after its question came in, so an answer is never older than its question, and nothing is kept: this is no
+cache. At one caller a time it adds nothing; at many it divides what a statement costs by their number.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from typing import Final, Generic, TypeVar
+
+from tradepost.core.errors import Unavailable
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+MAX_WAITING: Final = 4_096
+"""Callers that may wait for one kind of read; one more is told to come back."""
+
+Observe = Callable[[int], None]
+
+
+class Coalescer(Generic[K, V]):
+    """Answers keys through ``load``, which takes the keys of a batch and returns what it found of them.
+
+    At most ``lanes`` batches of at most ``max_batch`` keys run at once. The end of one caller touches no other; an error of
+    ``load`` reaches the callers of its batch only. ``observe`` is told the size of each batch.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]],
+        *,
+        lanes: int = 1,
+        max_batch: int = 256,
+        max_waiting: int = MAX_WAITING,
+        observe: Observe | None = None,
+    ) -> None:
+        self._load = load
+        self._free_lanes = lanes
+        self._max_batch = max_batch
+        self._room = max_waiting
+        self._observe = observe
+        # Every caller has a future of their own: one that is cancelled is nobody else's.
+        self._waiting: dict[K, list[asyncio.Future[V | None]]] = {}
+        self._order: deque[K] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def get(self, key: K) -> V | None:
+        """Return what a read that starts after this call finds for ``key``, None when it finds nothing."""
+        if self._room == 0:
+            raise Unavailable
+        answer: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
+        callers = self._waiting.get(key)
+        if callers is None:
+            self._waiting[key] = [answer]
+            self._order.append(key)
+        else:
+            callers.append(answer)
+        if self._free_lanes:
+            self._free_lanes -= 1
+            lane = asyncio.create_task(self._run_lane())
+            self._running.add(lane)
+            lane.add_done_callback(self._running.discard)
+        self._room -= 1
+        try:
+            return await answer
+        finally:
+            self._room += 1
+
+    async def _run_lane(self) -> None:
+        try:
+            while self._order:
+                await self._run_batch()
+        finally:
+            self._free_lanes += 1
+
+    async def _run_batch(self) -> None:
+        keys = [self._order.popleft() for _ in range(min(len(self._order), self._max_batch))]
+        batch = {key: self._waiting.pop(key) for key in keys}
+        if self._observe is not None:
+            self._observe(len(batch))
+        try:
+            found = await self._load(keys)
+        except BaseException as error:
+            _fail(batch, error)
+            if not isinstance(error, Exception):
+                raise
+            return
+        for key, callers in batch.items():
+            value = found.get(key)
+            for answer in callers:
+                if not answer.done():
+                    answer.set_result(value)
+
+
+def _fail(batch: Mapping[K, Sequence[asyncio.Future[V | None]]], error: BaseException) -> None:
+    """Give ``error`` to every caller of a batch that is still waiting; a lane that is cancelled cancels them."""
+    for callers in batch.values():
+        for answer in callers:
+            if answer.done():
+                continue
+            if isinstance(error, asyncio.CancelledError):
+                answer.cancel()
+            else:
+                answer.set_exception(error)
