@@ -224,7 +224,8 @@ class Generator:
                 if self._receive(client, end):
                     idle.append(client)
         # What never found a client has waited this long at least: leaving it out would flatter the server.
-        self.result.never_sent = len(due) + total - scheduled
+        due.extend(start + number / rate for number in range(scheduled, total))
+        self.result.never_sent = len(due)
         self.latencies.extend(end - moment for moment in due)
         self._drain(end)
 
