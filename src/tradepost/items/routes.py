@@ -82,8 +82,8 @@ async def create_item(new: ItemCreate, owner: ItemWriter, items: ItemWrites) -> 
     return await items.create(new, owner)
 
 
-@router.get("/popular")
-async def list_popular_items(popular: Popular, limit: Limit = 10) -> ItemPage:
+@router.get("/popular", responses=ANYBODY)
+async def list_popular_items(_visitor: Visitor, popular: Popular, limit: Limit = 10) -> ItemPage:
     """List the most viewed active items; the answer may be as old as `CACHE_POPULAR_SECONDS`."""
     return ItemPage.model_construct(
         items=list(await popular.top(limit)), total=None, page=None, size=limit, pages=None
