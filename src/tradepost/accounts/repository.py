@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Row, Select, delete, select, update
 
 from tradepost.accounts.models import LoginSession, User
 from tradepost.accounts.permissions import Role
 from tradepost.core.pagination import Page, Window
-from tradepost.core.repository import Repository
+from tradepost.core.repository import Repository, among_ids
 
 SORTS = {
     "created_at": User.created_at,
@@ -17,6 +18,21 @@ SORTS = {
     "first_name": User.first_name,
     "last_name": User.last_name,
 }
+
+
+IdentityRow = Row[*tuple[Any, ...]]
+"""A session's ``session_id`` and ``session_end``, and every column of its user but the hash."""
+
+_SHOWN = [column for column in User.__table__.columns if column.name != "hashed_password"]
+
+
+@cache
+def _identities(on_postgres: bool) -> Select[*tuple[Any, ...]]:  # noqa: FBT001 - the key of a cache
+    return (
+        select(LoginSession.id.label("session_id"), LoginSession.expires_at.label("session_end"), *_SHOWN)
+        .join(User, User.id == LoginSession.user_id)
+        .where(among_ids(LoginSession.id, on_postgres=on_postgres))
+    )
 
 
 class UserRepository(Repository):
@@ -106,19 +122,10 @@ class SessionRepository(Repository):
         await self.session.flush()
         return login
 
-    async def find_principal(self, *, session_id: int, user_id: int, now: datetime) -> Row[int, Role] | None:
-        """Return id and role of the active user whose living session this is."""
-        statement = (
-            select(User.id, User.role)
-            .join(LoginSession, LoginSession.user_id == User.id)
-            .where(
-                LoginSession.id == session_id,
-                User.id == user_id,
-                User.is_active,
-                LoginSession.expires_at > now,
-            )
-        )
-        return (await self.session.execute(statement)).one_or_none()
+    async def find_identities(self, session_ids: Sequence[int]) -> Sequence[IdentityRow]:
+        """Return the sessions of these ids with their users; ended ones and those of nobody are left out."""
+        found = await self.session.execute(_identities(self.on_postgres), {"ids": list(session_ids)})
+        return found.all()
 
     async def get(self, session_id: int) -> LoginSession | None:
         """Return the session of this id."""
