@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from tradepost.accounts.credentials import CredentialService
 from tradepost.accounts.dependencies import build_credential_service, build_session_service
+from tradepost.accounts.identities import Identities
 from tradepost.accounts.models import LoginSession, User
 from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.sessions import SessionService
@@ -26,6 +27,7 @@ from tradepost.core.settings import Settings
 from tradepost.items.models import Item, ItemTag
 from tradepost.items.popular import PopularItems
 from tradepost.items.public_total import PublicTotal
+from tradepost.items.reader import ItemReader
 from tradepost.items.usage import ItemsOfCategories, ItemsOfTags
 from tradepost.items.view_counter import ViewCounter
 from tradepost.tags.models import Tag
@@ -65,6 +67,7 @@ async def opened(settings: Settings, *, clock: Clock | None = None) -> AsyncIter
             clock=clock,
         ),
     )
+    parts.put(Identities, Identities(database))
     parts.put(SessionService, build_session_service(parts))
     parts.put(CredentialService, build_credential_service(parts))
     parts.put(TagUsage, ItemsOfTags())
@@ -73,6 +76,7 @@ async def opened(settings: Settings, *, clock: Clock | None = None) -> AsyncIter
     parts.put(PublicTotal, PublicTotal(clock))
     parts.put(PopularItems, PopularItems(database, clock, seconds=settings.CACHE_POPULAR_SECONDS))
     parts.put(ViewCounter, ViewCounter(database))
+    parts.put(ItemReader, ItemReader(database, views=parts[ViewCounter], public_total=parts[PublicTotal]))
     try:
         yield parts
     finally:

@@ -251,7 +251,7 @@ def _unicode_lower(value: str | None) -> str | None:
 def _postgres_engine(options: DatabaseOptions) -> AsyncEngine:
     async def connect(*args: Any, **arguments: Any) -> "asyncpg.Connection[Any]":
         try:
-            connection: "asyncpg.Connection[Any]" = await asyncpg.connect(*args, **arguments)
+            connection: asyncpg.Connection[Any] = await asyncpg.connect(*args, **arguments)
         except (OSError, TimeoutError, asyncpg.InternalClientError) as error:
             raise DatabaseUnavailable from error
         except asyncpg.PostgresError as error:

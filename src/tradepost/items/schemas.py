@@ -7,10 +7,15 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
+from sqlalchemy import Row
 
 from tradepost.accounts.schemas import PublicUser
+from tradepost.core.row_json import row_encoder
 from tradepost.core.schemas import Id, Input, Number, Output, PageInfo
 from tradepost.tags.schemas import TagList
+
+ItemRow = Row[*tuple[Any, ...]]
+"""The columns of an item with its owner's public view and its tags, as the repository reads them."""
 
 CENT = Decimal("0.01")
 HUNDRED = Decimal(100)
@@ -95,21 +100,23 @@ class ItemRead(Output):
     created_at: datetime
     updated_at: datetime
 
-    @classmethod
-    def of(cls, row: Any) -> "ItemRead":
-        """Return the view of a row with its owner and tags; the database kept it valid, so it is not checked again."""
-        owner = PublicUser.model_construct(
-            id=row.owner_id,
-            first_name=row.owner_first_name,
-            last_name=row.owner_last_name,
-            full_name=f"{row.owner_first_name} {row.owner_last_name}",
-            avatar_url=row.owner_avatar_url,
-        )
-        return cls.model_construct(
-            **row._mapping,  # noqa: SLF001 - SQLAlchemy's public name
-            total_price=total_price(row.price, row.discount_price, row.tax),
-            owner=owner,
-        )
+
+_item_json = row_encoder(ItemRead)
+
+
+def item_json(row: ItemRow) -> bytes:
+    """Return the JSON of ``ItemRead`` for a row with its owner and tags."""
+    item = row._asdict()
+    first_name, last_name = item.pop("owner_first_name"), item.pop("owner_last_name")
+    item["owner"] = {
+        "id": row.owner_id,
+        "first_name": first_name,
+        "last_name": last_name,
+        "full_name": f"{first_name} {last_name}",
+        "avatar_url": item.pop("owner_avatar_url"),
+    }
+    item["total_price"] = total_price(row.price, row.discount_price, row.tax)
+    return _item_json(item)
 
 
 class ItemPage(PageInfo):

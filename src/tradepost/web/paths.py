@@ -22,9 +22,9 @@ from starlette.convertors import Convertor, PathConvertor
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from typing_extensions import override
 
 from tradepost.web.lean import LEAN_ATTRIBUTE, LeanHandler
-from typing_extensions import override
 
 TEMPLATE_KEY: Final = "tradepost.template"
 """Where the ASGI scope says which route answers: its path with the parameters' names, as in the OpenAPI."""
