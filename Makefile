@@ -90,8 +90,8 @@ test: .venv/.dev ## Run all tests on SQLite and on a PostgreSQL of their own, th
 
 .PHONY: check
 check: .venv/.dev ## Check format, lint, types, layers, locks and container files
-	.venv/bin/ruff format --quiet --check .
-	.venv/bin/ruff check --quiet .
+	.venv/bin/ruff format --check --output-format concise .
+	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
 	@$(MAKE) check-locks

@@ -276,6 +276,16 @@ def test_the_level_counts_for_all(tmp_path: Path) -> None:
     assert [line["event"] for line in run("ERROR", tmp_path)] == ["it failed", "so did this"]
 
 
+def test_nothing_is_lost_by_a_process_that_a_signal_ends(tmp_path: Path) -> None:
+    program = "import os, signal, structlog; from tradepost.core import logging; logging.configure(); "
+    program += "log = structlog.get_logger(); log.info('before'); logging.close(); log.info('after'); "
+    program += "os.kill(os.getpid(), signal.SIGKILL)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["before", "after"]
+
+
 def test_a_stream_without_a_file_is_taken_for_standard_error(tmp_path: Path) -> None:
     program = "import io; from tradepost.core.logging import configure; configure(stream=io.StringIO()); "
     program += "import structlog; structlog.get_logger().info('hello')"

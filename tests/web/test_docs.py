@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import httpx
 import pytest
 from fastapi import FastAPI, Form, Query
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from tests.web.apps import caller, new_app, new_router
 from tradepost.core.errors import NotFound
@@ -18,6 +18,8 @@ from tradepost.web.problems import problem_responses
 
 class Thing(BaseModel):
     name: str
+    maker_id: int = Field(default=1, ge=1, le=2**63 - 1)
+    weight: float = Field(default=1, le=2.5)
 
 
 def things() -> Any:
@@ -89,6 +91,13 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     references = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(document)))
     assert {"Problem", "FieldProblem", "Thing"} <= references
     assert references <= set(document["components"]["schemas"])
+
+
+def test_bounds_of_integers_are_exact(document: dict[str, Any]) -> None:
+    properties = document["components"]["schemas"]["Thing"]["properties"]
+    assert json.dumps(properties["maker_id"]["maximum"]) == "9223372036854775807"
+    assert json.dumps(properties["maker_id"]["minimum"]) == "1"
+    assert properties["weight"]["maximum"] == 2.5
 
 
 def test_a_form_may_come_in_either_encoding(document: dict[str, Any]) -> None:

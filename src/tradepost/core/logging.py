@@ -323,6 +323,13 @@ def _writer_to(stream: TextIO) -> LogWriter:
     return writer
 
 
+def close() -> None:
+    """Write what waits, and every later line at once: for the end of a process, which a signal may cut short."""
+    while _writers:
+        _, writer = _writers.popitem()
+        writer.close()
+
+
 def _redirect_standard_logging(handler: logging.Handler, threshold: int) -> None:
     root = logging.getLogger()
     root.handlers = [other for other in root.handlers if not isinstance(other, _Handler)] + [handler]

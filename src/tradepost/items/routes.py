@@ -102,8 +102,8 @@ async def create_item(new: ItemCreate, owner: ItemWriter, items: ItemWrites) -> 
     return json_answer(await items.create(new, owner), 201)
 
 
-@router.get("/popular", response_model=ItemPage)
-async def list_popular_items(popular: Popular, limit: Limit = 10) -> Response:
+@router.get("/popular", response_model=ItemPage, responses=ANYBODY)
+async def list_popular_items(_visitor: Visitor, popular: Popular, limit: Limit = 10) -> Response:
     """List the most viewed active items; the answer may be as old as `CACHE_POPULAR_SECONDS`."""
     top = Page(await popular.top(limit), None, Window(limit=limit))
     return json_answer(page_json("items", top))

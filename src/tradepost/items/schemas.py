@@ -3,10 +3,10 @@
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, field_validator
+from pydantic_core import PydanticCustomError, PydanticKnownError
 from sqlalchemy import Row
 
 from tradepost.accounts.schemas import PublicUser
@@ -19,12 +19,31 @@ ItemRow = Row[*tuple[Any, ...]]
 
 CENT = Decimal("0.01")
 HUNDRED = Decimal(100)
+HIGHEST_PRICE = Decimal("9999999999.99")
+
+
+def _within_reach(price: Decimal) -> Decimal:
+    # Not ``Field(le=…)``, whose message would be written in Python: "less than or equal to Decimal('9999999999.99')".
+    if price > HIGHEST_PRICE:
+        raise PydanticKnownError("less_than_equal", {"le": float(HIGHEST_PRICE)})
+    return price
+
 
 Title = Annotated[str, Field(min_length=1, max_length=200)]
 Description = Annotated[str, Field(max_length=1000)]
-Price = Annotated[Number, Field(gt=0, max_digits=12, decimal_places=2)]
+# The schemas are spelt out: pydantic knows how to describe bounds of numbers, but not of what becomes a Decimal.
+Price = Annotated[
+    Number,
+    Field(gt=0, decimal_places=2),
+    AfterValidator(_within_reach),
+    WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": float(HIGHEST_PRICE)}),
+]
 """More than 0, at most 9,999,999,999.99, two decimals."""
-Tax = Annotated[Number, Field(ge=0, le=100, decimal_places=2)]
+Tax = Annotated[
+    Number,
+    Field(ge=0, le=100, decimal_places=2),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 100}),
+]
 """Percent, 0 to 100, two decimals."""
 
 
@@ -59,15 +78,25 @@ class ItemCreate(Input):
     tags: TagList = Field(default_factory=list)
     category_id: Id | None = None
 
-    @model_validator(mode="after")
-    def _discount_is_one(self) -> Self:
-        if self.discount_price is not None and self.discount_price >= self.price:
+    @field_validator("discount_price")
+    @classmethod
+    def _discount_is_one(cls, discount_price: Decimal | None, others: ValidationInfo) -> Decimal | None:
+        price = others.data.get("price")
+        if price is not None and discount_price is not None and discount_price >= price:
             raise discount_fault()
-        return self
+        return discount_price
+
+
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for field in schema["properties"].values():
+        field.pop("default", None)
 
 
 class ItemUpdate(Input):
     """Changes to an item: only sent fields change; ``null`` clears description, discount price, tax and category."""
+
+    # What is not sent stays as it is, so the values below stand for nothing that a client should read.
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
 
     title: Title = Field(default="", validate_default=False)
     description: Description | None = None

@@ -178,7 +178,7 @@ class _Filling:
 
     async def add_categories(self) -> int:
         """Add the categories that are missing and return how many those were."""
-        known = dict((await self._session.execute(select(Category.slug, Category.id))).tuples().all())
+        known = dict((await self._session.execute(select(Category.slug, Category.id))).all())
         ids = self._category_ids
         next_id = 1 + await self._writer.last_id(CATEGORIES)
         rows: list[tuple[Any, ...]] = []

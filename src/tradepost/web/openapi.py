@@ -18,6 +18,8 @@ CREDENTIALS_OPTIONAL: Final[dict[str, Any]] = {"x-credentials-optional": True}
 """``openapi_extra`` of a route that asks who you are and serves strangers as well."""
 
 _METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+_BOUNDS: Final = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
+_MAX_INTEGER: Final = 2**63 - 1
 _FASTAPI_SCHEMAS: Final = ("HTTPValidationError", "ValidationError")
 
 DESCRIPTION: Final = """\
@@ -101,7 +103,21 @@ def _finish(document: dict[str, Any]) -> dict[str, Any]:
         _finish_operation(operation)
     document["tags"] = [{"name": name, "description": text} for name, text in _TAGS.items() if name in used]
     document["components"]["schemas"] = dict(sorted(schemas.items()))
+    _restore_integers(document)
     return document
+
+
+def _restore_integers(node: Any) -> None:
+    """Write the bounds of integers as integers: FastAPI makes 64-bit floats of them, and 2^63-1 becomes 2^63."""
+    if isinstance(node, list):
+        for child in node:
+            _restore_integers(child)
+    elif isinstance(node, dict):
+        if node.get("type") == "integer":
+            for bound in _BOUNDS & node.keys():
+                node[bound] = min(int(node[bound]), _MAX_INTEGER)
+        for child in node.values():
+            _restore_integers(child)
 
 
 def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

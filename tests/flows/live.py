@@ -1,0 +1,277 @@
+"""Tradepost as an operator runs it: the command in processes of its own, which are gone when the test is."""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from tests.servers import LIFELINE
+
+ROOT: Final = Path(__file__).parents[2]
+TRADEPOST: Final = Path(sys.executable).with_name("tradepost")
+START_TIMEOUT: Final = 60.0
+"""Seconds until a server must answer; it takes two, more on a machine that is busy."""
+STOP_TIMEOUT: Final = 30.0
+"""Seconds until a server that was told to end must have; the server gives its requests twenty of them."""
+COMMAND_TIMEOUT: Final = 60.0
+API: Final = "/api/v1"
+PASSWORD: Final = "Tradepost1"
+_LOG_SHOWN: Final = 4000
+
+
+def environment(directory: Path, url: str | None = None, **settings: Any) -> dict[str, str]:
+    """Return the environment of a Tradepost with these settings; its data is in ``directory``."""
+    surroundings = {name: value for name, value in os.environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"}
+    chosen = {"DATA_DIR": directory, "RATE_LIMIT_ENABLED": "false", "LOG_LEVEL": "WARNING"} | settings
+    if url is not None:
+        chosen["DATABASE_URL"] = url
+    return surroundings | {name: str(value) for name, value in chosen.items()}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a command that has ended left: its status, and standard output and error in one."""
+
+    status: int
+    output: str
+
+
+async def tradepost(*arguments: str, env: Mapping[str, str], cwd: Path | None = None) -> Finished:
+    """Run a command of ``tradepost`` to its end."""
+    process = await asyncio.create_subprocess_exec(
+        TRADEPOST,
+        *arguments,
+        env=env,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), COMMAND_TIMEOUT)
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+    return Finished(process.returncode or 0, output.decode())
+
+
+@dataclass
+class LiveServer:
+    """A ``tradepost serve`` with all that it started, in a process group of its own."""
+
+    port: int
+    log: Path
+    _lifeline: "subprocess.Popen[bytes]"
+    _pid_file: Path
+    _pid: int | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """The process that an operator would signal: the only one, or the one that the workers belong to."""
+        while self._pid is None and self.running:
+            with suppress(FileNotFoundError):
+                self._pid = int(self._pid_file.read_text())
+            time.sleep(0.01)
+        if self._pid is None:
+            raise ProcessLookupError("the server has ended")
+        return self._pid
+
+    @property
+    def output(self) -> str:
+        """What it has written so far."""
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def running(self) -> bool:
+        """Whether its first process is still there."""
+        return self._lifeline.poll() is None
+
+    def client(self, token: str | None = None, **options: Any) -> httpx.AsyncClient:
+        """Return a client of the API, for a stranger or whoever has the token."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return httpx.AsyncClient(base_url=self.url + API, headers=headers, timeout=30.0, **options)
+
+    async def answers(self, path: str, status: int = 200) -> httpx.Response:
+        """Wait until ``path`` is answered with ``status``."""
+        deadline = time.monotonic() + START_TIMEOUT
+        last: object = "nothing"
+        async with httpx.AsyncClient(base_url=self.url, timeout=5.0) as client:
+            while time.monotonic() < deadline and self.running:
+                try:
+                    response = await client.get(path)
+                except httpx.TransportError as error:
+                    last = repr(error)
+                else:
+                    if response.status_code == status:
+                        return response
+                    last = response.status_code
+                await asyncio.sleep(0.05)
+        raise TimeoutError(f"{path} was not answered with {status}, last with {last}")
+
+    async def ready(self) -> None:
+        """Wait until it is ready for requests."""
+        await self.answers("/readyz")
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal as an operator would."""
+        os.kill(self.pid, number)
+
+    async def ended(self, within: float = STOP_TIMEOUT) -> int:
+        """Wait for its end and return its status."""
+        return await asyncio.to_thread(self._lifeline.wait, within)
+
+    def kill(self) -> None:
+        """End every process of it at once, as a power cut would: none gets to tidy up."""
+        if self.running:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+        self._lifeline.wait(STOP_TIMEOUT)
+
+
+@contextmanager
+def reserved_port() -> Iterator[int]:
+    """Keep a free port of 127.0.0.1 from everybody but who listens there explicitly, again and again if need be."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
+
+
+@contextmanager
+def serving(env: Mapping[str, str], *arguments: str, cwd: Path | None = None) -> Iterator[LiveServer]:
+    """Run ``tradepost serve`` with these arguments for the length of the block; it is killed at the end of it."""
+    # The lifeline ends the server when this process is gone, however that went, and removes this directory.
+    lifeline_directory = Path(tempfile.mkdtemp(prefix="tradepost-serve-"))
+    pid_file = lifeline_directory / "pid"
+    handle, log = tempfile.mkstemp(prefix="tradepost-serve-", suffix=".log")
+    note_pid = f'echo $$ > "{pid_file}.new" && mv "{pid_file}.new" "{pid_file}" && exec "$@"'
+    with reserved_port() as port, os.fdopen(handle, "wb") as output:
+        serve = [str(TRADEPOST), "serve", "--port", str(port), *arguments]
+        lifeline = subprocess.Popen(
+            [sys.executable, LIFELINE, lifeline_directory, "sh", "-c", note_pid, "sh", *serve],
+            env=env,
+            cwd=cwd,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        server = LiveServer(port, Path(log), lifeline, pid_file)
+        with lifeline:
+            try:
+                yield server
+            except BaseException as error:
+                error.add_note(f"The server wrote:\n{server.output[-_LOG_SHOWN:]}")
+                raise
+            finally:
+                server.kill()
+                server.log.unlink()
+                shutil.rmtree(lifeline_directory, ignore_errors=True)
+
+
+def worker_of(response: httpx.Response) -> str:
+    """Return which of a server's processes answered: each begins the ids it makes with a word of its own."""
+    return response.headers["X-Request-ID"].rpartition("-")[0]
+
+
+class Worker:
+    """One of the processes behind a port, and a way to be answered by just that one."""
+
+    def __init__(self, server: LiveServer, name: str, connection: httpx.AsyncClient) -> None:
+        self.name = name
+        self._server = server
+        self._connection = connection
+
+    async def request(
+        self, method: str, path: str, *, token: str | None = None, **options: Any
+    ) -> httpx.Response:
+        """Send a request to this worker; ``path`` is below the API's unless it begins with a slash."""
+        # A connection that was idle for long is closed, and the next may be to another worker.
+        while worker_of(await self._connection.get("/livez")) != self.name:
+            await self._connection.aclose()
+            self._connection = await _connection_to(self._server, lambda name: name == self.name)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        address = path if path.startswith("/") else f"{API}/{path}"
+        response = await self._connection.request(method, address, headers=headers, **options)
+        assert worker_of(response) == self.name
+        return response
+
+    async def close(self) -> None:
+        await self._connection.aclose()
+
+
+async def _connection_to(server: LiveServer, wanted: Callable[[str], bool]) -> httpx.AsyncClient:
+    """Connect until a worker whose name is wanted takes the connection."""
+    deadline = time.monotonic() + START_TIMEOUT
+    unwanted: list[httpx.AsyncClient] = []
+    try:
+        while time.monotonic() < deadline:
+            client = httpx.AsyncClient(base_url=server.url, timeout=30.0)
+            if wanted(worker_of(await client.get("/livez"))):
+                return client
+            unwanted.append(client)
+            await asyncio.sleep(0.01)
+    finally:
+        for client in unwanted:
+            await client.aclose()
+    raise TimeoutError("no connection to the worker that was wanted")
+
+
+@asynccontextmanager
+async def workers_of(server: LiveServer, number: int) -> AsyncIterator[list[Worker]]:
+    """Find ``number`` processes behind the server's port."""
+    workers: list[Worker] = []
+    try:
+        while len(workers) < number:
+            known = {worker.name for worker in workers}
+            connection = await _connection_to(server, lambda name, known=known: name not in known)  # type: ignore[misc]
+            name = worker_of(await connection.get("/livez"))
+            workers.append(Worker(server, name, connection))
+        yield workers
+    finally:
+        for worker in workers:
+            await worker.close()
+
+
+@dataclass(frozen=True)
+class Account:
+    """Somebody who has registered and logged in."""
+
+    id: int
+    email: str
+    token: str
+    refresh_token: str
+
+
+async def log_in(client: httpx.AsyncClient, email: str, password: str = PASSWORD) -> dict[str, Any]:
+    """Log in and return the pair of tokens."""
+    response = await client.post("/auth/login", data={"username": email, "password": password})
+    response.raise_for_status()
+    tokens: dict[str, Any] = response.json()
+    return tokens
+
+
+async def join(client: httpx.AsyncClient, email: str) -> Account:
+    """Register and log in."""
+    form = {"email": email, "password": PASSWORD, "first_name": "Ada", "last_name": "Tester"}
+    response = await client.post("/auth/register", json=form)
+    response.raise_for_status()
+    tokens = await log_in(client, email)
+    return Account(response.json()["id"], email, tokens["access_token"], tokens["refresh_token"])

@@ -1,0 +1,354 @@
+"""The made-up marketplace arrives whole or not at all, the same on both engines, beside whatever is there."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+from sqlalchemy import delete, func, select, update
+
+from tests.conftest import Person, Template, World, settings_for
+from tradepost.accounts.models import User
+from tradepost.accounts.passwords import PasswordHasher
+from tradepost.accounts.permissions import Role
+from tradepost.bootstrap import opened
+from tradepost.categories.models import Category
+from tradepost.core.database import Database
+from tradepost.core.models import Base
+from tradepost.items.models import Item, ItemTag
+from tradepost.seeding.fingerprint import fingerprint
+from tradepost.seeding.generator import Marketplace, tag_names
+from tradepost.seeding.loader import PASSWORD, SeedRefused, SeedReport, seed
+from tradepost.tags.models import Tag
+
+# The same on both engines; whoever changes a word or a weight puts the new value here.
+FINGERPRINT = "32258ca58ef2433345836e81fc7087c8e2adafb05b32ca29f7326dfcf89a4f58"
+
+MOMENT = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
+
+
+@pytest_asyncio.fixture
+async def fresh(template: Template, tmp_path: Path) -> AsyncIterator[Database]:
+    """A database in which nothing but the first superuser was ever stored."""
+    async with opened(settings_for(await template.copy(), tmp_path)) as parts:
+        yield parts.database
+
+
+async def fill(database: Database, *, users: int = 20, items: int = 300, append: bool = False) -> SeedReport:
+    return await seed(database, seed=42, users=users, items=items, append=append, environment="local")
+
+
+async def count(database: Database, model: type[Base]) -> int:
+    async with database.read() as session:
+        return await session.scalar(select(func.count()).select_from(model)) or 0
+
+
+async def counts(database: Database) -> list[int]:
+    return [await count(database, model) for model in (User, Item, Tag, Category)]
+
+
+async def everything_deleted(database: Database) -> None:
+    async with database.transaction() as session:
+        await session.execute(update(Category).values(parent_id=None))
+        for model in (ItemTag, Item, Tag, Category):
+            await session.execute(delete(model))
+        await session.execute(delete(User).where(User.role != Role.ADMIN))
+
+
+def somebody(email: str, role: Role = Role.USER) -> User:
+    return User(
+        email=email,
+        hashed_password="x",
+        first_name="Some",
+        last_name="Body",
+        role=role,
+        is_active=True,
+        created_at=MOMENT,
+        updated_at=MOMENT,
+    )
+
+
+def category(slug: str) -> Category:
+    return Category(name=slug, slug=slug, is_active=True, created_at=MOMENT, updated_at=MOMENT)
+
+
+class TestAFreshDatabase:
+    async def test_report(self, fresh: Database) -> None:
+        report = await fill(fresh)
+        assert (report.users, report.items) == (20, 300)
+        assert await counts(fresh) == [21, 300, report.tags, report.categories]
+        assert report.tags == len(tag_names())
+        assert 0 < report.seconds < 60
+
+    async def test_the_fingerprint_is_the_same_on_both_engines(self, fresh: Database) -> None:
+        assert (await fill(fresh)).fingerprint == FINGERPRINT
+
+    async def test_ids_count_from_one(self, fresh: Database) -> None:
+        await fill(fresh)
+        async with fresh.read() as session:
+            items = list(await session.scalars(select(Item.id).order_by(Item.id)))
+            emails = list(await session.scalars(select(User.email).order_by(User.id)))
+        assert items == list(range(1, 301))
+        assert emails == ["admin@example.com", *(f"user{number}@example.com" for number in range(1, 21))]
+
+    async def test_newer_items_have_higher_ids(self, fresh: Database) -> None:
+        await fill(fresh)
+        async with fresh.read() as session:
+            by_id = list(await session.scalars(select(Item.id).order_by(Item.id)))
+            by_time = list(await session.scalars(select(Item.id).order_by(Item.created_at)))
+        assert by_id == by_time
+
+    async def test_ids_go_on(self, fresh: Database) -> None:
+        await fill(fresh)
+        async with fresh.transaction() as session:
+            user, tag, root = somebody("new@example.com"), Tag(name="new one"), category("new")
+            tag.created_at = tag.updated_at = MOMENT
+            session.add_all([user, tag, root])
+            await session.flush()
+            last = await session.scalar(select(func.max(User.id)).where(User.email.like("user%")))
+            assert last is not None
+            assert user.id == last + 1
+            assert tag.id == 1 + len(tag_names())
+            assert root.id > 100
+
+    async def test_rows_are_stored_as_the_models_would(self, fresh: Database) -> None:
+        await fill(fresh)
+        made = list(Marketplace(seed=42, users=20, items=300).wares())
+        async with fresh.read() as session:
+            stored = list(await session.scalars(select(Item).order_by(Item.id)))
+            owners = dict((await session.execute(select(User.id, User.email))).all())
+            slugs = dict((await session.execute(select(Category.id, Category.slug))).all())
+        assert [
+            (row.title, row.description, row.price, row.discount_price, row.tax, row.status, row.views)
+            for row in stored
+        ] == [(*row[:6], row.views) for row in made]
+        for row, item in zip(stored, made, strict=True):
+            assert row.created_at == row.updated_at == item.created_at
+            assert (row.images, row.version) == ([], 1)
+            assert owners[row.owner_id] == f"user{item.owner + 1}@example.com"
+            assert (row.category_id is None) == (item.category is None)
+        assert len({slugs[row.category_id] for row in stored if row.category_id}) > 20
+
+    async def test_the_query_planner_knows_the_tables(self, fresh: Database) -> None:
+        await fill(fresh)
+        statistics = "sqlite_stat1" if fresh.is_sqlite else "pg_stats"
+        name = "tbl" if fresh.is_sqlite else "tablename"
+        async with fresh.read() as session:
+            connection = await session.connection()
+            found = (await connection.exec_driver_sql(f"SELECT DISTINCT {name} FROM {statistics}")).scalars()  # noqa: S608
+            assert {"users", "items", "item_tags", "tags", "categories"} <= set(found)
+
+    async def test_progress(self, fresh: Database) -> None:
+        told: list[tuple[int, int]] = []
+        await seed(
+            fresh,
+            seed=1,
+            users=30,
+            items=4100,
+            append=False,
+            environment="staging",
+            progress=lambda done, total: told.append((done, total)),
+        )
+        assert told == [(30, 4130), (2030, 4130), (4030, 4130), (4130, 4130)]
+
+    @pytest.mark.parametrize(("users", "items"), [(0, 0), (1, 0), (1, 1)])
+    async def test_small_sizes(self, fresh: Database, users: int, items: int) -> None:
+        report = await fill(fresh, users=users, items=items)
+        assert (await counts(fresh))[:2] == [users + 1, items]
+        assert report.tags == len(tag_names())
+
+
+class TestTheFingerprint:
+    async def test_does_not_depend_on_ids_which_are_never_used_again(self, fresh: Database) -> None:
+        first = await fill(fresh, users=5, items=40)
+        await everything_deleted(fresh)
+        second = await fill(fresh, users=5, items=40)
+        assert second.fingerprint == first.fingerprint
+        async with fresh.read() as session:
+            assert await session.scalar(select(func.min(Item.id))) == 41
+            assert await session.scalar(select(func.min(Tag.id))) == first.tags + 1
+            assert await session.scalar(select(func.min(Category.id))) == first.categories + 1
+
+    async def test_does_not_depend_on_admins(self, fresh: Database) -> None:
+        async with fresh.transaction() as session:
+            await session.execute(delete(User))
+        without = await fill(fresh, users=5, items=40)
+        async with fresh.transaction() as session:
+            session.add(somebody("boss@example.com", Role.ADMIN))
+        async with fresh.read() as session:
+            assert await fingerprint(session) == without.fingerprint
+
+    async def test_changes_with_the_seed(self, fresh: Database) -> None:
+        first = await fill(fresh, users=5, items=40)
+        await everything_deleted(fresh)
+        second = await seed(fresh, seed=43, users=5, items=40, append=False, environment="local")
+        assert second.fingerprint != first.fingerprint
+
+    async def test_changes_with_anything_stored(self, fresh: Database) -> None:
+        seen = {(await fill(fresh, users=5, items=40)).fingerprint}
+        changes = (
+            update(Item).where(Item.id == 7).values(views=Item.views + 1),
+            update(Item).where(Item.id == 7).values(category_id=1),
+            update(User).where(User.email == "user3@example.com").values(first_name="Another"),
+            update(Tag).where(Tag.name == "vintage").values(description="old"),
+            update(Category).where(Category.id == 2).values(parent_id=None),
+            delete(ItemTag).where(ItemTag.tag == "vintage"),
+        )
+        for change in changes:
+            async with fresh.transaction() as session:
+                await session.execute(change)
+            async with fresh.read() as session:
+                seen.add(await fingerprint(session))
+        assert len(seen) == 1 + len(changes)
+
+
+class TestAppending:
+    async def test_goes_on_after_what_is_there(self, fresh: Database) -> None:
+        first = await fill(fresh, users=5, items=40)
+        second = await fill(fresh, users=3, items=30, append=True)
+        assert (second.users, second.items, second.tags, second.categories) == (3, 30, 0, 0)
+        assert second.fingerprint != first.fingerprint
+        assert await counts(fresh) == [9, 70, first.tags, first.categories]
+        async with fresh.read() as session:
+            emails = set(await session.scalars(select(User.email).where(User.role != Role.ADMIN)))
+            moderators = list(await session.scalars(select(User.email).where(User.role == Role.MODERATOR)))
+            titles = list(await session.scalars(select(Item.title).order_by(Item.id)))
+            new_owners = set(
+                await session.scalars(
+                    select(User.email).join(Item, Item.owner_id == User.id).where(Item.id > 40)
+                )
+            )
+        assert emails == {f"user{number}@example.com" for number in range(1, 9)}
+        assert moderators == ["user1@example.com"]
+        assert titles[:30] != titles[40:]
+        assert new_owners <= {f"user{number}@example.com" for number in (6, 7, 8)}
+
+    async def test_is_the_same_each_time(self, fresh: Database) -> None:
+        async def twice() -> str:
+            await fill(fresh, users=5, items=40)
+            return (await fill(fresh, users=3, items=30, append=True)).fingerprint
+
+        first = await twice()
+        await everything_deleted(fresh)
+        assert await twice() == first
+
+    async def test_to_an_empty_database_is_like_filling_it(self, fresh: Database) -> None:
+        appended = await fill(fresh, append=True)
+        assert appended.fingerprint == FINGERPRINT
+
+    async def test_shares_the_tags_and_categories_of_others(self, fresh: Database) -> None:
+        async with fresh.transaction() as session:
+            session.add(somebody("user7@example.com"))
+            session.add(somebody("user8@elsewhere.example.com"))
+            session.add(somebody("user09@example.com"))
+            session.add(Tag(name="vintage", description="ours", created_at=MOMENT, updated_at=MOMENT))
+            session.add(category("furniture"))
+        report = await fill(fresh, users=3, items=40, append=True)
+        assert report.tags == len(tag_names()) - 1
+        assert await count(fresh, Tag) == len(tag_names())
+        assert await count(fresh, Category) == report.categories + 1
+        async with fresh.read() as session:
+            emails = set(await session.scalars(select(User.email).where(User.created_at < MOMENT)))
+            root = await session.scalar(select(Category.id).where(Category.slug == "furniture"))
+            children = await session.scalar(select(func.count()).where(Category.parent_id == root))
+            assert await session.scalar(select(Tag.description).where(Tag.name == "vintage")) == "ours"
+        assert {"user8@example.com", "user9@example.com", "user10@example.com"} <= emails
+        assert children
+
+    async def test_hands_out_no_id_again(self, fresh: Database) -> None:
+        await fill(fresh, users=2, items=5)
+        async with fresh.transaction() as session:
+            gone = category("gone")
+            session.add(gone)
+            await session.flush()
+            await session.delete(gone)
+        await fill(fresh, users=1, items=1, append=True)
+        async with fresh.transaction() as session:
+            new = category("new")
+            session.add(new)
+            await session.flush()
+            assert new.id == gone.id + 1
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        "row",
+        [
+            lambda: somebody("person@example.com"),
+            lambda: somebody("second@example.com", Role.ADMIN),
+            lambda: Tag(name="one", created_at=MOMENT, updated_at=MOMENT),
+            lambda: category("one"),
+        ],
+        ids=["user", "admin", "tag", "category"],
+    )
+    async def test_of_a_database_with_rows(self, fresh: Database, row: Callable[[], Base]) -> None:
+        async with fresh.transaction() as session:
+            session.add(row())
+        before = await counts(fresh)
+        with pytest.raises(SeedRefused, match="--append"):
+            await fill(fresh)
+        assert await counts(fresh) == before
+
+    async def test_of_a_database_that_was_filled(self, fresh: Database) -> None:
+        await fill(fresh, users=1, items=0)
+        with pytest.raises(SeedRefused, match="--append"):
+            await fill(fresh)
+
+    @pytest.mark.parametrize("append", [False, True])
+    async def test_of_production(self, fresh: Database, *, append: bool) -> None:
+        with pytest.raises(SeedRefused, match="Production"):
+            await seed(fresh, seed=1, users=1, items=1, append=append, environment="production")
+        assert await counts(fresh) == [1, 0, 0, 0]
+
+    @pytest.mark.parametrize(("users", "items"), [(0, 1), (-1, 0), (1, -1)])
+    async def test_of_sizes(self, fresh: Database, users: int, items: int) -> None:
+        with pytest.raises(SeedRefused):
+            await fill(fresh, users=users, items=items)
+
+    async def test_a_failure_leaves_nothing(self, fresh: Database) -> None:
+        def stumble(done: int, _total: int) -> None:
+            if done > 2000:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            await seed(
+                fresh, seed=1, users=9, items=5000, append=False, environment="local", progress=stumble
+            )
+        assert await counts(fresh) == [1, 0, 0, 0]
+        assert (await fill(fresh)).fingerprint == FINGERPRINT
+
+
+class TestOverHttp:
+    async def test_people_log_in_without_a_new_hash(self, world: World, client: httpx.AsyncClient) -> None:
+        await fill(world.database)
+        hasher = world.parts[PasswordHasher]
+        for email, role in (("user1@example.com", "moderator"), ("user20@example.com", "user")):
+            form = {"username": email, "password": PASSWORD}
+            answer = await client.post("/api/v1/auth/login", data=form)
+            assert answer.status_code == 200
+            token = answer.json()["access_token"]
+            me = await client.get("/api/v1/users/me", headers={"Authorization": f"Bearer {token}"})
+            assert me.json()["role"] == role
+        async with world.database.read() as session:
+            hashes = set(await session.scalars(select(User.hashed_password).where(User.role != Role.ADMIN)))
+        assert len(hashes) == 1
+        assert not hasher.is_outdated(hashes.pop())
+
+    async def test_everything_can_be_read(
+        self, world: World, client: httpx.AsyncClient, admin: Person
+    ) -> None:
+        await fill(world.database)
+        items = (await client.get("/api/v1/items/", params={"limit": 5})).json()
+        assert 250 < items["total"] < 300
+        newest = items["items"][0]
+        assert newest["created_at"].startswith("2025-12-3")
+        assert (await client.get(f"/api/v1/items/{newest['id']}")).json()["owner"]["full_name"]
+        tags = (await client.get("/api/v1/tags/", params={"limit": 100})).json()
+        assert tags["total"] == len(tag_names())
+        assert any(tag["item_count"] for tag in tags["tags"])
+        tree = (await client.get("/api/v1/categories/", params={"tree": "true"})).json()
+        assert any(root["children"] for root in tree["categories"])
+        users = (await admin.api.get("/api/v1/users/", params={"limit": 100})).json()
+        assert users["total"] == 21
