@@ -26,8 +26,7 @@ def row_encoder(model: type[BaseModel]) -> Callable[[Mapping[str, Any]], bytes]:
 
     Nothing is checked: it is for rows, which the database kept valid. A third of the cost of making the model first.
     """
-    to_json = TypeAdapter(_shape(model)).serializer.to_json
-    return to_json
+    return TypeAdapter(_shape(model)).serializer.to_json
 
 
 def page_json(name: str, page: Page[bytes]) -> bytes:
