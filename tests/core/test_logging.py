@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from pydantic import BaseModel
 from sqlalchemy.exc import IntegrityError
 
+from tradepost.core import logging
 from tradepost.core.clock import SystemClock
 from tradepost.core.logging import AccessLog, LogWriter, describe
 
@@ -293,3 +295,51 @@ def test_a_stream_without_a_file_is_taken_for_standard_error(tmp_path: Path) -> 
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
     )
     assert json.loads(done.stderr)["event"] == "hello"
+
+
+@pytest.fixture
+def _own_configuration() -> Iterator[None]:
+    """Put back what ``configure`` changes in this process."""
+    root = standard.getLogger()
+    handlers, level, configuration = root.handlers[:], root.level, structlog.get_config()
+    yield
+    logging.close()
+    root.handlers, root.level = handlers, level
+    standard.captureWarnings(capture=False)
+    structlog.configure(**configuration)
+
+
+@pytest.mark.usefixtures("_own_configuration")
+def test_both_kinds_of_loggers_end_in_one_file(tmp_path: Path) -> None:
+    standard.getLogger().handlers = []  # pytest's own fail on a line that cannot be formatted
+    with (tmp_path / "log").open("w") as stream:
+        write = logging.configure("WARNING", stream=stream)
+        assert logging.configure("WARNING", stream=stream) is not write
+        log = structlog.get_logger("tradepost.part")
+        log.info("too quiet")
+        log.warning("ours", exc_info=(ValueError, ValueError("v"), None))
+        standard.getLogger("other").error("theirs %s", object, exc_info=ValueError("w"))
+        standard.getLogger("other").error("broken %d", "text")
+        try:
+            json.loads("{}")["k"]
+        except KeyError:
+            log.exception("caught")
+        write(**REQUEST | {"status": 500})
+        logging.close()
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [line["event"] for line in lines] == [
+        "ours", "theirs <class 'object'>", "a log line could not be formatted", "caught", "request",
+    ]  # fmt: skip
+    assert [line["exception"].splitlines()[-1] for line in lines if "exception" in line] == [
+        "builtins.ValueError: v", "builtins.ValueError: w", "builtins.KeyError: 'k'",
+    ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("_own_configuration")
+def test_a_terminal_gets_lines_for_people(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as stream:
+        logging.configure("INFO", stream=stream, readable=True)
+        structlog.get_logger().info("hello", number=7)
+        logging.close()
+    assert "hello" in (tmp_path / "log").read_text()
+    assert not (tmp_path / "log").read_text().startswith("{")

@@ -25,7 +25,7 @@ from tests.load.generator import SETTLING
 from tests.load.picture import svg
 from tests.load.report import markdown
 from tests.load.rounds import WARM_UP, Load, Rounds
-from tests.load.summary import summarise
+from tests.load.summary import Spread, summarise
 from tests.load.workloads import build_workloads, log_in
 
 if TYPE_CHECKING:
@@ -62,13 +62,16 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="default: 3")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement (default: 5)")
     parser.add_argument(
-        "--open-rates", type=_numbers(float), default=[], help="also open loops at these requests a second"
+        "--open-rates",
+        type=_numbers(float),
+        default=[],
+        help="also open loops at these requests a second, with the largest number of connections",
     )
     parser.add_argument(
         "--open-shares",
         type=_numbers(float),
         default=[],
-        help="also open loops at these shares of what each contestant does in the closed loop: 0.7,3",
+        help="the same at these shares of what each contestant does in the closed loop, such as 0.7,3",
     )
     parser.add_argument("--items", type=int, default=100_000, help="in the database (default: 100000)")
     parser.add_argument("--users", type=int, default=1_000, help="in the database (default: 1000)")
@@ -89,14 +92,11 @@ def main() -> int:
     options = arguments()
     # The servers are children of this process: leave by the normal way, which ends them.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    most = max(options.connections)
     loads = [
         *(Load(connections) for connections in options.connections),
-        *(Load(connections, rate=rate) for connections in options.connections for rate in options.open_rates),
-        *(
-            Load(connections, share=share)
-            for connections in options.connections
-            for share in options.open_shares
-        ),
+        *(Load(most, rate=rate) for rate in options.open_rates),
+        *(Load(most, share=share) for share in options.open_shares),
     ]
     each = options.seconds + SETTLING + EXTRA
     warming = WARM_UP + SETTLING + EXTRA
@@ -123,7 +123,7 @@ def main() -> int:
             if workload.name in options.workloads:
                 rounds.run(workload, loads)
     titles = {workload.name: workload.title for workload in workloads.values()}
-    heading = describe(options, dataset)
+    heading = describe(options, dataset, Spread.of(each.others for each in rounds.measurements))
     sections = summarise(rounds.measurements)
     text = markdown(sections, titles, heading)
     sys.stdout.write(text)
@@ -140,13 +140,14 @@ def main() -> int:
     return 1 if rounds.faults else 0
 
 
-def describe(options: argparse.Namespace, dataset: Dataset) -> list[str]:
+def describe(options: argparse.Namespace, dataset: Dataset, others: Spread) -> list[str]:
     """What a reader must know to judge the figures."""
     commits = "commits wait for the disk" if options.durable else "commits do not wait for the disk"
     return [
         f"Python {platform.python_version()}, PostgreSQL {dataset.version} ({commits}), {os.cpu_count()} cores.",
         f"{dataset.items:,} items; one server process for each contestant; all on one machine.",
         f"Medians (lowest-highest) of {options.rounds} interleaved rounds of {options.seconds:g} s.",
+        f"Meanwhile other processes took {others.median:.0%} ({others.low:.0%}-{others.high:.0%}) of the cores.",
         "CPU: user + system microseconds for each answer. Ratios: those within each round.",
         "Answers a client: of the worst and of the best served connection.",
         "",

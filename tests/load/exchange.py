@@ -62,20 +62,24 @@ class Connection:
     answers: int = 0
     _received: bytes = b""
 
-    def __post_init__(self) -> None:
-        self._open()
+    is_closed: bool = True
 
-    def _open(self) -> None:
+    def __post_init__(self) -> None:
+        self.open()
+
+    def open(self) -> None:
+        """Connect; nothing is in flight."""
         self.socket = socket.create_connection(self.address, timeout=10)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.settimeout(0)
+        self.is_closed = False
 
-    def reopen(self) -> None:
-        """Start again on a new connection; what was in flight is lost."""
+    def close(self) -> None:
+        """Disconnect; what was in flight is lost."""
         self.socket.close()
         self._received = b""
         self.request = -1
-        self._open()
+        self.is_closed = True
 
     def send(self, number: int, encoded: bytes, *, since: float) -> None:
         """Send one request. It is far smaller than a socket's buffer, so a short write is an error."""

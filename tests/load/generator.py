@@ -23,13 +23,14 @@ from typing import Any
 
 from tests.load.exchange import Connection, ProtocolError
 from tests.load.histogram import Histogram
-from tests.load.processor_time import seconds_of_tree
+from tests.load.processor_time import seconds_of_machine, seconds_of_tree
 
 GRACE = 10.0
 """Seconds after the window in which answers to what was sent are still awaited."""
 SETTLING = 1.2
 """Seconds after the last answer that CPU is still counted for: work put off (such as counting views, once a second)
 belongs to whoever put it off, and not to who is measured next."""
+GREETING = b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 COMPARED = 25
 """So many of the first requests hand back their answers' bodies, to be compared among contestants."""
 
@@ -67,6 +68,10 @@ class Result:
     server_cpu: float = 0.0
     database_cpu: float = 0.0
     generator_cpu: float = 0.0
+    others_cpu: float = 0.0
+    """Of every process that has nothing to do with the measurement, and what a hypervisor took."""
+    elapsed: float = 0.0
+    """Seconds over which CPU was counted."""
     latencies: list[tuple[int, int]] = field(default_factory=list)
     bodies: dict[str, str] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
@@ -84,9 +89,11 @@ class Generator:
         self.statuses: Counter[int] = Counter()
         self.next = 0
         self.poll = select.epoll()
+        self.all = [Connection(("127.0.0.1", job.port)) for _ in range(job.connections)]
         self.clients: dict[int, Connection] = {}
-        for _ in range(job.connections):
-            self._watch(Connection(("127.0.0.1", job.port)))
+        """Those that are connected, by the descriptors that epoll names them by."""
+        for client in self.all:
+            self._watch(client)
 
     def _watch(self, client: Connection) -> None:
         self.clients[client.socket.fileno()] = client
@@ -95,30 +102,33 @@ class Generator:
     def _send(self, client: Connection, since: float) -> None:
         number = self.next
         self.next = (number + 1) % len(self.requests)
+        if client.is_closed:
+            client.open()
+            self._watch(client)
         try:
             client.send(number, self.requests[number], since=since)
-        except ProtocolError as error:
+        except ProtocolError:
             # The server closed while the client was idle: once more, on a new connection.
-            self._replace(client, str(error))
+            self._close(client)
+            client.open()
+            self._watch(client)
             client.send(number, self.requests[number], since=since)
 
-    def _replace(self, client: Connection, reason: str) -> None:
-        """Open the client's connection anew; its request, if it had one, is lost."""
+    def _close(self, client: Connection) -> None:
+        """Close the client's connection; it is opened again for its next request."""
         del self.clients[client.socket.fileno()]
-        if client.request >= 0:
-            self.result.lost += 1
-            if len(self.result.faults) < 5:
-                self.result.faults.append(reason)
-        client.reopen()
-        self._watch(client)
+        client.close()
 
     def _receive(self, client: Connection, end: float) -> bool:
         """Take what arrived for `client`; True when it is free for its next request."""
         try:
             answer = client.receive()
         except ProtocolError as error:
+            if client.request >= 0:
+                self.result.lost += 1
+                self._note(str(error))
             was_idle = client.request < 0
-            self._replace(client, str(error))
+            self._close(client)
             return not was_idle
         if answer is None:
             return False
@@ -132,67 +142,67 @@ class Generator:
                 self.result.answers_in_window += 1
             if client.request < COMPARED:
                 self.result.bodies.setdefault(str(client.request), answer.body.decode())
-        elif len(self.result.faults) < 5:
-            self.result.faults.append(f"{answer.status}: {answer.body[:300].decode(errors='replace')}")
+        else:
+            self._note(f"{answer.status}: {answer.body[:300].decode(errors='replace')}")
         client.request = -1
         if answer.last:
-            self._replace(client, "closed as announced")
+            self._close(client)
         return True
+
+    def _note(self, fault: str) -> None:
+        if len(self.result.faults) < 5:
+            self.result.faults.append(fault)
 
     def run(self) -> Result:
         """Send, wait for what is in flight, and account for it."""
         self._be_accepted()
-        before, own_before = self._cpu(), self._own_cpu()
+        before = self._cpu()
         start = perf_counter()
         end = start + self.job.seconds
         if self.job.rate is None:
             self._closed_loop(end)
         else:
             self._open_loop(start, end, self.job.rate)
-        own = self._own_cpu()
         sleep(self.job.settling)
-        after = self._cpu()
         result = self.result
-        result.server_cpu, result.database_cpu = after[0] - before[0], after[1] - before[1]
-        result.generator_cpu = own - own_before
-        unanswered = sum(client.request >= 0 for client in self.clients.values())
+        result.elapsed = perf_counter() - start
+        spent = [late - early for late, early in zip(self._cpu(), before, strict=True)]
+        result.server_cpu, result.database_cpu, result.generator_cpu, machine = spent
+        result.others_cpu = max(0.0, machine - sum(spent[:3]))
+        unanswered = sum(client.request >= 0 for client in self.all)
         if unanswered:
             result.lost += unanswered
             result.faults.append(f"{unanswered} requests without an answer {GRACE:.0f} s after the end")
-        served = [client.answers for client in self.clients.values()]
+        served = [client.answers for client in self.all]
         result.fewest_of_a_client, result.most_of_a_client = min(served), max(served)
         result.statuses = {str(status): count for status, count in sorted(self.statuses.items())}
         histogram = Histogram()
         histogram.add_seconds(self.latencies)
         result.latencies = histogram.to_json()
         self.poll.close()
-        for client in self.clients.values():
-            client.socket.close()
+        for client in self.all:
+            client.close()
         return result
 
     def _be_accepted(self) -> None:
-        """Have one answer on every connection before anything counts.
+        """Have one answer on every connection before anything counts, whatever its status.
 
         Servers on libuv accept one connection in each turn of their loop: under load the last of hundreds would
         wait seconds for its first answer, which says nothing about the work that is being measured.
         """
-        for number, client in enumerate(self.clients.values()):
-            client.send(number % len(self.requests), self.requests[number % len(self.requests)], since=0.0)
+        for client in self.clients.values():
+            client.send(-1, GREETING, since=0.0)
         until = perf_counter() + GRACE
         waiting = len(self.clients)
         while waiting:
             for descriptor, _ in self.poll.poll(0.05):
-                client = self.clients[descriptor]
-                if client.receive() is not None:
-                    client.request = -1
-                    waiting -= 1
+                waiting -= self.clients[descriptor].receive() is not None
             if waiting and perf_counter() > until:
-                message = f"{waiting} of {len(self.clients)} clients had no answer to their first request"
-                raise ProtocolError(message)
+                raise ProtocolError(f"{waiting} of {len(self.clients)} clients had no answer to a greeting")
 
     def _closed_loop(self, end: float) -> None:
         clients, poll = self.clients, self.poll.poll
-        for client in list(clients.values()):
+        for client in self.all:
             self._send(client, perf_counter())
         while (now := perf_counter()) < end:
             for descriptor, _ in poll(end - now):
@@ -203,7 +213,7 @@ class Generator:
 
     def _open_loop(self, start: float, end: float, rate: float) -> None:
         clients = self.clients
-        idle = deque(clients.values())
+        idle = list(self.all)
         due: deque[float] = deque()
         scheduled = 0
         total = int(rate * self.job.seconds)
@@ -214,7 +224,8 @@ class Generator:
                 scheduled += 1
                 next_due = start + scheduled / rate
             while due and idle:
-                self._send(idle.popleft(), due.popleft())
+                # The one used last: the others may be idle for so long that the server closes them.
+                self._send(idle.pop(), due.popleft())
             # select() on epoll's own descriptor waits by the microsecond, epoll_wait() only by the millisecond.
             # Without a client free there is nothing to send however much is due: wait for answers.
             patience = (next_due if idle and scheduled < total else end) - perf_counter()
@@ -231,22 +242,20 @@ class Generator:
 
     def _drain(self, end: float) -> None:
         """Wait for the answers to what was sent, so that no CPU time is counted for requests that are not."""
-        while any(client.request >= 0 for client in self.clients.values()) and perf_counter() < end + GRACE:
+        while any(client.request >= 0 for client in self.all) and perf_counter() < end + GRACE:
             for descriptor, _ in self.poll.poll(0.05):
                 self._receive(self.clients[descriptor], end)
 
-    def _cpu(self) -> tuple[float, float]:
-        """CPU seconds so far of the server and of the database."""
+    def _cpu(self) -> tuple[float, float, float, float]:
+        """CPU seconds so far of the server, the database, this process and the whole machine."""
         server, database = self.job.server_pid, self.job.database_pid
+        own = os.times()
         return (
             0.0 if server is None else seconds_of_tree(server),
             0.0 if database is None else seconds_of_tree(database),
+            own.user + own.system,
+            seconds_of_machine(),
         )
-
-    @staticmethod
-    def _own_cpu() -> float:
-        own = os.times()
-        return own.user + own.system
 
 
 def main() -> None:

@@ -54,3 +54,11 @@ def parent_of(pid: int) -> int:
     if fields is None:
         raise ProcessLookupError(pid)
     return int(fields[1])
+
+
+def seconds_of_machine() -> float:
+    """CPU seconds that all processes and the kernel have used so far; also what a hypervisor took for others."""
+    user, nice, system, _idle, _waiting, *interrupts_and_steal = map(
+        int, (PROC / "stat").read_text().split("\n", 1)[0].split()[1:9]
+    )
+    return (user + nice + system + sum(interrupts_and_steal)) / TICKS_PER_SECOND

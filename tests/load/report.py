@@ -69,6 +69,8 @@ def _number(value: float) -> str:
 
 
 def _spread(spread: Spread) -> str:
+    if spread.low == spread.high:
+        return _number(spread.median)
     return f"{_number(spread.median)} ({_number(spread.low)}-{_number(spread.high)})"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, field
@@ -72,6 +73,8 @@ class Measurement:
     server_cpu: float
     database_cpu: float
     generator_cpu: float
+    others: float
+    """The share of the machine's cores that was taken by processes that have nothing to do with this."""
     fewest: int
     most: int
     shed: int
@@ -143,6 +146,7 @@ class Rounds:
             server_cpu=result.server_cpu * per_answer,
             database_cpu=result.database_cpu * per_answer,
             generator_cpu=result.generator_cpu * per_answer,
+            others=result.others_cpu / result.elapsed / (os.cpu_count() or 1),
             fewest=result.fewest_of_a_client,
             most=result.most_of_a_client,
             shed=result.statuses.get(str(SHED), 0) if load.is_open else 0,
@@ -154,7 +158,8 @@ class Rounds:
         self.say(
             f"{workload.name:7} {load.connections:4} {server.contestant.name:16} round {number + 1}: "
             f"{measurement.rate:8,.0f}/s  p50 {measurement.p50:7.1f}  p99 {measurement.p99:7.1f} ms  "
-            f"CPU {measurement.server_cpu:6,.0f} + {measurement.database_cpu:5,.0f} us"
+            f"CPU {measurement.server_cpu:6,.0f} + {measurement.database_cpu:5,.0f} us  "
+            f"others {measurement.others:.0%}"
         )
 
     def _capacity(self, workload: Workload, server: Server, connections: int) -> float:
@@ -187,9 +192,12 @@ class Rounds:
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
-            check=True,
+            check=False,
             timeout=seconds + 60,
         )
+        if process.returncode != 0:
+            # What it said on standard error has been seen; the others can still be measured.
+            return Result(seconds=seconds, elapsed=seconds, lost=1, faults=["the generator failed"])
         return Result(**json.loads(process.stdout))
 
     def _judge(self, workload: Workload, server: Server, result: Result, *, may_shed: bool) -> list[str]:
@@ -215,7 +223,9 @@ class Rounds:
                     for each in found[:5]
                 ]
                 compared = len(bodies[reference].keys() & own.keys())
-                if not found:
+                if not compared:
+                    self.faults.append(f"{workload.name}: no answer of {reference} and {name} to compare")
+                elif not found:
                     self.say(
                         f"{workload.name:7} {name}: the same content as {reference} in {compared} answers"
                     )

@@ -196,6 +196,7 @@ def measured(contestant: str, number: int, rate: float, load: Load) -> Measureme
         server_cpu=1e6 / rate,
         database_cpu=10.0,
         generator_cpu=10.0,
+        others=0.1,
         fewest=1,
         most=2,
         shed=0,

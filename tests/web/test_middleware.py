@@ -8,12 +8,14 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI, Request, Response
 from starlette.responses import StreamingResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.web.apps import Lines, caller, new_app, new_router
 from tradepost.core import logging
 from tradepost.core.clock import SystemClock
 from tradepost.core.metrics import Metrics
-from tradepost.web.middleware import add_header, add_timing
+from tradepost.web.layers import BodyLimit, Cors, TrustedHosts
+from tradepost.web.middleware import Exchange, Failures, add_header, add_timing
 
 router = new_router()
 
@@ -222,6 +224,34 @@ class Recorder:
 
     def error(self, event: str, **values: Any) -> None:
         self.logged.append({"event": event, **values})
+
+
+async def test_a_fault_of_a_layer_is_answered_too(lines: Lines, metrics: Metrics) -> None:
+    async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+        raise RuntimeError("bug")
+
+    app = Exchange(broken, clock=SystemClock(), metrics=metrics, access_line=lines, secure_transport=False)
+    async with caller(app) as client:
+        response = await client.get("/")
+    assert (response.status_code, response.json()["error_code"]) == (500, "INTERNAL_ERROR")
+    assert response.headers["x-request-id"] == lines[-1]["request_id"]
+
+
+async def test_what_is_no_request_passes_by(metrics: Metrics) -> None:
+    seen: list[str] = []
+
+    async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope["type"])
+
+    async def nothing(*_: Any) -> Any:
+        raise AssertionError
+
+    app: ASGIApp = Failures(
+        BodyLimit(Cors(TrustedHosts(inner, ["example.com"]), ["https://example.com"]), 10)
+    )
+    app = Exchange(app, clock=SystemClock(), metrics=metrics, access_line=None, secure_transport=False)
+    await app({"type": "lifespan"}, nothing, nothing)
+    assert seen == ["lifespan"]
 
 
 async def test_an_answer_that_fails_halfway_is_left_unfinished(app: FastAPI, lines: Lines) -> None:

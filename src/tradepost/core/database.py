@@ -16,7 +16,7 @@ import asyncpg
 from sqlalchemy import URL, event, exc, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
 
 from tradepost.core.errors import Conflict, DatabaseUnavailable, OperationFailed, TradepostError
 
@@ -240,6 +240,13 @@ def _sqlite_engine(options: DatabaseOptions, *, writes: bool) -> AsyncEngine:
         @event.listens_for(engine.sync_engine, "begin")
         def begin(connection: Any) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+        # A COMMIT that fails leaves SQLite's transaction open, and SQLAlchemy takes it for ended: the lock would stay
+        # with an idle connection, and the next transaction on that could not begin.
+        @event.listens_for(engine.sync_engine, "reset")
+        def end(connection: Any, _entry: ConnectionPoolEntry, _state: PoolResetState) -> None:
+            if connection.driver_connection.in_transaction:
+                connection.rollback()
 
     return engine
 

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Scope
 
-from tradepost.core.errors import TradepostError, Unauthenticated, Unprocessable
+from tradepost.core.errors import TradepostError, Unprocessable
 
 MEDIA_TYPE: Final = "application/problem+json"
 REQUEST_ID_KEY: Final = "tradepost.request_id"
@@ -261,6 +261,25 @@ def install(app: FastAPI, *, translate: Translate) -> None:
 
 SCHEMA_REFERENCE: Final = {"$ref": "#/components/schemas/Problem"}
 
+_RETRY_AFTER: Final = {"description": "Seconds to wait before the next try", "schema": {"type": "integer"}}
+_HEADERS: Final[dict[int, dict[str, Any]]] = {
+    401: {"WWW-Authenticate": {"description": "`Bearer` (RFC 6750)", "schema": {"type": "string"}}},
+    429: {
+        "Retry-After": _RETRY_AFTER,
+        "RateLimit": {
+            "description": "How many more are allowed (`r`), and the seconds until all are (`t`)",
+            "schema": {"type": "string"},
+            "example": '"login";r=0;t=60',
+        },
+        "RateLimit-Policy": {
+            "description": "How many are allowed (`q`) in how many seconds (`w`)",
+            "schema": {"type": "string"},
+            "example": '"login";q=10;w=60',
+        },
+    },
+    503: {"Retry-After": _RETRY_AFTER},
+}
+
 
 def _documented(status: int, errors: Sequence[type[TradepostError]]) -> dict[str, Any]:
     lines = dict.fromkeys(f"`{error.code}`: {error.detail}" for error in errors)
@@ -292,18 +311,9 @@ def problem_responses(*errors: type[TradepostError]) -> dict[int | str, dict[str
     responses: dict[int | str, dict[str, Any]] = {
         status: _documented(status, by_status[status]) for status in sorted(by_status)
     }
-    if Unauthenticated.status in responses:
-        responses[Unauthenticated.status]["headers"] = {
-            "WWW-Authenticate": {"description": "`Bearer` (RFC 6750)", "schema": {"type": "string"}}
-        }
-    for status in (429, 503):
+    for status, headers in _HEADERS.items():
         if status in responses:
-            responses[status]["headers"] = {
-                "Retry-After": {
-                    "description": "Seconds to wait before the next try",
-                    "schema": {"type": "integer"},
-                }
-            }
+            responses[status]["headers"] = headers
     responses["default"] = default_response()
     return responses
 

@@ -7,7 +7,7 @@ route, errors too.
 
 import ipaddress
 import math
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from fastapi import Depends, Request
 from starlette.types import Scope
@@ -23,20 +23,6 @@ Policy = Literal["login", "register", "password"]
 
 _IPV6_NETWORK: Final = 64
 """Bits of an IPv6 address that a customer cannot choose."""
-
-LIMIT_HEADERS: Final[dict[str, Any]] = {
-    "RateLimit": {
-        "description": "How many more are allowed (`r`), and the seconds until all are (`t`)",
-        "schema": {"type": "string"},
-        "example": '"login";r=7;t=18',
-    },
-    "RateLimit-Policy": {
-        "description": "How many are allowed (`q`) in how many seconds (`w`)",
-        "schema": {"type": "string"},
-        "example": '"login";q=10;w=60',
-    },
-}
-"""For the OpenAPI of a limited route's answers."""
 
 
 def address_of(scope: Scope) -> str:

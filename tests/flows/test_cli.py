@@ -1,0 +1,98 @@
+"""What an operator does from a shell, on both databases."""
+
+import json
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.conftest import Template, world_on
+from tests.flows.command_line import called
+from tests.flows.live import API, environment
+from tradepost.core import migrations
+
+
+@pytest_asyncio.fixture
+async def url(template: Template) -> str:
+    """A database without a table."""
+    return await template.empty()
+
+
+@pytest.fixture
+def env(url: str, tmp_path: Path) -> dict[str, str]:
+    return environment(tmp_path, url)
+
+
+async def test_migrating_says_whether_there_was_anything_to_do(env: dict[str, str]) -> None:
+    first = await called("migrate", env=env)
+    assert (first.status, first.output) == (0, f"Migrated to {migrations.head()}\n")
+    second = await called("migrate", env=env)
+    assert (second.status, second.output) == (0, f"At {migrations.head()} already\n")
+
+
+async def test_an_admin_that_is_made_can_log_in_and_administer(
+    url: str, env: dict[str, str], tmp_path: Path
+) -> None:
+    # The schema is there afterwards too: in `local` no command asks for another one first.
+    made = await called("create-admin", " Boss@Example.com", env=env, typed="Secret123\nSecret123\n")
+    assert made.status == 0
+    assert made.output.endswith("boss@example.com is an admin now\n")
+    assert "Secret123" not in made.output
+    async with world_on(url, tmp_path) as world, world.caller() as client:
+        form = {"username": "boss@example.com", "password": "Secret123"}
+        token = (await client.post(f"{API}/auth/login", data=form)).json()["access_token"]
+        me = await client.get(f"{API}/users/", headers={"Authorization": f"Bearer {token}"})
+        assert [user["role"] for user in me.json()["users"]] == ["admin", "admin"]
+
+
+async def test_seeding_fills_an_empty_database_and_adds_to_a_full_one_when_told_to(
+    url: str, env: dict[str, str], tmp_path: Path
+) -> None:
+    sizes = ("--seed", "7", "--users", "5", "--items", "40")
+    first = await called("seed", *sizes, env=env)
+    assert first.status == 0, first.output
+    assert "5 users, 40 items" in first.output
+    refused = await called("seed", *sizes, env=env)
+    assert refused.status == 1
+    assert "--append adds to them" in refused.output
+    added = await called("seed", *sizes, "--append", env=env)
+    assert added.status == 0, added.output
+    assert "5 users, 40 items, 0 tags, 0 categories" in added.output
+
+    async with world_on(url, tmp_path) as world, world.caller() as client:
+        # Everybody can log in, those that were added as well.
+        forms = [{"username": f"user{number}@example.com", "password": "Tradepost1"} for number in (1, 10)]
+        answers = [await client.post(f"{API}/auth/login", data=form) for form in forms]
+        assert [answer.status_code for answer in answers] == [200, 200]
+        token = answers[1].json()["access_token"]
+        mine = {"title": "The next one", "price": 1}
+        made = await client.post(f"{API}/items/", json=mine, headers={"Authorization": f"Bearer {token}"})
+        assert made.status_code == 201
+        assert made.json()["id"] == 81
+
+
+@pytest.mark.parametrize("template", ["sqlite"], indirect=True)
+async def test_the_openapi_document_is_the_one_that_is_served(
+    url: str, env: dict[str, str], tmp_path: Path
+) -> None:
+    printed = await called("openapi", env=env | {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nowhere"})
+    assert printed.status == 0
+    document = json.loads(printed.output)
+    assert document["openapi"].startswith("3.1")
+    assert f"{API}/items/{{item_id}}" in document["paths"]
+    written = await called("openapi", "--output", str(tmp_path / "openapi.json"), env=env)
+    assert (written.status, written.output) == (0, "")
+    assert json.loads((tmp_path / "openapi.json").read_text("utf-8")) == document
+    async with world_on(url, tmp_path) as world, world.caller() as client:
+        assert (await client.get(f"{API}/openapi.json")).json() == document
+
+
+async def test_every_command_explains_itself(tmp_path: Path) -> None:
+    overview = await called("--help", env=environment(tmp_path))
+    assert overview.status == 0
+    for name in ("serve", "migrate", "seed", "create-admin", "openapi"):
+        assert name in overview.output
+        explained = await called(name, "-h", env=environment(tmp_path))
+        assert explained.status == 0
+        assert explained.output.startswith("Usage: ")
+    assert "0." in (await called("--version", env=environment(tmp_path))).output
