@@ -4,7 +4,7 @@ The web application, the command line and every later worker start here, so that
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -19,6 +19,7 @@ from tradepost.categories.models import Category
 from tradepost.categories.service import CategoryUsage
 from tradepost.core import migrations
 from tradepost.core.clock import Clock, SystemClock
+from tradepost.core.coalescer import Observe
 from tradepost.core.database import Database, DatabaseOptions
 from tradepost.core.models import Base
 from tradepost.core.rate_limiter import LocalRateLimiter, RateLimiter
@@ -51,8 +52,16 @@ def database_options(settings: Settings) -> DatabaseOptions:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Resources]:
-    """Open the resources of a process, and close them at the end of the block. Connects to nothing yet."""
+async def opened(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    batches: Callable[[str], Observe] = lambda _name: lambda _size: None,
+) -> AsyncIterator[Resources]:
+    """Open the resources of a process, and close them at the end of the block. Connects to nothing yet.
+
+    ``batches`` gives, for the name of a coalesced read, what is told the sizes of its batches.
+    """
     clock = clock or SystemClock()
     database = Database(database_options(settings))
     parts = Resources(settings, database, clock)
@@ -67,7 +76,7 @@ async def opened(settings: Settings, *, clock: Clock | None = None) -> AsyncIter
             clock=clock,
         ),
     )
-    parts.put(Identities, Identities(database))
+    parts.put(Identities, Identities(database, observe=batches("identity")))
     parts.put(SessionService, build_session_service(parts))
     parts.put(CredentialService, build_credential_service(parts))
     parts.put(TagUsage, ItemsOfTags())
@@ -76,7 +85,12 @@ async def opened(settings: Settings, *, clock: Clock | None = None) -> AsyncIter
     parts.put(PublicTotal, PublicTotal(clock))
     parts.put(PopularItems, PopularItems(database, clock, seconds=settings.CACHE_POPULAR_SECONDS))
     parts.put(ViewCounter, ViewCounter(database))
-    parts.put(ItemReader, ItemReader(database, views=parts[ViewCounter], public_total=parts[PublicTotal]))
+    parts.put(
+        ItemReader,
+        ItemReader(
+            database, views=parts[ViewCounter], public_total=parts[PublicTotal], observe=batches("item")
+        ),
+    )
     try:
         yield parts
     finally:

@@ -18,6 +18,7 @@ from tradepost.items.repository import SORTS, ItemFilter
 from tradepost.items.schemas import ItemCreate, ItemPage, ItemRead, ItemStatus, ItemUpdate
 from tradepost.tags.schemas import TagName
 from tradepost.web.lean import JudgedQueries, json_answer, lean, plain_id
+from tradepost.web.openapi import CREDENTIALS_OPTIONAL
 from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery, array_answer, sorts
 from tradepost.web.problems import problem_responses
 from tradepost.web.routing import Route
@@ -53,7 +54,7 @@ async def _list_items(scope: Scope) -> Response | None:
     return json_answer(page_json("items", await reader_of(scope).page(*asked, viewer)))
 
 
-@router.get("/", response_model=ItemPage, responses=ANYBODY)
+@router.get("/", response_model=ItemPage, responses=ANYBODY, openapi_extra=CREDENTIALS_OPTIONAL)
 @lean(_list_items)
 async def list_items(
     *,
@@ -102,14 +103,14 @@ async def create_item(new: ItemCreate, owner: ItemWriter, items: ItemWrites) -> 
     return json_answer(await items.create(new, owner), 201)
 
 
-@router.get("/popular", response_model=ItemPage, responses=ANYBODY)
+@router.get("/popular", response_model=ItemPage, responses=ANYBODY, openapi_extra=CREDENTIALS_OPTIONAL)
 async def list_popular_items(_visitor: Visitor, popular: Popular, limit: Limit = 10) -> Response:
     """List the most viewed active items; the answer may be as old as `CACHE_POPULAR_SECONDS`."""
     top = Page(await popular.top(limit), None, Window(limit=limit))
     return json_answer(page_json("items", top))
 
 
-@router.get("/search/", response_model=list[ItemRead], responses=ANYBODY)
+@router.get("/search/", response_model=list[ItemRead], responses=ANYBODY, openapi_extra=CREDENTIALS_OPTIONAL)
 async def search_items(
     *,
     request: Request,
@@ -152,7 +153,12 @@ async def _read_item(scope: Scope) -> Response | None:
     return json_answer(await reader_of(scope).get(item_id, await visitor_of(scope)))
 
 
-@router.get("/{item_id}", response_model=ItemRead, responses=problem_responses(Unauthenticated, ItemNotFound))
+@router.get(
+    "/{item_id}",
+    response_model=ItemRead,
+    responses=problem_responses(Unauthenticated, ItemNotFound),
+    openapi_extra=CREDENTIALS_OPTIONAL,
+)
 @lean(_read_item)
 async def read_item(item_id: PathId, viewer: Visitor, items: Items) -> Response:
     """Return an item and count a view."""
