@@ -31,6 +31,10 @@ class PopularItems:
         """Drop an item that strangers may no longer see."""
         self._remembered.adjust(lambda items: [item for item in items if item[0] != item_id])
 
+    def forget_all(self) -> None:
+        """Have them read anew: rows were changed past the services."""
+        self._remembered.forget()
+
     async def _load(self) -> Sequence[tuple[int, bytes]]:
         async with self._database.read() as session:
             return [(row.id, item_json(row)) for row in await ItemRepository(session).most_viewed(MOST)]
