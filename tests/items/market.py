@@ -3,8 +3,10 @@
 from typing import Any
 
 import httpx
+from sqlalchemy import update
 
-from tests.conftest import Person
+from tests.conftest import Person, World
+from tradepost.items.models import Item
 
 ITEMS = "/api/v1/items/"
 SEARCH = "/api/v1/items/search/"
@@ -73,6 +75,12 @@ async def new_category(admin: Person, name: str, **fields: Any) -> dict[str, Any
     assert answer.status_code == 201, answer.text
     category: dict[str, Any] = answer.json()
     return category
+
+
+async def set_columns(world: World, item: dict[str, Any], **values: Any) -> None:
+    """Set columns of an item behind the application's back, as another process would."""
+    async with world.database.transaction() as session:
+        await session.execute(update(Item).where(Item.id == item["id"]).values(**values))
 
 
 def code(answer: httpx.Response) -> tuple[int, str]:

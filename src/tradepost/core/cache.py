@@ -22,6 +22,7 @@ class Remembered(Generic[T]):
         self._lock = asyncio.Lock()
         self._value: T | None = None
         self._loaded_at = float("-inf")
+        self._changed_meanwhile: list[Callable[[T], T]] = []
 
     async def get(self, load: Callable[[], Awaitable[T]]) -> T:
         """Return the value, from ``load`` when it is too old; what ``load`` raises reaches only its own caller."""
@@ -31,13 +32,23 @@ class Remembered(Generic[T]):
             if (value := self._still_good(self._seconds / 2)) is not None:
                 return value
             started = self._clock.monotonic()
-            self._value = value = await load()
+            self._changed_meanwhile = []
+            value = await load()
+            # What changed during the load was most likely read before the change.
+            for change in self._changed_meanwhile:
+                value = change(value)
+            self._value = value
             # Counted from before the load: what was read is as old as the question.
             self._loaded_at = started
             return value
 
     def adjust(self, change: Callable[[T], T]) -> None:
-        """Replace the remembered value, if there is one, by what ``change`` makes of it; its age stays."""
+        """Replace the remembered value, if there is one, by what ``change`` makes of it; its age stays.
+
+        A value that is just being loaded is changed as well, whether or not the load saw the reason for it.
+        """
+        if self._lock.locked():
+            self._changed_meanwhile.append(change)
         if self._value is not None:
             self._value = change(self._value)
 

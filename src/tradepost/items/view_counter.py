@@ -33,11 +33,16 @@ class ViewCounter:
 
     async def run(self) -> None:
         """Write batches until cancelled, and what is left then."""
+        writing: asyncio.Task[None] | None = None
         try:
             while True:
                 await asyncio.sleep(INTERVAL)
-                await self._flush_quietly()
+                writing = asyncio.create_task(self._flush_quietly())
+                # Cancelled in a commit, a batch would be written and go on waiting: its views would count twice.
+                await asyncio.shield(writing)
         finally:
+            if writing is not None:
+                await writing
             await self._flush_quietly()
 
     async def flush(self) -> None:

@@ -1,0 +1,204 @@
+"""Parts of lists: their numbers, their totals, and the links between them."""
+
+from itertools import pairwise
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import Person, World
+from tests.items.market import ITEMS, MINE, SEARCH, change, faults, page, path_of, sell, set_columns, titles
+
+NUMBERS = ("total", "page", "size", "pages")
+
+
+class TestPages:
+    async def test_of_nothing(self, client: httpx.AsyncClient) -> None:
+        assert await page(client) == {"items": [], "total": 0, "page": 1, "size": 100, "pages": 0}
+
+    @pytest.mark.parametrize(
+        ("skip", "limit", "page_number", "pages", "found"),
+        [
+            (0, 100, 1, 1, 7),
+            (0, 7, 1, 1, 7),
+            (0, 3, 1, 3, 3),
+            (3, 3, 2, 3, 3),
+            (6, 3, 3, 3, 1),
+            (9, 3, 4, 3, 0),
+            (2, 3, 1, 3, 3),
+            (5, 3, 2, 3, 2),
+            (6, 1, 7, 7, 1),
+            (7, 1, 8, 7, 0),
+            (2**63 - 1, 100, (2**63 - 1) // 100 + 1, 1, 0),
+            (2**63 - 1, 1, 2**63, 7, 0),
+        ],
+    )
+    async def test_are_numbered(  # noqa: PLR0917
+        self,
+        client: httpx.AsyncClient,
+        alice: Person,
+        skip: int,
+        limit: int,
+        page_number: int,
+        pages: int,
+        found: int,
+    ) -> None:
+        for number in range(7):
+            await sell(alice, str(number))
+        for caller in (client, alice.api):
+            envelope = await page(caller, skip=skip, limit=limit, sort="created_at")
+            assert [envelope[name] for name in NUMBERS] == [7, page_number, limit, pages]
+            wanted = [str(number) for number in range(7)][skip : skip + limit]
+            assert [item["title"] for item in envelope["items"]] == wanted
+            assert len(wanted) == found
+
+    async def test_total_as_it_is_wanted(self, client: httpx.AsyncClient, alice: Person) -> None:
+        for number in range(5):
+            await sell(alice, str(number), tags=["x"])
+        for caller, query in ((client, {}), (alice.api, {}), (client, {"tag": "x"}), (client, {"q": "3"})):
+            there = 1 if query.get("q") else 5
+            for total in (None, "exact", "true"):
+                asked = query if total is None else query | {"total": total}
+                envelope = await page(caller, limit=2, **asked)
+                assert [envelope[name] for name in NUMBERS] == [there, 1, 2, -(-there // 2)]
+            envelope = await page(caller, limit=2, total="false", **query)
+            assert [envelope[name] for name in NUMBERS] == [None, 1, 2, None]
+            assert len(envelope["items"]) == min(2, there)
+            envelope = await page(caller, limit=2, total="estimated", **query)
+            assert isinstance(envelope["total"], int)
+            assert [envelope[name] for name in NUMBERS[1:]] == [1, 2, -(-envelope["total"] // 2)]
+
+    @pytest.mark.parametrize("path", [ITEMS, MINE, SEARCH])
+    async def test_bad_windows_are_named(self, alice: Person, path: str) -> None:
+        for name, values in (
+            ("skip", ("-1", str(2**63), "x", "1.5", "")),
+            ("limit", ("0", "-1", "101", str(2**63), "x", "1.5", "")),
+            ("total", ("maybe", "", "none", "True", "1")),
+        ):
+            for value in values:
+                (fault,) = faults(await alice.api.get(path, params={"q": "x", name: value}))
+                assert fault[0] == ["query", name], value
+
+    async def test_of_the_longest_list(self, client: httpx.AsyncClient, alice: Person) -> None:
+        for number in range(101):
+            await sell(alice, f"{number:03}")
+        everything = [f"{number:03}" for number in range(101)]
+        assert await titles(client, sort="title") == everything[:100]
+        assert await titles(client, sort="title", skip=100) == everything[100:]
+        envelope = await page(client)
+        assert [envelope[name] for name in NUMBERS] == [101, 1, 100, 2]
+
+
+class TestPublicTotal:
+    async def test_follows_one_s_own_writes_at_once(
+        self, client: httpx.AsyncClient, alice: Person, admin: Person
+    ) -> None:
+        async def total() -> Any:
+            return (await page(client, limit=1))["total"]
+
+        assert await total() == 0
+        first = await sell(alice)
+        assert await total() == 1
+        draft = await sell(alice, status="draft")
+        assert await total() == 1
+        await change(alice, draft, status="active")
+        assert await total() == 2
+        await change(alice, draft, title="Still active")
+        assert await total() == 2
+        await change(alice, draft, status="inactive")
+        assert await total() == 1
+        await change(alice, draft, status="draft")
+        assert await total() == 1
+        await alice.api.delete(path_of(draft))
+        assert await total() == 1
+        assert (
+            await alice.api.post(ITEMS, json={"title": "Lamp", "price": 1, "category_id": 99})
+        ).status_code == 422
+        assert await total() == 1
+        await admin.api.delete(path_of(first))
+        assert await total() == 0
+
+    async def test_every_other_total_is_counted(
+        self, client: httpx.AsyncClient, world: World, alice: Person
+    ) -> None:
+        item = await sell(alice)
+        assert (await page(client))["total"] == 1
+        # As another process would.
+        await set_columns(world, item, status="draft")
+        for query in ({"status_filter": "active"}, {"min_price": 0}, {"q": "Lamp"}, {"owner_id": alice.id}):
+            assert (await page(client, **query))["total"] == 0
+        assert (await page(alice.api))["total"] == 1
+
+
+def links(answer: httpx.Response) -> dict[str, str]:
+    """Return the addresses of a ``Link`` header by relation."""
+    found = {}
+    for link in answer.headers.get("link", "").split(", "):
+        if link:
+            address, relation = link.split("; ")
+            found[relation.removeprefix('rel="').removesuffix('"')] = address.strip("<>")
+    return found
+
+
+class TestBareArrays:
+    @pytest.mark.parametrize("path", [MINE, SEARCH])
+    async def test_links_lead_through_the_whole_list(self, alice: Person, path: str) -> None:
+        for number in range(7):
+            await sell(alice, f"été & {number}")
+        query: dict[str, Any] = {
+            "limit": 3,
+            **({"q": "ÉTÉ &", "min_price": "0.5"} if path == SEARCH else {"sort": "-created_at"}),
+        }
+        answers = [await alice.api.get(path, params=query)]
+        assert "prev" not in links(answers[0])
+        while "next" in links(answers[-1]):
+            answers.append(await alice.api.get(links(answers[-1])["next"]))
+        found = [item["title"] for answer in answers for item in answer.json()]
+        assert found == [f"été & {number}" for number in range(6, -1, -1)]
+        assert [len(answer.json()) for answer in answers] == [3, 3, 1]
+        assert {answer.headers["x-total-count"] for answer in answers} == {"7"}
+        for before, after in pairwise(answers):
+            assert (await alice.api.get(links(after)["prev"])).json() == before.json()
+        for answer in answers[1:]:
+            assert (await alice.api.get(links(answer)["first"])).json() == answers[0].json()
+        for answer in answers:
+            assert (await alice.api.get(links(answer)["last"])).json() == answers[-1].json()
+
+    async def test_a_list_of_one_page_has_only_itself(self, alice: Person) -> None:
+        answer = await alice.api.get(MINE)
+        assert (answer.json(), answer.headers["x-total-count"], links(answer)) == ([], "0", {})
+        for number in range(3):
+            await sell(alice, str(number))
+        answer = await alice.api.get(MINE, params={"limit": 3})
+        assert answer.headers["x-total-count"] == "3"
+        assert not {"next", "prev", "first"} & set(links(answer))
+
+    async def test_the_way_back_from_an_odd_place(self, alice: Person) -> None:
+        for number in range(5):
+            await sell(alice, str(number))
+        answer = await alice.api.get(MINE, params={"skip": 1, "limit": 2})
+        before = await alice.api.get(links(answer)["prev"])
+        # What was skipped, and nothing that was on the page already.
+        assert [item["title"] for item in before.json()][:1] == ["4"]
+        answer = await alice.api.get(MINE, params={"skip": 99, "limit": 2})
+        assert answer.json() == []
+        assert "next" not in links(answer)
+        assert (await alice.api.get(links(answer)["last"])).json()[-1]["title"] == "0"
+
+    async def test_without_a_total(self, alice: Person) -> None:
+        for number in range(5):
+            await sell(alice, str(number))
+        answer = await alice.api.get(MINE, params={"limit": 2, "total": "false"})
+        assert "x-total-count" not in answer.headers
+        found = [item["title"] for item in answer.json()]
+        while "next" in links(answer):
+            assert "last" not in links(answer)
+            answer = await alice.api.get(links(answer)["next"])
+            found += [item["title"] for item in answer.json()]
+        assert found == ["4", "3", "2", "1", "0"]
+
+    async def test_an_estimate_is_a_number_too(self, alice: Person) -> None:
+        await sell(alice)
+        answer = await alice.api.get(MINE, params={"total": "estimated"})
+        assert answer.headers["x-total-count"].isdigit()
+        assert [item["title"] for item in answer.json()] == ["Lamp"]
