@@ -25,6 +25,7 @@ class ViewCounter:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: Counter[int] = Counter()
+        self._writing = asyncio.Lock()
 
     def count(self, item_id: int) -> None:
         """Note a view."""
@@ -46,7 +47,14 @@ class ViewCounter:
             await self._flush_quietly()
 
     async def flush(self) -> None:
-        """Write every view that is waiting; what cannot be written goes on waiting, and the error is raised."""
+        """Write every view that is waiting; what cannot be written goes on waiting, and the error is raised.
+
+        When it returns, every view that was counted before it was called is written.
+        """
+        async with self._writing:
+            await self._write()
+
+    async def _write(self) -> None:
         waiting, self._waiting = self._waiting, Counter()
         try:
             while waiting:
