@@ -7,14 +7,20 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 
 from tradepost.accounts.credentials import CredentialService
-from tradepost.accounts.dependencies import build_credential_service, build_session_service
+from tradepost.accounts.dependencies import (
+    build_credential_service,
+    build_session_service,
+    build_user_service,
+)
 from tradepost.accounts.identities import Identities
 from tradepost.accounts.models import LoginSession, User
 from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.sessions import SessionService
 from tradepost.accounts.tokens import Tokens
+from tradepost.categories.dependencies import build_category_service
 from tradepost.categories.models import Category
 from tradepost.categories.service import CategoryUsage
 from tradepost.core import migrations
@@ -25,12 +31,14 @@ from tradepost.core.models import Base
 from tradepost.core.rate_limiter import LocalRateLimiter, RateLimiter
 from tradepost.core.resources import Resources
 from tradepost.core.settings import Settings
+from tradepost.items.intake import ItemIntake
 from tradepost.items.models import Item, ItemTag
 from tradepost.items.popular import PopularItems
 from tradepost.items.public_total import PublicTotal
 from tradepost.items.reader import ItemReader
 from tradepost.items.usage import ItemsOfCategories, ItemsOfTags
 from tradepost.items.view_counter import ViewCounter
+from tradepost.tags.dependencies import build_tag_service
 from tradepost.tags.models import Tag
 from tradepost.tags.service import TagUsage
 
@@ -89,6 +97,18 @@ async def opened(
         ItemReader,
         ItemReader(
             database, views=parts[ViewCounter], public_total=parts[PublicTotal], observe=batches("item")
+        ),
+    )
+    parts.put(
+        ItemIntake,
+        ItemIntake(
+            database,
+            people=partial(build_user_service, parts=parts),
+            tags=partial(build_tag_service, parts=parts),
+            categories=partial(build_category_service, parts=parts),
+            public_total=parts[PublicTotal],
+            clock=clock,
+            observe=batches("new items"),
         ),
     )
     try:

@@ -1,6 +1,6 @@
 """Every statement about users and their sessions."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -22,6 +22,9 @@ SORTS = {
 
 IdentityRow = Row[*tuple[Any, ...]]
 """A session's ``session_id`` and ``session_end``, and every column of its user but the hash."""
+
+PublicRow = Row[int, str, str, str | None]
+"""What everybody may know of a user: ``id``, both names, ``avatar_url``."""
 
 _SHOWN = [column for column in User.__table__.columns if column.name != "hashed_password"]
 
@@ -105,6 +108,12 @@ class UserRepository(Repository):
         """Tell whether the user is active with the hash that was ``seen``, and keep it so until the transaction ends."""
         unchanged = select(User.id).where(User.id == user_id, User.hashed_password == seen, User.is_active)
         return await self.session.scalar(unchanged.with_for_update(read=True)) is not None
+
+    async def hold_public(self, user_ids: Collection[int]) -> Sequence[PublicRow]:
+        """Return the public columns of these users, and keep the users from being deleted until the transaction ends."""
+        held = select(User.id, User.first_name, User.last_name, User.avatar_url).where(User.id.in_(user_ids))
+        ordered = held.order_by(User.id).with_for_update(read=True, key_share=True)
+        return (await self.session.execute(ordered)).all()
 
     async def delete(self, user_id: int) -> bool:
         """Delete the user, and by the database all that hangs on them; tell whether there was one."""

@@ -11,6 +11,7 @@ from tradepost.categories.dependencies import build_category_service
 from tradepost.core.database import WriteSession
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
+from tradepost.items.intake import ItemIntake
 from tradepost.items.popular import PopularItems
 from tradepost.items.public_total import PublicTotal
 from tradepost.items.reader import ItemReader
@@ -46,6 +47,11 @@ async def item_service(session: WriteDep, parts: ResourcesDep) -> ItemService:
     return build_item_service(session, parts)
 
 
+async def item_intake(parts: ResourcesDep) -> ItemIntake:
+    """Return the service for putting items up for sale."""
+    return parts[ItemIntake]
+
+
 async def popular_items(parts: ResourcesDep) -> PopularItems:
     """Return the most viewed items."""
     return parts[PopularItems]
@@ -53,5 +59,6 @@ async def popular_items(parts: ResourcesDep) -> PopularItems:
 
 Items = Annotated[ItemReader, Depends(item_reader)]
 ItemWrites = Annotated[ItemService, Depends(item_service, scope="function")]
+Intake = Annotated[ItemIntake, Depends(item_intake)]
 Popular = Annotated[PopularItems, Depends(popular_items)]
 ItemWriter = Annotated[Principal, Depends(Requires(Permission.WRITE_ITEMS))]

@@ -3,14 +3,16 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from sqlalchemy import (
     ColumnElement,
     Select,
     String,
+    Table,
     TypeDecorator,
     bindparam,
     delete,
@@ -74,6 +76,11 @@ WITH_OWNER_AND_TAGS: Final[Select[*tuple[Any, ...]]] = select(
     _TagsOfItem().label("tags"),
 ).join(User, User.id == Item.owner_id)
 """What one item looks like to its readers, in one statement: columns, for entities would cost several times as much."""
+
+
+_ITEMS = cast("Table", Item.__table__)
+_INSERT_ITEMS = insert(_ITEMS).returning(_ITEMS.c.id, _ITEMS.c.created_at)
+_INSERT_LINKS = insert(ItemTag.__table__)  # type: ignore[arg-type]
 
 
 @cache
@@ -183,9 +190,13 @@ class ItemRepository(Repository):
         ordered = rows.order_by(Item.views.desc(), Item.id.desc()).limit(limit)
         return (await self.session.execute(ordered)).all()
 
-    async def add(self, values: Mapping[str, Any]) -> int:
-        """Insert an item and return its id."""
-        return (await self.session.execute(insert(Item).values(**values).returning(Item.id))).scalar_one()
+    async def add_many(self, rows: Sequence[Mapping[str, Any]]) -> dict[datetime, int]:
+        """Insert items, no two with the same ``created_at``, and return their ids by it."""
+        if not rows:
+            return {}
+        connection = await self.session.connection()
+        made = await connection.execute(_INSERT_ITEMS, rows)
+        return {created_at: item_id for item_id, created_at in made}
 
     async def change(self, item_id: int, values: Mapping[str, Any]) -> None:
         """Set columns of an item."""
@@ -207,11 +218,15 @@ class ItemRepository(Repository):
         names = select(ItemTag.tag).where(ItemTag.item_id == item_id).order_by(ItemTag.position)
         return (await self.session.scalars(names)).all()
 
-    async def add_tags(self, item_id: int, names: Sequence[str]) -> None:
-        """Link tags, which exist, to an item that has none."""
-        if names:
-            links = [{"item_id": item_id, "tag": name, "position": at} for at, name in enumerate(names)]
-            await self.session.execute(insert(ItemTag).values(links))
+    async def add_tags(self, names: Mapping[int, Sequence[str]]) -> None:
+        """Link tags, which exist, to items that have none: the names by the item's id."""
+        links = [
+            {"item_id": item_id, "tag": name, "position": at}
+            for item_id, tags in names.items()
+            for at, name in enumerate(tags)
+        ]
+        if links:
+            await (await self.session.connection()).execute(_INSERT_LINKS, links)
 
     async def remove_tags(self, item_id: int) -> None:
         """Unlink every tag of an item."""

@@ -12,7 +12,7 @@ from tradepost.core.errors import InsufficientPermissions, NotOwner, Unauthentic
 from tradepost.core.pagination import Page, Total, Window
 from tradepost.core.row_json import page_json
 from tradepost.core.schemas import MAX_ID, Message
-from tradepost.items.dependencies import Items, ItemWriter, ItemWrites, Popular, reader_of
+from tradepost.items.dependencies import Intake, Items, ItemWriter, ItemWrites, Popular, reader_of
 from tradepost.items.errors import ItemNotFound
 from tradepost.items.repository import SORTS, ItemFilter
 from tradepost.items.schemas import ItemCreate, ItemPage, ItemRead, ItemStatus, ItemUpdate
@@ -98,9 +98,9 @@ async def list_items(
     response_model=ItemRead,
     responses=problem_responses(Unauthenticated, InsufficientPermissions),
 )
-async def create_item(new: ItemCreate, owner: ItemWriter, items: ItemWrites) -> Response:
+async def create_item(new: ItemCreate, owner: ItemWriter, intake: Intake) -> Response:
     """Put an item up for sale."""
-    return json_answer(await items.create(new, owner), 201)
+    return json_answer(await intake.create(new, owner), 201)
 
 
 @router.get("/popular", response_model=ItemPage, responses=ANYBODY, openapi_extra=CREDENTIALS_OPTIONAL)

@@ -1,5 +1,6 @@
 """What comes in and goes out about items. Prices are exact decimals inside, JSON numbers on the wire."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
@@ -136,15 +137,29 @@ _item_json = row_encoder(ItemRead)
 def item_json(row: ItemRow) -> bytes:
     """Return the JSON of ``ItemRead`` for a row with its owner and tags."""
     item = row._asdict()
-    first_name, last_name = item.pop("owner_first_name"), item.pop("owner_last_name")
+    names = item.pop("owner_first_name"), item.pop("owner_last_name")
+    return _encoded(item, row.owner_id, *names, item.pop("owner_avatar_url"))
+
+
+def new_item_json(
+    item_id: int, values: Mapping[str, Any], tags: Sequence[str], owner: Row[int, str, str, Any]
+) -> bytes:
+    """Return the JSON of ``ItemRead`` for an item that was just inserted with these ``values``."""
+    item = {**values, "id": item_id, "tags": tags}
+    return _encoded(item, owner.id, owner.first_name, owner.last_name, owner.avatar_url)
+
+
+def _encoded(
+    item: dict[str, Any], owner_id: int, first_name: str, last_name: str, avatar_url: str | None
+) -> bytes:
     item["owner"] = {
-        "id": row.owner_id,
+        "id": owner_id,
         "first_name": first_name,
         "last_name": last_name,
         "full_name": f"{first_name} {last_name}",
-        "avatar_url": item.pop("owner_avatar_url"),
+        "avatar_url": avatar_url,
     }
-    item["total_price"] = total_price(row.price, row.discount_price, row.tax)
+    item["total_price"] = total_price(item["price"], item["discount_price"], item["tax"])
     return _item_json(item)
 
 

@@ -5,8 +5,8 @@ from typing import Any
 from tradepost.accounts.permissions import Permission
 from tradepost.categories.service import CategoryService
 from tradepost.core.clock import Clock
-from tradepost.core.database import WriteSession, violations
-from tradepost.core.errors import NotOwner, Unauthenticated, Unprocessable
+from tradepost.core.database import WriteSession
+from tradepost.core.errors import NotOwner, Unprocessable
 from tradepost.core.principal import Principal
 from tradepost.items.errors import ItemNotFound, unknown_category
 from tradepost.items.models import Item
@@ -14,7 +14,7 @@ from tradepost.items.popular import PopularItems
 from tradepost.items.public_total import PublicTotal
 from tradepost.items.reader import is_visible
 from tradepost.items.repository import ItemRepository
-from tradepost.items.schemas import ItemCreate, ItemStatus, ItemUpdate, discount_fault, item_json
+from tradepost.items.schemas import ItemStatus, ItemUpdate, discount_fault, item_json
 from tradepost.tags.service import TagService
 
 
@@ -39,21 +39,6 @@ class ItemService:
         self._public_total = public_total
         self._clock = clock
 
-    async def create(self, new: ItemCreate, owner: Principal) -> bytes:
-        """Put an item up for sale."""
-        values = new.model_dump(exclude={"tags"})
-        await self._hold_category(new.category_id)
-        await self._tags.ensure(new.tags)
-        now = self._clock.now()
-        # The owner's account may be deleted at this very moment: then the token is worth nothing any more.
-        with violations(foreign_key=Unauthenticated):
-            item_id = await self._items.add(
-                {**values, "owner_id": owner.user_id, "created_at": now, "updated_at": now}
-            )
-        await self._items.add_tags(item_id, new.tags)
-        self._shift_total(None, new.status)
-        return await self._row(item_id)
-
     async def update(self, item_id: int, changes: ItemUpdate, principal: Principal) -> bytes:
         """Change the fields that were sent; only the owner and admins may."""
         item = await self._locked(item_id, principal, overriding=Permission.ADMIN_ACCESS)
@@ -69,7 +54,7 @@ class ItemService:
         if retagged:
             await self._tags.ensure(changes.tags)
             await self._items.remove_tags(item_id)
-            await self._items.add_tags(item_id, changes.tags)
+            await self._items.add_tags({item_id: changes.tags})
         if changed or retagged:
             before = item.status
             changed |= {"version": item.version + 1, "updated_at": self._clock.now()}
@@ -96,7 +81,7 @@ class ItemService:
         return item
 
     async def _hold_category(self, category_id: int | None) -> None:
-        if category_id is not None and not await self._categories.hold(category_id):
+        if category_id is not None and not await self._categories.hold({category_id}):
             raise unknown_category()
 
     async def _row(self, item_id: int) -> bytes:
