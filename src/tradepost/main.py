@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import structlog
 from fastapi import FastAPI
+from sqlalchemy.exc import SQLAlchemyError
 
 from tradepost.api import ROUTERS
 from tradepost.bootstrap import opened, prepare_database
@@ -82,8 +83,14 @@ async def _prepared(parts: Resources) -> bool:
     """Migrate, unless the database is away: then the server starts all the same, alive and not ready."""
     try:
         await prepare_database(parts)
-    except DatabaseUnavailable:
-        log.warning("the database is away; migrating as soon as it is back")
+    except (DatabaseUnavailable, SQLAlchemyError) as error:
+        # It can also go away in the middle of the migration, which is then taken back as a whole.
+        meaning = error if isinstance(error, DatabaseUnavailable) else database.translate(error)
+        if not isinstance(meaning, DatabaseUnavailable):
+            raise
+        log.warning(
+            "the database is away; migrating as soon as it is back", reason=str(error.__cause__ or error)
+        )
         return False
     return True
 
@@ -92,7 +99,11 @@ async def _prepare_later(parts: Resources) -> None:
     prepared = False
     while not prepared:
         await asyncio.sleep(RETRY_PREPARATION)
-        prepared = await _prepared(parts)
+        try:
+            prepared = await _prepared(parts)
+        except Exception:
+            # A task that ended here would leave a server that is never ready, and nobody would know why.
+            log.exception("the migration failed; it is tried again")
     log.info("the database is back and migrated")
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,7 +166,8 @@ def serving(env: Mapping[str, str], *arguments: str, cwd: Path | None = None) ->
         serve = [str(TRADEPOST), "serve", "--port", str(port), *arguments]
         lifeline = subprocess.Popen(
             [sys.executable, LIFELINE, lifeline_directory, "sh", "-c", note_pid, "sh", *serve],
-            env=env,
+            # What a killed server leaves behind in it is removed with the rest.
+            env={**env, "TMPDIR": str(lifeline_directory)},
             cwd=cwd,
             stdin=subprocess.PIPE,
             stdout=output,
@@ -184,6 +185,15 @@ def serving(env: Mapping[str, str], *arguments: str, cwd: Path | None = None) ->
                 server.kill()
                 server.log.unlink()
                 shutil.rmtree(lifeline_directory, ignore_errors=True)
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until ``condition`` holds."""
+    async with asyncio.timeout(START_TIMEOUT):
+        while True:
+            if await condition():
+                return
+            await asyncio.sleep(0.02)
 
 
 def worker_of(response: httpx.Response) -> str:

@@ -110,7 +110,8 @@ class TestWriting:
         counter.count(item["id"])
         with statements() as sent:
             await counter.flush()
-        assert len([statement for statement in sent if statement.startswith("UPDATE")]) == 3
+        # Three batches of two or three statements each, not one for each item.
+        assert 3 <= len(sent) <= 9
         assert await views(client, item) == 1
 
     async def test_what_cannot_be_written_waits(self, template: Template, tmp_path: Path) -> None:

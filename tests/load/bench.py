@@ -134,7 +134,7 @@ def main() -> int:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{options.record}.md").write_text(text)
         (RESULTS / f"{options.record}.json").write_text(record + "\n")
-        (RESULTS / f"{options.record}.svg").write_text(svg(sections, titles, " ".join(heading[:3])))
+        (RESULTS / f"{options.record}.svg").write_text(svg(sections, titles, heading[:4]))
     for fault in rounds.faults:
         say(f"WRONG: {fault}")
     return 1 if rounds.faults else 0

@@ -16,7 +16,7 @@ FONT = 'font-family="system-ui, sans-serif" font-size="12"'
 COLOURS = {"tradepost": "#1f6f54", "limit": "#8a8f98", "fastify": "#c98a1b", "straightforward": "#5470a8"}
 
 
-def svg(sections: Sequence[Section], titles: Mapping[str, str], caption: str) -> str:
+def svg(sections: Sequence[Section], titles: Mapping[str, str], captions: Sequence[str]) -> str:
     """The closed-loop sections as bars: the median, with a whisker from the lowest round to the highest."""
     drawn: list[str] = []
     top = 16
@@ -39,12 +39,12 @@ def svg(sections: Sequence[Section], titles: Mapping[str, str], caption: str) ->
                 _text(max(high, LABELS + length) + 8, middle + 4, cpu),
             ]
             top += BAR + GAP
-    drawn.append(_text(0, top + 24, caption))
-    height = top + 36
+    drawn += [_text(0, top + 24 + 16 * number, caption) for number, caption in enumerate(captions)]
+    height = top + 20 + 16 * len(captions)
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" {FONT}>',
-            f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-12 0 {WIDTH + 12} {height}" {FONT}>',
+            f'<rect x="-12" width="{WIDTH + 12}" height="{height}" fill="#fff"/>',
             *drawn,
             "</svg>",
             "",

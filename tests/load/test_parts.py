@@ -224,4 +224,4 @@ def test_ratios_are_taken_within_a_round() -> None:
     text = markdown(sections, {"read": "read one item"}, ["A run"])
     assert "### read one item (64 connections, closed loop)" in text
     assert "0.50 (0.50-1.00)" in text
-    assert svg(sections, {"read": "read <one> item"}, "a run").count("<rect") == 3
+    assert svg(sections, {"read": "read <one> item"}, ["a run"]).count("<rect") == 3

@@ -38,6 +38,8 @@ PASSING_STATES: Final = frozenset(
     {
         "40001",  # serialization failure
         "40P01",  # deadlock detected
+        "42703",  # undefined column: the migration to this version has yet to come
+        "42P01",  # undefined table, likewise
         "53000",  # insufficient resources
         "53100",  # disk full
         "53200",  # out of memory
@@ -259,12 +261,10 @@ def _postgres_engine(options: DatabaseOptions) -> AsyncEngine:
     async def connect(*args: Any, **arguments: Any) -> "asyncpg.Connection[asyncpg.Record]":
         try:
             connection: asyncpg.Connection[Any] = await asyncpg.connect(*args, **arguments)
-        except (OSError, TimeoutError, asyncpg.InternalClientError) as error:
+        except (OSError, TimeoutError, asyncpg.InternalClientError, asyncpg.PostgresError) as error:
+            # Whatever the reason is (nobody there, starting up, no such database, a password that is being changed):
+            # there is no connection to be had, and later there may be.
             raise DatabaseUnavailable from error
-        except asyncpg.PostgresError as error:
-            if getattr(error, "sqlstate", None) in PASSING_STATES:
-                raise DatabaseUnavailable from error
-            raise
         return connection
 
     engine = create_async_engine(
@@ -298,6 +298,9 @@ def _ping_idle_connections(engine: AsyncEngine) -> None:
 
     @event.listens_for(engine.sync_engine, "checkout")
     def ping(connection: DBAPIConnection, entry: ConnectionPoolEntry, _proxy: Any) -> None:
+        # Costs nothing: the driver has heard already of a connection that the server has ended.
+        if connection.driver_connection.is_closed():
+            raise exc.DisconnectionError
         idle_since = entry.info.get("idle_since")
         if idle_since is None or loop_time() - idle_since < IDLE_BEFORE_PING:
             return

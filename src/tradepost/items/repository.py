@@ -1,7 +1,7 @@
 """Every statement about items and the tags on them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -9,15 +9,19 @@ from functools import cache
 from typing import Any, Final, cast
 
 from sqlalchemy import (
+    ARRAY,
+    BigInteger,
     ColumnElement,
     Select,
     String,
     Table,
     TypeDecorator,
+    any_,
     bindparam,
     delete,
     func,
     insert,
+    literal,
     or_,
     select,
     update,
@@ -150,6 +154,11 @@ def _mentions(q: str, *, on_postgres: bool) -> ColumnElement[bool]:
     )
 
 
+def _is_one_of(item_ids: Collection[int]) -> ColumnElement[bool]:
+    # One parameter, where IN would take one for each.
+    return Item.id == any_(literal(list(item_ids), ARRAY(BigInteger)))
+
+
 class ItemRepository(Repository):
     """Items."""
 
@@ -232,15 +241,29 @@ class ItemRepository(Repository):
         """Unlink every tag of an item."""
         await self.session.execute(delete(ItemTag).where(ItemTag.item_id == item_id))
 
+    async def lock_free(self, item_ids: Collection[int]) -> Collection[int]:
+        """Lock those of these items that nobody else has locked, and return their ids; waits for nobody.
+
+        On SQLite a transaction that writes is alone, and all ids are returned.
+        """
+        if not self.on_postgres:
+            return item_ids
+        free = select(Item.id).where(_is_one_of(item_ids)).order_by(Item.id)
+        return (await self.session.scalars(free.with_for_update(key_share=True, skip_locked=True))).all()
+
+    async def find_existing(self, item_ids: Collection[int]) -> Sequence[int]:
+        """Return which of these ids are those of items; on PostgreSQL only."""
+        return (await self.session.scalars(select(Item.id).where(_is_one_of(item_ids)))).all()
+
     async def add_views(self, counts: Mapping[int, int]) -> None:
-        """Add to the views of items; always in the order of ids, so that two processes never wait for each other."""
+        """Add to the views of items."""
         table = Item.__table__
         statement = (
             update(table)  # type: ignore[arg-type]
             .where(table.c.id == bindparam("of_item"))
             .values(views=table.c.views + bindparam("seen"))
         )
-        rows = [{"of_item": item_id, "seen": seen} for item_id, seen in sorted(counts.items())]
+        rows = [{"of_item": item_id, "seen": seen} for item_id, seen in counts.items()]
         await (await self.session.connection()).execute(statement, rows)
 
     async def move_category(self, *, source_id: int, target_id: int) -> None:

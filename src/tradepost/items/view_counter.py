@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
+from itertools import islice
 from typing import Final
 
 import structlog
@@ -25,7 +27,7 @@ class ViewCounter:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: Counter[int] = Counter()
-        self._writing = asyncio.Lock()
+        self._flushing = asyncio.Lock()
 
     def count(self, item_id: int) -> None:
         """Note a view."""
@@ -51,20 +53,40 @@ class ViewCounter:
 
         When it returns, every view that was counted before it was called is written.
         """
-        async with self._writing:
-            await self._write()
+        async with self._flushing:
+            await self._write_waiting()
 
-    async def _write(self) -> None:
+    async def _write_waiting(self) -> None:
         waiting, self._waiting = self._waiting, Counter()
         try:
             while waiting:
-                batch = dict(sorted(waiting.items())[:BATCH])
-                async with self._database.transaction() as session:
-                    await ItemRepository(session).add_views(batch)
-                for item_id in batch:
+                batch = dict(islice(waiting.items(), BATCH))
+                locked = await self._write(batch)
+                for item_id in batch.keys() - locked:
+                    del waiting[item_id]
+                for item_id in locked:
+                    await self._write_one(item_id, waiting[item_id])
                     del waiting[item_id]
         finally:
             self._waiting.update(waiting)
+
+    async def _write(self, counts: Mapping[int, int]) -> set[int]:
+        """Write the views of many items, but of none that somebody else is writing: return those.
+
+        Whoever deletes a person locks all their items, in an order of the database's own. Waiting for one of those
+        while others are held could end as a deadlock, and it might be the deletion that the database ends.
+        """
+        async with self._database.transaction() as session:
+            items = ItemRepository(session)
+            free = set(await items.lock_free(counts))
+            if free:
+                await items.add_views({item_id: counts[item_id] for item_id in free})
+            rest = counts.keys() - free
+            return set(await items.find_existing(rest)) if rest else set()
+
+    async def _write_one(self, item_id: int, seen: int) -> None:
+        async with self._database.transaction() as session:
+            await ItemRepository(session).add_views({item_id: seen})
 
     async def _flush_quietly(self) -> None:
         try:

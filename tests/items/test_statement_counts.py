@@ -1,0 +1,218 @@
+"""How many statements an answer costs: a fixed number for each endpoint, however many rows there are."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from sqlalchemy import insert
+
+from tests.conftest import Person, World
+from tests.items.market import ITEMS, MINE, POPULAR, SEARCH
+from tradepost.accounts.models import LoginSession, User
+from tradepost.accounts.permissions import Role
+from tradepost.categories.models import Category
+from tradepost.items.models import Item, ItemTag
+from tradepost.items.popular import PopularItems
+from tradepost.items.public_total import PublicTotal
+from tradepost.items.schemas import ItemStatus
+from tradepost.items.view_counter import ViewCounter
+from tradepost.tags.models import Tag
+
+
+async def fill(world: World, owner: Person, rows: int) -> dict[str, int]:
+    """Make so many rows of everything, and return an id of each kind."""
+    now = world.parts.clock.now()
+    times = {"created_at": now, "updated_at": now}
+
+    async with world.database.transaction() as session:
+
+        async def add(model: type[Any], *values: dict[str, Any]) -> list[int]:
+            return list(
+                await session.scalars(insert(model).returning(model.id, sort_by_parameter_order=True), values)
+            )
+
+        users = await add(
+            User,
+            *(
+                {
+                    "email": f"seller{number}@example.com",
+                    "hashed_password": "x",
+                    "first_name": f"Seller{number}",
+                    "last_name": "Tester",
+                    "role": Role.USER,
+                    "is_active": True,
+                    **times,
+                }
+                for number in range(rows)
+            ),
+        )
+        login = {
+            "user_id": owner.id,
+            "counter": 0,
+            "created_at": now,
+            "rotated_at": now,
+            "expires_at": now + timedelta(days=1),
+        }
+        await add(LoginSession, *[login] * rows)
+        (root,) = await add(Category, {"name": "Root", "slug": "root", "is_active": True, **times})
+        categories = await add(
+            Category,
+            *(
+                {
+                    "name": f"Part {number}",
+                    "slug": f"part-{number}",
+                    "is_active": True,
+                    "parent_id": root,
+                    **times,
+                }
+                for number in range(rows)
+            ),
+        )
+        tags = [f"tag {number}" for number in range(rows)]
+        tag_ids = await add(Tag, *({"name": name, **times} for name in tags))
+        items = await add(
+            Item,
+            *(
+                {
+                    "title": f"Lamp {number}",
+                    "description": "It glows",
+                    "price": Decimal(number + 1),
+                    "status": ItemStatus.ACTIVE,
+                    "category_id": categories[number // 2],
+                    "images": [],
+                    "views": number,
+                    "owner_id": users[number // 2] if number % 2 else owner.id,
+                    "version": 1,
+                    **times,
+                }
+                for number in range(2 * rows)
+            ),
+        )
+        links = [
+            {"item_id": item, "tag": tag, "position": position}
+            for item in items
+            for position, tag in enumerate(tags[:20])
+        ]
+        await session.execute(insert(ItemTag), links)
+    return {"item": items[0], "user": users[0], "category": root, "tag": tag_ids[0], "owner": owner.id}
+
+
+V1 = "/api/v1"
+ENDPOINTS: list[tuple[str, str, int]] = [
+    # who, path, statements; whoever shows a token costs one
+    ("stranger", ITEMS, 2),
+    ("owner", ITEMS, 3),
+    ("admin", ITEMS, 3),
+    ("stranger", f"{ITEMS}?total=false", 1),
+    ("stranger", f"{ITEMS}?total=estimated", 2),
+    ("stranger", f"{ITEMS}?skip=1&limit=1", 2),
+    ("stranger", f"{ITEMS}?sort=-price", 2),
+    ("stranger", f"{ITEMS}?sort=title&total=false", 1),
+    ("stranger", f"{ITEMS}?sort=views&total=false", 1),
+    ("stranger", f"{ITEMS}?tag=tag+0", 2),
+    ("stranger", f"{ITEMS}?category=root", 2),
+    ("stranger", f"{ITEMS}?category={{category}}&total=false", 1),
+    ("stranger", f"{ITEMS}?owner_id={{owner}}", 2),
+    ("stranger", f"{ITEMS}?q=glow", 2),
+    ("admin", f"{ITEMS}?status_filter=draft", 3),
+    ("owner", f"{ITEMS}?q=lamp&tag=tag+0&category=root&min_price=1&max_price=99&sort=price", 3),
+    ("stranger", f"{SEARCH}?q=lamp", 2),
+    ("owner", f"{SEARCH}?q=lamp&total=false", 2),
+    ("owner", MINE, 3),
+    ("owner", f"{MINE}?total=false&sort=title", 2),
+    ("stranger", POPULAR, 1),
+    ("owner", f"{POPULAR}?limit=100", 2),
+    ("stranger", f"{ITEMS}{{item}}", 1),
+    ("owner", f"{ITEMS}{{item}}", 2),
+    ("admin", f"{V1}/users/", 3),
+    ("admin", f"{V1}/users/?total=false&sort=-email", 2),
+    ("admin", f"{V1}/users/{{user}}", 2),
+    ("owner", f"{V1}/users/me", 1),
+    ("owner", f"{V1}/auth/sessions", 3),
+    ("stranger", f"{V1}/tags/", 3),
+    ("stranger", f"{V1}/tags/?q=tag&total=false&sort=-created_at", 2),
+    ("owner", f"{V1}/tags/", 4),
+    ("stranger", f"{V1}/tags/{{tag}}", 2),
+    ("stranger", f"{V1}/categories/", 2),
+    ("admin", f"{V1}/categories/?total=false", 2),
+    ("stranger", f"{V1}/categories/?tree=true", 1),
+    ("stranger", f"{V1}/categories/{{category}}", 1),
+    ("stranger", f"{V1}/categories/root", 1),
+]
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def _no_views_are_written(world: World) -> AsyncIterator[None]:
+    async with world.parts[ViewCounter]._flushing:
+        yield
+
+
+@pytest.mark.parametrize("rows", [1, 50])
+async def test_reading(
+    *,
+    world: World,
+    client: httpx.AsyncClient,
+    alice: Person,
+    admin: Person,
+    statements: Callable[[], Any],
+    rows: int,
+) -> None:
+    ids = await fill(world, alice, rows)
+    callers = {"stranger": client, "owner": alice.api, "admin": admin.api}
+    parts, found = world.parts, []
+    for who, path, _ in ENDPOINTS:
+        # Nothing is remembered from the endpoint before.
+        parts[PublicTotal].forget()
+        parts[PopularItems].forget_all()
+        with statements() as sent:
+            answer = await callers[who].get(path.format(**ids))
+        assert answer.status_code == 200, answer.text
+        found.append((who, path, len(sent)))
+        assert [
+            statement for statement in sent if not statement.startswith(("SELECT", "WITH", "EXPLAIN"))
+        ] == []
+    assert found == ENDPOINTS
+
+
+def test_every_endpoint_that_reads_is_in_the_table(module_world: World) -> None:
+    asked = {path.split("?")[0] for _, path, _ in ENDPOINTS}
+    names = {"{item_id}": "{item}", "{user_id}": "{user}", "{tag_id}": "{tag}", "{id_or_slug}": "{category}"}
+    documented: set[str] = set()
+    for template, operations in module_world.app.openapi()["paths"].items():
+        if "get" in operations and template.startswith(V1):
+            path: str = template
+            for parameter, name in names.items():
+                path = path.replace(parameter, name)
+            documented.add(path)
+    assert documented - asked == set()
+
+
+@pytest.mark.parametrize("tags", [0, 1, 20])
+async def test_writing(
+    world: World, alice: Person, admin: Person, statements: Callable[[], Any], tags: int
+) -> None:
+    ids = await fill(world, alice, 1)
+    names = [f"new {number}" for number in range(tags)]
+
+    async def cost(method: str, path: str, body: dict[str, Any] | None = None) -> int:
+        with statements() as sent:
+            answer = await alice.api.request(method, path, json=body)
+        assert answer.is_success, answer.text
+        ids["new"] = answer.json().get("id", ids.get("new"))
+        return len([statement for statement in sent if not statement.startswith("BEGIN")])
+
+    # Who asks, the item, the item again; with tags: which there are, new ones, the links.
+    assert await cost("POST", ITEMS, {"title": "Lamp", "price": 1, "tags": names}) == 3 + 3 * bool(tags)
+    path = f"{ITEMS}{ids['new']}"
+    # Who asks, the lock, the change, the item again.
+    assert await cost("PATCH", path, {"title": "New"}) == 4
+    assert await cost("PATCH", path, {}) == 3
+    assert await cost("PATCH", path, {"category_id": ids["category"]}) == 5
+    # Which tags it has, which of the others there are, new ones, its links away and anew.
+    assert await cost("PATCH", path, {"tags": [*names[1:], "other"]}) == 4 + 5
+    assert await cost("PATCH", path, {"tags": []}) == 4 + 2
+    assert await cost("DELETE", path) == 3
