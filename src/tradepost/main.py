@@ -1,6 +1,8 @@
 """The web application: the domains' routes within the layers of ``web``, on the parts of ``bootstrap``."""
 
 import asyncio
+import multiprocessing
+import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -66,6 +68,7 @@ async def _lifespan(
         background = [
             asyncio.create_task(parts[ViewCounter].run(), name="views"),
             asyncio.create_task(metrics.watch(), name="metrics"),
+            asyncio.create_task(_end_with_parent(), name="parent"),
         ]
         if settings.is_local and not await _prepared(parts):
             background.append(asyncio.create_task(_prepare_later(parts), name="preparation"))
@@ -105,6 +108,19 @@ async def _prepare_later(parts: Resources) -> None:
             # A task that ended here would leave a server that is never ready, and nobody would know why.
             log.exception("the migration failed; it is tried again")
     log.info("the database is back and migrated")
+
+
+async def _end_with_parent() -> None:
+    """End this worker when the process that started it was killed: nobody else would, and it would keep the port."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    gone = asyncio.Event()
+    asyncio.get_running_loop().add_reader(parent.sentinel, gone.set)
+    await gone.wait()
+    asyncio.get_running_loop().remove_reader(parent.sentinel)
+    log.error("the process that started this worker is gone")
+    signal.raise_signal(signal.SIGTERM)
 
 
 async def _check_database(db: Database) -> None:

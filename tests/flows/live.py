@@ -29,11 +29,13 @@ COMMAND_TIMEOUT: Final = 60.0
 API: Final = "/api/v1"
 PASSWORD: Final = "Tradepost1"
 _LOG_SHOWN: Final = 4000
+_LEFT_OUT: Final = {"PROMETHEUS_MULTIPROC_DIR", "TMPDIR"}
+"""What of this process's own environment would have servers meet that do not belong together."""
 
 
 def environment(directory: Path, url: str | None = None, **settings: Any) -> dict[str, str]:
     """Return the environment of a Tradepost with these settings; its data is in ``directory``."""
-    surroundings = {name: value for name, value in os.environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"}
+    surroundings = {name: value for name, value in os.environ.items() if name not in _LEFT_OUT}
     chosen = {"DATA_DIR": directory, "RATE_LIMIT_ENABLED": "false", "LOG_LEVEL": "WARNING"} | settings
     if url is not None:
         chosen["DATABASE_URL"] = url
@@ -167,7 +169,7 @@ def serving(env: Mapping[str, str], *arguments: str, cwd: Path | None = None) ->
         lifeline = subprocess.Popen(
             [sys.executable, LIFELINE, lifeline_directory, "sh", "-c", note_pid, "sh", *serve],
             # What a killed server leaves behind in it is removed with the rest.
-            env={**env, "TMPDIR": str(lifeline_directory)},
+            env={"TMPDIR": str(lifeline_directory), **env},
             cwd=cwd,
             stdin=subprocess.PIPE,
             stdout=output,

@@ -123,14 +123,13 @@ class TestSearch:
                 answer = await client.get(f"{path}?q={raw}")
                 assert faults(answer) == [(["query", "q"], "string_unicode")], raw
 
-    @pytest.mark.parametrize("letter", ["%", "_", "\\", "'", "x", "🦊", "İ"])
-    async def test_two_hundred_of_a_letter(
-        self, client: httpx.AsyncClient, alice: Person, letter: str
-    ) -> None:
-        await sell(alice, letter * 200)
-        await sell(alice, "other")
-        assert await titles(client, SEARCH, q=letter * 200) == [letter * 200]
-        assert await titles(client, q=letter * 200) == [letter * 200]
+    async def test_two_hundred_of_a_letter(self, client: httpx.AsyncClient, alice: Person) -> None:
+        letters = ["%", "_", "\\", "'", "x", "🦊", "İ"]
+        for letter in letters:
+            await sell(alice, letter * 200)
+        for letter in letters:
+            assert await titles(client, SEARCH, q=letter * 200) == [letter * 200]
+            assert await titles(client, q=letter * 200) == [letter * 200]
 
     async def test_an_item_is_found_once(self, client: httpx.AsyncClient, alice: Person) -> None:
         await sell(alice, "red lamp", description="a red lamp", tags=["red", "very red", "reddish"])
