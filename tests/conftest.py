@@ -31,6 +31,8 @@ from tradepost.bootstrap import METADATA, opened, prepare_database
 from tradepost.core.database import Database
 from tradepost.core.resources import Resources
 from tradepost.core.settings import Settings
+from tradepost.items.popular import PopularItems
+from tradepost.items.public_total import PublicTotal
 from tradepost.main import create_app
 
 PASSWORD = "Tradepost1"
@@ -179,6 +181,8 @@ async def world(module_world: World) -> AsyncIterator[World]:
     """The module's application on empty tables."""
     yield module_world
     await empty_tables(module_world.database)
+    module_world.parts[PublicTotal].forget()
+    module_world.parts[PopularItems].forget_all()
 
 
 @pytest.fixture

@@ -4,30 +4,41 @@ The web application, the command line and every later worker start here, so that
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 
 from tradepost.accounts.credentials import CredentialService
-from tradepost.accounts.dependencies import build_credential_service, build_session_service
+from tradepost.accounts.dependencies import (
+    build_credential_service,
+    build_session_service,
+    build_user_service,
+)
+from tradepost.accounts.identities import Identities
 from tradepost.accounts.models import LoginSession, User
 from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.sessions import SessionService
 from tradepost.accounts.tokens import Tokens
+from tradepost.categories.dependencies import build_category_service
 from tradepost.categories.models import Category
 from tradepost.categories.service import CategoryUsage
 from tradepost.core import migrations
 from tradepost.core.clock import Clock, SystemClock
+from tradepost.core.coalescer import Observe
 from tradepost.core.database import Database, DatabaseOptions
 from tradepost.core.models import Base
 from tradepost.core.rate_limiter import LocalRateLimiter, RateLimiter
 from tradepost.core.resources import Resources
 from tradepost.core.settings import Settings
+from tradepost.items.intake import ItemIntake
 from tradepost.items.models import Item, ItemTag
 from tradepost.items.popular import PopularItems
 from tradepost.items.public_total import PublicTotal
+from tradepost.items.reader import ItemReader
 from tradepost.items.usage import ItemsOfCategories, ItemsOfTags
 from tradepost.items.view_counter import ViewCounter
+from tradepost.tags.dependencies import build_tag_service
 from tradepost.tags.models import Tag
 from tradepost.tags.service import TagUsage
 
@@ -49,8 +60,16 @@ def database_options(settings: Settings) -> DatabaseOptions:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Resources]:
-    """Open the resources of a process, and close them at the end of the block. Connects to nothing yet."""
+async def opened(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    batches: Callable[[str], Observe] = lambda _name: lambda _size: None,
+) -> AsyncIterator[Resources]:
+    """Open the resources of a process, and close them at the end of the block. Connects to nothing yet.
+
+    ``batches`` gives, for the name of a coalesced read, what is told the sizes of its batches.
+    """
     clock = clock or SystemClock()
     database = Database(database_options(settings))
     parts = Resources(settings, database, clock)
@@ -65,6 +84,7 @@ async def opened(settings: Settings, *, clock: Clock | None = None) -> AsyncIter
             clock=clock,
         ),
     )
+    parts.put(Identities, Identities(database, observe=batches("identity")))
     parts.put(SessionService, build_session_service(parts))
     parts.put(CredentialService, build_credential_service(parts))
     parts.put(TagUsage, ItemsOfTags())
@@ -73,6 +93,24 @@ async def opened(settings: Settings, *, clock: Clock | None = None) -> AsyncIter
     parts.put(PublicTotal, PublicTotal(clock))
     parts.put(PopularItems, PopularItems(database, clock, seconds=settings.CACHE_POPULAR_SECONDS))
     parts.put(ViewCounter, ViewCounter(database))
+    parts.put(
+        ItemReader,
+        ItemReader(
+            database, views=parts[ViewCounter], public_total=parts[PublicTotal], observe=batches("item")
+        ),
+    )
+    parts.put(
+        ItemIntake,
+        ItemIntake(
+            database,
+            people=partial(build_user_service, parts=parts),
+            tags=partial(build_tag_service, parts=parts),
+            categories=partial(build_category_service, parts=parts),
+            public_total=parts[PublicTotal],
+            clock=clock,
+            observe=batches("new items"),
+        ),
+    )
     try:
         yield parts
     finally:

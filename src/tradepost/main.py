@@ -35,7 +35,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the application; what lives as long as the process is opened when the server starts it."""
     settings = settings or Settings.load()
     clock = SystemClock()
-    access_line = logging.configure(settings.LOG_LEVEL, clock=clock)
+    access_line = logging.configure(
+        settings.LOG_LEVEL, readable=None if settings.is_local else False, clock=clock
+    )
     for warning in settings.warnings:
         log.warning("questionable setting", setting=warning)
     metrics = Metrics(clock=clock)
@@ -60,7 +62,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 async def _lifespan(
     settings: Settings, clock: SystemClock, metrics: Metrics, readiness: Readiness
 ) -> AsyncIterator[Mapping[str, Any]]:
-    async with opened(settings, clock=clock) as parts:
+    async with opened(settings, clock=clock, batches=metrics.batch_observer) as parts:
         readiness.add("database", lambda: _check_database(parts.database))
         _watch_pool(metrics, parts.database)
         background = [

@@ -67,7 +67,9 @@ class TestRegister:
         assert answer.json()["detail"] == "The user with this email already exists in the system."
         assert answer.json()["error_code"] == "EMAIL_TAKEN"
 
-    async def test_of_many_at_once_one_gets_the_address(self, client: httpx.AsyncClient, world: World) -> None:
+    async def test_of_many_at_once_one_gets_the_address(
+        self, client: httpx.AsyncClient, world: World
+    ) -> None:
         answers = await asyncio.gather(
             *(client.post("/api/v1/auth/register", json=NEWCOMER) for _ in range(8))
         )
@@ -225,7 +227,10 @@ class TestAccessToken:
             for missing in good
         )
         credentials = [
-            *(f"Bearer {token}" for token in (*forged, alice.refresh_token, "", "x", "a.b.c", alice.token + "x")),
+            *(
+                f"Bearer {token}"
+                for token in (*forged, alice.refresh_token, "", "x", "a.b.c", alice.token + "x")
+            ),
             f"Basic {alice.token}",
             alice.token,
             "Bearer",
@@ -239,7 +244,9 @@ class TestAccessToken:
         assert (await client.get("/api/v1/users/me")).status_code == 401
         assert tokens.read_access(alice.token).user_id == alice.id
 
-    async def test_a_token_dies_with_its_time(self, client: httpx.AsyncClient, alice: Person, world: World) -> None:
+    async def test_a_token_dies_with_its_time(
+        self, client: httpx.AsyncClient, alice: Person, world: World
+    ) -> None:
         token, seconds = world.parts[Tokens].access(
             user_id=alice.id, session_id=1, session_end=datetime.now(UTC) - timedelta(seconds=1)
         )
@@ -323,7 +330,9 @@ class TestRefresh:
         answer = await alice.api.post("/api/v1/auth/refresh-token", json={"refresh_token": "nonsense"})
         assert answer.status_code == 401
 
-    @pytest.mark.parametrize("change", ["1.0.x", "1.0", "", "a.b.c", "1.99999999999999999999.x", "-1.0.x", "é.0.x"])
+    @pytest.mark.parametrize(
+        "change", ["1.0.x", "1.0", "", "a.b.c", "1.99999999999999999999.x", "-1.0.x", "é.0.x"]
+    )
     async def test_a_forged_one_is_401(self, client: httpx.AsyncClient, alice: Person, change: str) -> None:
         assert (await refresh(client, change)).status_code == 401
         session_id, _, mac = alice.refresh_token.split(".")
@@ -369,7 +378,9 @@ class TestSessions:
         answer = await alice.api.delete(f"/api/v1/auth/sessions/{session_id}")
         assert (answer.status_code, answer.json()["error_code"]) == (404, "SESSION_NOT_FOUND")
 
-    async def test_ids_are_never_used_twice(self, client: httpx.AsyncClient, alice: Person, world: World) -> None:
+    async def test_ids_are_never_used_twice(
+        self, client: httpx.AsyncClient, alice: Person, world: World
+    ) -> None:
         before = max(entry.id for entry in await sessions_of(world, alice.id))
         await alice.api.post("/api/v1/auth/logout")
         await login(client, alice.email)

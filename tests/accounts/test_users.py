@@ -23,7 +23,9 @@ class TestProfile:
         assert second["website"] == "https://alice.example.com"
         assert second["updated_at"] > first["updated_at"]
         kept = {"phone", "website", "updated_at"}
-        assert {k: v for k, v in first.items() if k not in kept} == {k: v for k, v in second.items() if k not in kept}
+        assert {k: v for k, v in first.items() if k not in kept} == {
+            k: v for k, v in second.items() if k not in kept
+        }
         third = (await alice.api.put("/api/v1/users/me", json={"phone": None, "first_name": "o'neil"})).json()
         assert (third["phone"], third["first_name"]) == (None, "O'Neil")
         assert third["website"] == "https://alice.example.com"
@@ -69,7 +71,9 @@ class TestPassword:
 
     async def test_refusals(self, alice: Person) -> None:
         path = "/api/v1/users/me/password"
-        answer = await alice.api.put(path, json={"current_password": "Wrong123", "new_password": "Another1Pass"})
+        answer = await alice.api.put(
+            path, json={"current_password": "Wrong123", "new_password": "Another1Pass"}
+        )
         assert (answer.status_code, answer.json()["error_code"]) == (400, "INCORRECT_PASSWORD")
         answer = await alice.api.put(path, json={"current_password": PASSWORD, "new_password": PASSWORD})
         assert (answer.status_code, answer.json()["error_code"]) == (400, "BUSINESS_LOGIC_ERROR")
@@ -93,7 +97,9 @@ class TestPassword:
 
 
 class TestAdministration:
-    async def test_permissions(self, client: httpx.AsyncClient, alice: Person, moderator: Person, admin: Person) -> None:
+    async def test_permissions(
+        self, client: httpx.AsyncClient, alice: Person, moderator: Person, admin: Person
+    ) -> None:
         person = f"/api/v1/users/{alice.id}"
         expected = {
             ("GET", "/api/v1/users/"): (401, 403, 200, 200),
@@ -104,7 +110,9 @@ class TestAdministration:
         }
         callers = (client, alice.api, moderator.api, admin.api)
         for (method, path), statuses in expected.items():
-            body: dict[str, Any] = {"POST": {"json": ACCOUNT}, "PUT": {"json": {"first_name": "Al"}}}.get(method, {})
+            body: dict[str, Any] = {"POST": {"json": ACCOUNT}, "PUT": {"json": {"first_name": "Al"}}}.get(
+                method, {}
+            )
             for caller, status in zip(callers, statuses, strict=True):
                 answer = await caller.request(method, path, **body)
                 assert answer.status_code == status, (method, path, answer.text)
@@ -125,11 +133,20 @@ class TestAdministration:
         newest = (await admin.api.get("/api/v1/users/?limit=1&sort=-created_at&total=false")).json()
         assert newest["users"][0]["id"] == people[-1].id
         assert (newest["total"], newest["pages"]) == (None, None)
-        for bad in ("skip=-1", "limit=0", "limit=101", "sort=hashed_password", "total=maybe", f"skip={2**63}"):
+        for bad in (
+            "skip=-1",
+            "limit=0",
+            "limit=101",
+            "sort=hashed_password",
+            "total=maybe",
+            f"skip={2**63}",
+        ):
             assert (await admin.api.get(f"/api/v1/users/?{bad}")).status_code == 422
 
     async def test_create_with_role(self, client: httpx.AsyncClient, admin: Person) -> None:
-        answer = await admin.api.post("/api/v1/users/", json=ACCOUNT | {"role": "moderator", "is_active": False})
+        answer = await admin.api.post(
+            "/api/v1/users/", json=ACCOUNT | {"role": "moderator", "is_active": False}
+        )
         assert answer.status_code == 201
         assert (answer.json()["role"], answer.json()["is_active"]) == ("moderator", False)
         again = await admin.api.post("/api/v1/users/", json=ACCOUNT)
@@ -159,7 +176,9 @@ class TestAdministration:
         assert (answer.status_code, answer.json()["error_code"]) == (409, "LAST_ADMIN")
         assert (await admin.api.get("/api/v1/users/")).status_code == 200
 
-    async def test_two_admins_cannot_demote_each_other_at_once(self, admin: Person, new_person: NewPerson) -> None:
+    async def test_two_admins_cannot_demote_each_other_at_once(
+        self, admin: Person, new_person: NewPerson
+    ) -> None:
         other = await new_person("Olga", Role.ADMIN)
         answers = await asyncio.gather(
             admin.api.put(f"/api/v1/users/{other.id}", json={"role": "user"}),
@@ -168,7 +187,9 @@ class TestAdministration:
         # Whoever came second was no admin any more, or would have been the last.
         assert sorted(answer.status_code for answer in answers) in ([200, 403], [200, 409])
 
-    async def test_two_admins_cannot_delete_each_other_at_once(self, admin: Person, new_person: NewPerson) -> None:
+    async def test_two_admins_cannot_delete_each_other_at_once(
+        self, admin: Person, new_person: NewPerson
+    ) -> None:
         first, second = await new_person("Olga", Role.ADMIN), await new_person("Ivan", Role.ADMIN)
         await first.api.put(f"/api/v1/users/{admin.id}", json={"is_active": False})
         answers = await asyncio.gather(
@@ -179,7 +200,9 @@ class TestAdministration:
     async def test_deleting_takes_everything_along_and_frees_the_address(
         self, client: httpx.AsyncClient, admin: Person, alice: Person
     ) -> None:
-        item = (await alice.api.post("/api/v1/items/", json={"title": "Lamp", "price": 5, "tags": ["x"]})).json()
+        item = (
+            await alice.api.post("/api/v1/items/", json={"title": "Lamp", "price": 5, "tags": ["x"]})
+        ).json()
         answer = await admin.api.delete(f"/api/v1/users/{alice.id}")
         assert answer.json() == {"message": "User deleted successfully"}
         assert (await alice.api.get("/api/v1/users/me")).status_code == 401

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import pytest_asyncio
@@ -164,7 +165,7 @@ async def test_rebuilding_a_parent_keeps_its_children_and_its_next_id(empty: Dat
 
     def rebuild(connection: Connection) -> None:
         operations = Operations(MigrationContext.configure(connection, opts={"target_metadata": METADATA}))
-        recreate = "always" if connection.dialect.name == "sqlite" else "never"
+        recreate: Literal["always", "never"] = "always" if connection.dialect.name == "sqlite" else "never"
         for name in ("users", "tags"):
             with operations.batch_alter_table(
                 name, recreate=recreate, table_kwargs={"sqlite_autoincrement": True}

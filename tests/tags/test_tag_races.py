@@ -150,7 +150,7 @@ class TestAgainstItems:
             request = moderator.api.request(method, f"{TAGS}{source['id']}{path}", json=body)
             change = asyncio.create_task(request)
             assert await waits(change)
-            await ItemRepository(session).add_tags(item_id, ["source", "other"])
+            await ItemRepository(session).add_tags({item_id: ["source", "other"]})
         assert (await change).status_code == 200
         assert await tags_of(client, item_id) == left
 

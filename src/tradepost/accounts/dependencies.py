@@ -7,8 +7,10 @@ from fastapi import Depends, Request
 from fastapi.openapi.models import OAuth2 as OAuth2Model
 from fastapi.openapi.models import OAuthFlowPassword, OAuthFlows
 from fastapi.security.base import SecurityBase
+from starlette.types import Scope
 
 from tradepost.accounts.credentials import CredentialService
+from tradepost.accounts.identities import Identities, Identity
 from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.permissions import Permission
 from tradepost.accounts.repository import SessionRepository, UserRepository
@@ -19,7 +21,18 @@ from tradepost.core.database import ReadSession, WriteSession
 from tradepost.core.errors import InsufficientPermissions, Unauthenticated
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
-from tradepost.web.session import ReadDep, ResourcesDep, WriteDep, resources
+from tradepost.web.lean import header
+from tradepost.web.middleware import PERSON_KEY
+from tradepost.web.session import ReadDep, ResourcesDep, WriteDep
+
+
+def bearer_token(credentials: str) -> str:
+    """Return the token of an ``Authorization`` header; any scheme but Bearer is ``Unauthenticated``."""
+    scheme, _, token = credentials.partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated
+    return token
 
 
 class BearerToken(SecurityBase):
@@ -33,12 +46,7 @@ class BearerToken(SecurityBase):
 
     async def __call__(self, request: Request) -> str | None:
         credentials = request.headers.get("authorization")
-        if credentials is None:
-            return None
-        scheme, _, token = credentials.partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
-            raise Unauthenticated
-        return token.strip()
+        return None if credentials is None else bearer_token(credentials)
 
 
 bearer = BearerToken()
@@ -49,6 +57,7 @@ def build_session_service(parts: Resources) -> SessionService:
     """Build the service for logging in and out."""
     return SessionService(
         database=parts.database,
+        identities=parts[Identities],
         hasher=parts[PasswordHasher],
         tokens=parts[Tokens],
         clock=parts.clock,
@@ -71,13 +80,25 @@ def build_user_service(session: ReadSession | WriteSession, parts: Resources) ->
     )
 
 
+async def identify(scope: Scope, token: str) -> Identity:
+    """Return whose access token this is, and leave a note for the log line of the request."""
+    parts: Resources = scope["state"]["resources"]
+    identity = await parts[SessionService].identify(token)
+    scope[PERSON_KEY] = identity.principal.user_id
+    return identity
+
+
 async def visitor(request: Request, token: Token) -> Principal | None:
     """Return who asks, or None for a stranger; a credential that fails is ``Unauthenticated``, never a stranger."""
-    if token is None:
+    return None if token is None else (await identify(request.scope, token)).principal
+
+
+async def visitor_of(scope: Scope) -> Principal | None:
+    """Return who asks, as ``visitor`` does, for a lean handler."""
+    credentials = header(scope, b"authorization")
+    if credentials is None:
         return None
-    principal = await resources(request)[SessionService].authenticate(token)
-    request.scope["tradepost.person"] = principal.user_id
-    return principal
+    return (await identify(scope, bearer_token(credentials.decode("latin-1")))).principal
 
 
 Visitor = Annotated[Principal | None, Depends(visitor)]

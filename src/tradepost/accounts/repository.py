@@ -1,15 +1,16 @@
 """Every statement about users and their sessions."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Row, Select, delete, select, update
 
 from tradepost.accounts.models import LoginSession, User
 from tradepost.accounts.permissions import Role
 from tradepost.core.pagination import Page, Window
-from tradepost.core.repository import Repository
+from tradepost.core.repository import Repository, among_ids
 
 SORTS = {
     "created_at": User.created_at,
@@ -17,6 +18,24 @@ SORTS = {
     "first_name": User.first_name,
     "last_name": User.last_name,
 }
+
+
+IdentityRow = Row[*tuple[Any, ...]]
+"""A session's ``session_id`` and ``session_end``, and every column of its user but the hash."""
+
+PublicRow = Row[int, str, str, str | None]
+"""What everybody may know of a user: ``id``, both names, ``avatar_url``."""
+
+_SHOWN = [column for column in User.__table__.columns if column.name != "hashed_password"]
+
+
+@cache
+def _identities(on_postgres: bool) -> Select[*tuple[Any, ...]]:  # noqa: FBT001 - the key of a cache
+    return (
+        select(LoginSession.id.label("session_id"), LoginSession.expires_at.label("session_end"), *_SHOWN)
+        .join(User, User.id == LoginSession.user_id)
+        .where(among_ids(LoginSession.id, on_postgres=on_postgres))
+    )
 
 
 class UserRepository(Repository):
@@ -90,6 +109,12 @@ class UserRepository(Repository):
         unchanged = select(User.id).where(User.id == user_id, User.hashed_password == seen, User.is_active)
         return await self.session.scalar(unchanged.with_for_update(read=True)) is not None
 
+    async def hold_public(self, user_ids: Collection[int]) -> Sequence[PublicRow]:
+        """Return the public columns of these users, and keep the users from being deleted until the transaction ends."""
+        held = select(User.id, User.first_name, User.last_name, User.avatar_url).where(User.id.in_(user_ids))
+        ordered = held.order_by(User.id).with_for_update(read=True, key_share=True)
+        return (await self.session.execute(ordered)).all()
+
     async def delete(self, user_id: int) -> bool:
         """Delete the user, and by the database all that hangs on them; tell whether there was one."""
         return (
@@ -106,19 +131,10 @@ class SessionRepository(Repository):
         await self.session.flush()
         return login
 
-    async def find_principal(self, *, session_id: int, user_id: int, now: datetime) -> Row[int, Role] | None:
-        """Return id and role of the active user whose living session this is."""
-        statement = (
-            select(User.id, User.role)
-            .join(LoginSession, LoginSession.user_id == User.id)
-            .where(
-                LoginSession.id == session_id,
-                User.id == user_id,
-                User.is_active,
-                LoginSession.expires_at > now,
-            )
-        )
-        return (await self.session.execute(statement)).one_or_none()
+    async def find_identities(self, session_ids: Sequence[int]) -> Sequence[IdentityRow]:
+        """Return the sessions of these ids with their users; ended ones and those of nobody are left out."""
+        found = await self.session.execute(_identities(self.on_postgres), {"ids": list(session_ids)})
+        return found.all()
 
     async def get(self, session_id: int) -> LoginSession | None:
         """Return the session of this id."""

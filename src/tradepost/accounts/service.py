@@ -1,11 +1,13 @@
 """People's profiles, and what admins do to accounts."""
 
+from collections.abc import Collection
+
 import phonenumbers
 
 from tradepost.accounts.errors import LastAdmin, SelfDelete, UserNotFound
 from tradepost.accounts.models import User
 from tradepost.accounts.permissions import Role
-from tradepost.accounts.repository import SessionRepository, UserRepository
+from tradepost.accounts.repository import PublicRow, SessionRepository, UserRepository
 from tradepost.accounts.schemas import ProfileUpdate
 from tradepost.core.clock import Clock
 from tradepost.core.errors import Unprocessable
@@ -52,6 +54,10 @@ class UserService:
         if user is None:
             raise UserNotFound
         return user
+
+    async def hold_public(self, user_ids: Collection[int]) -> dict[int, PublicRow]:
+        """Return the public columns of those of these users that exist, and keep those until the transaction ends."""
+        return {row.id: row for row in await self._users.hold_public(user_ids)}
 
     async def update(self, user_id: int, changes: ProfileUpdate) -> User:
         """Change the fields that were sent.

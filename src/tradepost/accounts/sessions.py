@@ -5,9 +5,9 @@ from datetime import timedelta
 from typing import Final
 
 from tradepost.accounts.errors import InactiveUser, LoginFailed, SessionNotFound
+from tradepost.accounts.identities import Identities, Identity
 from tradepost.accounts.models import LoginSession
 from tradepost.accounts.passwords import PasswordHasher
-from tradepost.accounts.permissions import PERMISSIONS
 from tradepost.accounts.repository import SessionRepository, UserRepository
 from tradepost.accounts.schemas import TokenPair, normalised_email
 from tradepost.accounts.tokens import Tokens
@@ -33,9 +33,17 @@ class SessionService:
     """Opens short transactions of its own: a hash must not hold one open, and the end of a session must outlive a 401."""
 
     def __init__(
-        self, *, database: Database, hasher: PasswordHasher, tokens: Tokens, clock: Clock, lifetime: timedelta
+        self,
+        *,
+        database: Database,
+        identities: Identities,
+        hasher: PasswordHasher,
+        tokens: Tokens,
+        clock: Clock,
+        lifetime: timedelta,
     ) -> None:
         self._database = database
+        self._identities = identities
         self._hasher = hasher
         self._tokens = tokens
         self._clock = clock
@@ -77,16 +85,15 @@ class SessionService:
             )
         return self._pair(login)
 
-    async def authenticate(self, token: str) -> Principal:
-        """Return whose access token this is, with the rights that the database gives them now."""
+    async def identify(self, token: str) -> Identity:
+        """Return whose access token this is, as the database has them now."""
         claims = self._tokens.read_access(token)
-        async with self._database.read() as session:
-            person = await SessionRepository(session).find_principal(
-                session_id=claims.session_id, user_id=claims.user_id, now=self._clock.now()
-            )
-        if person is None:
+        identity = await self._identities.find(
+            session_id=claims.session_id, user_id=claims.user_id, now=self._clock.now()
+        )
+        if identity is None:
             raise Unauthenticated
-        return Principal(person.id, PERMISSIONS[person.role], claims.session_id)
+        return identity
 
     async def refresh(self, refresh_token: str) -> TokenPair:
         """Exchange a refresh token for the next pair.

@@ -1,6 +1,8 @@
 """``/users``: one's own profile, and everybody's for staff."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+from starlette.types import Scope
 
 from tradepost.accounts.dependencies import (
     Credentials,
@@ -10,6 +12,8 @@ from tradepost.accounts.dependencies import (
     UserReads,
     UserWriter,
     UserWrites,
+    bearer_token,
+    identify,
 )
 from tradepost.accounts.errors import EmailTaken, IncorrectPassword, LastAdmin, SelfDelete, UserNotFound
 from tradepost.accounts.models import User
@@ -25,6 +29,7 @@ from tradepost.accounts.schemas import (
 from tradepost.core.errors import InsufficientPermissions, TooManyRequests, Unauthenticated
 from tradepost.core.pagination import Total, Window
 from tradepost.core.schemas import Message
+from tradepost.web.lean import header, json_answer, lean
 from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery, sorts
 from tradepost.web.problems import problem_responses
 from tradepost.web.rate_limits import Limited
@@ -37,10 +42,19 @@ OWN = problem_responses(Unauthenticated)
 STAFF_ONLY = problem_responses(Unauthenticated, InsufficientPermissions)
 
 
+async def _read_me(scope: Scope) -> Response:
+    credentials = header(scope, b"authorization")
+    if credentials is None:
+        raise Unauthenticated
+    identity = await identify(scope, bearer_token(credentials.decode("latin-1")))
+    return json_answer(identity.profile())
+
+
 @router.get("/me", response_model=UserRead, responses=OWN)
-async def read_me(principal: Person, users: UserReads) -> User:
+@lean(_read_me)
+async def read_me(request: Request, _person: Person) -> Response:
     """Return one's own profile."""
-    return await users.get(principal.user_id)
+    return await _read_me(request.scope)
 
 
 @router.put("/me", response_model=UserRead, responses=OWN)

@@ -1,6 +1,6 @@
 """Every statement about categories. Which items are in them is for ``items`` to say, behind ``CategoryUsage``."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -94,10 +94,10 @@ class CategoryRepository(Repository):
         """Return the category of this id or slug; nobody can put an item into it until the transaction ends."""
         return await self.session.scalar(select(Category).where(_named(key)).with_for_update())
 
-    async def hold(self, category_id: int) -> bool:
-        """Keep the category from being deleted until the transaction ends; tell whether there is one."""
-        held = select(Category.id).where(Category.id == category_id)
-        return await self.session.scalar(held.with_for_update(read=True, key_share=True)) is not None
+    async def hold(self, category_ids: Collection[int]) -> Sequence[int]:
+        """Return which of these ids are those of categories, and keep those from being deleted until the transaction ends."""
+        held = select(Category.id).where(Category.id.in_(category_ids)).order_by(Category.id)
+        return (await self.session.scalars(held.with_for_update(read=True, key_share=True))).all()
 
     async def page(
         self, window: Window, *, active_only: bool, is_active: bool | None = None

@@ -13,6 +13,7 @@ from tradepost.categories.service import CategoryNode
 from tradepost.core.errors import InsufficientPermissions, Unauthenticated
 from tradepost.core.pagination import Total, Window
 from tradepost.core.schemas import Id, Message
+from tradepost.web.openapi import CREDENTIALS_OPTIONAL
 from tradepost.web.parameters import Limit, Skip, TotalQuery, sorts
 from tradepost.web.problems import problem_responses
 from tradepost.web.routing import Route
@@ -39,7 +40,7 @@ UPDATE_ERRORS = problem_responses(
 )
 
 
-@router.get("/", responses=problem_responses(Unauthenticated))
+@router.get("/", responses=problem_responses(Unauthenticated), openapi_extra=CREDENTIALS_OPTIONAL)
 async def list_categories(
     *,
     visitor: Visitor,
@@ -66,7 +67,9 @@ async def list_categories(
     return CategoryPage(categories=[CategoryRead.model_validate(row) for row in page.rows], **page.info)
 
 
-@router.get("/{id_or_slug}", response_model=CategoryRead, responses=READ_ERRORS)
+@router.get(
+    "/{id_or_slug}", response_model=CategoryRead, responses=READ_ERRORS, openapi_extra=CREDENTIALS_OPTIONAL
+)
 async def read_category(id_or_slug: Key, visitor: Visitor, categories: CategoryReads) -> CategoryNode:
     """Return a category with all those below it, nested."""
     return await categories.get(id_or_slug, viewer=visitor)

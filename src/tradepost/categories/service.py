@@ -3,7 +3,7 @@
 Every change of the tree begins by locking it whole, for its rules are about more than the rows that change.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
@@ -189,12 +189,12 @@ class CategoryService:
         with violations(foreign_key=CategoryInUse):
             await self._categories.delete(category.id)
 
-    async def hold(self, category_id: int) -> bool:
-        """Keep a category from being deleted until the transaction ends; tell whether there is one.
+    async def hold(self, category_ids: Collection[int]) -> set[int]:
+        """Keep categories from being deleted until the transaction ends; return which of the ids there are.
 
-        For a write of an item: its foreign key would do the same, and not say which of its values is the wrong one.
+        For a write of items: their foreign key would do the same, and not say which of the values is the wrong one.
         """
-        return await self._categories.hold(category_id)
+        return set(await self._categories.hold(category_ids)) if category_ids else set()
 
     @staticmethod
     def subtree(key: str) -> Select[int]:

@@ -52,6 +52,10 @@ class Remembered(Generic[T]):
         if self._value is not None:
             self._value = change(self._value)
 
+    def forget(self) -> None:
+        """Have the next caller load the value anew."""
+        self._loaded_at = float("-inf")
+
     def _still_good(self, limit: float | None = None) -> T | None:
         age = self._clock.monotonic() - self._loaded_at
         if limit is None:

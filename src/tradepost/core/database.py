@@ -258,7 +258,7 @@ def _unicode_lower(value: str | None) -> str | None:
 
 
 def _postgres_engine(options: DatabaseOptions) -> AsyncEngine:
-    async def connect(*args: Any, **arguments: Any) -> "asyncpg.Connection[Any]":
+    async def connect(*args: Any, **arguments: Any) -> "asyncpg.Connection[asyncpg.Record]":
         try:
             connection: asyncpg.Connection[Any] = await asyncpg.connect(*args, **arguments)
         except (OSError, TimeoutError, asyncpg.InternalClientError, asyncpg.PostgresError) as error:

@@ -37,6 +37,9 @@ UNMATCHED: Final = "unmatched"
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds in seconds."""
 
+BATCH_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+"""Upper bounds of batch sizes."""
+
 SAMPLE_PERIOD: Final = 0.5
 """Seconds between two looks at the event loop."""
 
@@ -71,6 +74,13 @@ class Metrics:
             buckets=BUCKETS,
             registry=self._registry,
         )
+        self._batches = Histogram(
+            "tradepost_coalesced_batch_size",
+            "Different keys that one coalesced read answered",
+            ("read",),
+            buckets=BATCH_BUCKETS,
+            registry=self._registry,
+        )
         self._in_progress = self._gauge("http_requests_in_progress", "Requests that are being answered")
         self._lag = self._gauge(
             "event_loop_lag_seconds",
@@ -100,6 +110,10 @@ class Metrics:
 
     def _gauge(self, name: str, text: str, *, mode: str = "livesum") -> Gauge:
         return Gauge(f"tradepost_{name}", text, registry=self._registry, multiprocess_mode=mode)  # type: ignore[arg-type]
+
+    def batch_observer(self, name: str) -> Callable[[int], None]:
+        """Return what notes the sizes of the batches of one coalesced read."""
+        return self._batches.labels(name).observe
 
     def add_gauge(self, name: str, text: str, reading: Reading) -> None:
         """Show what ``reading`` returns as ``tradepost_<name>``."""

@@ -71,7 +71,7 @@ async def downgrade(database: Database, revision: str) -> None:
     )
 
 
-async def exclusively(database: Database, work: Callable[[Connection], None]) -> None:
+async def exclusively(database: Database, work: Callable[[Connection], object]) -> None:
     """Run ``work`` in one transaction that no other migration runs beside."""
     async with database.engine.connect() as connection:
         if database.is_sqlite:
@@ -96,7 +96,7 @@ async def exclusively(database: Database, work: Callable[[Connection], None]) ->
             await connection.run_sync(work)
 
 
-def _keeping_sequences(connection: Connection, work: Callable[[Connection], None]) -> None:
+def _keeping_sequences(connection: Connection, work: Callable[[Connection], object]) -> None:
     """Run ``work`` on SQLite; a table that it rebuilds must not hand out the ids of deleted rows again."""
     tables = inspect(connection).get_table_names()
     given = connection.execute(text("SELECT name, seq FROM sqlite_sequence")).all() if tables else []

@@ -1,13 +1,29 @@
 """What every repository can do besides its own sentences."""
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ClauseElement, Executable, Select, exists, func, select
+from sqlalchemy import (
+    BigInteger,
+    ClauseElement,
+    ColumnElement,
+    Dialect,
+    Executable,
+    Select,
+    String,
+    any_,
+    bindparam,
+    exists,
+    func,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from tradepost.core.models import Base
 from tradepost.core.pagination import Total
@@ -30,6 +46,27 @@ class _Explained(Executable, ClauseElement):
 @compiles(_Explained)
 def _explain(element: _Explained, compiler: SQLCompiler, **options: Any) -> str:
     return "EXPLAIN (FORMAT JSON) " + compiler.process(element.statement, **options)
+
+
+class _IdList(TypeDecorator[Sequence[int]]):
+    """Many ids as one parameter: an array, or JSON on SQLite."""
+
+    impl = String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(String() if dialect.name == "sqlite" else postgresql.ARRAY(BigInteger))
+
+    def process_bind_param(self, value: Sequence[int] | None, dialect: Dialect) -> Any:
+        return json.dumps(value) if dialect.name == "sqlite" else value
+
+
+def among_ids(column: InstrumentedAttribute[int], *, on_postgres: bool) -> ColumnElement[bool]:
+    """Return the condition that ``column`` is one of the parameter ``ids``: the same text for any number of them."""
+    ids = bindparam("ids", type_=_IdList())
+    if on_postgres:
+        return column == any_(ids)
+    return column.in_(select(func.json_each(ids).table_valued("value").c.value))
 
 
 class Repository:

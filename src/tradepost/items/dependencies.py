@@ -3,29 +3,21 @@
 from typing import Annotated
 
 from fastapi import Depends
+from starlette.types import Scope
 
 from tradepost.accounts.dependencies import Requires
 from tradepost.accounts.permissions import Permission
 from tradepost.categories.dependencies import build_category_service
-from tradepost.core.database import ReadSession, WriteSession
+from tradepost.core.database import WriteSession
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
+from tradepost.items.intake import ItemIntake
 from tradepost.items.popular import PopularItems
 from tradepost.items.public_total import PublicTotal
-from tradepost.items.service import ItemReader, ItemService
-from tradepost.items.view_counter import ViewCounter
+from tradepost.items.reader import ItemReader
+from tradepost.items.service import ItemService
 from tradepost.tags.dependencies import build_tag_service
-from tradepost.web.session import ReadDep, ResourcesDep, WriteDep
-
-
-def build_item_reader(session: ReadSession, parts: Resources) -> ItemReader:
-    """Build the service for finding items."""
-    return ItemReader(
-        session,
-        categories=build_category_service(session, parts),
-        views=parts[ViewCounter],
-        public_total=parts[PublicTotal],
-    )
+from tradepost.web.session import ResourcesDep, WriteDep
 
 
 def build_item_service(session: WriteSession, parts: Resources) -> ItemService:
@@ -40,9 +32,14 @@ def build_item_service(session: WriteSession, parts: Resources) -> ItemService:
     )
 
 
-async def item_reader(session: ReadDep, parts: ResourcesDep) -> ItemReader:
-    """Return the service for finding items on a read session."""
-    return build_item_reader(session, parts)
+async def item_reader(parts: ResourcesDep) -> ItemReader:
+    """Return the service for finding items."""
+    return parts[ItemReader]
+
+
+def reader_of(scope: Scope) -> ItemReader:
+    """Return the service for finding items, for a lean handler."""
+    return scope["state"]["resources"][ItemReader]  # type: ignore[no-any-return]
 
 
 async def item_service(session: WriteDep, parts: ResourcesDep) -> ItemService:
@@ -50,12 +47,18 @@ async def item_service(session: WriteDep, parts: ResourcesDep) -> ItemService:
     return build_item_service(session, parts)
 
 
+async def item_intake(parts: ResourcesDep) -> ItemIntake:
+    """Return the service for putting items up for sale."""
+    return parts[ItemIntake]
+
+
 async def popular_items(parts: ResourcesDep) -> PopularItems:
     """Return the most viewed items."""
     return parts[PopularItems]
 
 
-Items = Annotated[ItemReader, Depends(item_reader, scope="function")]
+Items = Annotated[ItemReader, Depends(item_reader)]
 ItemWrites = Annotated[ItemService, Depends(item_service, scope="function")]
+Intake = Annotated[ItemIntake, Depends(item_intake)]
 Popular = Annotated[PopularItems, Depends(popular_items)]
 ItemWriter = Annotated[Principal, Depends(Requires(Permission.WRITE_ITEMS))]

@@ -20,6 +20,10 @@ class PublicTotal:
         """Return the total, from ``count`` when it was counted too long ago."""
         return await self._remembered.get(count)
 
+    def forget(self) -> None:
+        """Have it counted anew: rows were changed past the services."""
+        self._remembered.forget()
+
     def shift(self, by: int) -> None:
         """Follow a write of this process that made ``by`` items more visible."""
         self._remembered.adjust(lambda total: total + by)

@@ -2,17 +2,19 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, cast
 
 from sqlalchemy import (
     ARRAY,
     BigInteger,
     ColumnElement,
-    Row,
     Select,
     String,
+    Table,
     TypeDecorator,
     any_,
     bindparam,
@@ -30,12 +32,9 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from tradepost.accounts.models import User
 from tradepost.core.pagination import Page, Total, Window
-from tradepost.core.repository import Repository, escaped
+from tradepost.core.repository import Repository, among_ids, escaped
 from tradepost.items.models import Item, ItemTag
-from tradepost.items.schemas import ItemStatus
-
-ItemRow = Row[*tuple[Any, ...]]
-"""The columns of ``WITH_OWNER_AND_TAGS``."""
+from tradepost.items.schemas import ItemRow, ItemStatus
 
 SORTS: Final = {
     "created_at": Item.created_at,
@@ -83,16 +82,28 @@ WITH_OWNER_AND_TAGS: Final[Select[*tuple[Any, ...]]] = select(
 """What one item looks like to its readers, in one statement: columns, for entities would cost several times as much."""
 
 
+_ITEMS = cast("Table", Item.__table__)
+_INSERT_ITEMS = insert(_ITEMS).returning(_ITEMS.c.id, _ITEMS.c.created_at)
+_INSERT_LINKS = insert(ItemTag.__table__)  # type: ignore[arg-type]
+
+
+@cache
+def _rows_of(on_postgres: bool) -> Select[*tuple[Any, ...]]:  # noqa: FBT001 - the key of a cache
+    return WITH_OWNER_AND_TAGS.where(among_ids(Item.id, on_postgres=on_postgres))
+
+
 @dataclass(frozen=True, slots=True)
 class ItemFilter:
-    """Which items are wanted; what is None is not asked. ``category_ids`` is a statement, ``tags`` must all be there.
+    """Which items are wanted; what is None is not asked.
+
+    ``category`` is an id or a slug, and its descendants count too; all of ``tags`` must be there.
 
     ``viewer_id`` sees their own hidden items beside the active ones, ``sees_all`` everybody's.
     """
 
     status: ItemStatus | None = None
-    category_ids: Select[int] | None = None
-    tags: Sequence[str] = field(default=())
+    category: str | None = None
+    tags: tuple[str, ...] = ()
     owner_id: int | None = None
     min_price: Decimal | None = None
     max_price: Decimal | None = None
@@ -105,7 +116,7 @@ class ItemFilter:
         """Whether this is what every stranger's unfiltered list asks for."""
         return self == ItemFilter()
 
-    def conditions(self, *, on_postgres: bool) -> list[ColumnElement[bool]]:
+    def conditions(self, category_ids: Select[int] | None, *, on_postgres: bool) -> list[ColumnElement[bool]]:
         """Return what a row must fulfil."""
         wanted: list[ColumnElement[bool]] = []
         if not self.sees_all:
@@ -113,8 +124,8 @@ class ItemFilter:
             wanted.append(active if self.viewer_id is None else or_(active, Item.owner_id == self.viewer_id))
         if self.status is not None:
             wanted.append(Item.status == self.status)
-        if self.category_ids is not None:
-            wanted.append(Item.category_id.in_(self.category_ids))
+        if category_ids is not None:
+            wanted.append(Item.category_id.in_(category_ids))
         if self.owner_id is not None:
             wanted.append(Item.owner_id == self.owner_id)
         if self.min_price is not None:
@@ -151,17 +162,27 @@ def _is_one_of(item_ids: Collection[int]) -> ColumnElement[bool]:
 class ItemRepository(Repository):
     """Items."""
 
+    async def find_rows(self, item_ids: Sequence[int]) -> Sequence[ItemRow]:
+        """Return the items of these ids with their owners' public views and their tags, in no order."""
+        return (await self.session.execute(_rows_of(self.on_postgres), {"ids": list(item_ids)})).all()
+
     async def get_row(self, item_id: int) -> ItemRow | None:
-        """Return an item with its owner's public view and its tags."""
-        return (await self.session.execute(WITH_OWNER_AND_TAGS.where(Item.id == item_id))).one_or_none()
+        """Return one item likewise."""
+        rows = await self.find_rows([item_id])
+        return rows[0] if rows else None
 
     async def get_locked(self, item_id: int) -> Item | None:
         """Return the item of this id, with the row locked until the transaction ends."""
         return await self.session.get(Item, item_id, with_for_update=True)
 
-    async def page(self, wanted: ItemFilter, window: Window) -> Page[ItemRow]:
-        """Return a part of the wanted items with their owners and tags; the total is counted as the window says."""
-        conditions = wanted.conditions(on_postgres=self.on_postgres)
+    async def page(
+        self, wanted: ItemFilter, window: Window, *, category_ids: Select[int] | None = None
+    ) -> Page[ItemRow]:
+        """Return a part of the wanted items with their owners and tags; the total is counted as the window says.
+
+        ``category_ids`` is the statement for the wanted category and its descendants.
+        """
+        conditions = wanted.conditions(category_ids, on_postgres=self.on_postgres)
         column = SORTS[window.sort.removeprefix("-")]
         order = (column.desc(), Item.id.desc()) if window.sort.startswith("-") else (column, Item.id)
         rows = WITH_OWNER_AND_TAGS.where(*conditions).order_by(*order).limit(window.limit).offset(window.skip)
@@ -178,9 +199,13 @@ class ItemRepository(Repository):
         ordered = rows.order_by(Item.views.desc(), Item.id.desc()).limit(limit)
         return (await self.session.execute(ordered)).all()
 
-    async def add(self, values: Mapping[str, Any]) -> int:
-        """Insert an item and return its id."""
-        return (await self.session.execute(insert(Item).values(**values).returning(Item.id))).scalar_one()
+    async def add_many(self, rows: Sequence[Mapping[str, Any]]) -> dict[datetime, int]:
+        """Insert items, no two with the same ``created_at``, and return their ids by it."""
+        if not rows:
+            return {}
+        connection = await self.session.connection()
+        made = await connection.execute(_INSERT_ITEMS, rows)
+        return {created_at: item_id for item_id, created_at in made}
 
     async def change(self, item_id: int, values: Mapping[str, Any]) -> None:
         """Set columns of an item."""
@@ -202,11 +227,15 @@ class ItemRepository(Repository):
         names = select(ItemTag.tag).where(ItemTag.item_id == item_id).order_by(ItemTag.position)
         return (await self.session.scalars(names)).all()
 
-    async def add_tags(self, item_id: int, names: Sequence[str]) -> None:
-        """Link tags, which exist, to an item that has none."""
-        if names:
-            links = [{"item_id": item_id, "tag": name, "position": at} for at, name in enumerate(names)]
-            await self.session.execute(insert(ItemTag).values(links))
+    async def add_tags(self, names: Mapping[int, Sequence[str]]) -> None:
+        """Link tags, which exist, to items that have none: the names by the item's id."""
+        links = [
+            {"item_id": item_id, "tag": name, "position": at}
+            for item_id, tags in names.items()
+            for at, name in enumerate(tags)
+        ]
+        if links:
+            await (await self.session.connection()).execute(_INSERT_LINKS, links)
 
     async def remove_tags(self, item_id: int) -> None:
         """Unlink every tag of an item."""

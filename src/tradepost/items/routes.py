@@ -3,18 +3,23 @@
 from decimal import Decimal
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+from starlette.types import Scope
 
-from tradepost.accounts.dependencies import Person, Visitor
+from tradepost.accounts.dependencies import Person, Visitor, visitor_of
 from tradepost.core.errors import InsufficientPermissions, NotOwner, Unauthenticated, Unprocessable
-from tradepost.core.pagination import Total, Window
+from tradepost.core.pagination import Page, Total, Window
+from tradepost.core.row_json import page_json
 from tradepost.core.schemas import MAX_ID, Message
-from tradepost.items.dependencies import Items, ItemWriter, ItemWrites, Popular
+from tradepost.items.dependencies import Intake, Items, ItemWriter, ItemWrites, Popular, reader_of
 from tradepost.items.errors import ItemNotFound
 from tradepost.items.repository import SORTS, ItemFilter
 from tradepost.items.schemas import ItemCreate, ItemPage, ItemRead, ItemStatus, ItemUpdate
 from tradepost.tags.schemas import TagName
-from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery, announce_page, sorts
+from tradepost.web.lean import JudgedQueries, json_answer, lean, plain_id
+from tradepost.web.openapi import CREDENTIALS_OPTIONAL
+from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery, array_answer, sorts
 from tradepost.web.problems import problem_responses
 from tradepost.web.routing import Route
 
@@ -38,9 +43,22 @@ def _check_prices(low: Decimal | None, high: Decimal | None) -> None:
         raise Unprocessable(("query", "min_price"), "min_price must not be more than max_price")
 
 
-@router.get("/", responses=ANYBODY)
+_lists: JudgedQueries[tuple[ItemFilter, Window]] = JudgedQueries()
+
+
+async def _list_items(scope: Scope) -> Response | None:
+    asked = _lists.get(scope)
+    if asked is None:
+        return None
+    viewer = await visitor_of(scope)
+    return json_answer(page_json("items", await reader_of(scope).page(*asked, viewer)))
+
+
+@router.get("/", response_model=ItemPage, responses=ANYBODY, openapi_extra=CREDENTIALS_OPTIONAL)
+@lean(_list_items)
 async def list_items(
     *,
+    request: Request,
     viewer: Visitor,
     items: Items,
     skip: Skip = 0,
@@ -57,44 +75,45 @@ async def list_items(
     min_price: PriceQuery = None,
     max_price: PriceQuery = None,
     q: Words | None = None,
-) -> ItemPage:
+) -> Response:
     """List items; drafts and inactive ones only to their owner and to staff."""
     _check_prices(min_price, max_price)
     wanted = ItemFilter(
         status=status_filter,
+        category=category,
         tags=tuple(tag or ()),
         owner_id=owner_id,
         min_price=min_price,
         max_price=max_price,
         q=q,
     )
-    page = await items.page(wanted, Window(skip, limit, total, str(sort)), viewer=viewer, category=category)
-    return ItemPage.model_construct(items=list(page.rows), **page.info)
+    window = Window(skip, limit, total, str(sort))
+    _lists.put(request.scope, (wanted, window))
+    return json_answer(page_json("items", await items.page(wanted, window, viewer)))
 
 
 @router.post(
     "/",
     status_code=201,
+    response_model=ItemRead,
     responses=problem_responses(Unauthenticated, InsufficientPermissions),
 )
-async def create_item(new: ItemCreate, owner: ItemWriter, items: ItemWrites) -> ItemRead:
+async def create_item(new: ItemCreate, owner: ItemWriter, intake: Intake) -> Response:
     """Put an item up for sale."""
-    return await items.create(new, owner)
+    return json_answer(await intake.create(new, owner), 201)
 
 
-@router.get("/popular", responses=ANYBODY)
-async def list_popular_items(_visitor: Visitor, popular: Popular, limit: Limit = 10) -> ItemPage:
+@router.get("/popular", response_model=ItemPage, responses=ANYBODY, openapi_extra=CREDENTIALS_OPTIONAL)
+async def list_popular_items(_visitor: Visitor, popular: Popular, limit: Limit = 10) -> Response:
     """List the most viewed active items; the answer may be as old as `CACHE_POPULAR_SECONDS`."""
-    return ItemPage.model_construct(
-        items=list(await popular.top(limit)), total=None, page=None, size=limit, pages=None
-    )
+    top = Page(await popular.top(limit), None, Window(limit=limit))
+    return json_answer(page_json("items", top))
 
 
-@router.get("/search/", responses=ANYBODY)
+@router.get("/search/", response_model=list[ItemRead], responses=ANYBODY, openapi_extra=CREDENTIALS_OPTIONAL)
 async def search_items(
     *,
     request: Request,
-    response: Response,
     viewer: Visitor,
     items: Items,
     q: Words,
@@ -103,56 +122,66 @@ async def search_items(
     total: TotalQuery = Total.EXACT,
     min_price: PriceQuery = None,
     max_price: PriceQuery = None,
-) -> list[ItemRead]:
+) -> Response:
     """Find items by words in title, description or tags: a bare array with `X-Total-Count` and `Link`."""
     _check_prices(min_price, max_price)
     wanted = ItemFilter(min_price=min_price, max_price=max_price, q=q)
-    page = await items.page(wanted, Window(skip, limit, total, str(NEWEST)), viewer=viewer)
-    announce_page(page, request, response)
-    return list(page.rows)
+    page = await items.page(wanted, Window(skip, limit, total, str(NEWEST)), viewer)
+    return array_answer(page, request)
 
 
-@router.get("/user/me", responses=ANYBODY)
+@router.get("/user/me", response_model=list[ItemRead], responses=ANYBODY)
 async def list_my_items(
     *,
     request: Request,
-    response: Response,
     owner: Person,
     items: Items,
     skip: Skip = 0,
     limit: Limit = 100,
     total: TotalQuery = Total.EXACT,
     sort: Sort = NEWEST,
-) -> list[ItemRead]:
+) -> Response:
     """List one's own items, hidden ones too: a bare array with `X-Total-Count` and `Link`."""
     page = await items.page_of_own(owner, Window(skip, limit, total, str(sort)))
-    announce_page(page, request, response)
-    return list(page.rows)
+    return array_answer(page, request)
 
 
-@router.get("/{item_id}", responses=problem_responses(Unauthenticated, ItemNotFound))
-async def read_item(item_id: PathId, viewer: Visitor, items: Items) -> ItemRead:
+async def _read_item(scope: Scope) -> Response | None:
+    item_id = plain_id(scope, "item_id")
+    if item_id is None:
+        return None
+    return json_answer(await reader_of(scope).get(item_id, await visitor_of(scope)))
+
+
+@router.get(
+    "/{item_id}",
+    response_model=ItemRead,
+    responses=problem_responses(Unauthenticated, ItemNotFound),
+    openapi_extra=CREDENTIALS_OPTIONAL,
+)
+@lean(_read_item)
+async def read_item(item_id: PathId, viewer: Visitor, items: Items) -> Response:
     """Return an item and count a view."""
-    return await items.get(item_id, viewer)
+    return json_answer(await items.get(item_id, viewer))
 
 
 CHANGES = problem_responses(Unauthenticated, InsufficientPermissions, NotOwner, ItemNotFound)
 
 
-@router.put("/{item_id}", responses=CHANGES)
+@router.put("/{item_id}", response_model=ItemRead, responses=CHANGES)
 async def replace_item(
     item_id: PathId, changes: ItemUpdate, principal: ItemWriter, items: ItemWrites
-) -> ItemRead:
+) -> Response:
     """Change an item: only the fields that are sent, as with PATCH."""
-    return await items.update(item_id, changes, principal)
+    return json_answer(await items.update(item_id, changes, principal))
 
 
-@router.patch("/{item_id}", responses=CHANGES)
+@router.patch("/{item_id}", response_model=ItemRead, responses=CHANGES)
 async def update_item(
     item_id: PathId, changes: ItemUpdate, principal: ItemWriter, items: ItemWrites
-) -> ItemRead:
+) -> Response:
     """Change an item: only the fields that are sent."""
-    return await items.update(item_id, changes, principal)
+    return json_answer(await items.update(item_id, changes, principal))
 
 
 @router.delete("/{item_id}", responses=problem_responses(Unauthenticated, NotOwner, ItemNotFound))

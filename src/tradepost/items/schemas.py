@@ -1,5 +1,6 @@
 """What comes in and goes out about items. Prices are exact decimals inside, JSON numbers on the wire."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
@@ -7,10 +8,15 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError, PydanticKnownError
+from sqlalchemy import Row
 
 from tradepost.accounts.schemas import PublicUser
+from tradepost.core.row_json import row_encoder
 from tradepost.core.schemas import Id, Input, Number, Output, PageInfo
 from tradepost.tags.schemas import TagList
+
+ItemRow = Row[*tuple[Any, ...]]
+"""The columns of an item with its owner's public view and its tags, as the repository reads them."""
 
 CENT = Decimal("0.01")
 HUNDRED = Decimal(100)
@@ -124,21 +130,37 @@ class ItemRead(Output):
     created_at: datetime
     updated_at: datetime
 
-    @classmethod
-    def of(cls, row: Any) -> "ItemRead":
-        """Return the view of a row with its owner and tags; the database kept it valid, so it is not checked again."""
-        owner = PublicUser.model_construct(
-            id=row.owner_id,
-            first_name=row.owner_first_name,
-            last_name=row.owner_last_name,
-            full_name=f"{row.owner_first_name} {row.owner_last_name}",
-            avatar_url=row.owner_avatar_url,
-        )
-        return cls.model_construct(
-            **row._mapping,  # noqa: SLF001 - SQLAlchemy's public name
-            total_price=total_price(row.price, row.discount_price, row.tax),
-            owner=owner,
-        )
+
+_item_json = row_encoder(ItemRead)
+
+
+def item_json(row: ItemRow) -> bytes:
+    """Return the JSON of ``ItemRead`` for a row with its owner and tags."""
+    item = row._asdict()
+    names = item.pop("owner_first_name"), item.pop("owner_last_name")
+    return _encoded(item, row.owner_id, *names, item.pop("owner_avatar_url"))
+
+
+def new_item_json(
+    item_id: int, values: Mapping[str, Any], tags: Sequence[str], owner: Row[int, str, str, Any]
+) -> bytes:
+    """Return the JSON of ``ItemRead`` for an item that was just inserted with these ``values``."""
+    item = {**values, "id": item_id, "tags": tags}
+    return _encoded(item, owner.id, owner.first_name, owner.last_name, owner.avatar_url)
+
+
+def _encoded(
+    item: dict[str, Any], owner_id: int, first_name: str, last_name: str, avatar_url: str | None
+) -> bytes:
+    item["owner"] = {
+        "id": owner_id,
+        "first_name": first_name,
+        "last_name": last_name,
+        "full_name": f"{first_name} {last_name}",
+        "avatar_url": avatar_url,
+    }
+    item["total_price"] = total_price(item["price"], item["discount_price"], item["tax"])
+    return _item_json(item)
 
 
 class ItemPage(PageInfo):

@@ -1,78 +1,25 @@
 """The rules of buying and selling, as far as items go."""
 
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
-from tradepost.accounts.permissions import STAFF, Permission
+from tradepost.accounts.permissions import Permission
 from tradepost.categories.service import CategoryService
 from tradepost.core.clock import Clock
-from tradepost.core.database import ReadSession, WriteSession, violations
-from tradepost.core.errors import NotOwner, Unauthenticated, Unprocessable
-from tradepost.core.pagination import Page, Total, Window
+from tradepost.core.database import WriteSession
+from tradepost.core.errors import NotOwner, Unprocessable
 from tradepost.core.principal import Principal
 from tradepost.items.errors import ItemNotFound, unknown_category
 from tradepost.items.models import Item
 from tradepost.items.popular import PopularItems
 from tradepost.items.public_total import PublicTotal
-from tradepost.items.repository import ItemFilter, ItemRepository
-from tradepost.items.schemas import ItemCreate, ItemRead, ItemStatus, ItemUpdate, discount_fault
-from tradepost.items.view_counter import ViewCounter
+from tradepost.items.reader import is_visible
+from tradepost.items.repository import ItemRepository
+from tradepost.items.schemas import ItemStatus, ItemUpdate, discount_fault, item_json
 from tradepost.tags.service import TagService
 
 
-def sees_all(principal: Principal | None) -> bool:
-    """Tell whether somebody may see drafts and inactive items that are not theirs."""
-    return principal is not None and STAFF in principal.permissions
-
-
-class ItemReader:
-    """Finds items for whoever asks; works in a read session."""
-
-    def __init__(
-        self,
-        session: ReadSession,
-        *,
-        categories: CategoryService,
-        views: ViewCounter,
-        public_total: PublicTotal,
-    ) -> None:
-        self._items = ItemRepository(session)
-        self._categories = categories
-        self._views = views
-        self._public_total = public_total
-
-    async def get(self, item_id: int, viewer: Principal | None) -> ItemRead:
-        """Return an item that ``viewer`` may see, and count the view."""
-        row = await self._items.get_row(item_id)
-        if row is None or not _is_visible(row.status, row.owner_id, viewer):
-            raise ItemNotFound
-        self._views.count(item_id)
-        return ItemRead.of(row)
-
-    async def page(
-        self, wanted: ItemFilter, window: Window, *, viewer: Principal | None, category: str | None = None
-    ) -> Page[ItemRead]:
-        """List the wanted items that ``viewer`` may see; ``category`` is an id or a slug, and means its descendants too."""
-        wanted = replace(
-            wanted,
-            viewer_id=viewer.user_id if viewer else None,
-            sees_all=sees_all(viewer),
-            category_ids=None if category is None else self._categories.subtree(category),
-        )
-        if wanted.is_public_list and window.total is Total.EXACT:
-            page = await self._items.page(wanted, replace(window, total=Total.NONE))
-            total = await self._public_total.get(self._items.count_public)
-            return Page([ItemRead.of(row) for row in page.rows], total, window)
-        return _read(await self._items.page(wanted, window))
-
-    async def page_of_own(self, owner: Principal, window: Window) -> Page[ItemRead]:
-        """List one's own items, hidden ones too."""
-        return _read(await self._items.page(ItemFilter(owner_id=owner.user_id, sees_all=True), window))
-
-
 class ItemService:
-    """Changes items, in the transaction of whoever built it."""
+    """Changes items, in the transaction of whoever built it; what it returns is the JSON of ``ItemRead``."""
 
     def __init__(
         self,
@@ -92,22 +39,7 @@ class ItemService:
         self._public_total = public_total
         self._clock = clock
 
-    async def create(self, new: ItemCreate, owner: Principal) -> ItemRead:
-        """Put an item up for sale."""
-        values = new.model_dump(exclude={"tags"})
-        await self._hold_category(new.category_id)
-        await self._tags.ensure(new.tags)
-        now = self._clock.now()
-        # The owner's account may be deleted at this very moment: then the token is worth nothing any more.
-        with violations(foreign_key=Unauthenticated):
-            item_id = await self._items.add(
-                {**values, "owner_id": owner.user_id, "created_at": now, "updated_at": now}
-            )
-        await self._items.add_tags(item_id, new.tags)
-        self._shift_total(None, new.status)
-        return await self._row(item_id)
-
-    async def update(self, item_id: int, changes: ItemUpdate, principal: Principal) -> ItemRead:
+    async def update(self, item_id: int, changes: ItemUpdate, principal: Principal) -> bytes:
         """Change the fields that were sent; only the owner and admins may."""
         item = await self._locked(item_id, principal, overriding=Permission.ADMIN_ACCESS)
         sent = changes.model_dump(exclude_unset=True, exclude={"tags"})
@@ -122,7 +54,7 @@ class ItemService:
         if retagged:
             await self._tags.ensure(changes.tags)
             await self._items.remove_tags(item_id)
-            await self._items.add_tags(item_id, changes.tags)
+            await self._items.add_tags({item_id: changes.tags})
         if changed or retagged:
             before = item.status
             changed |= {"version": item.version + 1, "updated_at": self._clock.now()}
@@ -142,21 +74,21 @@ class ItemService:
     async def _locked(self, item_id: int, principal: Principal, *, overriding: Permission) -> Item:
         """Return an item for writing, locked; ``overriding`` is the permission that stands in for ownership."""
         item = await self._items.get_locked(item_id)
-        if item is None or not _is_visible(item.status, item.owner_id, principal):
+        if item is None or not is_visible(item.status, item.owner_id, principal):
             raise ItemNotFound
         if item.owner_id != principal.user_id and overriding not in principal.permissions:
             raise NotOwner
         return item
 
     async def _hold_category(self, category_id: int | None) -> None:
-        if category_id is not None and not await self._categories.hold(category_id):
+        if category_id is not None and not await self._categories.hold({category_id}):
             raise unknown_category()
 
-    async def _row(self, item_id: int) -> ItemRead:
+    async def _row(self, item_id: int) -> bytes:
         row = await self._items.get_row(item_id)
         if row is None:
             raise ItemNotFound
-        return ItemRead.of(row)
+        return item_json(row)
 
     def _check_discount(self, item: Item, changed: dict[str, Any]) -> None:
         price = changed.get("price", item.price)
@@ -169,14 +101,3 @@ class ItemService:
         by = (after is ItemStatus.ACTIVE) - (before is ItemStatus.ACTIVE)
         if by:
             self._session.after_commit(lambda: self._public_total.shift(by))
-
-
-def _is_visible(status: ItemStatus, owner_id: int, viewer: Principal | None) -> bool:
-    return status is ItemStatus.ACTIVE or (
-        viewer is not None and (viewer.user_id == owner_id or sees_all(viewer))
-    )
-
-
-def _read(page: Page[Any]) -> Page[ItemRead]:
-    rows: Sequence[ItemRead] = [ItemRead.of(row) for row in page.rows]
-    return Page(rows, page.total, page.window)

@@ -27,6 +27,7 @@ class ViewCounter:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: Counter[int] = Counter()
+        self._flushing = asyncio.Lock()
 
     def count(self, item_id: int) -> None:
         """Note a view."""
@@ -48,7 +49,14 @@ class ViewCounter:
             await self._flush_quietly()
 
     async def flush(self) -> None:
-        """Write every view that is waiting; what cannot be written goes on waiting, and the error is raised."""
+        """Write every view that is waiting; what cannot be written goes on waiting, and the error is raised.
+
+        When it returns, every view that was counted before it was called is written.
+        """
+        async with self._flushing:
+            await self._write_waiting()
+
+    async def _write_waiting(self) -> None:
         waiting, self._waiting = self._waiting, Counter()
         try:
             while waiting:

@@ -13,6 +13,7 @@ from tradepost.tags.errors import SelfMerge, TagExists, TagNotFound
 from tradepost.tags.repository import SORTS
 from tradepost.tags.schemas import TagCreate, TagMerge, TagPage, TagRead, TagUpdate
 from tradepost.tags.service import CountedTag
+from tradepost.web.openapi import CREDENTIALS_OPTIONAL
 from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery, sorts
 from tradepost.web.problems import problem_responses
 from tradepost.web.routing import Route
@@ -27,7 +28,7 @@ Containing = Annotated[
 ]
 
 
-@router.get("/", responses=problem_responses(Unauthenticated))
+@router.get("/", responses=problem_responses(Unauthenticated), openapi_extra=CREDENTIALS_OPTIONAL)
 async def list_tags(
     *,
     _visitor: Visitor,
@@ -43,7 +44,12 @@ async def list_tags(
     return TagPage(tags=[TagRead.model_validate(tag) for tag in page.rows], **page.info)
 
 
-@router.get("/{tag_id}", response_model=TagRead, responses=problem_responses(Unauthenticated, TagNotFound))
+@router.get(
+    "/{tag_id}",
+    response_model=TagRead,
+    responses=problem_responses(Unauthenticated, TagNotFound),
+    openapi_extra=CREDENTIALS_OPTIONAL,
+)
 async def read_tag(tag_id: PathId, _visitor: Visitor, tags: TagReads) -> CountedTag:
     """Return a tag."""
     return await tags.get(tag_id)

@@ -3,11 +3,13 @@
 from enum import StrEnum
 from typing import Annotated, Any, cast
 
-from fastapi import Path, Query, Request, Response
+from fastapi import Path, Query, Request
 from pydantic import BeforeValidator
+from starlette.responses import Response
 
 from tradepost.core.pagination import Page, Total
 from tradepost.core.schemas import MAX_ID
+from tradepost.web.lean import json_answer
 
 PathId = Annotated[int, Path(ge=1, le=MAX_ID)]
 Skip = Annotated[int, Query(ge=0, le=MAX_ID, description="How many to leave out from the start")]
@@ -31,11 +33,10 @@ def sorts(name: str, *fields: str) -> type[StrEnum]:
     return cast("type[StrEnum]", StrEnum(name, members))
 
 
-def announce_page(page: Page[Any], request: Request, response: Response) -> None:
-    """Put ``X-Total-Count`` and ``Link`` (RFC 8288) on the answer of a bare array."""
+def array_answer(page: Page[bytes], request: Request) -> Response:
+    """Return a bare array of rows that are JSON already, with ``X-Total-Count`` and ``Link`` (RFC 8288)."""
     skip, limit = page.window.skip, page.window.limit
-    if page.total is not None:
-        response.headers["X-Total-Count"] = str(page.total)
+    headers = {} if page.total is None else {"X-Total-Count": str(page.total)}
     links = []
     more = len(page.rows) == limit if page.total is None else skip + limit < page.total
     if more:
@@ -47,7 +48,8 @@ def announce_page(page: Page[Any], request: Request, response: Response) -> None
         links.append(("last", (page.total - 1) // limit * limit))
     if links:
         here = request.url
-        response.headers["Link"] = ", ".join(
+        headers["Link"] = ", ".join(
             f'<{here.include_query_params(skip=start, limit=limit)}>; rel="{relation}"'
             for relation, start in links
         )
+    return json_answer(b"[" + b",".join(page.rows) + b"]", headers=headers)

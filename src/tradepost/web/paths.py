@@ -24,6 +24,8 @@ from starlette.routing import BaseRoute, Match, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import override
 
+from tradepost.web.lean import LEAN_ATTRIBUTE, LeanHandler
+
 TEMPLATE_KEY: Final = "tradepost.template"
 """Where the ASGI scope says which route answers: its path with the parameters' names, as in the OpenAPI."""
 
@@ -38,6 +40,7 @@ class _Target:
     app: ASGIApp
     endpoint: Any
     route: BaseRoute
+    lean: LeanHandler | None
 
 
 @dataclass(slots=True)
@@ -89,7 +92,8 @@ class PathTable(BaseRoute):
             raise ValueError(
                 f"{entry.template} and {template} are one path: give their parameters the same names"
             )
-        target = _Target(context.app, context.endpoint, context.original_route)
+        short_way = getattr(context.endpoint, LEAN_ATTRIBUTE, None)
+        target = _Target(context.app, context.endpoint, context.original_route, short_way)
         for method in context.methods or ("GET",):
             entry.targets.setdefault(method, target)
 
@@ -145,6 +149,11 @@ class PathTable(BaseRoute):
             if method != "HEAD" or (target := entry.targets.get("GET")) is None:
                 raise HTTPException(405, headers={"Allow": entry.allow})
             send = _without_body(send)
+        if target.lean is not None:
+            response = await target.lean(scope)
+            if response is not None:
+                await response(scope, receive, send)
+                return
         scope["endpoint"] = target.endpoint
         scope["route"] = target.route
         await target.app(scope, receive, send)

@@ -1,0 +1,58 @@
+"""Who is behind a session, asked anew for each request and by many requests at once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from tradepost.accounts.permissions import PERMISSIONS
+from tradepost.accounts.repository import IdentityRow, SessionRepository
+from tradepost.accounts.schemas import UserRead
+from tradepost.core.coalescer import Coalescer, Observe
+from tradepost.core.database import Database
+from tradepost.core.principal import Principal
+from tradepost.core.row_json import row_encoder
+
+_profile_json = row_encoder(UserRead)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A session and its user as the database has them now."""
+
+    row: IdentityRow
+
+    @property
+    def session_end(self) -> datetime:
+        """When the session ends at the latest."""
+        return self.row.session_end  # type: ignore[no-any-return]
+
+    @property
+    def principal(self) -> Principal:
+        """Who this is to the domains, with the rights of the moment."""
+        return Principal(self.row.id, PERMISSIONS[self.row.role], self.row.session_id)
+
+    def profile(self) -> bytes:
+        """Return the user as the user sees it: the JSON of ``UserRead``."""
+        row = self.row._asdict()
+        del row["session_id"], row["session_end"]
+        return _profile_json({**row, "full_name": f"{self.row.first_name} {self.row.last_name}"})
+
+
+class Identities:
+    """Reads the row behind a token; requests that ask while a read is under way share the next one."""
+
+    def __init__(self, database: Database, *, observe: Observe | None = None) -> None:
+        self._database = database
+        self._reads = Coalescer(self._load, observe=observe)
+
+    async def find(self, *, session_id: int, user_id: int, now: datetime) -> Identity | None:
+        """Return the living session of this active user."""
+        found = await self._reads.get(session_id)
+        if found is None or found.row.id != user_id or not found.row.is_active or found.session_end <= now:
+            return None
+        return found
+
+    async def _load(self, session_ids: Sequence[int]) -> Mapping[int, Identity]:
+        async with self._database.read() as session:
+            rows = await SessionRepository(session).find_identities(session_ids)
+        return {row.session_id: Identity(row) for row in rows}

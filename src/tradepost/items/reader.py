@@ -1,0 +1,109 @@
+"""Finding items: the read path. Requests that ask while a read is under way share the next one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from tradepost.accounts.permissions import STAFF
+from tradepost.categories.service import CategoryService
+from tradepost.core.coalescer import Coalescer, Observe
+from tradepost.core.database import Database
+from tradepost.core.pagination import Page, Total, Window
+from tradepost.core.principal import Principal
+from tradepost.items.errors import ItemNotFound
+from tradepost.items.public_total import PublicTotal
+from tradepost.items.repository import ItemFilter, ItemRepository
+from tradepost.items.schemas import ItemStatus, item_json
+from tradepost.items.view_counter import ViewCounter
+
+LIST_LANES: Final = 4
+"""Different lists that are read at once; more would only wait for each other in the database."""
+
+
+def sees_all(principal: Principal | None) -> bool:
+    """Tell whether somebody may see drafts and inactive items that are not theirs."""
+    return principal is not None and STAFF in principal.permissions
+
+
+def is_visible(status: ItemStatus, owner_id: int, viewer: Principal | None) -> bool:
+    """Tell whether ``viewer`` may know of an item."""
+    return status is ItemStatus.ACTIVE or (
+        viewer is not None and (viewer.user_id == owner_id or sees_all(viewer))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An item as JSON, and what says who may see it."""
+
+    status: ItemStatus
+    owner_id: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What makes two lists the same: one answer serves all who ask it at once."""
+
+    wanted: ItemFilter
+    window: Window
+
+
+class ItemReader:
+    """Finds items for whoever asks, as JSON. Lives as long as the process; every read starts after its question."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        views: ViewCounter,
+        public_total: PublicTotal,
+        observe: Observe | None = None,
+    ) -> None:
+        self._database = database
+        self._views = views
+        self._public_total = public_total
+        self._points = Coalescer(self._load_points, observe=observe)
+        self._lists = Coalescer(self._load_list, lanes=LIST_LANES, max_batch=1)
+
+    async def get(self, item_id: int, viewer: Principal | None) -> bytes:
+        """Return an item that ``viewer`` may see, and count the view; the JSON of ``ItemRead``."""
+        found = await self._points.get(item_id)
+        if found is None or not is_visible(found.status, found.owner_id, viewer):
+            raise ItemNotFound
+        self._views.count(item_id)
+        return found.body
+
+    async def page(self, wanted: ItemFilter, window: Window, viewer: Principal | None) -> Page[bytes]:
+        """List the wanted items that ``viewer`` may see, each as the JSON of ``ItemRead``."""
+        if viewer is not None:
+            wanted = replace(wanted, viewer_id=viewer.user_id, sees_all=sees_all(viewer))
+        return await self._ask(wanted, window)
+
+    async def page_of_own(self, owner: Principal, window: Window) -> Page[bytes]:
+        """List one's own items, hidden ones too, likewise."""
+        return await self._ask(ItemFilter(owner_id=owner.user_id, sees_all=True), window)
+
+    async def _ask(self, wanted: ItemFilter, window: Window) -> Page[bytes]:
+        page = await self._lists.get(_Question(wanted, window))
+        if page is None:
+            raise LookupError("a list that was not answered")
+        return page
+
+    async def _load_points(self, item_ids: Sequence[int]) -> Mapping[int, _Found]:
+        async with self._database.read() as session:
+            rows = await ItemRepository(session).find_rows(item_ids)
+        return {row.id: _Found(row.status, row.owner_id, item_json(row)) for row in rows}
+
+    async def _load_list(self, questions: Sequence[_Question]) -> Mapping[_Question, Page[bytes]]:
+        return {question: await self._read_list(question.wanted, question.window) for question in questions}
+
+    async def _read_list(self, wanted: ItemFilter, window: Window) -> Page[bytes]:
+        categories = None if wanted.category is None else CategoryService.subtree(wanted.category)
+        lagging = wanted.is_public_list and window.total is Total.EXACT
+        async with self._database.read() as session:
+            items = ItemRepository(session)
+            asked = replace(window, total=Total.NONE) if lagging else window
+            page = await items.page(wanted, asked, category_ids=categories)
+            total = await self._public_total.get(items.count_public) if lagging else page.total
+        return Page([item_json(row) for row in page.rows], total, window)
