@@ -1,0 +1,1 @@
+"""Whether the API does what its OpenAPI document says."""

@@ -1,0 +1,61 @@
+"""Thousands of generated requests, good and bad ones, against a real server: every answer must be a documented one."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from tests.conftest import Template
+from tests.flows.live import LiveServer, environment, serving, tradepost
+
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "unsupported_method",
+    "allow_header_conformance",
+)
+EXAMPLES = os.environ.get("SOAK_EXAMPLES", "8")
+"""Requests for each operation, besides those that cover its schema one rule after the other."""
+ENDS_THE_SESSION = "logout|/users/me/password|/auth/sessions"
+"""Operations after which everything else would only be answered with 401: they are asked last, with a token of theirs."""
+
+
+async def token(server: LiveServer) -> str:
+    """Log in as the first superuser, whom every operation is open to."""
+    async with server.client() as client:
+        answer = await client.post(
+            "/auth/login", data={"username": "admin@example.com", "password": "changethis"}
+        )
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["access_token"])
+
+
+async def examine(server: LiveServer, directory: Path, *selection: str) -> None:
+    """Let schemathesis loose on the server, as the first superuser."""
+    command = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("st"),
+        "run",
+        f"{server.url}/api/v1/openapi.json",
+        *("--header", f"Authorization: Bearer {await token(server)}"),
+        *("--checks", ",".join(CHECKS), "--phases", "coverage,fuzzing", "--max-examples", EXAMPLES),
+        *("--seed", "1", "--no-color", "--warnings", "off", "--request-timeout", "20", *selection),
+        cwd=directory,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await command.communicate()
+    text = output.decode()
+    assert command.returncode == 0, text[-20_000:]
+    assert " passed" in text, "nothing was asked"
+
+
+async def test_every_answer_is_a_documented_one(template: Template, tmp_path: Path) -> None:
+    variables = environment(tmp_path, await template.empty())
+    await tradepost("seed", "--users", "5", "--items", "40", env=variables)
+    with serving(variables) as server:
+        await server.ready()
+        await examine(server, tmp_path, "--exclude-path-regex", ENDS_THE_SESSION)
+        await examine(server, tmp_path, "--include-path-regex", ENDS_THE_SESSION)
