@@ -19,6 +19,7 @@ from sqlalchemy import (
     any_,
     bindparam,
     delete,
+    exists,
     func,
     insert,
     literal,
@@ -35,6 +36,7 @@ from tradepost.core.pagination import Page, Total, Window
 from tradepost.core.repository import Repository, among_ids, escaped
 from tradepost.items.models import Item, ItemTag
 from tradepost.items.schemas import ItemRow, ItemStatus
+from tradepost.tags.models import Tag
 
 SORTS: Final = {
     "created_at": Item.created_at,
@@ -146,11 +148,13 @@ def _mentions(q: str, *, on_postgres: bool) -> ColumnElement[bool]:
         # A collation that knows all letters, whatever the cluster's own locale is; SQLite gets Python's.
         return func.lower(column.collate("und-x-icu")) if on_postgres else func.unicode_lower(column)
 
-    tagged = select(ItemTag.item_id).where(folded(ItemTag.tag).like(pattern, escape="\\"))
+    # Tags are in lower case already. Their few names are searched, not their many links; and EXISTS can always fall back
+    # on the index, where PostgreSQL would search all links of IN anew for each item once they do not fit its memory.
+    names = select(Tag.name).where(Tag.name.like(pattern, escape="\\"))
     return or_(
         folded(Item.title).like(pattern, escape="\\"),
         folded(Item.description).like(pattern, escape="\\"),
-        Item.id.in_(tagged),
+        exists().where(ItemTag.item_id == Item.id, ItemTag.tag.in_(names)),
     )
 
 
