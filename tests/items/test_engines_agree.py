@@ -81,8 +81,6 @@ class Scenario:
 
 async def play(scenario: Scenario, world: World) -> None:
     call, get = scenario.call, scenario.get
-    # Views are written when the story says so, not once a second.
-    world.parts.put(ViewCounter, ViewCounter(world.database))
     await scenario.join("admin", "admin@example.com", "changethis")
     await scenario.join("alice", "alice@example.com")
     await scenario.join("bob", "bob@example.com")

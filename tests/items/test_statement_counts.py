@@ -1,13 +1,12 @@
 """How many statements an answer costs: a fixed number for each endpoint, however many rows there are."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
 from sqlalchemy import insert
 
 from tests.conftest import Person, World, forget_all
@@ -17,7 +16,6 @@ from tradepost.accounts.permissions import Role
 from tradepost.categories.models import Category
 from tradepost.items.models import Item, ItemTag
 from tradepost.items.schemas import ItemStatus
-from tradepost.items.view_counter import ViewCounter
 from tradepost.tags.models import Tag
 
 
@@ -141,12 +139,6 @@ ENDPOINTS: list[tuple[str, str, int]] = [
     ("stranger", f"{V1}/categories/{{category}}", 1),
     ("stranger", f"{V1}/categories/root", 1),
 ]
-
-
-@pytest_asyncio.fixture(autouse=True)
-async def _no_views_are_written(world: World) -> AsyncIterator[None]:
-    async with world.parts[ViewCounter]._flushing:
-        yield
 
 
 @pytest.mark.parametrize("rows", [1, 50])
