@@ -22,6 +22,7 @@ from tradepost.accounts.sessions import SessionService
 from tradepost.accounts.tokens import Tokens
 from tradepost.categories.dependencies import build_category_service
 from tradepost.categories.models import Category
+from tradepost.categories.reader import CategoryReader
 from tradepost.categories.service import CategoryUsage
 from tradepost.core import migrations
 from tradepost.core.clock import Clock, SystemClock
@@ -40,7 +41,8 @@ from tradepost.items.usage import ItemsOfCategories, ItemsOfTags
 from tradepost.items.view_counter import ViewCounter
 from tradepost.tags.dependencies import build_tag_service
 from tradepost.tags.models import Tag
-from tradepost.tags.service import TagUsage
+from tradepost.tags.reader import TagReader
+from tradepost.tags.usage import TagUsage
 
 MODELS = (User, LoginSession, Tag, Category, Item, ItemTag)
 """Every table; naming them here is what puts them into the metadata that migrations compare with."""
@@ -89,6 +91,8 @@ async def opened(
     parts.put(CredentialService, build_credential_service(parts))
     parts.put(TagUsage, ItemsOfTags())
     parts.put(CategoryUsage, ItemsOfCategories())
+    parts.put(TagReader, TagReader(database, parts[TagUsage], clock, observe=batches("tag")))
+    parts.put(CategoryReader, CategoryReader(database, clock))
     parts.put(RateLimiter, LocalRateLimiter(clock))
     parts.put(PublicTotal, PublicTotal(clock))
     parts.put(PopularItems, PopularItems(database, clock, seconds=settings.CACHE_POPULAR_SECONDS))
@@ -107,6 +111,7 @@ async def opened(
             tags=partial(build_tag_service, parts=parts),
             categories=partial(build_category_service, parts=parts),
             public_total=parts[PublicTotal],
+            tag_reader=parts[TagReader],
             clock=clock,
             observe=batches("new items"),
         ),

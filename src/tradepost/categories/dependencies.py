@@ -6,29 +6,31 @@ from fastapi import Depends
 
 from tradepost.accounts.dependencies import Requires
 from tradepost.accounts.permissions import Permission
+from tradepost.categories.reader import CategoryReader
 from tradepost.categories.repository import CategoryRepository
 from tradepost.categories.service import CategoryService, CategoryUsage
-from tradepost.core.database import ReadSession, WriteSession
+from tradepost.core.database import WriteSession
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
-from tradepost.web.session import ReadDep, ResourcesDep, WriteDep
+from tradepost.web.session import ResourcesDep, WriteDep
 
 
-def build_category_service(session: ReadSession | WriteSession, parts: Resources) -> CategoryService:
+def build_category_service(session: WriteSession, parts: Resources) -> CategoryService:
     """Build the service for categories."""
     return CategoryService(CategoryRepository(session), parts[CategoryUsage], parts.clock)
 
 
-async def category_reads(session: ReadDep, parts: ResourcesDep) -> CategoryService:
-    """Return the service for categories on a read session."""
-    return build_category_service(session, parts)
+async def category_reader(parts: ResourcesDep) -> CategoryReader:
+    """Return the service for reading categories."""
+    return parts[CategoryReader]
 
 
 async def category_writes(session: WriteDep, parts: ResourcesDep) -> CategoryService:
     """Return the service for categories in the request's transaction."""
+    session.after_commit(parts[CategoryReader].forget_lists)
     return build_category_service(session, parts)
 
 
-CategoryReads = Annotated[CategoryService, Depends(category_reads, scope="function")]
+CategoryReads = Annotated[CategoryReader, Depends(category_reader)]
 CategoryWrites = Annotated[CategoryService, Depends(category_writes, scope="function")]
 Admin = Annotated[Principal, Depends(Requires(Permission.ADMIN_ACCESS))]

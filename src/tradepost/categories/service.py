@@ -3,16 +3,13 @@
 Every change of the tree begins by locking it whole, for its rules are about more than the rows that change.
 """
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Collection
 from typing import Final, Protocol
 
 from slugify import slugify
 from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tradepost.accounts.permissions import Permission
 from tradepost.categories.errors import (
     CategoryCycle,
     CategoryInUse,
@@ -22,12 +19,11 @@ from tradepost.categories.errors import (
     unknown_parent,
 )
 from tradepost.categories.models import Category
-from tradepost.categories.repository import CategoryRepository, CategoryRow, subtree_ids
+from tradepost.categories.nodes import CategoryNode, topmost
+from tradepost.categories.repository import CategoryRepository, subtree_ids
 from tradepost.categories.schemas import CategoryCreate, CategoryUpdate
 from tradepost.core.clock import Clock
 from tradepost.core.database import violations
-from tradepost.core.pagination import Page, Window
-from tradepost.core.principal import Principal
 
 MAX_LEVELS: Final = 10
 """A root is the first level."""
@@ -41,34 +37,6 @@ class CategoryUsage(Protocol):
     async def move(self, session: AsyncSession, *, source_id: int, target_id: int) -> None:
         """Put every item of one category into another."""
         ...
-
-
-@dataclass(slots=True)
-class CategoryNode:
-    """A category with those below it."""
-
-    id: int
-    name: str
-    slug: str
-    description: str | None
-    is_active: bool
-    parent_id: int | None
-    created_at: datetime
-    updated_at: datetime
-    children: "list[CategoryNode]" = field(default_factory=list)
-
-    @property
-    def size(self) -> int:
-        """How many categories this is, itself included."""
-        return 1 + sum(child.size for child in self.children)
-
-
-@dataclass(frozen=True, slots=True)
-class CategoryTree:
-    """All that somebody sees of the tree; ``total`` counts every level."""
-
-    roots: list[CategoryNode]
-    total: int
 
 
 def slug_of(name: str) -> str:
@@ -98,19 +66,6 @@ def free_slug(stem: str, taken: set[str]) -> str:
     return slug
 
 
-def nested(rows: Iterable[CategoryRow]) -> dict[int, CategoryNode]:
-    """Return nodes by id, each in its parent's ``children`` when the parent is there; all in the order of ``rows``."""
-    nodes = {row.id: CategoryNode(*row) for row in rows}
-    for node in nodes.values():
-        if node.parent_id in nodes:
-            nodes[node.parent_id].children.append(node)
-    return nodes
-
-
-def _active_only(viewer: Principal | None) -> bool:
-    return viewer is None or Permission.ADMIN_ACCESS not in viewer.permissions
-
-
 class CategoryService:
     """Works in the transaction of whoever built it."""
 
@@ -118,24 +73,6 @@ class CategoryService:
         self._categories = categories
         self._usage = usage
         self._clock = clock
-
-    async def page(
-        self, window: Window, *, viewer: Principal | None, is_active: bool | None = None
-    ) -> Page[CategoryRow]:
-        """List the categories that ``viewer`` may see, whatever their place in the tree."""
-        return await self._categories.page(window, active_only=_active_only(viewer), is_active=is_active)
-
-    async def tree(
-        self, sort: str, *, viewer: Principal | None, is_active: bool | None = None
-    ) -> CategoryTree:
-        """Return the whole tree; a category that is not shown hides all that is below it."""
-        rows = await self._categories.find_all(sort, active_only=_active_only(viewer), is_active=is_active)
-        roots = [node for node in nested(rows).values() if node.parent_id is None]
-        return CategoryTree(roots, sum(root.size for root in roots))
-
-    async def get(self, key: str, *, viewer: Principal | None) -> CategoryNode:
-        """Return the category of this id or slug with those below it, or raise ``CategoryNotFound``."""
-        return await self._node(key, active_only=_active_only(viewer))
 
     async def create(self, new: CategoryCreate) -> CategoryNode:
         """Make a category."""
@@ -204,12 +141,11 @@ class CategoryService:
         """
         return subtree_ids(key)
 
-    async def _node(self, key: str, *, active_only: bool = False) -> CategoryNode:
-        nodes = nested(await self._categories.find_subtree(key, active_only=active_only))
-        for node in nodes.values():
-            if node.parent_id not in nodes:
-                return node
-        raise CategoryNotFound
+    async def _node(self, key: str) -> CategoryNode:
+        top = topmost(await self._categories.find_subtree(key, active_only=False))
+        if top is None:
+            raise CategoryNotFound
+        return top
 
     async def _slug(self, name: str, *, own: str | None = None) -> str:
         """Return a slug that no other category has; ``own`` is the one that the category gives up."""

@@ -17,6 +17,7 @@ from tradepost.items.public_total import PublicTotal
 from tradepost.items.reader import ItemReader
 from tradepost.items.service import ItemService
 from tradepost.tags.dependencies import build_tag_service
+from tradepost.tags.reader import TagReader
 from tradepost.web.session import ResourcesDep, WriteDep
 
 
@@ -44,6 +45,8 @@ def reader_of(scope: Scope) -> ItemReader:
 
 async def item_service(session: WriteDep, parts: ResourcesDep) -> ItemService:
     """Return the service for changing items in the request's transaction."""
+    # What items bear is counted in the lists of tags.
+    session.after_commit(parts[TagReader].forget_lists)
     return build_item_service(session, parts)
 
 

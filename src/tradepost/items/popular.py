@@ -7,34 +7,45 @@ from tradepost.core.cache import Remembered
 from tradepost.core.clock import Clock
 from tradepost.core.database import Database
 from tradepost.items.repository import ItemRepository
-from tradepost.items.schemas import item_json
+from tradepost.items.schemas import ItemStatus, item_json
 
 MOST: Final = 100
 """As many as a client may ask for."""
 
 
-class PopularItems:
-    """Asks the database once in ``seconds`` at the most, however many clients ask; as old as that it may be.
+FRESH: Final = 1.0
+"""Seconds by which what is shown of an item may lag behind other processes' writes."""
 
-    What this process deletes or hides is gone from it at once.
+
+class PopularItems:
+    """Ranks all items once in ``seconds`` at the most, and looks at those on the list once a second.
+
+    So the order may be as old as that; an item that was changed, hidden or deleted shows so within a second, and at once
+    what this process did to it.
     """
 
     def __init__(self, database: Database, clock: Clock, *, seconds: float) -> None:
         self._database = database
-        self._remembered: Remembered[Sequence[tuple[int, bytes]]] = Remembered(clock, seconds)
+        self._ranking: Remembered[Sequence[int]] = Remembered(clock, seconds)
+        self._shown: Remembered[Sequence[bytes]] = Remembered(clock, min(FRESH, seconds))
 
     async def top(self, limit: int) -> list[bytes]:
         """Return at most ``limit`` active items, the most viewed first, each as the JSON of ``ItemRead``."""
-        return [body for _, body in (await self._remembered.get(self._load))[:limit]]
+        return list((await self._shown.get(self._look))[:limit])
 
-    def forget(self, item_id: int) -> None:
-        """Drop an item that strangers may no longer see."""
-        self._remembered.adjust(lambda items: [item for item in items if item[0] != item_id])
+    def forget_shown(self) -> None:
+        """Have the items looked at anew: one of them may have been changed."""
+        self._shown.forget()
 
     def forget_all(self) -> None:
-        """Have them read anew: rows were changed past the services."""
-        self._remembered.forget()
+        """Have them ranked anew: rows were changed past the services."""
+        self._ranking.forget()
+        self._shown.forget()
 
-    async def _load(self) -> Sequence[tuple[int, bytes]]:
+    async def _look(self) -> Sequence[bytes]:
         async with self._database.read() as session:
-            return [(row.id, item_json(row)) for row in await ItemRepository(session).most_viewed(MOST)]
+            items = ItemRepository(session)
+            ranking = await self._ranking.get(lambda: items.find_most_viewed(MOST))
+            rows = {row.id: row for row in await items.find_rows(ranking)}
+        shown = (rows[item_id] for item_id in ranking if item_id in rows)
+        return [item_json(row) for row in shown if row.status is ItemStatus.ACTIVE]

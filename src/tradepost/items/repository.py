@@ -197,11 +197,12 @@ class ItemRepository(Repository):
         """Count what strangers see."""
         return await self.count(select(Item.id).where(Item.status == ItemStatus.ACTIVE), Total.EXACT) or 0
 
-    async def most_viewed(self, limit: int) -> Sequence[ItemRow]:
-        """Return the active items with the most views."""
-        rows = WITH_OWNER_AND_TAGS.where(Item.status == ItemStatus.ACTIVE)
-        ordered = rows.order_by(Item.views.desc(), Item.id.desc()).limit(limit)
-        return (await self.session.execute(ordered)).all()
+    async def find_most_viewed(self, limit: int) -> Sequence[int]:
+        """Return the ids of the active items with the most views, the most first."""
+        ranked = select(Item.id).where(Item.status == ItemStatus.ACTIVE)
+        return (
+            await self.session.scalars(ranked.order_by(Item.views.desc(), Item.id.desc()).limit(limit))
+        ).all()
 
     async def add_many(self, rows: Sequence[Mapping[str, Any]]) -> dict[datetime, int]:
         """Insert items, no two with the same ``created_at``, and return their ids by it."""

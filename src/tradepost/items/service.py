@@ -60,8 +60,7 @@ class ItemService:
             changed |= {"version": item.version + 1, "updated_at": self._clock.now()}
             await self._items.change(item_id, changed)
             self._shift_total(before, changed.get("status", before))
-            if changed.get("status", before) is not ItemStatus.ACTIVE:
-                self._session.after_commit(lambda: self._popular.forget(item_id))
+            self._session.after_commit(self._popular.forget_shown)
         return await self._row(item_id)
 
     async def delete(self, item_id: int, principal: Principal) -> None:
@@ -69,7 +68,7 @@ class ItemService:
         item = await self._locked(item_id, principal, overriding=Permission.DELETE_ITEMS)
         await self._items.delete(item_id)
         self._shift_total(item.status, None)
-        self._session.after_commit(lambda: self._popular.forget(item_id))
+        self._session.after_commit(self._popular.forget_shown)
 
     async def _locked(self, item_id: int, principal: Principal, *, overriding: Permission) -> Item:
         """Return an item for writing, locked; ``overriding`` is the permission that stands in for ownership."""

@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Row, Select, collate, delete, select
 
 from tradepost.core.pagination import Page, Window
-from tradepost.core.repository import Repository, escaped
+from tradepost.core.repository import Repository, among_ids, escaped
 from tradepost.tags.models import Tag
 
 SORTS = {"name": Tag.name, "created_at": Tag.created_at}
@@ -20,12 +21,17 @@ def _rows() -> Select[int, str, str | None, datetime, datetime]:
     return select(Tag.id, Tag.name, Tag.description, Tag.created_at, Tag.updated_at)
 
 
+@cache
+def _rows_of(on_postgres: bool) -> Select[int, str, str | None, datetime, datetime]:  # noqa: FBT001 - the key of a cache
+    return _rows().where(among_ids(Tag.id, on_postgres=on_postgres))
+
+
 class TagRepository(Repository):
     """Tags."""
 
-    async def get(self, tag_id: int) -> TagRow | None:
-        """Return the tag of this id."""
-        return (await self.session.execute(_rows().where(Tag.id == tag_id))).one_or_none()
+    async def find_rows(self, tag_ids: Sequence[int]) -> Sequence[TagRow]:
+        """Return the tags of these ids, in no order."""
+        return (await self.session.execute(_rows_of(self.on_postgres), {"ids": list(tag_ids)})).all()
 
     async def get_locked(self, tag_id: int) -> Tag | None:
         """Return the tag of this id, with the row locked until the transaction ends."""

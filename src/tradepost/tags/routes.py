@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from starlette.responses import Response
 
 from tradepost.accounts.dependencies import Visitor
 from tradepost.core.errors import InsufficientPermissions, Unauthenticated
@@ -13,6 +14,7 @@ from tradepost.tags.errors import SelfMerge, TagExists, TagNotFound
 from tradepost.tags.repository import SORTS
 from tradepost.tags.schemas import TagCreate, TagMerge, TagPage, TagRead, TagUpdate
 from tradepost.tags.service import CountedTag
+from tradepost.web.lean import json_answer
 from tradepost.web.openapi import CREDENTIALS_OPTIONAL
 from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery, sorts
 from tradepost.web.problems import problem_responses
@@ -28,7 +30,12 @@ Containing = Annotated[
 ]
 
 
-@router.get("/", responses=problem_responses(Unauthenticated), openapi_extra=CREDENTIALS_OPTIONAL)
+@router.get(
+    "/",
+    response_model=TagPage,
+    responses=problem_responses(Unauthenticated),
+    openapi_extra=CREDENTIALS_OPTIONAL,
+)
 async def list_tags(
     *,
     _visitor: Visitor,
@@ -38,10 +45,9 @@ async def list_tags(
     limit: Limit = 100,
     total: TotalQuery = Total.EXACT,
     sort: Sort = BY_NAME,
-) -> TagPage:
-    """List all tags, or those whose names contain a text."""
-    page = await tags.page(Window(skip, limit, total, str(sort)), containing=containing)
-    return TagPage(tags=[TagRead.model_validate(tag) for tag in page.rows], **page.info)
+) -> Response:
+    """List all tags, or those whose names contain a text; may be a second behind what other processes wrote."""
+    return json_answer(await tags.page(Window(skip, limit, total, str(sort)), containing=containing))
 
 
 @router.get(
@@ -50,9 +56,9 @@ async def list_tags(
     responses=problem_responses(Unauthenticated, TagNotFound),
     openapi_extra=CREDENTIALS_OPTIONAL,
 )
-async def read_tag(tag_id: PathId, _visitor: Visitor, tags: TagReads) -> CountedTag:
+async def read_tag(tag_id: PathId, _visitor: Visitor, tags: TagReads) -> Response:
     """Return a tag."""
-    return await tags.get(tag_id)
+    return json_answer(await tags.get(tag_id))
 
 
 @router.post(

@@ -4,33 +4,18 @@ An item's link names its tag: the link refers to ``tags.name`` with ON UPDATE CA
 name and a deletion reach every item by the database itself, in the statement that changes the tag.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
-
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from tradepost.core.clock import Clock
 from tradepost.core.database import violations
 from tradepost.core.errors import Unprocessable
-from tradepost.core.pagination import Page, Window
 from tradepost.tags.errors import SelfMerge, TagExists, TagNotFound
 from tradepost.tags.models import Tag
-from tradepost.tags.repository import TagRepository, TagRow
-from tradepost.tags.schemas import TagCreate, TagMerge, TagUpdate, normalised_tag
-
-
-class TagUsage(Protocol):
-    """What ``items`` knows about the tags on them. Runs in the caller's session and commits nothing."""
-
-    async def counts(self, session: AsyncSession, names: Sequence[str]) -> dict[str, int]:
-        """Return how many items bear each of these tags; a tag that none bears may be left out."""
-        ...
-
-    async def move(self, session: AsyncSession, *, source: str, target: str) -> None:
-        """Give every item that bears ``source`` the tag ``target`` instead; none bears it twice afterwards."""
-        ...
+from tradepost.tags.repository import TagRepository
+from tradepost.tags.schemas import TagCreate, TagMerge, TagUpdate
+from tradepost.tags.usage import TagUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +30,7 @@ class CountedTag:
     item_count: int
 
 
-def _counted(tag: Tag | TagRow, item_count: int) -> CountedTag:
+def _counted(tag: Tag, item_count: int) -> CountedTag:
     return CountedTag(tag.id, tag.name, tag.description, tag.created_at, tag.updated_at, item_count)
 
 
@@ -56,20 +41,6 @@ class TagService:
         self._tags = tags
         self._usage = usage
         self._clock = clock
-
-    async def page(self, window: Window, *, containing: str = "") -> Page[CountedTag]:
-        """List all tags, or those whose names contain a text, however it is written."""
-        page = await self._tags.page(window, containing=normalised_tag(containing))
-        names = [tag.name for tag in page.rows]
-        counts = await self._usage.counts(self._tags.session, names) if names else {}
-        return Page([_counted(tag, counts.get(tag.name, 0)) for tag in page.rows], page.total, window)
-
-    async def get(self, tag_id: int) -> CountedTag:
-        """Return the tag of this id or raise ``TagNotFound``."""
-        tag = await self._tags.get(tag_id)
-        if tag is None:
-            raise TagNotFound
-        return await self._with_count(tag)
 
     async def create(self, tag: TagCreate) -> CountedTag:
         """Make a tag that no item bears yet; ``TagExists`` if the name is taken."""
@@ -140,7 +111,7 @@ class TagService:
             # What somebody else inserted meanwhile is not ours to rely on until it is held.
             missing.difference_update(await self._tags.add_missing(new))
 
-    async def _with_count(self, tag: Tag | TagRow) -> CountedTag:
+    async def _with_count(self, tag: Tag) -> CountedTag:
         counts = await self._usage.counts(self._tags.session, [tag.name])
         return _counted(tag, counts.get(tag.name, 0))
 

@@ -1,0 +1,42 @@
+"""Categories as they hang together."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from tradepost.categories.repository import CategoryRow
+
+
+@dataclass(slots=True)
+class CategoryNode:
+    """A category with those below it."""
+
+    id: int
+    name: str
+    slug: str
+    description: str | None
+    is_active: bool
+    parent_id: int | None
+    created_at: datetime
+    updated_at: datetime
+    children: "list[CategoryNode]" = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """How many categories this is, itself included."""
+        return 1 + sum(child.size for child in self.children)
+
+
+def nested(rows: Iterable[CategoryRow]) -> dict[int, CategoryNode]:
+    """Return nodes by id, each in its parent's ``children`` when the parent is there; all in the order of ``rows``."""
+    nodes = {row.id: CategoryNode(*row) for row in rows}
+    for node in nodes.values():
+        if node.parent_id in nodes:
+            nodes[node.parent_id].children.append(node)
+    return nodes
+
+
+def topmost(rows: Iterable[CategoryRow]) -> CategoryNode | None:
+    """Return the node of a subtree that holds all others, None when there are no rows."""
+    nodes = nested(rows)
+    return next((node for node in nodes.values() if node.parent_id not in nodes), None)

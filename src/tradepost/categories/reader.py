@@ -1,0 +1,108 @@
+"""Reading categories: single ones are never old, the tree and the flat lists may be for a moment."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tradepost.accounts.permissions import Permission
+from tradepost.categories.errors import CategoryNotFound
+from tradepost.categories.nodes import nested, topmost
+from tradepost.categories.repository import CategoryRepository, CategoryRow
+from tradepost.categories.schemas import CategoryPage, CategoryRead
+from tradepost.core.cache import RememberedMany
+from tradepost.core.clock import Clock
+from tradepost.core.coalescer import Coalescer
+from tradepost.core.database import Database
+from tradepost.core.pagination import Total, Window
+from tradepost.core.principal import Principal
+
+LAG: Final = 1.0
+"""Seconds by which the tree and the lists may lag behind other processes' writes; this one's own show at once."""
+LANES: Final = 2
+"""Different categories that are read at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What makes two lists the same; a tree has only the order and the total of its window."""
+
+    window: Window
+    tree: bool
+    active_only: bool
+    is_active: bool | None
+
+
+def _active_only(viewer: Principal | None) -> bool:
+    return viewer is None or Permission.ADMIN_ACCESS not in viewer.permissions
+
+
+class CategoryReader:
+    """Finds categories for whoever asks, as JSON. Lives as long as the process."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._single = Coalescer(self._load_single, lanes=LANES, max_batch=1)
+        self._lists: RememberedMany[_Question, bytes] = RememberedMany(clock, LAG)
+
+    async def get(self, key: str, viewer: Principal | None) -> bytes:
+        """Return a category by id or slug with all those below it that ``viewer`` may see: the JSON of ``CategoryRead``."""
+        found = await self._single.get((key, _active_only(viewer)))
+        if found is None:
+            raise CategoryNotFound
+        return found
+
+    async def page(
+        self, window: Window, viewer: Principal | None, *, tree: bool, is_active: bool | None = None
+    ) -> bytes:
+        """List the categories that ``viewer`` may see, flat or as a tree: the JSON of ``CategoryPage``.
+
+        In the tree, one that is not shown hides all below it.
+        """
+        asked = _Question(
+            Window(sort=window.sort, total=window.total) if tree else window,
+            tree,
+            _active_only(viewer),
+            is_active,
+        )
+        return await self._lists.get(asked, lambda: self._load_list(asked))
+
+    def forget_lists(self) -> None:
+        """Have the tree and the lists read anew: categories were changed."""
+        self._lists.forget()
+
+    async def _load_single(self, keys: Sequence[tuple[str, bool]]) -> Mapping[tuple[str, bool], bytes]:
+        found: dict[tuple[str, bool], bytes] = {}
+        async with self._database.read() as session:
+            for key, active_only in keys:
+                rows = await CategoryRepository(session).find_subtree(key, active_only=active_only)
+                top = topmost(rows)
+                if top is not None:
+                    found[key, active_only] = CategoryRead.model_validate(top).model_dump_json().encode()
+        return found
+
+    async def _load_list(self, asked: _Question) -> bytes:
+        async with self._database.read() as session:
+            categories = CategoryRepository(session)
+            if asked.tree:
+                rows = await categories.find_all(
+                    asked.window.sort, active_only=asked.active_only, is_active=asked.is_active
+                )
+                return _tree(rows, counted=asked.window.total is not Total.NONE)
+            page = await categories.page(
+                asked.window, active_only=asked.active_only, is_active=asked.is_active
+            )
+        shown = [CategoryRead.model_validate(row) for row in page.rows]
+        return CategoryPage(categories=shown, **page.info).model_dump_json().encode()
+
+
+def _tree(rows: Sequence[CategoryRow], *, counted: bool) -> bytes:
+    roots = [node for node in nested(rows).values() if node.parent_id is None]
+    shown = sum(root.size for root in roots)
+    page = CategoryPage(
+        categories=[CategoryRead.model_validate(root) for root in roots],
+        total=shown if counted else None,
+        page=1,
+        size=shown,
+        pages=min(1, shown) if counted else None,
+    )
+    return page.model_dump_json().encode()
