@@ -18,6 +18,8 @@ from tradepost.items.view_counter import ViewCounter
 
 LIST_LANES: Final = 4
 """Different lists that are read at once; more would only wait for each other in the database."""
+SEARCH_LANES: Final = 2
+"""Searches look through many rows: in lanes of their own they hold up each other, and no list. On SQLite one."""
 
 
 def sees_all(principal: Principal | None) -> bool:
@@ -65,6 +67,8 @@ class ItemReader:
         self._public_total = public_total
         self._points = Coalescer(self._load_points, observe=observe)
         self._lists = Coalescer(self._load_list, lanes=LIST_LANES, max_batch=1)
+        lanes = 1 if database.is_sqlite else SEARCH_LANES
+        self._searches = Coalescer(self._load_list, lanes=lanes, max_batch=1)
 
     async def get(self, item_id: int, viewer: Principal | None) -> bytes:
         """Return an item that ``viewer`` may see, and count the view; the JSON of ``ItemRead``."""
@@ -85,7 +89,8 @@ class ItemReader:
         return await self._ask(ItemFilter(owner_id=owner.user_id, sees_all=True), window)
 
     async def _ask(self, wanted: ItemFilter, window: Window) -> Page[bytes]:
-        page = await self._lists.get(_Question(wanted, window))
+        lanes = self._lists if wanted.q is None else self._searches
+        page = await lanes.get(_Question(wanted, window))
         if page is None:
             raise LookupError("a list that was not answered")
         return page
