@@ -6,7 +6,15 @@ from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError, PydanticKnownError
 from sqlalchemy import Row
 
@@ -30,6 +38,10 @@ def _within_reach(price: Decimal) -> Decimal:
     return price
 
 
+def _plain_zero(percent: Decimal) -> Decimal:
+    return percent or Decimal(0)  # -0.0 is a number in JSON, and no other one than 0
+
+
 Title = Annotated[str, Field(min_length=1, max_length=200)]
 Description = Annotated[str, Field(max_length=1000)]
 # The schemas are spelt out: pydantic knows how to describe bounds of numbers, but not of what becomes a Decimal.
@@ -43,9 +55,12 @@ Price = Annotated[
 Tax = Annotated[
     Number,
     Field(ge=0, le=100, decimal_places=2),
+    AfterValidator(_plain_zero),
     WithJsonSchema({"type": "number", "minimum": 0, "maximum": 100}),
 ]
 """Percent, 0 to 100, two decimals."""
+CategoryId = Annotated[Id, Strict()]
+"""An integer and nothing that could be read as one: ``true`` would be the first category."""
 
 
 def total_price(price: Decimal, discount_price: Decimal | None, tax: Decimal | None) -> Decimal:
@@ -77,7 +92,7 @@ class ItemCreate(Input):
     tax: Tax | None = None
     status: ItemStatus = ItemStatus.ACTIVE
     tags: TagList = Field(default_factory=list)
-    category_id: Id | None = None
+    category_id: CategoryId | None = None
 
     @field_validator("discount_price")
     @classmethod
@@ -106,7 +121,7 @@ class ItemUpdate(Input):
     tax: Tax | None = None
     status: ItemStatus = ItemStatus.ACTIVE
     tags: TagList = Field(default_factory=list)
-    category_id: Id | None = None
+    category_id: CategoryId | None = None
 
 
 class ItemRead(Output):
