@@ -140,8 +140,11 @@ BAD: list[tuple[str, Any, str]] = [
     ("tags", ["x"] * 21, "too_long"),
     ("category_id", 0, "greater_than_equal"),
     ("category_id", -1, "greater_than_equal"),
-    ("category_id", 1.5, "int_from_float"),
-    ("category_id", "lights", "int_parsing"),
+    ("category_id", 1.5, "int_type"),
+    ("category_id", 1.0, "int_type"),
+    ("category_id", True, "int_type"),
+    ("category_id", "1", "int_type"),
+    ("category_id", "lights", "int_type"),
     ("category_id", 2**63 - 1, "unknown_category"),
     ("category_id", 999_999, "unknown_category"),
 ]

@@ -112,6 +112,7 @@ class TestPrices:
         for value in (0, -0.0, 0.01, 7.5, 19, 99.99, 100, 100.0):
             taxed = await sell(alice, tax=value)
             assert taxed["tax"] == value
+            assert not str(taxed["tax"]).startswith("-")
             assert await read(client, taxed) == taxed
         refused: list[tuple[Any, str]] = [
             (-0.01, "greater_than_equal"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select, text, update
 
 from tests.conftest import NewPerson, Person, World
 from tests.items.market import CATEGORIES, ITEMS, faults, new_category, page, path_of, read, sell
@@ -296,6 +296,25 @@ class TestViews:
             (1, 1),
             (2, 1),
         ]
+
+
+class TestSearches:
+    async def test_slow_ones_hold_up_no_list(
+        self, world: World, client: httpx.AsyncClient, alice: Person
+    ) -> None:
+        if world.engine == "sqlite":
+            pytest.skip("nothing that can be locked stops a reader of SQLite")
+        item = await sell(alice)
+        async with world.database.transaction() as session:
+            # Only searches look at the names of tags.
+            await session.execute(text("LOCK TABLE tags IN ACCESS EXCLUSIVE MODE"))
+            searches = [asyncio.create_task(client.get(ITEMS, params={"q": letter})) for letter in "abcdefgh"]
+            done, _ = await asyncio.wait(searches, timeout=0.2)
+            assert not done
+            async with asyncio.timeout(5):
+                assert [found["id"] for found in (await page(client))["items"]] == [item["id"]]
+                await read(client, item)
+        assert statuses(await asyncio.gather(*searches)) == [200] * 8
 
 
 @pytest.mark.parametrize("role", [Role.USER, Role.ADMIN])
