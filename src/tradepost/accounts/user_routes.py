@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
-from starlette.types import Scope
+from starlette.types import Receive, Scope
 
 from tradepost.accounts.dependencies import (
     Credentials,
@@ -42,7 +42,7 @@ OWN = problem_responses(Unauthenticated)
 STAFF_ONLY = problem_responses(Unauthenticated, InsufficientPermissions)
 
 
-async def _read_me(scope: Scope) -> Response:
+async def _read_me(scope: Scope, _receive: Receive) -> Response:
     credentials = header(scope, b"authorization")
     if credentials is None:
         raise Unauthenticated
@@ -54,7 +54,7 @@ async def _read_me(scope: Scope) -> Response:
 @lean(_read_me)
 async def read_me(request: Request, _person: Person) -> Response:
     """Return one's own profile."""
-    return await _read_me(request.scope)
+    return await _read_me(request.scope, request.receive)
 
 
 @router.put("/me", response_model=UserRead, responses=OWN)

@@ -5,10 +5,11 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.types import Scope
 
-from tradepost.accounts.dependencies import Requires
+from tradepost.accounts.dependencies import Requires, visitor_of
 from tradepost.accounts.permissions import Permission
 from tradepost.categories.dependencies import build_category_service
 from tradepost.core.database import WriteSession
+from tradepost.core.errors import Unauthenticated
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
 from tradepost.items.intake import ItemIntake
@@ -19,6 +20,8 @@ from tradepost.items.service import ItemService
 from tradepost.tags.dependencies import build_tag_service
 from tradepost.tags.reader import TagReader
 from tradepost.web.session import ResourcesDep, WriteDep
+
+requires_write = Requires(Permission.WRITE_ITEMS)
 
 
 def build_item_service(session: WriteSession, parts: Resources) -> ItemService:
@@ -43,6 +46,19 @@ def reader_of(scope: Scope) -> ItemReader:
     return scope["state"]["resources"][ItemReader]  # type: ignore[no-any-return]
 
 
+def intake_of(scope: Scope) -> ItemIntake:
+    """Return the service for putting items up for sale, for a lean handler."""
+    return scope["state"]["resources"][ItemIntake]  # type: ignore[no-any-return]
+
+
+async def writer_of(scope: Scope) -> Principal:
+    """Return who asks if they may write items, as ``ItemWriter`` does, for a lean handler."""
+    principal = await visitor_of(scope)
+    if principal is None:
+        raise Unauthenticated
+    return await requires_write(principal)
+
+
 async def item_service(session: WriteDep, parts: ResourcesDep) -> ItemService:
     """Return the service for changing items in the request's transaction."""
     # What items bear is counted in the lists of tags.
@@ -64,4 +80,4 @@ Items = Annotated[ItemReader, Depends(item_reader)]
 ItemWrites = Annotated[ItemService, Depends(item_service, scope="function")]
 Intake = Annotated[ItemIntake, Depends(item_intake)]
 Popular = Annotated[PopularItems, Depends(popular_items)]
-ItemWriter = Annotated[Principal, Depends(Requires(Permission.WRITE_ITEMS))]
+ItemWriter = Annotated[Principal, Depends(requires_write)]

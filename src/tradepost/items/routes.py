@@ -5,14 +5,23 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
-from starlette.types import Scope
+from starlette.types import Receive, Scope
 
 from tradepost.accounts.dependencies import Person, Visitor, visitor_of
 from tradepost.core.errors import InsufficientPermissions, NotOwner, Unauthenticated, Unprocessable
 from tradepost.core.pagination import Page, Total, Window
 from tradepost.core.row_json import page_json
 from tradepost.core.schemas import MAX_ID, Message
-from tradepost.items.dependencies import Intake, Items, ItemWriter, ItemWrites, Popular, reader_of
+from tradepost.items.dependencies import (
+    Intake,
+    Items,
+    ItemWriter,
+    ItemWrites,
+    Popular,
+    intake_of,
+    reader_of,
+    writer_of,
+)
 from tradepost.items.errors import ItemNotFound
 from tradepost.items.repository import SORTS, ItemFilter
 from tradepost.items.schemas import ItemCreate, ItemPage, ItemRead, ItemStatus, ItemUpdate
@@ -21,7 +30,7 @@ from tradepost.web.lean import JudgedQueries, json_answer, lean, plain_id
 from tradepost.web.openapi import CREDENTIALS_OPTIONAL
 from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery, array_answer, sorts
 from tradepost.web.problems import problem_responses
-from tradepost.web.routing import Route
+from tradepost.web.routing import Route, read_json
 
 router = APIRouter(prefix="/items", tags=["items"], route_class=Route)
 
@@ -46,7 +55,7 @@ def _check_prices(low: Decimal | None, high: Decimal | None) -> None:
 _lists: JudgedQueries[tuple[ItemFilter, Window]] = JudgedQueries()
 
 
-async def _list_items(scope: Scope) -> Response | None:
+async def _list_items(scope: Scope, _receive: Receive) -> Response | None:
     asked = _lists.get(scope)
     if asked is None:
         return None
@@ -92,12 +101,20 @@ async def list_items(
     return json_answer(page_json("items", await items.page(wanted, window, viewer)))
 
 
+async def _create_item(scope: Scope, receive: Receive) -> Response | None:
+    if scope["query_string"]:
+        return None
+    new, owner = await read_json(scope, receive, ItemCreate, lambda: writer_of(scope))
+    return json_answer(await intake_of(scope).create(new, owner), 201)
+
+
 @router.post(
     "/",
     status_code=201,
     response_model=ItemRead,
     responses=problem_responses(Unauthenticated, InsufficientPermissions),
 )
+@lean(_create_item)
 async def create_item(new: ItemCreate, owner: ItemWriter, intake: Intake) -> Response:
     """Put an item up for sale."""
     return json_answer(await intake.create(new, owner), 201)
@@ -146,7 +163,7 @@ async def list_my_items(
     return array_answer(page, request)
 
 
-async def _read_item(scope: Scope) -> Response | None:
+async def _read_item(scope: Scope, _receive: Receive) -> Response | None:
     item_id = plain_id(scope, "item_id")
     if item_id is None:
         return None

@@ -1,8 +1,8 @@
 """A short way for the few routes that are asked most.
 
 FastAPI's own way through a route (exit stacks, dependencies, validation, serialisation) costs more than our answer. A route
-may name a *lean* handler beside its endpoint: it gets the bare ASGI scope, and answers the plain case, or returns None
-before it has done anything: then the request takes the ordinary way. The endpoint declares, documents and validates; the
+may name a *lean* handler beside its endpoint: it gets the bare ASGI scope and answers the plain case, or returns None
+before it has done or read anything: then the request takes the ordinary way. The endpoint declares, documents and validates; the
 lean handler must answer as it would, and tests hold the two against each other.
 """
 
@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, Generic, TypeVar
 
 from starlette.responses import Response
-from starlette.types import Scope
+from starlette.types import Receive, Scope
 
 LEAN_ATTRIBUTE: Final = "lean_handler"
 
-LeanHandler = Callable[[Scope], Awaitable[Response | None]]
+LeanHandler = Callable[[Scope, Receive], Awaitable[Response | None]]
 T = TypeVar("T")
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 

@@ -150,7 +150,7 @@ class PathTable(BaseRoute):
                 raise HTTPException(405, headers={"Allow": entry.allow})
             send = _without_body(send)
         if target.lean is not None:
-            response = await target.lean(scope)
+            response = await target.lean(scope, receive)
             if response is not None:
                 await response(scope, receive, send)
                 return
