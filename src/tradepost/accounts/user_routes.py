@@ -50,8 +50,13 @@ async def _read_me(scope: Scope) -> Response:
     return json_answer(identity.profile())
 
 
+async def _read_me_plainly(scope: Scope) -> Response | None:
+    # A query means nothing here, but what is no text in it is refused by the ordinary way.
+    return None if scope["query_string"] else await _read_me(scope)
+
+
 @router.get("/me", response_model=UserRead, responses=OWN)
-@lean(_read_me)
+@lean(_read_me_plainly)
 async def read_me(request: Request, _person: Person) -> Response:
     """Return one's own profile."""
     return await _read_me(request.scope)
