@@ -25,6 +25,13 @@ class Window:
     total: Total = Total.EXACT
     sort: str = "id"
 
+    def corrected(self, estimate: int, found: int) -> int:
+        """Return an estimated total in the light of how many rows were found: a page that is not full ends the list."""
+        known = self.skip + found
+        if found == self.limit:
+            return max(estimate, known)
+        return min(estimate, known) if found == 0 else known
+
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
@@ -33,6 +40,10 @@ class Page(Generic[T]):
     rows: Sequence[T]
     total: int | None
     window: Window
+
+    def __post_init__(self) -> None:
+        if self.total is not None and self.window.total is Total.ESTIMATED:
+            object.__setattr__(self, "total", self.window.corrected(self.total, len(self.rows)))
 
     @property
     def info(self) -> dict[str, Any]:

@@ -165,7 +165,8 @@ async def list_my_items(
 
 async def _read_item(scope: Scope, _receive: Receive) -> Response | None:
     item_id = plain_id(scope, "item_id")
-    if item_id is None:
+    # A query means nothing here, but what is no text in it is refused by the ordinary way.
+    if item_id is None or scope["query_string"]:
         return None
     return json_answer(await reader_of(scope).get(item_id, await visitor_of(scope)))
 

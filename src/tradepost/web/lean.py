@@ -19,6 +19,7 @@ T = TypeVar("T")
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 _MOST_QUERIES: Final = 1_024
+_LONGEST_QUERY: Final = 1_024
 _LONGEST_PLAIN_ID: Final = 18
 """Digits of which no number is past 2^63 - 1."""
 
@@ -57,7 +58,8 @@ def json_answer(body: bytes, status: int = 200, headers: dict[str, str] | None =
 class JudgedQueries(Generic[T]):
     """What validation made of query strings that came before: the same string always means the same.
 
-    The ordinary way puts them in, a lean handler looks them up; the oldest goes when there are too many.
+    The ordinary way puts them in, a lean handler looks them up; the oldest goes when there are too many. Long ones are
+    not kept: a parameter that nobody knows may be megabytes, and a thousand such strings would fill the memory.
     """
 
     def __init__(self) -> None:
@@ -69,6 +71,9 @@ class JudgedQueries(Generic[T]):
 
     def put(self, scope: Scope, meaning: T) -> None:
         """Remember what a query string means."""
-        if len(self._meanings) >= _MOST_QUERIES:
+        query: bytes = scope["query_string"]
+        if len(query) > _LONGEST_QUERY:
+            return
+        if len(self._meanings) >= _MOST_QUERIES and query not in self._meanings:
             del self._meanings[next(iter(self._meanings))]
-        self._meanings[scope["query_string"]] = meaning
+        self._meanings[query] = meaning

@@ -76,7 +76,7 @@ async def read_json(
     try:
         if request.content is None and not await request.body():
             raise RequestValidationError([{"type": "missing", "loc": ("body",), "msg": "Field required"}])
-        return model.model_validate(request.content), checked
+        return model.model_validate(request.content, from_attributes=True), checked
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
         raise RequestValidationError(
