@@ -5,7 +5,7 @@ cache. At one caller a time it adds nothing; at many it divides what a statement
 """
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Final, Generic, TypeVar
 
@@ -23,8 +23,9 @@ Observe = Callable[[int], None]
 class Coalescer(Generic[K, V]):
     """Answers keys through ``load``, which takes the keys of a batch and returns what it found of them.
 
-    At most ``lanes`` batches of at most ``max_batch`` keys run at once. The end of one caller touches no other; an error of
-    ``load`` reaches the callers of its batch only. ``observe`` is told the size of each batch.
+    At most ``lanes`` batches of at most ``max_batch`` keys run at once. The end of one caller touches no other, and a key
+    that nobody waits for any more is not asked for; an error of ``load`` reaches the callers of its batch only.
+    ``observe`` is told the size of each batch.
     """
 
     def __init__(
@@ -42,8 +43,7 @@ class Coalescer(Generic[K, V]):
         self._room = max_waiting
         self._observe = observe
         # Every caller has a future of their own: one that is cancelled is nobody else's.
-        self._waiting: dict[K, list[asyncio.Future[V | None]]] = {}
-        self._order: deque[K] = deque()
+        self._waiting: OrderedDict[K, list[asyncio.Future[V | None]]] = OrderedDict()
         self._running: set[asyncio.Task[None]] = set()
 
     async def get(self, key: K) -> V | None:
@@ -54,7 +54,6 @@ class Coalescer(Generic[K, V]):
         callers = self._waiting.get(key)
         if callers is None:
             self._waiting[key] = [answer]
-            self._order.append(key)
         else:
             callers.append(answer)
         if self._free_lanes:
@@ -65,19 +64,31 @@ class Coalescer(Generic[K, V]):
         self._room -= 1
         try:
             return await answer
+        except asyncio.CancelledError:
+            self._withdraw(key, answer)
+            raise
         finally:
             self._room += 1
 
+    def _withdraw(self, key: K, answer: "asyncio.Future[V | None]") -> None:
+        """Take back a question whose batch has not begun: those of callers who left would wait without any bound."""
+        callers = self._waiting.get(key)
+        if callers is not None and answer in callers:
+            callers.remove(answer)
+            if not callers:
+                del self._waiting[key]
+
     async def _run_lane(self) -> None:
         try:
-            while self._order:
+            while self._waiting:
                 await self._run_batch()
         finally:
             self._free_lanes += 1
 
     async def _run_batch(self) -> None:
-        keys = [self._order.popleft() for _ in range(min(len(self._order), self._max_batch))]
-        batch = {key: self._waiting.pop(key) for key in keys}
+        size = min(len(self._waiting), self._max_batch)
+        batch = dict(self._waiting.popitem(last=False) for _ in range(size))
+        keys = list(batch)
         if self._observe is not None:
             self._observe(len(batch))
         try:

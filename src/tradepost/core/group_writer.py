@@ -20,8 +20,9 @@ Outcome = Any
 class GroupWriter(Generic[J, R]):
     """Writes jobs through ``write``, which does a group of them in one transaction and returns an outcome for each.
 
-    When a group fails as a whole, each of its jobs is written on its own, so that the one at fault fails alone. Jobs are
-    told apart by identity: two that are equal are two.
+    When a group fails as a whole, each of its jobs is written on its own, so that the one at fault fails alone; but
+    nothing is tried again while the database is away. A job whose caller left before its group began is not written.
+    Jobs are told apart by identity: two that are equal are two.
     """
 
     def __init__(
@@ -47,17 +48,28 @@ class GroupWriter(Generic[J, R]):
         try:
             outcomes = await self._write([ticket.job for ticket in tickets])
         except Exception as error:
-            if len(tickets) == 1 or isinstance(translate(error) or error, Unavailable):
+            if len(tickets) == 1 or _is_away(error):
                 raise
-            outcomes = [await self._alone(ticket.job) for ticket in tickets]
+            outcomes = await self._one_by_one([ticket.job for ticket in tickets])
         return dict(zip(tickets, outcomes, strict=True))
 
-    async def _alone(self, job: J) -> Outcome:
-        try:
-            (outcome,) = await self._write([job])
-        except Exception as error:  # noqa: BLE001 - it is handed to the one caller it concerns
-            return error
-        return outcome
+    async def _one_by_one(self, jobs: Sequence[J]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for job in jobs:
+            try:
+                (outcome,) = await self._write([job])
+            except Exception as error:  # noqa: BLE001 - it is handed to the one caller it concerns
+                if _is_away(error):
+                    # Each of the others might wait for a time limit, one after the other.
+                    return outcomes + [error] * (len(jobs) - len(outcomes))
+                outcome = error
+            outcomes.append(outcome)
+        return outcomes
+
+
+def _is_away(error: Exception) -> bool:
+    """Tell whether trying again is pointless, or worse: a commit whose connection broke off may have happened."""
+    return isinstance(error, OSError) or isinstance(translate(error) or error, Unavailable)
 
 
 class _Ticket(Generic[J]):
