@@ -28,14 +28,12 @@ from tradepost.accounts.permissions import Role
 from tradepost.accounts.repository import SessionRepository, UserRepository
 from tradepost.accounts.tokens import Tokens
 from tradepost.bootstrap import METADATA, opened, prepare_database
-from tradepost.categories.reader import CategoryReader
 from tradepost.core.database import Database
 from tradepost.core.resources import Resources
 from tradepost.core.settings import Settings
 from tradepost.items.popular import PopularItems
 from tradepost.items.public_total import PublicTotal
 from tradepost.main import create_app
-from tradepost.tags.reader import TagReader
 
 PASSWORD = "Tradepost1"
 ENGINES = ("sqlite", "postgresql")
@@ -182,8 +180,6 @@ def forget_all(parts: Resources) -> None:
     """Have everything read anew that an application remembers: rows were changed past its services."""
     parts[PublicTotal].forget()
     parts[PopularItems].forget_all()
-    parts[TagReader].forget_lists()
-    parts[CategoryReader].forget_lists()
 
 
 @pytest_asyncio.fixture

@@ -91,8 +91,8 @@ async def opened(
     parts.put(CredentialService, build_credential_service(parts))
     parts.put(TagUsage, ItemsOfTags())
     parts.put(CategoryUsage, ItemsOfCategories())
-    parts.put(TagReader, TagReader(database, parts[TagUsage], clock, observe=batches("tag")))
-    parts.put(CategoryReader, CategoryReader(database, clock))
+    parts.put(TagReader, TagReader(database, parts[TagUsage], observe=batches("tag")))
+    parts.put(CategoryReader, CategoryReader(database))
     parts.put(RateLimiter, LocalRateLimiter(clock))
     parts.put(PublicTotal, PublicTotal(clock))
     parts.put(PopularItems, PopularItems(database, clock, seconds=settings.CACHE_POPULAR_SECONDS))
@@ -111,7 +111,6 @@ async def opened(
             tags=partial(build_tag_service, parts=parts),
             categories=partial(build_category_service, parts=parts),
             public_total=parts[PublicTotal],
-            tag_reader=parts[TagReader],
             clock=clock,
             observe=batches("new items"),
         ),

@@ -171,23 +171,37 @@ class TestMemory:
 
 
 class TestRemembered:
-    async def test_a_change_during_a_load_counts_for_what_is_loaded(self) -> None:
-        value = Remembered[list[int]](HandClock(), 10)
+    async def test_what_is_forgotten_during_a_load_is_loaded_again(self) -> None:
+        value = Remembered[int](HandClock(), 10)
         reading, done = asyncio.Event(), asyncio.Event()
+        loads = 0
 
-        async def load() -> list[int]:
+        async def load() -> int:
+            nonlocal loads
+            loads += 1
             reading.set()
             await done.wait()
-            return [1, 2, 3]
+            return loads
 
-        async def forget_two() -> None:
+        async def forget() -> None:
             await reading.wait()
-            value.adjust(lambda found: [number for number in found if number != 2])
+            value.forget()
             done.set()
 
-        found, _ = await asyncio.gather(value.get(load), forget_two())
-        assert found == [1, 3]
-        assert await value.get(load) == [1, 3]
+        found, _ = await asyncio.gather(value.get(load), forget())
+        assert found == 1
+        assert await value.get(load) == 2
+        assert await value.get(load) == 2
+
+    async def test_a_change_is_made_to_what_is_remembered(self) -> None:
+        value = Remembered[int](HandClock(), 10)
+
+        async def load() -> int:
+            return 5
+
+        assert await value.get(load) == 5
+        value.adjust(lambda number: number + 1)
+        assert await value.get(load) == 6
 
     async def test_a_load_that_fails_is_its_caller_s_alone(self) -> None:
         clock = HandClock()

@@ -27,7 +27,6 @@ async def category_reader(parts: ResourcesDep) -> CategoryReader:
 
 async def category_writes(session: WriteDep, parts: ResourcesDep) -> CategoryService:
     """Return the service for categories in the request's transaction."""
-    session.after_commit(parts[CategoryReader].forget_lists)
     return build_category_service(session, parts)
 
 

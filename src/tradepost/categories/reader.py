@@ -1,4 +1,4 @@
-"""Reading categories: single ones are never old, the tree and the flat lists may be for a moment."""
+"""Reading categories. What is asked while the same is being read is answered by the next read."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,17 +9,13 @@ from tradepost.categories.errors import CategoryNotFound
 from tradepost.categories.nodes import nested, topmost
 from tradepost.categories.repository import CategoryRepository, CategoryRow
 from tradepost.categories.schemas import CategoryPage, CategoryRead
-from tradepost.core.cache import RememberedMany
-from tradepost.core.clock import Clock
 from tradepost.core.coalescer import Coalescer
 from tradepost.core.database import Database
 from tradepost.core.pagination import Total, Window
 from tradepost.core.principal import Principal
 
-LAG: Final = 1.0
-"""Seconds by which the tree and the lists may lag behind other processes' writes; this one's own show at once."""
 LANES: Final = 2
-"""Different categories that are read at once."""
+"""Different categories, and different lists, that are read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +35,10 @@ def _active_only(viewer: Principal | None) -> bool:
 class CategoryReader:
     """Finds categories for whoever asks, as JSON. Lives as long as the process."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
         self._single = Coalescer(self._load_single, lanes=LANES, max_batch=1)
-        self._lists: RememberedMany[_Question, bytes] = RememberedMany(clock, LAG)
+        self._lists = Coalescer(self._load_lists, lanes=LANES, max_batch=1)
 
     async def get(self, key: str, viewer: Principal | None) -> bytes:
         """Return a category by id or slug with all those below it that ``viewer`` may see: the JSON of ``CategoryRead``."""
@@ -64,11 +60,10 @@ class CategoryReader:
             _active_only(viewer),
             is_active,
         )
-        return await self._lists.get(asked, lambda: self._load_list(asked))
-
-    def forget_lists(self) -> None:
-        """Have the tree and the lists read anew: categories were changed."""
-        self._lists.forget()
+        page = await self._lists.get(asked)
+        if page is None:
+            raise LookupError("a list that was not answered")
+        return page
 
     async def _load_single(self, keys: Sequence[tuple[str, bool]]) -> Mapping[tuple[str, bool], bytes]:
         found: dict[tuple[str, bool], bytes] = {}
@@ -79,6 +74,9 @@ class CategoryReader:
                 if top is not None:
                     found[key, active_only] = CategoryRead.model_validate(top).model_dump_json().encode()
         return found
+
+    async def _load_lists(self, questions: Sequence[_Question]) -> Mapping[_Question, bytes]:
+        return {asked: await self._load_list(asked) for asked in questions}
 
     async def _load_list(self, asked: _Question) -> bytes:
         async with self._database.read() as session:

@@ -59,10 +59,7 @@ async def list_categories(
     total: TotalQuery = Total.EXACT,
     sort: Sort = BY_NAME,
 ) -> Response:
-    """List the categories, flat or as a tree; inactive ones are for admins.
-
-    May be a second behind what other processes wrote.
-    """
+    """List the categories, flat or as a tree; inactive ones are for admins."""
     window = Window(skip, limit, total, str(sort))
     return json_answer(await categories.page(window, visitor, tree=tree, is_active=is_active))
 

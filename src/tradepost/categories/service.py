@@ -4,6 +4,7 @@ Every change of the tree begins by locking it whole, for its rules are about mor
 """
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import Final, Protocol
 
 from slugify import slugify
@@ -34,7 +35,7 @@ MAX_SLUG_LENGTH: Final = 100
 class CategoryUsage(Protocol):
     """What ``items`` knows about the items of a category. Runs in the caller's session and commits nothing."""
 
-    async def move(self, session: AsyncSession, *, source_id: int, target_id: int) -> None:
+    async def move(self, session: AsyncSession, *, source_id: int, target_id: int, now: datetime) -> None:
         """Put every item of one category into another."""
         ...
 
@@ -169,7 +170,6 @@ class CategoryService:
         # The category itself, one level of them, does not come along.
         if len(path) + await self._categories.count_levels(category.id) - 1 > MAX_LEVELS:
             raise CategoryTooDeep
-        await self._categories.move_children(
-            source_id=category.id, target_id=target_id, now=self._clock.now()
-        )
-        await self._usage.move(self._categories.session, source_id=category.id, target_id=target_id)
+        now = self._clock.now()
+        await self._categories.move_children(source_id=category.id, target_id=target_id, now=now)
+        await self._usage.move(self._categories.session, source_id=category.id, target_id=target_id, now=now)

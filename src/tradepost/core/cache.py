@@ -1,12 +1,11 @@
 """One value, remembered for a while: for the few answers that may be a little old."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from tradepost.core.clock import Clock
 
-K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 
@@ -23,7 +22,6 @@ class Remembered(Generic[T]):
         self._lock = asyncio.Lock()
         self._value: T | None = None
         self._loaded_at = float("-inf")
-        self._changed_meanwhile: list[Callable[[T], T]] = []
         self._forgotten = False
 
     async def get(self, load: Callable[[], Awaitable[T]]) -> T:
@@ -34,13 +32,8 @@ class Remembered(Generic[T]):
             if (value := self._still_good(self._seconds / 2)) is not None:
                 return value
             started = self._clock.monotonic()
-            self._changed_meanwhile = []
             self._forgotten = False
-            value = await load()
-            # What changed during the load was most likely read before the change.
-            for change in self._changed_meanwhile:
-                value = change(value)
-            self._value = value
+            self._value = value = await load()
             # Counted from before the load: what was read is as old as the question. What was to be forgotten during
             # the load was most likely read before the reason for it.
             self._loaded_at = float("-inf") if self._forgotten else started
@@ -49,10 +42,9 @@ class Remembered(Generic[T]):
     def adjust(self, change: Callable[[T], T]) -> None:
         """Replace the remembered value, if there is one, by what ``change`` makes of it; its age stays.
 
-        A value that is just being loaded is changed as well, whether or not the load saw the reason for it.
+        A value that is just being loaded may have been read before or after the reason for it; it is taken as it is, and
+        is right again with the next load.
         """
-        if self._lock.locked():
-            self._changed_meanwhile.append(change)
         if self._value is not None:
             self._value = change(self._value)
 
@@ -66,27 +58,3 @@ class Remembered(Generic[T]):
         if limit is None:
             limit = self._seconds if self._lock.locked() else self._seconds / 2
         return self._value if age < limit else None
-
-
-class RememberedMany(Generic[K, T]):
-    """Keeps the values of the ``most`` keys that were asked first, each at most ``seconds`` old."""
-
-    def __init__(self, clock: Clock, seconds: float, *, most: int = 256) -> None:
-        self._clock = clock
-        self._seconds = seconds
-        self._most = most
-        self._values: dict[K, Remembered[T]] = {}
-
-    async def get(self, key: K, load: Callable[[], Awaitable[T]]) -> T:
-        """Return the value of ``key``, from ``load`` when it is too old."""
-        remembered = self._values.get(key)
-        if remembered is None:
-            if len(self._values) >= self._most:
-                del self._values[next(iter(self._values))]
-            remembered = self._values[key] = Remembered(self._clock, self._seconds)
-        return await remembered.get(load)
-
-    def forget(self) -> None:
-        """Have every value loaded anew for whoever asks next."""
-        for remembered in self._values.values():
-            remembered.forget()

@@ -6,14 +6,14 @@ SQLAlchemy's own queue lets some waiters starve when many wait, so a semaphore o
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
-from sqlalchemy import URL, event, exc, text
+from sqlalchemy import URL, event, exc
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
@@ -34,6 +34,8 @@ FOREIGN_KEY_VIOLATIONS: Final = frozenset(
     # SQLite reports a RESTRICT that fired as a trigger's failure.
     {"23503", "23001", sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY, sqlite3.SQLITE_CONSTRAINT_TRIGGER}
 )
+UNDONE_STATES: Final = frozenset({"40001", "40P01"})
+"""Serialization failure, deadlock detected."""
 PASSING_STATES: Final = frozenset(
     {
         "40001",  # serialization failure
@@ -176,15 +178,12 @@ class Database:
             WriteSession(self.engine, expire_on_commit=False) as session,
         ):
             yield session
-            await _uncancelled(session.commit())
+            cancelled = await _to_the_end(session.commit())
             callbacks = session.committed_callbacks
         for callback in callbacks:
             callback()
-
-    async def ping(self) -> None:
-        """Ask the database for an answer; raises what the driver raises when there is none."""
-        async with self.read() as session:
-            await session.execute(text("SELECT 1"))
+        if cancelled is not None:
+            raise cancelled
 
     async def close(self) -> None:
         """Close every connection."""
@@ -192,8 +191,8 @@ class Database:
         await self.read_engine.dispose()
 
 
-async def _uncancelled(work: Any) -> None:
-    """Await ``work`` to its end even when the awaiting task is cancelled meanwhile; then let the cancellation go on."""
+async def _to_the_end(work: Coroutine[Any, Any, None]) -> asyncio.CancelledError | None:
+    """Await ``work`` to its end even when the awaiting task is cancelled meanwhile; return the cancellation, to be raised."""
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
@@ -204,8 +203,7 @@ async def _uncancelled(work: Any) -> None:
                 raise
             cancelled = error
     task.result()
-    if cancelled is not None:
-        raise cancelled
+    return cancelled
 
 
 def _sqlite_engine(options: DatabaseOptions, *, writes: bool) -> AsyncEngine:
@@ -333,6 +331,11 @@ def violations(
         if foreign_key is not None and code in FOREIGN_KEY_VIOLATIONS:
             raise foreign_key() from error
         raise
+
+
+def is_undone(error: BaseException) -> bool:
+    """Tell whether the database took the whole transaction back, for others' sake: it may be tried again."""
+    return isinstance(error, exc.DBAPIError) and violation_code(error) in UNDONE_STATES
 
 
 def translate(error: BaseException) -> TradepostError | None:

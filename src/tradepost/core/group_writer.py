@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 from tradepost.core.coalescer import Coalescer, Observe
-from tradepost.core.database import translate
+from tradepost.core.database import is_undone, translate
 from tradepost.core.errors import Unavailable
 
 J = TypeVar("J")
@@ -69,6 +69,8 @@ class GroupWriter(Generic[J, R]):
 
 def _is_away(error: Exception) -> bool:
     """Tell whether trying again is pointless, or worse: a commit whose connection broke off may have happened."""
+    if is_undone(error):
+        return False
     return isinstance(error, OSError) or isinstance(translate(error) or error, Unavailable)
 
 

@@ -18,7 +18,6 @@ from tradepost.items.public_total import PublicTotal
 from tradepost.items.reader import ItemReader
 from tradepost.items.service import ItemService
 from tradepost.tags.dependencies import build_tag_service
-from tradepost.tags.reader import TagReader
 from tradepost.web.session import ResourcesDep, WriteDep
 
 requires_write = Requires(Permission.WRITE_ITEMS)
@@ -61,8 +60,6 @@ async def writer_of(scope: Scope) -> Principal:
 
 async def item_service(session: WriteDep, parts: ResourcesDep) -> ItemService:
     """Return the service for changing items in the request's transaction."""
-    # What items bear is counted in the lists of tags.
-    session.after_commit(parts[TagReader].forget_lists)
     return build_item_service(session, parts)
 
 

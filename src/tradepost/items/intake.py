@@ -17,7 +17,6 @@ from tradepost.items.errors import unknown_category
 from tradepost.items.public_total import PublicTotal
 from tradepost.items.repository import ItemRepository
 from tradepost.items.schemas import ItemCreate, ItemStatus, new_item_json
-from tradepost.tags.reader import TagReader
 from tradepost.tags.service import TagService
 
 MOMENT: Final = timedelta(microseconds=1)
@@ -45,7 +44,6 @@ class ItemIntake:
         tags: Callable[[WriteSession], TagService],
         categories: Callable[[WriteSession], CategoryService],
         public_total: PublicTotal,
-        tag_reader: TagReader,
         clock: Clock,
         observe: Observe | None = None,
     ) -> None:
@@ -54,7 +52,6 @@ class ItemIntake:
         self._tags = tags
         self._categories = categories
         self._public_total = public_total
-        self._tag_reader = tag_reader
         self._clock = clock
         self._writer: GroupWriter[_Offer, bytes] = GroupWriter(self._take, observe=observe)
 
@@ -70,7 +67,6 @@ class ItemIntake:
                 for offer, outcome in zip(offers, outcomes, strict=True)
             )
             session.after_commit(lambda: self._public_total.shift(shown))
-            session.after_commit(self._tag_reader.forget_lists)
         return outcomes
 
     async def _insert(self, session: WriteSession, offers: Sequence[_Offer]) -> list[bytes | TradepostError]:

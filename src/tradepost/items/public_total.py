@@ -26,4 +26,4 @@ class PublicTotal:
 
     def shift(self, by: int) -> None:
         """Follow a write of this process that made ``by`` items more visible."""
-        self._remembered.adjust(lambda total: total + by)
+        self._remembered.adjust(lambda total: max(0, total + by))

@@ -271,12 +271,21 @@ class ItemRepository(Repository):
         rows = [{"of_item": item_id, "seen": seen} for item_id, seen in counts.items()]
         await (await self.session.connection()).execute(statement, rows)
 
-    async def move_category(self, *, source_id: int, target_id: int) -> None:
+    async def note_change_of_tagged(self, tag: str, *, now: datetime) -> None:
+        """Count a change on every item that bears a tag."""
+        await self.session.execute(
+            update(Item)
+            .where(Item.id.in_(select(ItemTag.item_id).where(ItemTag.tag == tag)))
+            .values(version=Item.version + 1, updated_at=now)
+            .execution_options(synchronize_session=False)
+        )
+
+    async def move_category(self, *, source_id: int, target_id: int, now: datetime) -> None:
         """Put the items of one category into another."""
         await self.session.execute(
             update(Item)
             .where(Item.category_id == source_id)
-            .values(category_id=target_id)
+            .values(category_id=target_id, version=Item.version + 1, updated_at=now)
             .execution_options(synchronize_session=False)
         )
 

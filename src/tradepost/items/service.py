@@ -41,18 +41,23 @@ class ItemService:
 
     async def update(self, item_id: int, changes: ItemUpdate, principal: Principal) -> bytes:
         """Change the fields that were sent; only the owner and admins may."""
-        item = await self._locked(item_id, principal, overriding=Permission.ADMIN_ACCESS)
         sent = changes.model_dump(exclude_unset=True, exclude={"tags"})
+        # Categories and tags are locked before items by everybody, or two writes could wait in a circle; what is wrong
+        # with them is said after whether the item is there and may be changed.
+        category_id = sent.get("category_id")
+        held = set() if category_id is None else await self._categories.hold({category_id})
+        retags = "tags" in changes.model_fields_set
+        if retags:
+            await self._tags.ensure(changes.tags)
+        item = await self._locked(item_id, principal, overriding=Permission.ADMIN_ACCESS)
+        if category_id is not None and category_id not in held:
+            raise unknown_category()
         changed: dict[str, Any] = {
             name: value for name, value in sent.items() if getattr(item, name) != value
         }
         self._check_discount(item, changed)
-        await self._hold_category(changed.get("category_id"))
-        retagged = (
-            "tags" in changes.model_fields_set and list(await self._items.tags_of(item_id)) != changes.tags
-        )
+        retagged = retags and list(await self._items.tags_of(item_id)) != changes.tags
         if retagged:
-            await self._tags.ensure(changes.tags)
             await self._items.remove_tags(item_id)
             await self._items.add_tags({item_id: changes.tags})
         if changed or retagged:
@@ -78,10 +83,6 @@ class ItemService:
         if item.owner_id != principal.user_id and overriding not in principal.permissions:
             raise NotOwner
         return item
-
-    async def _hold_category(self, category_id: int | None) -> None:
-        if category_id is not None and not await self._categories.hold({category_id}):
-            raise unknown_category()
 
     async def _row(self, item_id: int) -> bytes:
         row = await self._items.get_row(item_id)

@@ -1,6 +1,7 @@
 """What tags and categories need to know and do about items, without knowing items."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -14,6 +15,10 @@ class ItemsOfTags:
         """Count the active items of each tag; a tag without any may be left out."""
         return await ItemRepository(session).count_by_tag(names)
 
+    async def note_change(self, session: AsyncSession, *, tag: str, now: datetime) -> None:
+        """Count a change on every item that bears a tag."""
+        await ItemRepository(session).note_change_of_tagged(tag, now=now)
+
     async def move(self, session: AsyncSession, *, source: str, target: str) -> None:
         """Turn the links of one tag into the other's."""
         await ItemRepository(session).move_tag(source=source, target=target)
@@ -22,6 +27,6 @@ class ItemsOfTags:
 class ItemsOfCategories:
     """Fulfils ``categories.service.CategoryUsage``, in the caller's transaction."""
 
-    async def move(self, session: AsyncSession, *, source_id: int, target_id: int) -> None:
+    async def move(self, session: AsyncSession, *, source_id: int, target_id: int, now: datetime) -> None:
         """Put the items of one category into another."""
-        await ItemRepository(session).move_category(source_id=source_id, target_id=target_id)
+        await ItemRepository(session).move_category(source_id=source_id, target_id=target_id, now=now)

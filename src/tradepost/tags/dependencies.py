@@ -28,7 +28,6 @@ async def tag_reader(parts: ResourcesDep) -> TagReader:
 
 async def tag_writes(session: WriteDep, parts: ResourcesDep) -> TagService:
     """Return the service for tags in the request's transaction."""
-    session.after_commit(parts[TagReader].forget_lists)
     return build_tag_service(session, parts)
 
 

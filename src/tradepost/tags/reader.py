@@ -1,14 +1,12 @@
-"""Reading tags: single ones are never old, lists may be for a moment.
+"""Reading tags. What is asked while the same is being read is answered by the next read, and nothing is ever old.
 
 The read path in small, for other domains to follow: a service that lives as long as the process, asks through a
-``Coalescer`` what must not be old, remembers what may be, and returns JSON that is made once for all who asked.
+``Coalescer``, and returns JSON that is made once for all who asked.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from tradepost.core.cache import RememberedMany
-from tradepost.core.clock import Clock
 from tradepost.core.coalescer import Coalescer, Observe
 from tradepost.core.database import Database
 from tradepost.core.pagination import Page, Window
@@ -18,8 +16,8 @@ from tradepost.tags.repository import TagRepository, TagRow
 from tradepost.tags.schemas import TagRead, normalised_tag
 from tradepost.tags.usage import TagUsage
 
-LAG: Final = 1.0
-"""Seconds by which a list of tags may lag behind other processes' writes; this one's own show at once."""
+LIST_LANES: Final = 2
+"""Different lists that are read at once."""
 
 _tag_json = row_encoder(TagRead)
 
@@ -27,13 +25,11 @@ _tag_json = row_encoder(TagRead)
 class TagReader:
     """Finds tags for whoever asks, as JSON. Lives as long as the process."""
 
-    def __init__(
-        self, database: Database, usage: TagUsage, clock: Clock, *, observe: Observe | None = None
-    ) -> None:
+    def __init__(self, database: Database, usage: TagUsage, *, observe: Observe | None = None) -> None:
         self._database = database
         self._usage = usage
         self._points = Coalescer(self._load_points, observe=observe)
-        self._lists: RememberedMany[tuple[Window, str], bytes] = RememberedMany(clock, LAG)
+        self._lists = Coalescer(self._load_list, lanes=LIST_LANES, max_batch=1)
 
     async def get(self, tag_id: int) -> bytes:
         """Return the tag of this id, the JSON of ``TagRead``, or raise ``TagNotFound``."""
@@ -44,12 +40,10 @@ class TagReader:
 
     async def page(self, window: Window, *, containing: str = "") -> bytes:
         """List all tags, or those whose names contain a text, however it is written: the JSON of ``TagPage``."""
-        text = normalised_tag(containing)
-        return await self._lists.get((window, text), lambda: self._load_page(window, text))
-
-    def forget_lists(self) -> None:
-        """Have the lists read anew: tags, or the items that bear them, were changed."""
-        self._lists.forget()
+        page = await self._lists.get((window, normalised_tag(containing)))
+        if page is None:
+            raise LookupError("a list that was not answered")
+        return page
 
     async def _load_points(self, tag_ids: Sequence[int]) -> Mapping[int, bytes]:
         async with self._database.read() as session:
@@ -58,12 +52,15 @@ class TagReader:
             bodies = await self._counted(tags, rows)
         return dict(zip((row.id for row in rows), bodies, strict=True))
 
-    async def _load_page(self, window: Window, containing: str) -> bytes:
+    async def _load_list(self, asked: Sequence[tuple[Window, str]]) -> Mapping[tuple[Window, str], bytes]:
+        found = {}
         async with self._database.read() as session:
             tags = TagRepository(session)
-            page = await tags.page(window, containing=containing)
-            rows = await self._counted(tags, page.rows)
-        return page_json("tags", Page(rows, page.total, window))
+            for window, containing in asked:
+                page = await tags.page(window, containing=containing)
+                rows = await self._counted(tags, page.rows)
+                found[window, containing] = page_json("tags", Page(rows, page.total, window))
+        return found
 
     async def _counted(self, tags: TagRepository, rows: Sequence[TagRow]) -> list[bytes]:
         names = [row.name for row in rows]

@@ -46,7 +46,7 @@ async def list_tags(
     total: TotalQuery = Total.EXACT,
     sort: Sort = BY_NAME,
 ) -> Response:
-    """List all tags, or those whose names contain a text; may be a second behind what other processes wrote."""
+    """List all tags, or those whose names contain a text."""
     return json_answer(await tags.page(Window(skip, limit, total, str(sort)), containing=containing))
 
 

@@ -62,12 +62,15 @@ class TagService:
             raise TagNotFound
         sent = changes.model_dump(exclude_unset=True)
         changed = {field: value for field, value in sent.items() if getattr(tag, field) != value}
+        renamed = "name" in changed
         if changed:
             for field, value in changed.items():
                 setattr(tag, field, value)
             tag.updated_at = self._clock.now()
             with violations(unique=_name_taken):
                 await self._tags.save()
+            if renamed:
+                await self._usage.note_change(self._tags.session, tag=tag.name, now=tag.updated_at)
         return await self._with_count(tag)
 
     async def merge(self, tag_id: int, merge: TagMerge) -> CountedTag:
@@ -84,14 +87,19 @@ class TagService:
         if merge.into_id not in tags:
             raise Unprocessable(("body", "into_id"), "There is no tag of this id", kind="unknown_tag")
         source, target = tags[tag_id], tags[merge.into_id]
-        await self._usage.move(self._tags.session, source=source.name, target=target.name)
+        session = self._tags.session
+        await self._usage.note_change(session, tag=source.name, now=self._clock.now())
+        await self._usage.move(session, source=source.name, target=target.name)
         await self._tags.delete(tag_id)
         return await self._with_count(target)
 
     async def delete(self, tag_id: int) -> None:
         """Delete a tag and take it off every item."""
-        if not await self._tags.delete(tag_id):
+        tag = await self._tags.get_locked(tag_id)
+        if tag is None:
             raise TagNotFound
+        await self._usage.note_change(self._tags.session, tag=tag.name, now=self._clock.now())
+        await self._tags.delete(tag_id)
 
     async def ensure(self, names: Iterable[str]) -> None:
         """Make the tags of these normalised names exist, and keep them so until the transaction ends.

@@ -1,6 +1,7 @@
 """What tags need of the items that bear them."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,6 +12,10 @@ class TagUsage(Protocol):
 
     async def counts(self, session: AsyncSession, names: Sequence[str]) -> dict[str, int]:
         """Return how many items bear each of these tags; a tag that none bears may be left out."""
+        ...
+
+    async def note_change(self, session: AsyncSession, *, tag: str, now: datetime) -> None:
+        """Count a change on every item that bears a tag: how it shows is about to be another, or already is."""
         ...
 
     async def move(self, session: AsyncSession, *, source: str, target: str) -> None:
