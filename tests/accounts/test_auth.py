@@ -176,6 +176,16 @@ class TestLogin:
         assert "m=19456,t=2,p=1" in kept
         assert (await login(client, alice.email)).status_code == 200
 
+    async def test_all_at_once_get_in_while_the_hash_is_renewed(
+        self, client: httpx.AsyncClient, alice: Person, world: World
+    ) -> None:
+        weak = argon2.PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1).hash(PASSWORD)
+        async with world.database.transaction() as session:
+            await session.execute(update(User).where(User.id == alice.id).values(hashed_password=weak))
+        answers = await asyncio.gather(*(login(client, alice.email) for _ in range(8)))
+        assert [answer.status_code for answer in answers] == [200] * 8
+        assert len(await sessions_of(world, alice.id)) == 9
+
     @pytest.mark.parametrize(
         ("form", "field"),
         [

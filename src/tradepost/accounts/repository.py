@@ -105,9 +105,12 @@ class UserRepository(Repository):
         )
 
     async def hold_if_unchanged(self, user_id: int, *, seen: str) -> bool:
-        """Tell whether the user is active with the hash that was ``seen``, and keep it so until the transaction ends."""
+        """Tell whether the user is active with the hash that was ``seen``, and keep it so until the transaction ends.
+
+        A lock for one at a time: two that shared it and then both wrote the row would wait for each other for ever.
+        """
         unchanged = select(User.id).where(User.id == user_id, User.hashed_password == seen, User.is_active)
-        return await self.session.scalar(unchanged.with_for_update(read=True)) is not None
+        return await self.session.scalar(unchanged.with_for_update(key_share=True)) is not None
 
     async def hold_public(self, user_ids: Collection[int]) -> Sequence[PublicRow]:
         """Return the public columns of these users, and keep the users from being deleted until the transaction ends."""

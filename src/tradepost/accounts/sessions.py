@@ -55,6 +55,15 @@ class SessionService:
             address = normalised_email(email)
         except ValueError:
             address = ""
+        # What was read before the hash may have changed since, as when another log-in renewed the hash of the same
+        # password: who is overtaken once reads and verifies anew.
+        opened = await self._open(address, password, device) or await self._open(address, password, device)
+        if opened is None:
+            raise LoginFailed
+        return self._pair(opened)
+
+    async def _open(self, address: str, password: str, device: Device) -> LoginSession | None:
+        """Open a session; None if the user was changed while the password was verified."""
         async with self._database.read() as session:
             user = await UserRepository(session).find_by_email(address)
         seen = user.hashed_password if user else None
@@ -66,13 +75,12 @@ class SessionService:
         now = self._clock.now()
         async with self._database.transaction() as session:
             users, sessions = UserRepository(session), SessionRepository(session)
-            # What was read before the hash may have changed since.
             if not await users.hold_if_unchanged(user.id, seen=seen):
-                raise LoginFailed
+                return None
             if newer is not None:
                 await users.rehash(user.id, seen=seen, hashed=newer)
             await sessions.forget_expired_of(user.id, now=now)
-            login = await sessions.add(
+            return await sessions.add(
                 LoginSession(
                     user_id=user.id,
                     counter=0,
@@ -83,7 +91,6 @@ class SessionService:
                     ip_address=device.ip_address,
                 )
             )
-        return self._pair(login)
 
     async def identify(self, token: str) -> Identity:
         """Return whose access token this is, as the database has them now."""
