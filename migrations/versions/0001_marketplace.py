@@ -129,10 +129,12 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_items")),
         sqlite_autoincrement=True,
+        postgresql_with={"fillfactor": 85},
     )
     op.create_index("ix_items_created_at_id", "items", ["created_at", "id"])
     op.create_index("ix_items_status_created_at_id", "items", ["status", "created_at", "id"])
-    op.create_index("ix_items_status_price_id", "items", ["status", "price", "id"])
+    op.create_index("ix_items_price_id_status", "items", ["price", "id", "status"])
+    op.create_index("ix_items_title_id", "items", ["title", "id"])
     op.create_index("ix_items_owner_id_created_at_id", "items", ["owner_id", "created_at", "id"])
     op.create_index("ix_items_category_id_created_at_id", "items", ["category_id", "created_at", "id"])
     op.create_table(
@@ -149,6 +151,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("item_id", "tag", name=op.f("pk_item_tags")),
     )
     op.create_index("ix_item_tags_tag_item_id", "item_tags", ["tag", "item_id"])
+    if op.get_context().dialect.name == "postgresql":
+        # A few tags are on most items: with the usual statistics PostgreSQL takes a rare one for a common one.
+        op.execute("ALTER TABLE item_tags ALTER COLUMN tag SET STATISTICS 1000")
 
 
 def downgrade() -> None:

@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeEngine
 
 from tradepost.accounts.models import User
 from tradepost.core.pagination import Page, Total, Window
@@ -94,6 +95,27 @@ def _rows_of(on_postgres: bool) -> Select[*tuple[Any, ...]]:  # noqa: FBT001 - t
     return WITH_OWNER_AND_TAGS.where(among_ids(Item.id, on_postgres=on_postgres))
 
 
+def _spelt_out(value: Any, kind: TypeEngine[Any] | None = None) -> ColumnElement[Any]:
+    """Return a value that stands in the text of the statement.
+
+    PostgreSQL cannot plan ahead for a limit that it does not know, and would plan each execution anew: that costs more
+    than a first page does.
+    """
+    return bindparam(None, value, type_=kind, literal_execute=True)
+
+
+IS_ACTIVE: Final = Item.status == _spelt_out(ItemStatus.ACTIVE, Item.status.type)
+"""What everybody sees."""
+
+
+def _is_in_one_of(category_ids: Select[int], *, on_postgres: bool) -> ColumnElement[bool]:
+    if not on_postgres:
+        return Item.category_id.in_(category_ids)
+    # An array is made first, and then the index of categories serves; for IN, all items would be gone through.
+    array = func.array(category_ids.scalar_subquery(), type_=ARRAY(BigInteger))
+    return Item.category_id == any_(array)
+
+
 @dataclass(frozen=True, slots=True)
 class ItemFilter:
     """Which items are wanted; what is None is not asked.
@@ -122,12 +144,12 @@ class ItemFilter:
         """Return what a row must fulfil."""
         wanted: list[ColumnElement[bool]] = []
         if not self.sees_all:
-            active = Item.status == ItemStatus.ACTIVE
-            wanted.append(active if self.viewer_id is None else or_(active, Item.owner_id == self.viewer_id))
+            own = Item.owner_id == self.viewer_id
+            wanted.append(IS_ACTIVE if self.viewer_id is None else or_(IS_ACTIVE, own))
         if self.status is not None:
             wanted.append(Item.status == self.status)
         if category_ids is not None:
-            wanted.append(Item.category_id.in_(category_ids))
+            wanted.append(_is_in_one_of(category_ids, on_postgres=on_postgres))
         if self.owner_id is not None:
             wanted.append(Item.owner_id == self.owner_id)
         if self.min_price is not None:
@@ -189,17 +211,23 @@ class ItemRepository(Repository):
         conditions = wanted.conditions(category_ids, on_postgres=self.on_postgres)
         column = SORTS[window.sort.removeprefix("-")]
         order = (column.desc(), Item.id.desc()) if window.sort.startswith("-") else (column, Item.id)
-        rows = WITH_OWNER_AND_TAGS.where(*conditions).order_by(*order).limit(window.limit).offset(window.skip)
+        # Which items they are comes first, from an index alone where one will do: owners and tags are read only for what
+        # is shown, however many are skipped or sorted.
+        ids = select(Item.id).where(*conditions).order_by(*order).limit(_spelt_out(window.limit))
+        if window.skip:
+            ids = ids.offset(window.skip)
+        page = ids.subquery("page")
+        rows = WITH_OWNER_AND_TAGS.join(page, page.c.id == Item.id).order_by(*order)
         found = (await self.session.execute(rows)).all()
         return Page(found, await self.count(select(Item.id).where(*conditions), window.total), window)
 
     async def count_public(self) -> int:
         """Count what strangers see."""
-        return await self.count(select(Item.id).where(Item.status == ItemStatus.ACTIVE), Total.EXACT) or 0
+        return await self.count(select(Item.id).where(IS_ACTIVE), Total.EXACT) or 0
 
     async def find_most_viewed(self, limit: int) -> Sequence[int]:
         """Return the ids of the active items with the most views, the most first."""
-        ranked = select(Item.id).where(Item.status == ItemStatus.ACTIVE)
+        ranked = select(Item.id).where(IS_ACTIVE)
         return (
             await self.session.scalars(ranked.order_by(Item.views.desc(), Item.id.desc()).limit(limit))
         ).all()
