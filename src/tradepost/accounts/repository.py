@@ -46,8 +46,11 @@ class UserRepository(Repository):
         return await self.session.get(User, user_id)
 
     async def get_locked(self, user_id: int) -> User | None:
-        """Return the user of this id, with the row locked until the transaction ends."""
-        return await self.session.get(User, user_id, with_for_update=True)
+        """Return the user of this id, with the row locked until the transaction ends.
+
+        Not so strongly that it would wait for those who only refer to the user: none of these locks is for deleting.
+        """
+        return await self.session.get(User, user_id, with_for_update={"key_share": True})
 
     async def find_by_email(self, email: str) -> User | None:
         """Return the user of this normalised address."""
@@ -82,9 +85,12 @@ class UserRepository(Repository):
         return await self.session.scalar(statement.returning(User.id)) is not None
 
     async def lock_active_admins(self) -> Sequence[int]:
-        """Lock all active admins, in one order for everybody, and return their ids: who takes one away waits here."""
+        """Lock all active admins, in one order for everybody, and return their ids: who takes one away waits here.
+
+        Items may be put up for sale by them meanwhile: who does so holds several users, in an order of their own.
+        """
         admins = select(User.id).where(User.role == Role.ADMIN, User.is_active).order_by(User.id)
-        return (await self.session.scalars(admins.with_for_update())).all()
+        return (await self.session.scalars(admins.with_for_update(key_share=True))).all()
 
     async def replace_password(self, user_id: int, *, seen: str, hashed: str, now: datetime) -> bool:
         """Set a new hash if the one in force is still the one that was ``seen``; tell whether it was."""
