@@ -20,7 +20,9 @@ COPY --from=build /venv /venv
 WORKDIR /app
 COPY alembic.ini ./
 COPY migrations migrations
+# Not `local`: an image that is started as it is must refuse the published password, on an address that all can reach.
 ENV PATH=/venv/bin:$PATH \
+    ENVIRONMENT=production \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     DATA_DIR=/data

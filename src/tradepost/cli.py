@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 import uvicorn
+from alembic.util import CommandError
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -37,10 +38,10 @@ T = TypeVar("T")
 DEMO_SEED, DEMO_USERS, DEMO_ITEMS = 42, 50, 1_000
 
 
-def load_settings() -> Settings:
+def load_settings(load: Callable[[], Settings] = Settings.load) -> Settings:
     """Return the settings, or end the program with every fault in them."""
     try:
-        return Settings.load()
+        return load()
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
 
@@ -51,6 +52,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(work)
     except (TradepostError, SQLAlchemyError) as error:
         raise click.ClickException(_in_words(error)) from error
+    except CommandError as error:
+        raise click.ClickException(f"The database cannot be migrated: {error}") from error
 
 
 def _in_words(error: TradepostError | SQLAlchemyError) -> str:
@@ -176,15 +179,17 @@ def banner(settings: Settings, host: str, port: int) -> str:
 async def migrate(parts: Resources) -> None:
     """Bring the database to the newest schema and make the first superuser."""
     changed = await prepare_database(parts)
-    click.echo(f"Migrated to {migrations.head()}" if changed else f"At {migrations.head()} already")
+    revision = await migrations.current(parts.database)
+    newer = ", by a newer version than this one" if migrations.is_newer(revision) else ""
+    click.echo(f"Migrated to {revision}" if changed else f"At {revision} already{newer}")
 
 
 async def require_schema(parts: Resources) -> None:
     """Migrate in ``local``, as the server does; elsewhere insist that somebody has."""
     if parts.settings.is_local:
         await prepare_database(parts)
-    elif await migrations.current(parts.database) != migrations.head():
-        raise click.ClickException("The database has another schema than this version's: tradepost migrate")
+    elif not migrations.suits(await migrations.current(parts.database)):
+        raise click.ClickException("The database has an older schema than this version's: tradepost migrate")
 
 
 async def run_seed(parts: Resources, *, seed_number: int, users: int, items: int, append: bool) -> SeedReport:
@@ -251,7 +256,8 @@ async def create_admin(parts: Resources, email: str, password: str) -> None:
 )
 def openapi(output: Path | None) -> None:
     """Print the OpenAPI document."""
-    document = json.dumps(create_app(load_settings()).openapi(), indent=2, ensure_ascii=False)
+    # No key is needed for that, so none is made and kept.
+    document = json.dumps(create_app(load_settings(Settings)).openapi(), indent=2, ensure_ascii=False)
     if output is None:
         click.echo(document)
     else:

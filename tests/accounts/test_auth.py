@@ -388,6 +388,26 @@ class TestSessions:
         answer = await alice.api.delete(f"/api/v1/auth/sessions/{session_id}")
         assert (answer.status_code, answer.json()["error_code"]) == (404, "SESSION_NOT_FOUND")
 
+    async def test_a_log_in_keeps_the_newest_hundred(
+        self, client: httpx.AsyncClient, alice: Person, bob: Person, world: World
+    ) -> None:
+        now = datetime.now(UTC)
+        ages = [timedelta(days=-1), *[timedelta(days=1)] * 105, timedelta(days=-1)]
+        async with world.database.transaction() as session:
+            made = [
+                LoginSession(user_id=alice.id, created_at=now, rotated_at=now, expires_at=now + age)
+                for age in ages
+            ]
+            session.add_all(made)
+            await session.flush()
+            ids = [entry.id for entry in made]
+        assert (await login(client, alice.email)).status_code == 200
+        kept = sorted(entry.id for entry in await sessions_of(world, alice.id))
+        assert kept[:-1] == sorted(ids[1:-1])[-99:]
+        assert kept[-1] > max(ids)
+        assert (await alice.api.get("/api/v1/users/me")).status_code == 401
+        assert (await bob.api.get("/api/v1/users/me")).status_code == 200
+
     async def test_ids_are_never_used_twice(
         self, client: httpx.AsyncClient, alice: Person, world: World
     ) -> None:

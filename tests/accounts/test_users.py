@@ -6,8 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import PASSWORD, NewPerson, Person
+from tests.conftest import PASSWORD, NewPerson, Person, World
 from tradepost.accounts.permissions import Role
+from tradepost.accounts.repository import UserRepository
 
 ACCOUNT = {"email": "new@example.com", "password": "Password1", "first_name": "New", "last_name": "Person"}
 
@@ -196,6 +197,40 @@ class TestAdministration:
             first.api.delete(f"/api/v1/users/{second.id}"), second.api.delete(f"/api/v1/users/{first.id}")
         )
         assert sorted(answer.status_code for answer in answers) in ([200, 401], [200, 409])
+
+    async def test_changing_people_does_not_wait_for_who_refers_to_them(
+        self, world: World, admin: Person, alice: Person
+    ) -> None:
+        if world.engine != "postgresql":
+            pytest.skip("SQLite has one writer at a time, and no locks on rows")
+
+        async def admins() -> list[int]:
+            async with world.database.transaction() as session:
+                return list(await UserRepository(session).lock_active_admins())
+
+        change = {"role": "moderator", "is_active": True}
+        async with world.database.transaction() as seller:
+            assert len(await UserRepository(seller).hold_public([alice.id, admin.id])) == 2
+            async with asyncio.timeout(5):
+                answer, found = await asyncio.gather(
+                    admin.api.put(f"/api/v1/users/{alice.id}", json=change), admins()
+                )
+        assert answer.status_code == 200
+        assert found == [admin.id]
+
+    async def test_deleting_somebody_who_is_selling_leaves_nothing(
+        self, client: httpx.AsyncClient, admin: Person, alice: Person
+    ) -> None:
+        item = {"title": "Lamp", "price": 5, "tags": ["x"]}
+        *sales, deletion = await asyncio.gather(
+            *(alice.api.post("/api/v1/items/", json=item) for _ in range(10)),
+            admin.api.delete(f"/api/v1/users/{alice.id}"),
+        )
+        assert deletion.status_code == 200
+        assert {sale.status_code for sale in sales} <= {201, 401}
+        for sale in sales:
+            if sale.status_code == 201:
+                assert (await client.get(f"/api/v1/items/{sale.json()['id']}")).status_code == 404
 
     async def test_deleting_takes_everything_along_and_frees_the_address(
         self, client: httpx.AsyncClient, admin: Person, alice: Person

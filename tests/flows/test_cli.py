@@ -83,6 +83,8 @@ async def test_the_openapi_document_is_the_one_that_is_served(
     written = await called("openapi", "--output", str(tmp_path / "openapi.json"), env=env)
     assert (written.status, written.output) == (0, "")
     assert json.loads((tmp_path / "openapi.json").read_text("utf-8")) == document
+    # No key was made for that.
+    assert not (tmp_path / "secret_key").exists()
     async with world_on(url, tmp_path) as world, world.caller() as client:
         assert (await client.get(f"{API}/openapi.json")).json() == document
 

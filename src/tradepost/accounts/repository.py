@@ -5,7 +5,8 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, Select, delete, select, update
+from sqlalchemy import Row, Select, delete, or_, select, update
+from sqlalchemy.orm import aliased
 
 from tradepost.accounts.models import LoginSession, User
 from tradepost.accounts.permissions import Role
@@ -46,8 +47,11 @@ class UserRepository(Repository):
         return await self.session.get(User, user_id)
 
     async def get_locked(self, user_id: int) -> User | None:
-        """Return the user of this id, with the row locked until the transaction ends."""
-        return await self.session.get(User, user_id, with_for_update=True)
+        """Return the user of this id, with the row locked until the transaction ends.
+
+        Not so strongly that it would wait for those who only refer to the user: none of these locks is for deleting.
+        """
+        return await self.session.get(User, user_id, with_for_update={"key_share": True})
 
     async def find_by_email(self, email: str) -> User | None:
         """Return the user of this normalised address."""
@@ -82,9 +86,12 @@ class UserRepository(Repository):
         return await self.session.scalar(statement.returning(User.id)) is not None
 
     async def lock_active_admins(self) -> Sequence[int]:
-        """Lock all active admins, in one order for everybody, and return their ids: who takes one away waits here."""
+        """Lock all active admins, in one order for everybody, and return their ids: who takes one away waits here.
+
+        Items may be put up for sale by them meanwhile: who does so holds several users, in an order of their own.
+        """
         admins = select(User.id).where(User.role == Role.ADMIN, User.is_active).order_by(User.id)
-        return (await self.session.scalars(admins.with_for_update())).all()
+        return (await self.session.scalars(admins.with_for_update(key_share=True))).all()
 
     async def replace_password(self, user_id: int, *, seen: str, hashed: str, now: datetime) -> bool:
         """Set a new hash if the one in force is still the one that was ``seen``; tell whether it was."""
@@ -143,8 +150,8 @@ class SessionRepository(Repository):
         """Return the session of this id."""
         return await self.session.get(LoginSession, session_id)
 
-    async def rotate(self, session_id: int, *, counter: int, now: datetime) -> Row[int, int, datetime] | None:
-        """Put the next refresh token in force if ``counter`` still is; return user id, new counter and the session's end."""
+    async def rotate(self, session_id: int, *, counter: int, now: datetime) -> bool:
+        """Put the next refresh token in force if ``counter`` still is; tell whether it was."""
         statement = (
             update(LoginSession)
             .where(
@@ -154,10 +161,10 @@ class SessionRepository(Repository):
                 LoginSession.user_id.in_(select(User.id).where(User.is_active)),
             )
             .values(counter=LoginSession.counter + 1, rotated_at=now)
-            .returning(LoginSession.user_id, LoginSession.counter, LoginSession.expires_at)
+            .returning(LoginSession.id)
             .execution_options(synchronize_session=False)
         )
-        return (await self.session.execute(statement)).one_or_none()
+        return await self.session.scalar(statement) is not None
 
     async def page_of(self, user_id: int, window: Window, *, now: datetime) -> Page[LoginSession]:
         """Return a part of a user's living sessions, newest first."""
@@ -176,8 +183,14 @@ class SessionRepository(Repository):
         """End every session of a user."""
         await self.session.execute(delete(LoginSession).where(LoginSession.user_id == user_id))
 
-    async def forget_expired_of(self, user_id: int, *, now: datetime) -> None:
-        """Delete what is left of a user's sessions that have run out."""
+    async def make_room_for(self, user_id: int, *, keep: int, now: datetime) -> None:
+        """Delete a user's sessions that have run out, and all but the ``keep`` newest of those that have not."""
+        other = aliased(LoginSession)
+        living = select(other.id).where(other.user_id == user_id, other.expires_at > now)
+        newest_surplus = living.order_by(other.id.desc()).offset(keep).limit(1).scalar_subquery()
+        surplus = or_(LoginSession.expires_at <= now, LoginSession.id <= newest_surplus)
         await self.session.execute(
-            delete(LoginSession).where(LoginSession.user_id == user_id, LoginSession.expires_at <= now)
+            delete(LoginSession)
+            .where(LoginSession.user_id == user_id, surplus)
+            .execution_options(synchronize_session=False)
         )

@@ -19,6 +19,8 @@ from tradepost.core.principal import Principal
 
 REFRESH_GRACE: Final = timedelta(seconds=10)
 """How long the refresh token before the current one is still taken for an honest parallel refresh."""
+SESSIONS_KEPT: Final = 100
+"""How many sessions a person may have; one log-in more ends the oldest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class SessionService:
                 return None
             if newer is not None:
                 await users.rehash(user.id, seen=seen, hashed=newer)
-            await sessions.forget_expired_of(user.id, now=now)
+            await sessions.make_room_for(user.id, keep=SESSIONS_KEPT - 1, now=now)
             return await sessions.add(
                 LoginSession(
                     user_id=user.id,
@@ -115,7 +117,7 @@ class SessionService:
             rotated = await sessions.rotate(session_id, counter=counter, now=now)
             login = await sessions.get(session_id)
             living = login is not None and login.expires_at > now
-            if login is not None and rotated is None and counter < login.counter:
+            if login is not None and not rotated and counter < login.counter:
                 honest = counter == login.counter - 1 and now - login.rotated_at <= REFRESH_GRACE
                 if not honest:
                     await sessions.end(session_id)

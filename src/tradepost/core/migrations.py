@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import alembic.command
+import structlog
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -17,6 +18,8 @@ ADVISORY_LOCK: Final = 0x7472_6164_6570_6F73
 """The key that all of Tradepost's migrations on one PostgreSQL wait for."""
 LOCK_TIMEOUT: Final = "10s"
 """How long a migration waits for a table that others use, before it gives way to them."""
+
+log = structlog.get_logger(__name__)
 
 
 @cache
@@ -45,6 +48,27 @@ def head() -> str | None:
     return ScriptDirectory.from_config(configuration()).get_current_head()
 
 
+@cache
+def _known() -> frozenset[str]:
+    """Return every revision of this code's history."""
+    return frozenset(
+        script.revision for script in ScriptDirectory.from_config(configuration()).walk_revisions()
+    )
+
+
+def is_newer(revision: str | None) -> bool:
+    """Tell whether a database at ``revision`` was migrated by a newer version than this: it is not in this history."""
+    return revision is not None and revision not in _known()
+
+
+def suits(revision: str | None) -> bool:
+    """Tell whether this code can work on a database at ``revision``: at the head, or past it.
+
+    While replicas are replaced one by one the first new one migrates, and the old ones must go on serving.
+    """
+    return revision == head() or is_newer(revision)
+
+
 async def current(database: Database) -> str | None:
     """Return the revision that the database is at, None before the first."""
     async with database.read() as session:
@@ -55,9 +79,16 @@ async def current(database: Database) -> str | None:
 
 
 async def upgrade(database: Database, revision: str = "head") -> bool:
-    """Bring the database to ``revision``; tell whether there was anything to do."""
-    if revision == "head" and await current(database) == head():
-        return False
+    """Bring the database to ``revision``; tell whether there was anything to do.
+
+    A database that a newer version has migrated is left as it is.
+    """
+    if revision == "head":
+        found = await current(database)
+        if is_newer(found):
+            log.warning("the database was migrated by a newer version", revision=found, ours=head())
+        if suits(found):
+            return False
     await exclusively(
         database, lambda connection: alembic.command.upgrade(configuration(connection), revision)
     )
