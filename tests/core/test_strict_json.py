@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tradepost.core.strict_json import MAX_DEPTH, JsonFault, loads
+from tradepost.core.strict_json import MAX_DEPTH, MAX_VALUES, JsonFault, loads
 
 values = st.recursive(
     st.none()
@@ -130,11 +130,30 @@ def test_nesting_has_a_limit() -> None:
     loads(nested(MAX_DEPTH).encode())
     assert fault(nested(MAX_DEPTH + 1)).kind == "json_depth"
     assert fault('{"a":' * (MAX_DEPTH + 1) + "1" + "}" * (MAX_DEPTH + 1)).kind == "json_depth"
-    assert fault(nested(500_000)).kind == "json_depth"
+    assert fault(nested(MAX_VALUES - 1)).kind == "json_depth"
 
 
 def test_many_shallow_values_are_not_deep() -> None:
     assert len(loads(b"[" + b",".join([b'{"a":[]}'] * 1000) + b"]")) == 1000
+
+
+def test_there_is_an_end_to_values() -> None:
+    assert len(loads(b"[" + b",".join([b"1"] * (MAX_VALUES - 1)) + b"]")) == MAX_VALUES - 1
+    for text in (
+        "[" + ",".join(["1"] * MAX_VALUES) + "]",
+        "[" + ",".join(["[]"] * MAX_VALUES) + "]",
+        "[" + ",".join(['{"a":1}'] * MAX_VALUES) + "]",
+        "{" + ",".join(f'"{number}":1' for number in range(MAX_VALUES)) + "}",
+        nested(500_000),
+    ):
+        found = fault(text)
+        assert (found.kind, found.location) == ("too_many_values", ())
+
+
+@pytest.mark.parametrize("sign", [",", "[", "{", ":"])
+def test_a_long_text_is_one_value(sign: str) -> None:
+    text = {"description": sign * 1000, "tags": [sign * 50] * 20}
+    assert loads(json.dumps(text).encode()) == text
 
 
 def test_a_fault_repeats_nothing_of_the_text() -> None:

@@ -244,6 +244,12 @@ def test_no_message_of_pydantic_can_repeat_what_was_sent() -> None:
             assert kind["type"] in set(problems._MESSAGES) | ours
 
 
+def test_errors_that_will_not_be_told_are_not_looked_at() -> None:
+    errors = iter([{"loc": ("body", number), "msg": "m", "type": "t"} for number in range(200)])
+    problems.field_problems(errors)
+    assert next(errors)["loc"] == ("body", 100)
+
+
 def test_there_is_an_end_to_errors_and_messages() -> None:
     many = [{"loc": ("body", number), "msg": "x" * 10_000, "type": "t"} for number in range(10_000)]
     found = problems.field_problems(many)

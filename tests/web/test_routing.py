@@ -111,7 +111,8 @@ async def test_json_is_read(client: httpx.AsyncClient, content_type: str) -> Non
         (b'{"name": "\xff"}', ["body", 10], "json_encoding"),
         (b'{"name": "a", "count": 9223372036854775808}', ["body"], "int_out_of_range"),
         (b'{"name": "a", "count": ' + b"9" * 10_000 + b"}", ["body"], "int_out_of_range"),
-        (b"[" * 100_000, ["body"], "json_depth"),
+        (b"[" * 9_999, ["body"], "json_depth"),
+        (b"[" * 100_000, ["body"], "too_many_values"),
         (b'"text"', ["body"], "model_attributes_type"),
         (b"null", ["body"], "model_attributes_type"),
         (b"", ["body"], "missing"),
@@ -162,6 +163,23 @@ async def test_no_body_needs_no_type(client: httpx.AsyncClient) -> None:
 
 async def test_a_route_that_reads_the_stream_gets_it_whole(client: httpx.AsyncClient) -> None:
     assert (await client.post("/api/v1/stream", content=b"x" * 70_000)).json() == {"size": 70_000}
+
+
+MIB = 2**20
+LARGE = {
+    "unknown keys": b"{" + b",".join(b'"%06x":1' % number for number in range(95_000)) + b"}",
+    "arrays": b"[" + b",".join([b"[]"] * 349_000) + b"]",
+    "objects": b"[" + b",".join([b'{"a":1}'] * 131_000) + b"]",
+    "unknown keys, just few enough": b"{" + b",".join(b'"%x":1' % number for number in range(9_990)) + b"}",
+}
+
+
+@pytest.mark.parametrize("body", LARGE.values(), ids=LARGE)
+async def test_large_bodies_get_short_answers(client: httpx.AsyncClient, body: bytes) -> None:
+    assert len(body) <= MIB
+    response = await client.post("/api/v1/things/", content=body, headers=JSON)
+    assert response.status_code == 422
+    assert 1 <= len(response.json()["errors"]) <= 100
 
 
 # --- forms ------------------------------------------------------------------------------------------------------------

@@ -9,6 +9,9 @@ from typing import Any, Final, Never
 MAX_DEPTH: Final = 64
 """How deep arrays and objects may be nested; no schema of ours needs a tenth of it."""
 
+MAX_VALUES: Final = 10_000
+"""How many values a text may hold: a schema may find a fault in each, and all the while the event loop stands still."""
+
 _MIN_INTEGER: Final = -(2**63)
 _MAX_INTEGER: Final = 2**63 - 1
 _LONGEST_INTEGER: Final = len(str(_MIN_INTEGER))
@@ -78,9 +81,13 @@ def loads(data: bytes) -> Any:
     """Return the value that ``data`` holds, or raise ``JsonFault``.
 
     Refused besides what is no JSON at all: anything but UTF-8, a byte order mark, NaN and Infinity, a key that is twice
-    in one object, half a surrogate pair or NUL in any text, nesting deeper than ``MAX_DEPTH``, integers that do not
-    fit 64 bits, and numbers past the range of a double.
+    in one object, half a surrogate pair or NUL in any text, nesting deeper than ``MAX_DEPTH``, more than ``MAX_VALUES``
+    values, integers that do not fit 64 bits, and numbers past the range of a double.
     """
+    # Before each value but the first stands one of these. Those inside texts count too: it is a bound, and a cheap one.
+    openings = data.count(b"[") + data.count(b"{")
+    if openings + data.count(b",") >= MAX_VALUES:
+        raise JsonFault(f"Too many values: at most {MAX_VALUES} are read", "too_many_values")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -96,7 +103,7 @@ def loads(data: bytes) -> Any:
     except _RepeatedKeyError:
         raise JsonFault("The key is in its object more than once", "repeated_key", _repeated(text)) from None
     # As many openings as that make no such depth: nearly every body ends here.
-    if data.count(b"[") + data.count(b"{") > MAX_DEPTH:
+    if openings > MAX_DEPTH:
         _check_depth(value)
     if _SUSPICIOUS.search(data):
         _check_text(value)

@@ -7,6 +7,7 @@ Errors get here by three ways: exception handlers (``install``), layers that ref
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
+from itertools import islice
 from typing import Any, Final, cast
 
 import structlog
@@ -208,7 +209,7 @@ def field_problems(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "message": message[:_LONGEST_MESSAGE],
             "type": error["type"],
         }
-        for error in errors
+        for error in islice(errors, _MOST_ERRORS)
         for message in _messages(error)
     ][:_MOST_ERRORS]
 
