@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from tradepost.accounts.permissions import Role
-from tradepost.core.schemas import Id, Input, Output, PageInfo
+from tradepost.core.schemas import Changes, Id, Input, Output, PageInfo
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
@@ -143,7 +143,7 @@ class UserCreate(UserRegister):
     is_active: bool = True
 
 
-class ProfileUpdate(Input):
+class ProfileUpdate(Changes):
     """What a person may change about themselves; only sent fields change, ``null`` clears phone and website."""
 
     first_name: Name = Field(default="", validate_default=False)

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field, StrictBool
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
-from tradepost.core.schemas import Id, Input, Output, PageInfo
+from tradepost.core.schemas import Changes, Id, Input, Output, PageInfo
 
 MAX_NAME_LENGTH: Final = 100
 
@@ -46,7 +46,7 @@ class CategoryCreate(Input):
     parent_id: Id | None = None
 
 
-class CategoryUpdate(Input):
+class CategoryUpdate(Changes):
     """Changes to a category: only sent fields change; ``null`` clears the description, and makes it a root."""
 
     name: CategoryName = Field(default="", validate_default=False)

@@ -15,6 +15,21 @@ class Input(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
 
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for field in schema["properties"].values():
+        field.pop("default", None)
+
+
+class Changes(Input):
+    """A body that changes something: only sent fields change.
+
+    What is not sent stays as it is, so the defaults of the fields stand for nothing that a client should read: one that
+    filled them in would make a plain user of everybody it renames.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
+
+
 class Output(BaseModel):
     """A body that the server sends; reads attributes, so a row or an ORM object fills it."""
 
@@ -55,4 +70,4 @@ Number = Annotated[
 ]
 """An exact decimal that is a JSON number on the wire, never a string."""
 
-__all__ = ["MAX_ID", "Id", "Input", "Message", "Number", "Output", "PageInfo"]
+__all__ = ["MAX_ID", "Changes", "Id", "Input", "Message", "Number", "Output", "PageInfo"]

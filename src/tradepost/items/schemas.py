@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
-    ConfigDict,
     Field,
     Strict,
     ValidationInfo,
@@ -20,7 +19,7 @@ from sqlalchemy import Row
 
 from tradepost.accounts.schemas import PublicUser
 from tradepost.core.row_json import row_encoder
-from tradepost.core.schemas import Id, Input, Number, Output, PageInfo
+from tradepost.core.schemas import Changes, Id, Input, Number, Output, PageInfo
 from tradepost.tags.schemas import TagList
 
 ItemRow = Row[*tuple[Any, ...]]
@@ -103,16 +102,8 @@ class ItemCreate(Input):
         return discount_price
 
 
-def _without_defaults(schema: dict[str, Any]) -> None:
-    for field in schema["properties"].values():
-        field.pop("default", None)
-
-
-class ItemUpdate(Input):
+class ItemUpdate(Changes):
     """Changes to an item: only sent fields change; ``null`` clears description, discount price, tax and category."""
-
-    # What is not sent stays as it is, so the values below stand for nothing that a client should read.
-    model_config = ConfigDict(json_schema_extra=_without_defaults)
 
     title: Title = Field(default="", validate_default=False)
     description: Description | None = None

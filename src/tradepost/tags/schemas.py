@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
-from tradepost.core.schemas import Id, Input, Output, PageInfo
+from tradepost.core.schemas import Changes, Id, Input, Output, PageInfo
 
 MAX_NAME_LENGTH: Final = 50
 MAX_TAGS: Final = 20
@@ -67,7 +67,7 @@ class TagCreate(Input):
     description: Description | None = None
 
 
-class TagUpdate(Input):
+class TagUpdate(Changes):
     """Changes to a tag: only sent fields change, ``null`` clears the description."""
 
     name: TagName = Field(default="", validate_default=False)
