@@ -120,6 +120,15 @@ check-locks: .venv/.dev
 bench: .venv/.dev ## Measure Tradepost beside its hand-written limit (Linux; ARGS=--help shows what)
 	@.venv/bin/python -m tests.load.bench $(ARGS)
 
+# Rounds of the tests that have a small form in `make test`, and requests for each operation of the OpenAPI document.
+ROUNDS ?= 50
+EXAMPLES ?= 200
+
+.PHONY: soak
+soak: .venv/.dev ## Run the long forms of the tests: kills, histories, generated requests (ROUNDS=50 EXAMPLES=200)
+	@SOAK_ROUNDS=$(ROUNDS) SOAK_EXAMPLES=$(EXAMPLES) .venv/bin/pytest \
+		tests/faults/test_kill.py tests/flows/test_linearizable.py tests/conformance $(ARGS)
+
 .PHONY: fix
 fix: .venv/.dev ## Repair format and lint where a tool can
 	.venv/bin/ruff check --fix .

@@ -164,7 +164,7 @@ class Settings(BaseSettings):
     )
     DB_PRE_PING: bool = Field(default=True, description="whether a connection is tried before it is used")
     DB_STATEMENT_TIMEOUT: Seconds = Field(
-        10.0, description="seconds after which a database statement is ended"
+        10.0, description="seconds after which PostgreSQL ends a statement; SQLite does not"
     )
     REQUEST_TIMEOUT: Seconds = Field(15.0, description="seconds after which a request is given up")
     REDIS_URL: RedisUrl | None = Field(
