@@ -206,6 +206,43 @@ async def test_multipart_fields_are_text(client: httpx.AsyncClient, value: bytes
     assert_refused(response, ["body", "username"], "string_unicode")
 
 
+def multipart(charset: str, value: bytes) -> dict[str, Any]:
+    body = b"".join(
+        b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (name, value)
+        for name in (b"username", b"password")
+    )
+    content_type = f"multipart/form-data; boundary=x; charset={charset}"
+    return {"content": body + b"--x--\r\n", "headers": {b"content-type": content_type.encode("latin-1")}}
+
+
+@pytest.mark.parametrize(
+    "charset",
+    [
+        "undefined",
+        "punycode",
+        "unicode_escape",
+        '"unicode_escape"',
+        "latin-1",
+        "utf-7",
+        "x" * 5000,
+        "\xff",
+        '""',
+    ],
+)
+@pytest.mark.parametrize("value", [b"a", b"a\\x00b", b"\xc3\xa9"])
+async def test_multipart_in_another_charset_is_415(
+    client: httpx.AsyncClient, charset: str, value: bytes
+) -> None:
+    response = await client.post("/api/v1/login", **multipart(charset, value))
+    assert (response.status_code, response.json()["error_code"]) == (415, "HTTP_415"), response.text
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "UTF-8", '"utf-8"', "utf8"])
+async def test_multipart_may_say_that_it_is_utf8(client: httpx.AsyncClient, charset: str) -> None:
+    response = await client.post("/api/v1/login", **multipart(charset, "é\\x00".encode()))
+    assert response.json() == {"username": "é\\x00", "password": "é\\x00"}
+
+
 async def test_missing_fields_are_422(client: httpx.AsyncClient) -> None:
     assert_refused(
         await client.post("/api/v1/login", data={"username": "a"}), ["body", "password"], "missing"
