@@ -75,6 +75,8 @@ def test_names(written: str, kept: str) -> None:
         "\u200d",
         "\u200b",
         "\u3164",
+        "\u2800",
+        "\ufe0f",
         "a\tb",
         "a\x00",
         "a\u2028b",

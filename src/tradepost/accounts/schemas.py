@@ -16,20 +16,22 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticKnownError
 
 from tradepost.accounts.permissions import Role
+from tradepost.core.letters import is_blank, is_control
 from tradepost.core.schemas import Changes, Id, Input, Output, PageInfo
 
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
+# The s of John's, which ``str.title`` takes for a word; not the N of O'Neil.
+_LONE_LETTER = re.compile(r"['\u2019\u02bc][^\W\d_](?![^\W\d_])")
 _HTTP_URL = TypeAdapter(HttpUrl)
 
 
 def normalised_email(value: str) -> str:
     """Return the form an address is stored and compared in: NFKC, case-folded, trimmed. ``ValueError`` if it is none."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", value.strip()).casefold())
-    if any(unicodedata.category(letter) in _INVISIBLE for letter in folded) or folded != folded.lower():
+    if any(map(is_control, folded)) or folded != folded.lower():
         message = "an e-mail address has no invisible, control or uncased letters"
         raise ValueError(message)
     try:
@@ -74,11 +76,19 @@ def _password(value: str) -> str:
     return value
 
 
+def _titled(name: str) -> str:
+    # Composed first: to ``str.title`` an accent of its own is the end of a word.
+    words = unicodedata.normalize("NFC", name).title()
+    return _LONE_LETTER.sub(lambda lone: lone[0].lower(), words)
+
+
 def _name(value: str) -> str:
-    if any(unicodedata.category(letter) in _INVISIBLE for letter in value):
+    if any(map(is_control, value)):
         raise PydanticCustomError("name_letters", "A name has no invisible or control characters")
+    if is_blank(value):
+        raise PydanticKnownError("string_too_short", {"min_length": 1})
     mixed = any(letter.islower() for letter in value) and any(letter.isupper() for letter in value)
-    name = value if mixed else value.title()
+    name = value if mixed else _titled(value)
     if len(name) > NAME_LENGTH:
         raise PydanticCustomError("string_too_long", "String should have at most 50 characters")
     return name

@@ -7,21 +7,20 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field, StrictBool
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
+from tradepost.core.letters import is_blank, is_control
 from tradepost.core.schemas import Changes, Id, Input, Output, PageInfo
 
 MAX_NAME_LENGTH: Final = 100
 
-_CONTROLS: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 # Invisible, and yet a part of spelling in Persian and the Indic scripts and of many emoji.
 _JOINERS: Final = frozenset("\u200c\u200d")
-_BLANKS: Final = _JOINERS | frozenset(" \u115f\u1160\u2800\u3164\uffa0")
 
 
 def _category_name(value: str) -> str:
     name = unicodedata.normalize("NFC", value).strip()
-    if any(letter not in _JOINERS and unicodedata.category(letter) in _CONTROLS for letter in name):
+    if any(letter not in _JOINERS and is_control(letter) for letter in name):
         raise PydanticCustomError("name_letters", "A name has no control characters")
-    if all(letter in _BLANKS or letter.isspace() for letter in name):
+    if is_blank(name):
         raise PydanticKnownError("string_too_short", {"min_length": 1})
     if len(name) > MAX_NAME_LENGTH:
         raise PydanticKnownError("string_too_long", {"max_length": MAX_NAME_LENGTH})

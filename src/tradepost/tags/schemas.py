@@ -7,16 +7,13 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
+from tradepost.core.letters import is_invisible
 from tradepost.core.schemas import Changes, Id, Input, Output, PageInfo
 
 MAX_NAME_LENGTH: Final = 50
 MAX_TAGS: Final = 20
 """How many tags one item may have."""
 
-_INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-# Letters and marks by their category that nevertheless leave no ink (Unicode's Default_Ignorable_Code_Point, and the
-# empty pattern of Braille).
-_BLANKS: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
 # Phone keyboards put one behind an emoji; it says how to draw it, not which one it is.
 _PRESENTATION: Final = str.maketrans("", "", "\ufe0e\ufe0f")
 
@@ -27,22 +24,13 @@ def normalised_tag(text: str) -> str:
     return unicodedata.normalize("NFC", " ".join(composed.lower().split()))
 
 
-def _is_invisible(letter: str) -> bool:
-    return (
-        letter in _BLANKS
-        or "\ufe00" <= letter <= "\ufe0f"
-        or "\U000e0100" <= letter <= "\U000e01ef"
-        or unicodedata.category(letter) in _INVISIBLE
-    )
-
-
 def _tag_name(value: str) -> str:
     name = normalised_tag(value)
     if not name:
         raise PydanticKnownError("string_too_short", {"min_length": 1})
     if len(name) > MAX_NAME_LENGTH:
         raise PydanticKnownError("string_too_long", {"max_length": MAX_NAME_LENGTH})
-    if any(map(_is_invisible, name)):
+    if any(map(is_invisible, name)):
         raise PydanticCustomError("tag_letters", "A tag has no invisible or control characters")
     return name
 

@@ -1,0 +1,51 @@
+"""The rules for one value each: names."""
+
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from tradepost.accounts.schemas import Name
+
+NAME: TypeAdapter[str] = TypeAdapter(Name)
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("grace", "Grace"),
+        ("GRACE HOPPER", "Grace Hopper"),
+        ("McDonald", "McDonald"),
+        ("john's", "John's"),
+        ("JOHN\u2019S", "John\u2019s"),
+        ("o'neil", "O'Neil"),
+        ("O\u2019NEIL", "O\u2019Neil"),
+        ("jean d'arc", "Jean D'Arc"),
+        ("'s gravesande", "'s Gravesande"),
+        ("d'e\u0301ric", "D'\u00c9ric"),
+        ("john's and mary's", "John's And Mary's"),
+        # A variation selector is a part of some Japanese surnames.
+        ("\u8fbb\U000e0100", "\u8fbb\U000e0100"),
+    ],
+)
+def test_names(written: str, kept: str) -> None:
+    assert NAME.validate_python(written) == kept
+
+
+@pytest.mark.parametrize(
+    ("written", "kind"),
+    [
+        ("", "string_too_short"),
+        ("\u3164", "string_too_short"),
+        ("\u2800", "string_too_short"),
+        ("\u2800 \u3164\ufe0f", "string_too_short"),
+        ("a\u200bb", "name_letters"),
+        ("a\x7fb", "name_letters"),
+        ("\u00df" * 50 + "\u0149", "string_too_long"),
+        (7, "string_type"),
+    ],
+)
+def test_what_is_no_name(written: Any, kind: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        NAME.validate_python(written)
+    assert [error["type"] for error in caught.value.errors()] == [kind]
