@@ -9,10 +9,11 @@ from fastapi import FastAPI, Form, Query
 from pydantic import BaseModel, Field
 
 from tests.web.apps import caller, new_app, new_router
-from tradepost.core.errors import NotFound
+from tradepost.core.errors import NotFound, TooManyRequests
 from tradepost.core.settings import Settings
 from tradepost.web import docs, openapi, paths
 from tradepost.web.openapi import CREDENTIALS_OPTIONAL, UntrueDocumentError
+from tradepost.web.parameters import Limit, Skip
 from tradepost.web.problems import problem_responses
 
 
@@ -43,7 +44,11 @@ def things() -> Any:
     async def update_thing(thing_id: int, thing: Thing) -> Thing:
         return thing
 
-    @router.post("/login")
+    @router.get("/mine")
+    async def list_my_things(skip: Skip = 0, limit: Limit = 100) -> list[Thing]:
+        return []
+
+    @router.post("/login", responses=problem_responses(TooManyRequests))
     async def log_in(name: Annotated[str, Form()]) -> str:
         return name
 
@@ -67,7 +72,7 @@ def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_operations_are_called_after_their_functions(document: dict[str, Any]) -> None:
     assert document["openapi"].startswith("3.1")
     assert set(operations(document)) == {
-        "read_thing", "list_things", "create_thing", "update_thing", "patch_thing", "log_in",
+        "read_thing", "list_things", "list_my_things", "create_thing", "update_thing", "patch_thing", "log_in",
     }  # fmt: skip
     assert document["tags"] == [{"name": "items", "description": "Things for sale"}]
 
@@ -103,6 +108,16 @@ def test_bounds_of_integers_are_exact(document: dict[str, Any]) -> None:
 def test_a_form_may_come_in_either_encoding(document: dict[str, Any]) -> None:
     content = operations(document)["log_in"]["requestBody"]["content"]
     assert set(content) == {"application/x-www-form-urlencoded", "multipart/form-data"}
+
+
+def test_headers_of_what_succeeds_are_named(document: dict[str, Any]) -> None:
+    headers = {
+        name: set(operation["responses"]["200"].get("headers", ()))
+        for name, operation in operations(document).items()
+    }
+    assert headers.pop("list_my_things") == {"X-Total-Count", "Link"}
+    assert headers.pop("log_in") == {"RateLimit", "RateLimit-Policy"}
+    assert not any(headers.values())
 
 
 def test_a_route_may_be_for_strangers_too(document: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 
 from tradepost.core.settings import Settings
 from tradepost.web import problems
+from tradepost.web.parameters import ARRAY_HEADERS
 from tradepost.web.routing import FORM_TYPES
 
 CREDENTIALS_OPTIONAL: Final[dict[str, Any]] = {"x-credentials-optional": True}
@@ -146,7 +147,21 @@ def _finish_operation(operation: dict[str, Any]) -> None:
             for media_type in sorted(FORM_TYPES):
                 body["content"].setdefault(media_type, schema)
     responses.setdefault("default", problems.default_response())
+    _add_headers(operation)
     operation["responses"] = dict(sorted(responses.items()))
+
+
+def _add_headers(operation: dict[str, Any]) -> None:
+    """Name the headers of what succeeds: of a window on a bare array, and of what is limited."""
+    responses = operation["responses"]
+    windowed = any(parameter["name"] == "skip" for parameter in operation.get("parameters", ()))
+    for status, response in responses.items():
+        if status.startswith("2"):
+            schema = response.get("content", {}).get("application/json", {}).get("schema", {})
+            if windowed and schema.get("type") == "array":
+                response["headers"] = response.get("headers", {}) | ARRAY_HEADERS
+            if "429" in responses:
+                response["headers"] = response.get("headers", {}) | problems.LIMIT_HEADERS
 
 
 def _response(description: str) -> dict[str, Any]:

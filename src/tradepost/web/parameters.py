@@ -1,7 +1,7 @@
 """Parameters that many routes take: ids in the path, the window of a list, and the links of a bare array."""
 
 from enum import StrEnum
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Final, cast
 
 from fastapi import Path, Query, Request
 from pydantic import BeforeValidator
@@ -19,6 +19,19 @@ Limit = Annotated[int, Query(ge=1, le=100, description="How many to answer at th
 def _total(value: Any) -> Any:
     return Total.EXACT if value == "true" else value
 
+
+ARRAY_HEADERS: Final[dict[str, Any]] = {
+    "X-Total-Count": {
+        "description": "How many there are in all; not with `total=false`",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "Link": {
+        "description": "Addresses of other parts of the list: `next`, `prev`, `first`, `last` (RFC 8288)",
+        "schema": {"type": "string"},
+        "example": '<https://example.com/api/v1/items/user/me?skip=100&limit=100>; rel="next"',
+    },
+}
+"""What the OpenAPI says of the headers of ``array_answer``; ``web.openapi`` puts it where an array has a ``skip``."""
 
 TotalQuery = Annotated[
     Total,

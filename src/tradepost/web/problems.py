@@ -263,21 +263,22 @@ def install(app: FastAPI, *, translate: Translate) -> None:
 SCHEMA_REFERENCE: Final = {"$ref": "#/components/schemas/Problem"}
 
 _RETRY_AFTER: Final = {"description": "Seconds to wait before the next try", "schema": {"type": "integer"}}
+LIMIT_HEADERS: Final[dict[str, Any]] = {
+    "RateLimit": {
+        "description": "How many more are allowed (`r`), and the seconds until all are (`t`)",
+        "schema": {"type": "string"},
+        "example": '"login";r=0;t=60',
+    },
+    "RateLimit-Policy": {
+        "description": "How many are allowed (`q`) in how many seconds (`w`)",
+        "schema": {"type": "string"},
+        "example": '"login";q=10;w=60',
+    },
+}
+"""What the OpenAPI says of the headers of a limited route; ``web.openapi`` puts it on what succeeds as well."""
 _HEADERS: Final[dict[int, dict[str, Any]]] = {
     401: {"WWW-Authenticate": {"description": "`Bearer` (RFC 6750)", "schema": {"type": "string"}}},
-    429: {
-        "Retry-After": _RETRY_AFTER,
-        "RateLimit": {
-            "description": "How many more are allowed (`r`), and the seconds until all are (`t`)",
-            "schema": {"type": "string"},
-            "example": '"login";r=0;t=60',
-        },
-        "RateLimit-Policy": {
-            "description": "How many are allowed (`q`) in how many seconds (`w`)",
-            "schema": {"type": "string"},
-            "example": '"login";q=10;w=60',
-        },
-    },
+    429: {"Retry-After": _RETRY_AFTER, **LIMIT_HEADERS},
     503: {"Retry-After": _RETRY_AFTER},
 }
 
