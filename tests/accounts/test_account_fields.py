@@ -1,13 +1,14 @@
-"""The rules for one value each: names."""
+"""The rules for one value each: names and websites."""
 
 from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from tradepost.accounts.schemas import Name
+from tradepost.accounts.schemas import Name, Website
 
 NAME: TypeAdapter[str] = TypeAdapter(Name)
+WEBSITE: TypeAdapter[str] = TypeAdapter(Website)
 
 
 @pytest.mark.parametrize(
@@ -49,3 +50,45 @@ def test_what_is_no_name(written: Any, kind: str) -> None:
     with pytest.raises(ValidationError) as caught:
         NAME.validate_python(written)
     assert [error["type"] for error in caught.value.errors()] == [kind]
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("example.com", "https://example.com"),
+        ("example.com:8080/a//b?c=http://d", "https://example.com:8080/a//b?c=http://d"),
+        ("http://example.com/", "http://example.com/"),
+        ("HTTPS://Example.com", "HTTPS://Example.com"),
+        ("https.example.com", "https://https.example.com"),
+        ("b\u00fccher.example", "https://b\u00fccher.example"),
+    ],
+)
+def test_websites(written: str, kept: str) -> None:
+    assert WEBSITE.validate_python(written) == kept
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "exa\nmple.com",
+        "exa mple.com",
+        "exa\u00a0mple.com",
+        "exa\u200bmple.com",
+        "exa\x00mple.com",
+        "https://example.com/a\tb",
+        "//example.com",
+        "/example.com",
+        "https:/x.com",
+        "https:x.com",
+        "HTTP:x.com",
+        "https:\\\\x.com",
+        "\\\\x.com",
+        "https://x.com\\@example.com",
+        "https:///x.com",
+        "ftp://x.com",
+    ],
+)
+def test_what_is_no_website(written: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        WEBSITE.validate_python(written)
+    assert [error["type"] for error in caught.value.errors()] == ["website"]

@@ -41,6 +41,8 @@ class TestProfile:
             ({"website": "ftp://example.com"}, "website"),
             ({"website": "javascript:alert(1)"}, "website"),
             ({"website": "https://user:secret@example.com"}, "website"),
+            ({"website": "exa\nmple.com"}, "website"),
+            ({"website": "//example.com"}, "website"),
             ({"website": "x" * 300}, "website"),
             ({"first_name": None}, "first_name"),
             ({"first_name": ""}, "first_name"),

@@ -19,10 +19,11 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticKnownError
 
 from tradepost.accounts.permissions import Role
-from tradepost.core.letters import is_blank, is_control
+from tradepost.core.letters import is_blank, is_control, is_invisible
 from tradepost.core.schemas import Changes, Id, Input, Output, PageInfo
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
+_HALF_SCHEME = re.compile(r"https?:(?!//)", re.IGNORECASE)
 # The s of John's, which ``str.title`` takes for a word; not the N of O'Neil.
 _LONE_LETTER = re.compile(r"['\u2019\u02bc][^\W\d_](?![^\W\d_])")
 _HTTP_URL = TypeAdapter(HttpUrl)
@@ -95,7 +96,13 @@ def _name(value: str) -> str:
 
 
 def _website(value: str) -> str:
-    address = value if _SCHEME.match(value) else f"https://{value}"
+    scheme = _SCHEME.match(value)
+    address = value if scheme else f"https://{value}"
+    # What browsers mend or drop without a word, and other programs do not: it would be kept as one address and lead to
+    # another.
+    mended = any(letter == "\\" or letter.isspace() or is_invisible(letter) for letter in value)
+    if mended or value[scheme.end() if scheme else 0 :].startswith("/") or _HALF_SCHEME.match(value):
+        raise PydanticCustomError("website", "A website is an http or https address")
     try:
         url = _HTTP_URL.validate_python(address)
     except ValidationError as error:
