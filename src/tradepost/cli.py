@@ -31,6 +31,7 @@ from tradepost.core.resources import Resources
 from tradepost.core.settings import Settings, SettingsError
 from tradepost.main import create_app
 from tradepost.seeding.loader import SeedRefused, SeedReport, seed
+from tradepost.web.protocol import BoundedHttpProtocol
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -110,7 +111,7 @@ def serve(host: str, port: int, workers: int, *, demo: bool) -> None:
             port=port,
             workers=workers,
             loop="uvloop",
-            http="httptools",
+            http=BoundedHttpProtocol,
             log_config=None,
             access_log=False,
             server_header=False,
