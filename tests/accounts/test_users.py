@@ -155,6 +155,16 @@ class TestAdministration:
         again = await admin.api.post("/api/v1/users/", json=ACCOUNT)
         assert (again.status_code, again.json()["error_code"]) == (400, "EMAIL_TAKEN")
 
+    @pytest.mark.parametrize("written", ["yes", "true", 1, 0, None])
+    async def test_active_is_true_or_false(self, admin: Person, alice: Person, written: Any) -> None:
+        answers = (
+            await admin.api.post("/api/v1/users/", json=ACCOUNT | {"is_active": written}),
+            await admin.api.put(f"/api/v1/users/{alice.id}", json={"is_active": written}),
+        )
+        for answer in answers:
+            assert answer.status_code == 422
+            assert answer.json()["errors"][0]["location"] == ["body", "is_active"]
+
     async def test_switching_off_ends_sessions_for_good(self, admin: Person, alice: Person) -> None:
         await admin.api.put(f"/api/v1/users/{alice.id}", json={"is_active": False})
         assert (await alice.api.get("/api/v1/users/me")).status_code == 401

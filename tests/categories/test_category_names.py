@@ -1,6 +1,7 @@
 """Names of categories, and the slugs made from them."""
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -99,3 +100,11 @@ def test_an_update_knows_what_was_sent() -> None:
             CategoryUpdate.model_validate({field: None})
     with pytest.raises(ValidationError):
         CategoryUpdate.model_validate({"slug": "mine"})
+
+
+@pytest.mark.parametrize("parent_id", [True, "5", 5.0, 0, 2**63])
+def test_a_parent_is_an_id(parent_id: Any) -> None:
+    assert CategoryUpdate.model_validate({"parent_id": 5}).parent_id == 5
+    for body in (CategoryCreate, CategoryUpdate):
+        with pytest.raises(ValidationError):
+            body.model_validate({"name": "Books", "parent_id": parent_id})

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from tradepost.tags.schemas import TagCreate, TagList, TagName, TagUpdate, normalised_tag
+from tradepost.tags.schemas import TagCreate, TagList, TagMerge, TagName, TagUpdate, normalised_tag
 
 NAME: TypeAdapter[str] = TypeAdapter(TagName)
 LIST: TypeAdapter[list[str]] = TypeAdapter(TagList)
@@ -114,3 +114,10 @@ def test_a_description_is_trimmed_and_has_its_length() -> None:
     assert TagCreate(name="a", description="  words  ").description == "words"
     with pytest.raises(ValidationError):
         TagCreate(name="a", description="x" * 501)
+
+
+@pytest.mark.parametrize("into_id", [True, "5", 5.0, 0, 2**63, None])
+def test_the_tag_that_takes_over_is_an_id(into_id: Any) -> None:
+    assert TagMerge.model_validate({"into_id": 5}).into_id == 5
+    with pytest.raises(ValidationError):
+        TagMerge.model_validate({"into_id": into_id})

@@ -12,6 +12,7 @@ from pydantic import (
     ConfigDict,
     Field,
     HttpUrl,
+    StrictBool,
     StringConstraints,
     TypeAdapter,
     ValidationError,
@@ -20,7 +21,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticKnownEr
 
 from tradepost.accounts.permissions import Role
 from tradepost.core.letters import is_blank, is_control, is_invisible
-from tradepost.core.schemas import Changes, Id, Input, Output, PageInfo
+from tradepost.core.schemas import Changes, Input, Output, PageInfo
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 _HALF_SCHEME = re.compile(r"https?:(?!//)", re.IGNORECASE)
@@ -157,7 +158,7 @@ class UserCreate(UserRegister):
     """An account made by an admin."""
 
     role: Role = Role.USER
-    is_active: bool = True
+    is_active: StrictBool = True
 
 
 class ProfileUpdate(Changes):
@@ -172,7 +173,7 @@ class ProfileUpdate(Changes):
 class UserUpdate(ProfileUpdate):
     """What an admin may change about anybody."""
 
-    is_active: bool = True
+    is_active: StrictBool = True
     role: Role = Role.USER
 
 
@@ -230,7 +231,7 @@ class TokenPair(Output):
 class SessionRead(Output):
     """A log-in of the person's own; ``current`` marks the one that asks."""
 
-    id: Id
+    id: int
     created_at: datetime
     last_used_at: datetime
     expires_at: datetime

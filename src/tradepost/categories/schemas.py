@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, StrictBool
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from tradepost.core.letters import is_blank, is_control
-from tradepost.core.schemas import Changes, Id, Input, Output, PageInfo
+from tradepost.core.schemas import BodyId, Changes, Input, Output, PageInfo
 
 MAX_NAME_LENGTH: Final = 100
 
@@ -42,7 +42,7 @@ class CategoryCreate(Input):
     name: CategoryName
     description: Description | None = None
     is_active: StrictBool = True
-    parent_id: Id | None = None
+    parent_id: BodyId | None = None
 
 
 class CategoryUpdate(Changes):
@@ -51,7 +51,7 @@ class CategoryUpdate(Changes):
     name: CategoryName = Field(default="", validate_default=False)
     description: Description | None = None
     is_active: StrictBool = True
-    parent_id: Id | None = None
+    parent_id: BodyId | None = None
 
 
 class CategoryRead(Output):

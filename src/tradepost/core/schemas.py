@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, Strict
 from pydantic_core import PydanticCustomError
 
 MAX_ID = 2**63 - 1
@@ -61,7 +61,9 @@ def _number(value: Any) -> Any:
 
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
-"""The id of a row: 1 to 2^63 - 1."""
+"""The id of a row, 1 to 2^63 - 1, where it is read from text: in a query."""
+BodyId = Annotated[Id, Strict()]
+"""The id of a row in a body: an integer and nothing that could be read as one. ``true`` would be the first row."""
 
 Number = Annotated[
     Decimal,
@@ -70,4 +72,4 @@ Number = Annotated[
 ]
 """An exact decimal that is a JSON number on the wire, never a string."""
 
-__all__ = ["MAX_ID", "Changes", "Id", "Input", "Message", "Number", "Output", "PageInfo"]
+__all__ = ["MAX_ID", "BodyId", "Changes", "Id", "Input", "Message", "Number", "Output", "PageInfo"]

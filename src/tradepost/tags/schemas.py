@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from tradepost.core.letters import is_invisible
-from tradepost.core.schemas import Changes, Id, Input, Output, PageInfo
+from tradepost.core.schemas import BodyId, Changes, Input, Output, PageInfo
 
 MAX_NAME_LENGTH: Final = 50
 MAX_TAGS: Final = 20
@@ -65,7 +65,7 @@ class TagUpdate(Changes):
 class TagMerge(Input):
     """The tag that takes over the items of another."""
 
-    into_id: Id
+    into_id: BodyId
 
 
 class TagRead(Output):
