@@ -23,3 +23,11 @@ async def test_creating_still_has_its_defaults(client: httpx.AsyncClient) -> Non
         "user",
         True,
     )
+
+
+async def test_a_refresh_may_show_a_bearer(client: httpx.AsyncClient) -> None:
+    document = (await client.get(DOCUMENT)).json()
+    operation = document["paths"]["/api/v1/auth/refresh-token"]["post"]
+    assert operation["security"] == [{}, {"bearer": []}]
+    assert "bearer" in document["components"]["securitySchemes"]
+    assert not operation["requestBody"].get("required", False)

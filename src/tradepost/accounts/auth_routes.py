@@ -48,7 +48,12 @@ async def register(applicant: UserRegister, credentials: Credentials, limited: L
     return await credentials.register(applicant)
 
 
-@router.post("/refresh-token", responses=problem_responses(Unauthenticated))
+# The scheme is named here: as a dependency the bearer would be read, and could fail, although a body is sent.
+@router.post(
+    "/refresh-token",
+    responses=problem_responses(Unauthenticated),
+    openapi_extra={"security": [{}, {bearer.scheme_name: []}]},
+)
 async def refresh_token(
     request: Request, sessions: Sessions, body: RefreshRequest | None = None
 ) -> TokenPair:
