@@ -3,17 +3,17 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Row, Select, delete, or_, select, update
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from tradepost.accounts.models import LoginSession, User
 from tradepost.accounts.permissions import Role
 from tradepost.core.pagination import Page, Window
 from tradepost.core.repository import Repository, among_ids
 
-SORTS = {
+SORTS: Final[dict[str, InstrumentedAttribute[Any]]] = {
     "created_at": User.created_at,
     "email": User.email,
     "first_name": User.first_name,
@@ -67,8 +67,7 @@ class UserRepository(Repository):
 
     async def page(self, window: Window) -> Page[User]:
         """Return a part of all users."""
-        column = SORTS[window.sort.removeprefix("-")]
-        order = (column.desc(), User.id.desc()) if window.sort.startswith("-") else (column, User.id)
+        order = self.ordering(window.sort, SORTS, ties=User.id)
         rows = select(User).order_by(*order).limit(window.limit).offset(window.skip)
         return Page(
             (await self.session.scalars(rows)).all(), await self.count(select(User), window.total), window

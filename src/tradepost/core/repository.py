@@ -1,7 +1,7 @@
 """What every repository can do besides its own sentences."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     any_,
     bindparam,
+    collate,
     exists,
     func,
     select,
@@ -83,6 +84,18 @@ class Repository:
     def insert(self, model: type[Base]) -> postgresql.Insert | sqlite.Insert:
         """Return an INSERT that knows ``on_conflict_do_nothing``, which both engines spell alike."""
         return postgresql.insert(model) if self.on_postgres else sqlite.insert(model)
+
+    def ordering(
+        self, sort: str, sorts: Mapping[str, InstrumentedAttribute[Any]], *, ties: InstrumentedAttribute[int]
+    ) -> tuple[ColumnElement[Any], ColumnElement[int]]:
+        """Return the ORDER BY of ``sort``, a key of ``sorts`` with ``-`` for descending; ``ties`` go the same way.
+
+        Text is in the order of its code points on both engines, whatever the database's own collation is.
+        """
+        column = sorts[sort.removeprefix("-")]
+        textual = isinstance(column.type, String) and self.on_postgres
+        key: ColumnElement[Any] = collate(column, "C") if textual else column.expression
+        return (key.desc(), ties.desc()) if sort.startswith("-") else (key.asc(), ties.asc())
 
     async def count(self, rows: Select[Any], total: Total) -> int | None:
         """Count ``rows``: exactly, by the planner's estimate (exactly on SQLite, which makes none), or not at all."""
