@@ -2,8 +2,9 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, TypeVar
 
 import argon2
@@ -21,9 +22,10 @@ class PasswordHasher:
 
     def __init__(self) -> None:
         self._argon2 = argon2.PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
-        cores = os.cpu_count() or 1
+        # The cores that this process may use: fewer than there are where it is pinned to some of them.
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._threads = ThreadPoolExecutor(cores, thread_name_prefix="argon2")
-        self._room = cores * (1 + WAITING_PER_CORE)
+        self._room = threading.BoundedSemaphore(cores * (1 + WAITING_PER_CORE))
         self._decoy = self._argon2.hash("no password hashes to this")
 
     async def hash(self, password: str) -> str:
@@ -50,17 +52,17 @@ class PasswordHasher:
             return False
 
     async def _run(self, work: Callable[..., T], *arguments: str) -> T:
-        if self._room == 0:
+        if not self._room.acquire(blocking=False):
             raise Unavailable
-        self._room -= 1
         try:
-            future = asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+            future = self._threads.submit(work, *arguments)
         except BaseException:
-            self._room += 1
+            self._room.release()
             raise
-        # Given back when the thread is done, not when a caller stops waiting for it.
+        # Given back by the thread that is done, or when the work is taken out of the queue: a caller that stops waiting
+        # ends only asyncio's future, not this one.
         future.add_done_callback(self._give_back)
-        return await future
+        return await asyncio.wrap_future(future)
 
-    def _give_back(self, _future: asyncio.Future[T]) -> None:
-        self._room += 1
+    def _give_back(self, _future: Future[T]) -> None:
+        self._room.release()
