@@ -13,7 +13,7 @@ from tradepost.core.errors import NotFound, TooManyRequests
 from tradepost.core.settings import Settings
 from tradepost.web import docs, openapi, paths
 from tradepost.web.openapi import CREDENTIALS_OPTIONAL, UntrueDocumentError
-from tradepost.web.parameters import Limit, Skip
+from tradepost.web.parameters import MAX_SKIP, Limit, Skip
 from tradepost.web.problems import problem_responses
 
 
@@ -103,6 +103,11 @@ def test_bounds_of_integers_are_exact(document: dict[str, Any]) -> None:
     assert json.dumps(properties["maker_id"]["maximum"]) == "9223372036854775807"
     assert json.dumps(properties["maker_id"]["minimum"]) == "1"
     assert properties["weight"]["maximum"] == 2.5
+
+
+def test_the_largest_skip_is_exact(document: dict[str, Any]) -> None:
+    skip = operations(document)["list_my_things"]["parameters"][0]["schema"]
+    assert json.dumps(skip["maximum"]) == str(MAX_SKIP)
 
 
 def test_a_form_may_come_in_either_encoding(document: dict[str, Any]) -> None:

@@ -1,18 +1,34 @@
 """Parameters that many routes take: ids in the path, the window of a list, and the links of a bare array."""
 
+import re
 from enum import StrEnum
 from typing import Annotated, Any, Final, cast
 
 from fastapi import Path, Query, Request
 from pydantic import BeforeValidator
+from pydantic_core import PydanticKnownError
 from starlette.responses import Response
 
 from tradepost.core.pagination import Page, Total
 from tradepost.core.schemas import MAX_ID
 from tradepost.web.lean import json_answer
 
-PathId = Annotated[int, Path(ge=1, le=MAX_ID)]
-Skip = Annotated[int, Query(ge=0, le=MAX_ID, description="How many to leave out from the start")]
+MAX_SKIP: Final = 2**63 - 1024
+"""So that neither a page's number nor ``skip + limit`` is past 2^63 - 1; the largest such that a float can hold, as which
+FastAPI writes it into the OpenAPI."""
+
+_PLAIN_INTEGER: Final = re.compile(r"-?[0-9]+")
+
+
+def _plain_integer(value: Any) -> Any:
+    # pydantic reads `1_0`, `1.0` and ` 1` too, which would give every resource many addresses.
+    if isinstance(value, str) and not _PLAIN_INTEGER.fullmatch(value):
+        raise PydanticKnownError("int_parsing")
+    return value
+
+
+PathId = Annotated[int, Path(ge=1, le=MAX_ID), BeforeValidator(_plain_integer)]
+Skip = Annotated[int, Query(ge=0, le=MAX_SKIP, description="How many to leave out from the start")]
 Limit = Annotated[int, Query(ge=1, le=100, description="How many to answer at the most")]
 
 
