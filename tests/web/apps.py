@@ -9,13 +9,14 @@ from fastapi import APIRouter, FastAPI
 
 from tradepost.core.clock import SystemClock
 from tradepost.core.database import translate
+from tradepost.core.logging import AccessLog
 from tradepost.core.metrics import Metrics
 from tradepost.core.settings import Settings
 from tradepost.web import layers, openapi, paths, problems
 from tradepost.web.routing import Route
 
 
-class Lines(list[dict[str, Any]]):
+class Lines(list[dict[str, Any]], AccessLog):
     """An access log that keeps its lines."""
 
     def __call__(self, **values: Any) -> None:

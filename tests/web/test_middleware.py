@@ -15,7 +15,7 @@ from tradepost.core import logging
 from tradepost.core.clock import SystemClock
 from tradepost.core.metrics import Metrics
 from tradepost.web.layers import BodyLimit, Cors, TrustedHosts
-from tradepost.web.middleware import Exchange, Failures, add_header, add_timing
+from tradepost.web.middleware import Exchange, Failures, add_header
 
 router = new_router()
 
@@ -46,8 +46,6 @@ async def cached(response: Response) -> str:
 async def person(request: Request) -> str:
     request.scope["tradepost.person"] = 7
     add_header(request.scope, b"x-extra", b"yes")
-    add_timing(request.scope, "db", 0.002)
-    add_timing(request.scope, "db", 0.003)
     return str(logging.request_id.get())
 
 
@@ -130,7 +128,7 @@ async def test_timings_are_told_on_request(client: httpx.AsyncClient) -> None:
     assert "server-timing" not in (await client.get("/api/v1/person")).headers
     assert "server-timing" not in (await client.get("/api/v1/person", headers={"Server-Timing": "0"})).headers
     timing = (await client.get("/api/v1/person", headers={"Server-Timing": "1"})).headers["server-timing"]
-    assert re.fullmatch(r"db;dur=5\.000, total;dur=\d+\.\d{3}", timing)
+    assert re.fullmatch(r"total;dur=\d+\.\d{3}", timing)
 
 
 @pytest.mark.parametrize("path", ["/api/v1/things/1", "/nowhere", "/api/v1/bug", "/api/v1/things/x"])

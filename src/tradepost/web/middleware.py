@@ -8,7 +8,7 @@ away. All are plain ASGI: together they cost a tenth of one ``BaseHTTPMiddleware
 import itertools
 import re
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,9 +23,6 @@ PERSON_KEY: Final = "tradepost.person"
 """Where the ASGI scope says who is asking: a user's id."""
 HEADERS_KEY: Final = "tradepost.headers"
 """Raw headers in the ASGI scope that the answer gets, whatever it turns out to be; see ``add_header``."""
-TIMINGS_KEY: Final = "tradepost.timings"
-"""Parts of ``Server-Timing`` in the ASGI scope when the client asks for it; see ``add_timing``."""
-
 SENT_KEY: Final = "tradepost.sent"
 """The request's headers in the ASGI scope, by name; of a repeated one the last."""
 
@@ -45,32 +42,13 @@ _ALWAYS: Final = (
 _TRANSPORT: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
-class AccessLine(Protocol):
-    """What writes the line of a request (``core.logging.AccessLog``)."""
-
-    def __call__(
-        self,
-        *,
-        request_id: str,
-        method: str,
-        template: str,
-        status: int,
-        seconds: float,
-        person: int | None,
-        error_code: str | None,
-    ) -> None: ...
+AccessLine = logging.AccessLog
+"""What writes the line of a request."""
 
 
 def add_header(scope: Scope, name: bytes, value: bytes) -> None:
     """Give the answer of this request a header, be it a success or an error; ``name`` is in lower case."""
     scope.setdefault(HEADERS_KEY, []).append((name, value))
-
-
-def add_timing(scope: Scope, name: str, seconds: float) -> None:
-    """Add to a part of ``Server-Timing``; does nothing unless the client asked for it."""
-    timings: dict[str, float] | None = scope.get(TIMINGS_KEY)
-    if timings is not None:
-        timings[name] = timings.get(name, 0.0) + seconds
 
 
 # --- the outermost layer ----------------------------------------------------------------------------------------------
@@ -79,16 +57,17 @@ def add_timing(scope: Scope, name: str, seconds: float) -> None:
 class _Answer:
     """One request's way out: what passes through ``send`` gets the headers of every answer."""
 
-    __slots__ = ("began", "guarded", "layer", "request_id", "scope", "send", "status")
+    __slots__ = ("began", "guarded", "layer", "request_id", "scope", "send", "status", "timed")
 
     def __init__(
-        self, layer: "Exchange", scope: Scope, send: Send, request_id: bytes, *, guarded: bool
+        self, layer: "Exchange", scope: Scope, send: Send, request_id: bytes, *, guarded: bool, timed: bool
     ) -> None:
         self.layer = layer
         self.scope = scope
         self.send = send
         self.request_id = request_id
         self.guarded = guarded
+        self.timed = timed
         self.status = 0
         self.began = layer.monotonic()
 
@@ -116,10 +95,8 @@ class _Answer:
         scope = self.scope
         if HEADERS_KEY in scope:
             headers += scope[HEADERS_KEY]
-        if TIMINGS_KEY in scope:
-            parts = {**scope[TIMINGS_KEY], "total": elapsed}
-            timing = ", ".join(f"{name};dur={seconds * 1000:.3f}" for name, seconds in parts.items())
-            headers.append((b"server-timing", timing.encode("latin-1")))
+        if self.timed:
+            headers.append((b"server-timing", b"total;dur=%.3f" % (elapsed * 1000)))
         return headers
 
 
@@ -164,11 +141,10 @@ class Exchange:
         scope[SENT_KEY] = sent
         scope[problems.REQUEST_ID_KEY] = request_id
         token = logging.request_id.set(request_id)
-        if sent.get(b"server-timing", b"0") != b"0":
-            scope[TIMINGS_KEY] = {}
         method = scope["method"]
         guarded = b"authorization" in sent or b"x-api-key" in sent or method not in _SAFE_METHODS
-        answer = _Answer(self, scope, send, raw_id, guarded=guarded)
+        timed = sent.get(b"server-timing", b"0") != b"0"
+        answer = _Answer(self, scope, send, raw_id, guarded=guarded, timed=timed)
         scope[_ANSWER_KEY] = answer
         metrics = self._metrics
         metrics.in_progress += 1
