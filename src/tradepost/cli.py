@@ -9,7 +9,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -19,6 +19,8 @@ import uvicorn
 from alembic.util import CommandError
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
 
 from tradepost.accounts.credentials import CredentialService
 from tradepost.accounts.schemas import UserRegister
@@ -103,20 +105,38 @@ def serve(host: str, port: int, workers: int, *, demo: bool) -> None:
     if demo:
         run(prepare_demo(settings))
         click.echo(banner(settings, host, port))
+    config = uvicorn.Config(
+        "tradepost.main:create_app",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        loop="uvloop",
+        http=BoundedHttpProtocol,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=20,
+    )
     with metrics_directory(workers):
-        uvicorn.run(
-            "tradepost.main:create_app",
-            factory=True,
-            host=host,
-            port=port,
-            workers=workers,
-            loop="uvloop",
-            http=BoundedHttpProtocol,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=20,
-        )
+        if workers > 1:
+            Workers(config, sockets=[config.bind_socket()]).run()
+            return
+        server = uvicorn.Server(config)
+        with suppress(KeyboardInterrupt):
+            server.run()
+        if not server.started:
+            sys.exit(STARTUP_FAILURE)
+
+
+class Workers(Multiprocess):
+    """The processes of ``--workers``, behind one socket that is gone once the last of them takes no more."""
+
+    def terminate_all(self) -> None:
+        """Let go of the socket: connections that it still took would wait for an answer from nobody."""
+        for listener in self.sockets:
+            listener.close()
+        super().terminate_all()
 
 
 def refuse_taken_port(host: str, port: int) -> None:

@@ -3,8 +3,9 @@
 import asyncio
 import multiprocessing
 import signal
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -27,6 +28,8 @@ from tradepost.web.meta import Readiness
 
 RETRY_PREPARATION: Final = 2.0
 """Seconds between two tries to migrate, in ``local``, while the database is away."""
+DRAIN_SECONDS: Final = 3.0
+"""How long, outside ``local``, requests are still taken after SIGTERM while ``/readyz`` says that none should be sent."""
 
 log = structlog.get_logger(__name__)
 
@@ -65,21 +68,50 @@ async def _lifespan(
     async with opened(settings, clock=clock, batches=metrics.batch_observer) as parts:
         readiness.add("database", lambda: _check_database(parts.database))
         _watch_pool(metrics, parts.database)
-        background = [
-            asyncio.create_task(parts[ViewCounter].run(), name="views"),
-            asyncio.create_task(metrics.watch(), name="metrics"),
-            asyncio.create_task(_end_with_parent(), name="parent"),
-        ]
-        if settings.is_local and not await _prepared(parts):
-            background.append(asyncio.create_task(_prepare_later(parts), name="preparation"))
+        background: list[asyncio.Task[None]] = []
         try:
-            yield {"resources": parts}
+            background += (
+                asyncio.create_task(parts[ViewCounter].run(), name="views"),
+                asyncio.create_task(metrics.watch(), name="metrics"),
+                asyncio.create_task(_end_with_parent(), name="parent"),
+            )
+            if settings.is_local and not await _prepared(parts):
+                background.append(asyncio.create_task(_prepare_later(parts), name="preparation"))
+            with _drained(readiness, 0 if settings.is_local else DRAIN_SECONDS):
+                yield {"resources": parts}
         finally:
             readiness.draining = True
             for task in background:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
             metrics.close()
+
+
+@contextmanager
+def _drained(readiness: Readiness, seconds: float) -> Iterator[None]:
+    """Have SIGTERM make the process not ready at once, and reach the server ``seconds`` later.
+
+    The server closes its socket as soon as it hears of it. Whoever spreads the requests must have seen before that
+    this process wants none, or some of them are refused.
+    """
+    stop = signal.getsignal(signal.SIGTERM)
+    if not seconds or not callable(stop) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+
+    def begin() -> None:
+        # The process that started this worker may pass on what the whole group was sent already.
+        if not readiness.draining:
+            readiness.draining = True
+            log.info("told to end; not ready any more", seconds=seconds)
+            loop.call_later(seconds, stop, signal.SIGTERM, None)
+
+    signal.signal(signal.SIGTERM, lambda *_: loop.call_soon_threadsafe(begin))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, stop)
 
 
 async def _prepared(parts: Resources) -> bool:

@@ -1,0 +1,79 @@
+"""Outside ``local``, a server that is told to end first says that it wants no more requests, and still serves them."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import settings_for
+from tests.flows.live import API, environment, eventually, serving, tradepost
+from tradepost.main import DRAIN_SECONDS, create_app
+
+STAGING = {
+    "ENVIRONMENT": "staging",
+    "SECRET_KEY": "a secret of more than thirty-two bytes",
+    "FIRST_SUPERUSER_PASSWORD": "Uncommon1",
+}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_it_is_not_ready_first_and_then_gone(tmp_path: Path, workers: int) -> None:
+    env = environment(tmp_path, **STAGING)
+    assert (await tradepost("migrate", env=env)).status == 0
+    loop = asyncio.get_running_loop()
+    with serving(env, "--workers", str(workers)) as server:
+        await server.ready()
+        server.send(signal.SIGTERM)
+        told_at = loop.time()
+        answer = await server.answers("/readyz", 503)
+        assert answer.json()["status"] == "draining"
+        # Once more changes nothing.
+        server.send(signal.SIGTERM)
+        async with server.client() as client:
+            assert (await client.get("/items/")).status_code == 200
+        assert await server.ended() == 0
+        assert DRAIN_SECONDS <= loop.time() - told_at < DRAIN_SECONDS + 10
+        assert "Traceback" not in server.output
+
+
+async def test_the_socket_is_gone_while_workers_finish_what_they_began(tmp_path: Path) -> None:
+    with serving(environment(tmp_path), "--workers", "2") as server:
+        await server.ready()
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        head = f"POST {API}/auth/register HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        writer.write(f"{head}Content-Length: 100\r\n\r\n".encode())
+        await writer.drain()
+        await asyncio.sleep(0.3)
+        server.send(signal.SIGTERM)
+
+        async def refuses() -> bool:
+            try:
+                async with httpx.AsyncClient(base_url=server.url, timeout=2.0) as client:
+                    await client.get("/livez")
+            except (httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError) as error:
+                return isinstance(error, httpx.ConnectError)
+            return False
+
+        await eventually(refuses)
+        assert server.running
+        writer.close()
+        assert await server.ended() == 0
+
+
+async def test_a_start_that_fails_leaves_no_task_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_parts: object) -> None:
+        await asyncio.sleep(0)  # the tasks have begun
+        message = "the migration is broken"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr("tradepost.main.prepare_database", fail)
+    app = create_app(settings_for(f"sqlite:///{tmp_path}/x.db", tmp_path))
+    before = asyncio.all_tasks()
+    with pytest.raises(RuntimeError, match="the migration is broken"):
+        async with app.router.lifespan_context(app):
+            pytest.fail("it started")
+    assert asyncio.all_tasks() == before
