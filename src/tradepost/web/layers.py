@@ -21,10 +21,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import override
 
 from tradepost.core.clock import Clock
+from tradepost.core.logging import AccessLog
 from tradepost.core.metrics import Metrics
 from tradepost.core.settings import Environment, Settings
 from tradepost.web import problems
-from tradepost.web.middleware import SENT_KEY, AccessLine, Exchange, Failures, add_header
+from tradepost.web.middleware import SENT_KEY, Exchange, Failures, add_header
 
 PROBES: Final = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 """What orchestrators call by address, whatever the host."""
@@ -207,7 +208,7 @@ def install(
     settings: Settings,
     clock: Clock,
     metrics: Metrics,
-    access_line: AccessLine | None = None,
+    access_line: AccessLog | None = None,
     larger_bodies: Mapping[str, int] | None = None,
 ) -> None:
     """Put all layers around the application; ``larger_bodies`` gives the limit of paths that take files, by prefix."""

@@ -42,10 +42,6 @@ _ALWAYS: Final = (
 _TRANSPORT: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
-AccessLine = logging.AccessLog
-"""What writes the line of a request."""
-
-
 def add_header(scope: Scope, name: bytes, value: bytes) -> None:
     """Give the answer of this request a header, be it a success or an error; ``name`` is in lower case."""
     scope.setdefault(HEADERS_KEY, []).append((name, value))
@@ -115,7 +111,7 @@ class Exchange:
         *,
         clock: Clock,
         metrics: Metrics,
-        access_line: AccessLine | None,
+        access_line: logging.AccessLog | None,
         secure_transport: bool,
     ) -> None:
         self.app = app
