@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
@@ -23,16 +23,19 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from tradepost.accounts.credentials import CredentialService
+from tradepost.accounts.dependencies import build_user_service
+from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.schemas import UserRegister
 from tradepost.bootstrap import opened, prepare_database
 from tradepost.core import migrations
 from tradepost.core.database import translate
 from tradepost.core.errors import OperationFailed, TradepostError
 from tradepost.core.metrics import MULTIPROCESS_VARIABLE, prepare_directory
+from tradepost.core.pagination import Total, Window
 from tradepost.core.resources import Resources
 from tradepost.core.settings import Settings, SettingsError
 from tradepost.main import create_app
-from tradepost.seeding.loader import SeedRefused, SeedReport, seed
+from tradepost.seeding.loader import EMAIL, PASSWORD, SeedRefused, SeedReport, seed
 from tradepost.web.protocol import BoundedHttpProtocol
 
 P = ParamSpec("P")
@@ -93,7 +96,7 @@ def main() -> None:
     "--workers", default=1, show_default=True, type=click.IntRange(1, 256), help="How many processes."
 )
 @click.option(
-    "--demo", is_flag=True, help="Migrate, and fill an empty database with a small marketplace first."
+    "--demo", is_flag=True, help="Migrate, and in local fill an empty database with a small marketplace."
 )
 def serve(host: str, port: int, workers: int, *, demo: bool) -> None:
     """Serve the API."""
@@ -103,8 +106,8 @@ def serve(host: str, port: int, workers: int, *, demo: bool) -> None:
     settings = load_settings()
     refuse_taken_port(host, port)
     if demo:
-        run(prepare_demo(settings))
-        click.echo(banner(settings, host, port))
+        people = run(prepare_demo(settings))
+        click.echo(banner(settings, host, port, people=people))
     config = uvicorn.Config(
         "tradepost.main:create_app",
         factory=True,
@@ -169,30 +172,51 @@ def metrics_directory(workers: int) -> Iterator[None]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-async def prepare_demo(settings: Settings) -> None:
-    """Migrate, make the first superuser, and seed a small marketplace into a database without users."""
+async def prepare_demo(settings: Settings) -> list[str]:
+    """Migrate, make the first superuser, and seed a small marketplace into a database without users.
+
+    Returns the made-up people whom the published password lets in. It is made for nobody outside ``local``.
+    """
     async with opened(settings) as parts:
         await prepare_database(parts)
-        try:
+        if not settings.is_local:
+            return []
+        # There may be something to look at already.
+        with suppress(SeedRefused):
             await run_seed(parts, seed_number=DEMO_SEED, users=DEMO_USERS, items=DEMO_ITEMS, append=False)
-        except SeedRefused:
-            # There is something to look at already.
-            return
+        return await made_up_people(parts)
 
 
-def banner(settings: Settings, host: str, port: int) -> str:
-    """Return what a person needs to know to start."""
+async def made_up_people(parts: Resources) -> list[str]:
+    """Return those of the first accounts that are a seed's, as long as their password is the published one."""
+    async with parts.database.read() as session:
+        first = await build_user_service(session, parts).page(
+            Window(limit=DEMO_USERS + 1, total=Total.NONE, sort="created_at")
+        )
+    users = [user for user in first.rows if EMAIL.fullmatch(user.email)]
+    # All of a seed have one hash: asked once, not fifty times.
+    hashes = {user.hashed_password for user in users[:2]}
+    known = {encoded for encoded in hashes if await parts[PasswordHasher].verify(encoded, PASSWORD)}
+    return [user.email for user in users if user.is_active and user.hashed_password in known]
+
+
+def banner(settings: Settings, host: str, port: int, *, people: Sequence[str] = ()) -> str:
+    """Return what a person needs to know to start; ``people`` are those who can log in, the moderator first."""
     here = f"http://{'localhost' if host in {'127.0.0.1', '0.0.0.0'} else host}:{port}"  # noqa: S104 - a name for it
     password = settings.FIRST_SUPERUSER_PASSWORD.get_secret_value()
     admin_password = password if password == "changethis" else "(your FIRST_SUPERUSER_PASSWORD)"  # noqa: S105 - published
-    return f"""
-  {settings.PROJECT_NAME} {settings.VERSION} on {here}
-
-    documentation   {here}/docs
-    admin           {settings.FIRST_SUPERUSER}  {admin_password}
-    moderator       user1@example.com  Tradepost1
-    people          user2@example.com … user{DEMO_USERS}@example.com  Tradepost1
-"""
+    lines = [
+        f"{settings.PROJECT_NAME} {settings.VERSION} on {here}",
+        "",
+        f"  documentation   {here}/docs",
+        f"  admin           {settings.FIRST_SUPERUSER}  {admin_password}",
+    ]
+    if "user1@example.com" in people:
+        lines.append(f"  moderator       user1@example.com  {PASSWORD}")
+    others = [email for email in people if email != "user1@example.com"]
+    if others:
+        lines.append(f"  people          {' … '.join(dict.fromkeys((others[0], others[-1])))}  {PASSWORD}")
+    return "\n" + "\n".join(f"  {line}".rstrip() for line in lines) + "\n"
 
 
 @main.command()
