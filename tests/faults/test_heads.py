@@ -92,6 +92,14 @@ async def test_trailer_fields_have_an_end_too(server: LiveServer) -> None:
     assert b"HTTP/1.1 431 " in rest
 
 
+async def test_trailer_fields_that_end_are_over(server: LiveServer) -> None:
+    post = b"POST /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
+    last = GET + b"Connection: close\r\n\r\n"
+    answer, _ = await conversation(server, *[post + field(40_000) + b"\r\n"] * 3, last)
+    assert answer.count(b"HTTP/1.1 405 ") == 3
+    assert answer.count(b"HTTP/1.1 200 ") == 1
+
+
 async def test_a_long_head_within_the_limit_is_served_with_its_long_body(server: LiveServer) -> None:
     body = b'{"email": "' + b"a" * 200_000 + b'"}'
     head = b"POST /api/v1/auth/register HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"

@@ -59,12 +59,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             if self._pending > LINGER_BYTES:
                 self.transport.close()
             return
-        if self._pending == 0:
+        if self._timer is not None and self._pending == 0:
             self._stop_timer()
         self._pending += len(data)
         super().data_received(data)
         if self._pending == 0:
-            self._stop_timer()
+            if self._timer is not None:
+                self._stop_timer()
         elif self._pending > MAX_HEAD_BYTES:
             self._refuse(431)
         elif self._timer is None and not self._refused:
@@ -90,10 +91,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._pending = 0
         super().on_body(body)
 
-    def on_message_complete(self) -> None:
-        """Count anew: the trailer fields, if there were any, are over."""
+    def on_chunk_complete(self) -> None:
+        """Count anew: a chunk is over, or the trailer fields."""
         self._pending = 0
-        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the same for every fault
         """Refuse what the parser has something against."""
