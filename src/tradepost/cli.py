@@ -109,7 +109,7 @@ def serve(host: str, port: int, workers: int, *, demo: bool) -> None:
         people = run(prepare_demo(settings))
         click.echo(banner(settings, host, port, people=people))
     config = uvicorn.Config(
-        "tradepost.main:create_app",
+        "tradepost.main:create_served_app",
         factory=True,
         host=host,
         port=port,
