@@ -47,7 +47,7 @@ async def test_a_place_is_given_back_by_the_thread_and_not_by_its_caller(
         for _ in range(cores):
             assert await asyncio.to_thread(slow.running.acquire, timeout=10)
         with pytest.raises(Unavailable):
-            await hasher.hash("y")
+            await asyncio.wait_for(hasher.hash("y"), 5)
         for caller in callers:
             caller.cancel()
         await asyncio.gather(*callers, return_exceptions=True)
@@ -55,7 +55,7 @@ async def test_a_place_is_given_back_by_the_thread_and_not_by_its_caller(
         callers = [asyncio.create_task(hasher.hash("x")) for _ in range(waiting)]
         await asyncio.sleep(0)
         with pytest.raises(Unavailable):
-            await hasher.hash("y")
+            await asyncio.wait_for(hasher.hash("y"), 5)
     finally:
         slow.end.set()
     assert await asyncio.gather(*callers) == ["x"] * waiting
