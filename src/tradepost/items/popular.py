@@ -21,7 +21,7 @@ class PopularItems:
     """Ranks all items once in ``seconds`` at the most, and looks at those on the list once a second.
 
     So the order may be as old as that; an item that was changed, hidden or deleted shows so within a second, and at once
-    what this process did to it.
+    when it was changed through ``ItemService`` in this process.
     """
 
     def __init__(self, database: Database, clock: Clock, *, seconds: float) -> None:
