@@ -141,7 +141,8 @@ class World:
 @asynccontextmanager
 async def world_on(url: str, directory: Path, **values: Any) -> AsyncIterator[World]:
     """Run an application on a database, with these settings."""
-    app = create_app(settings_for(url, directory, **values))
+    # Messages wait until a test has them delivered: `await world.parts[Dispatcher].drain()`.
+    app = create_app(settings_for(url, directory, **values), dispatches=False)
     async with app.router.lifespan_context(app) as state:
         assert state is not None
 

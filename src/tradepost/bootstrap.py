@@ -28,10 +28,14 @@ from tradepost.core import migrations
 from tradepost.core.clock import Clock, SystemClock
 from tradepost.core.coalescer import Observe
 from tradepost.core.database import Database, DatabaseOptions
+from tradepost.core.dispatcher import TOPIC, Dispatcher
+from tradepost.core.messages import Subscriptions
 from tradepost.core.models import Base
+from tradepost.core.outbox import Outbox, StoredMessage
 from tradepost.core.rate_limiter import LocalRateLimiter, RateLimiter
 from tradepost.core.resources import Resources
 from tradepost.core.settings import Settings
+from tradepost.core.signals import LocalSignals, Signals
 from tradepost.items.intake import ItemIntake
 from tradepost.items.models import Item, ItemTag
 from tradepost.items.popular import PopularItems
@@ -44,9 +48,11 @@ from tradepost.tags.models import Tag
 from tradepost.tags.reader import TagReader
 from tradepost.tags.usage import TagUsage
 
-MODELS = (User, LoginSession, Tag, Category, Item, ItemTag)
+MODELS = (User, LoginSession, Tag, Category, Item, ItemTag, StoredMessage)
 """Every table; naming them here is what puts them into the metadata that migrations compare with."""
 METADATA = Base.metadata
+SUBSCRIBERS: tuple[Callable[[Subscriptions, Resources], None], ...] = ()
+"""Each domain's ``handlers.subscribe``: what it does because of others' messages, and of its own."""
 
 
 def database_options(settings: Settings) -> DatabaseOptions:
@@ -75,6 +81,13 @@ async def opened(
     clock = clock or SystemClock()
     database = Database(database_options(settings))
     parts = Resources(settings, database, clock)
+    subscriptions = Subscriptions()
+    parts.put(Signals, LocalSignals())
+    parts.put(
+        Outbox,
+        Outbox(subscriptions, clock, lambda channels: parts[Signals].send(TOPIC, " ".join(channels))),
+    )
+    parts.put(Dispatcher, Dispatcher(database, subscriptions, parts[Signals], clock))
     hasher = await asyncio.to_thread(PasswordHasher)
     parts.put(PasswordHasher, hasher)
     parts.put(
@@ -115,6 +128,8 @@ async def opened(
             observe=batches("new items"),
         ),
     )
+    for subscribe in SUBSCRIBERS:
+        subscribe(subscriptions, parts)
     try:
         yield parts
     finally:

@@ -19,6 +19,7 @@ from tradepost.bootstrap import opened, prepare_database
 from tradepost.core import database, logging, migrations
 from tradepost.core.clock import SystemClock
 from tradepost.core.database import Database
+from tradepost.core.dispatcher import Dispatcher
 from tradepost.core.errors import DatabaseUnavailable
 from tradepost.core.metrics import Metrics
 from tradepost.core.resources import Resources
@@ -37,9 +38,13 @@ DRAIN_SECONDS: Final = 3.0
 log = structlog.get_logger(__name__)
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """Build the application; what lives as long as the process is opened when the server starts it."""
+def create_app(settings: Settings | None = None, *, dispatches: bool | None = None) -> FastAPI:
+    """Build the application; what lives as long as the process is opened when the server starts it.
+
+    ``dispatches`` says whether it delivers messages itself, which it does in ``local`` unless told otherwise.
+    """
     settings = settings or Settings.load()
+    dispatches = settings.is_local if dispatches is None else dispatches
     clock = SystemClock()
     access_line = logging.configure(
         settings.LOG_LEVEL, readable=None if settings.is_local else False, clock=clock
@@ -50,7 +55,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     readiness = Readiness(clock)
     app = FastAPI(
         **openapi.options(settings),
-        lifespan=lambda _app: _lifespan(settings, clock, metrics, readiness),
+        lifespan=lambda _app: _lifespan(settings, clock, metrics, readiness, dispatches=dispatches),
     )
     app.include_router(meta.build_router(settings=settings, readiness=readiness, metrics=metrics))
     app.include_router(docs.build_router(app, settings))
@@ -78,7 +83,7 @@ def create_served_app() -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(
-    settings: Settings, clock: SystemClock, metrics: Metrics, readiness: Readiness
+    settings: Settings, clock: SystemClock, metrics: Metrics, readiness: Readiness, *, dispatches: bool
 ) -> AsyncIterator[Mapping[str, Any]]:
     async with opened(settings, clock=clock, batches=metrics.batch_observer) as parts:
         readiness.add("database", lambda: _check_database(parts.database))
@@ -90,6 +95,8 @@ async def _lifespan(
                 asyncio.create_task(metrics.watch(), name="metrics"),
                 asyncio.create_task(_end_with_parent(), name="parent"),
             )
+            if dispatches:
+                background.append(asyncio.create_task(parts[Dispatcher].run(), name="dispatcher"))
             if settings.is_local and not await _prepared(parts):
                 background.append(asyncio.create_task(_prepare_later(parts), name="preparation"))
             with _drained(readiness, 0 if settings.is_local else DRAIN_SECONDS):

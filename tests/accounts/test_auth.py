@@ -231,7 +231,7 @@ class TestAccessToken:
                 ({}, secret * 2, "HS512"),
             )
         ]
-        forged.append(jwt.encode(good, None, algorithm="none"))
+        forged.append(jwt.encode(good, "", algorithm="none"))
         forged.extend(
             jwt.encode({k: v for k, v in good.items() if k != missing}, secret, algorithm="HS256")
             for missing in good

@@ -79,6 +79,19 @@ async def fill(database: Database) -> None:
             },
         )
         await session.execute(tables["item_tags"].insert(), {"item_id": 1, "tag": "t", "position": 0})
+        await session.execute(
+            tables["messages"].insert(),
+            {
+                "type": "t",
+                "subscription": "s",
+                "channel": "c",
+                "payload": {},
+                "state": "pending",
+                "attempts": 0,
+                "created_at": NOW,
+                "due_at": NOW,
+            },
+        )
 
 
 async def add_tag(database: Database, name: str) -> int:

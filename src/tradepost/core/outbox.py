@@ -1,0 +1,88 @@
+"""The outbox: messages are rows, written in the transaction of the change they tell of."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Index, String, insert, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tradepost.core.clock import Clock
+from tradepost.core.database import WriteSession
+from tradepost.core.messages import Message, Subscriptions, payload_of
+from tradepost.core.models import NEVER_REUSED, Base, Identified, PortableJson, choice
+
+
+class MessageState(StrEnum):
+    """Where a message is: waiting or under way, delivered, or given up."""
+
+    PENDING = "pending"
+    DONE = "done"
+    DEAD = "dead"
+
+
+class StoredMessage(Identified, Base):
+    """A message on its way to one subscriber."""
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        Index(
+            "ix_messages_due",
+            "channel",
+            "due_at",
+            "id",
+            postgresql_where=text("state = 'pending'"),
+            sqlite_where=text("state = 'pending'"),
+        ),
+        Index("ix_messages_settled_at", "settled_at"),
+        NEVER_REUSED,
+    )
+
+    type: Mapped[str] = mapped_column(String(64))
+    subscription: Mapped[str] = mapped_column(String(64))
+    channel: Mapped[str] = mapped_column(String(32))
+    payload: Mapped[dict[str, Any]] = mapped_column(PortableJson)
+    state: Mapped[MessageState] = mapped_column(choice(MessageState, "state"))
+    attempts: Mapped[int]
+    created_at: Mapped[datetime]
+    due_at: Mapped[datetime]
+    """When the next attempt may begin; of one that is under way, when its lease ends."""
+    lease: Mapped[str | None] = mapped_column(String(64))
+    """Who is at it: only with this token it can be settled."""
+    settled_at: Mapped[datetime | None]
+    error: Mapped[str | None] = mapped_column(String(500))
+
+
+class Outbox:
+    """Takes messages in the caller's transaction: rolled back with it, delivered once it is committed."""
+
+    def __init__(
+        self, subscriptions: Subscriptions, clock: Clock, wake: Callable[[Sequence[str]], None]
+    ) -> None:
+        self._subscriptions = subscriptions
+        self._clock = clock
+        self._wake = wake
+
+    async def add(self, session: WriteSession, *messages: Message, due_at: datetime | None = None) -> None:
+        """Have every subscriber told, not before ``due_at``; a message without a subscriber leaves nothing."""
+        now = self._clock.now()
+        rows: list[dict[str, Any]] = [
+            {
+                "type": message.type,
+                "subscription": subscription.name,
+                "channel": subscription.channel.name,
+                "payload": payload_of(message),
+                "state": MessageState.PENDING,
+                "attempts": 0,
+                "created_at": now,
+                "due_at": due_at or now,
+            }
+            for message in messages
+            for subscription in self._subscriptions.by_type.get(type(message), ())
+        ]
+        if not rows:
+            return
+        await session.execute(insert(StoredMessage), rows)
+        channels = sorted({row["channel"] for row in rows})
+        session.after_commit(lambda: self._wake(channels))
