@@ -82,6 +82,7 @@ async def opened(
     database = Database(database_options(settings))
     parts = Resources(settings, database, clock)
     subscriptions = Subscriptions()
+    parts.put(Subscriptions, subscriptions)
     parts.put(Signals, LocalSignals())
     parts.put(
         Outbox,
@@ -124,6 +125,7 @@ async def opened(
             tags=partial(build_tag_service, parts=parts),
             categories=partial(build_category_service, parts=parts),
             public_total=parts[PublicTotal],
+            outbox=parts[Outbox],
             clock=clock,
             observe=batches("new items"),
         ),

@@ -14,6 +14,8 @@ from tests.items.market import ITEMS, MINE, POPULAR, SEARCH
 from tradepost.accounts.models import LoginSession, User
 from tradepost.accounts.permissions import Role
 from tradepost.categories.models import Category
+from tradepost.core.messages import Message, Subscriptions
+from tradepost.items.messages import ItemCreated, ItemDeleted, ItemUpdated
 from tradepost.items.models import Item, ItemTag
 from tradepost.items.schemas import ItemStatus
 from tradepost.tags.models import Tag
@@ -194,14 +196,20 @@ async def test_writing(
         ids["new"] = answer.json().get("id", ids.get("new"))
         return len([statement for statement in sent if not statement.startswith("BEGIN")])
 
+    def telling(message: type[Message]) -> int:
+        # However many want to hear of it, it is one statement; none when nobody does.
+        return bool(world.parts[Subscriptions].by_type.get(message))
+
     # Who asks, the item, the item again; with tags: which there are, new ones, the links.
-    assert await cost("POST", ITEMS, {"title": "Lamp", "price": 1, "tags": names}) == 3 + 3 * bool(tags)
+    new = {"title": "Lamp", "price": 1, "tags": names}
+    assert await cost("POST", ITEMS, new) == 3 + 3 * bool(tags) + telling(ItemCreated)
     path = f"{ITEMS}{ids['new']}"
     # Who asks, the lock, the change, the item again.
-    assert await cost("PATCH", path, {"title": "New"}) == 4
+    change = 4 + telling(ItemUpdated)
+    assert await cost("PATCH", path, {"title": "New"}) == change
     assert await cost("PATCH", path, {}) == 3
-    assert await cost("PATCH", path, {"category_id": ids["category"]}) == 5
+    assert await cost("PATCH", path, {"category_id": ids["category"]}) == change + 1
     # Which tags it has, which of the others there are, new ones, its links away and anew.
-    assert await cost("PATCH", path, {"tags": [*names[1:], "other"]}) == 4 + 5
-    assert await cost("PATCH", path, {"tags": []}) == 4 + 2
-    assert await cost("DELETE", path) == 3
+    assert await cost("PATCH", path, {"tags": [*names[1:], "other"]}) == change + 5
+    assert await cost("PATCH", path, {"tags": []}) == change + 2
+    assert await cost("DELETE", path) == 3 + telling(ItemDeleted)

@@ -10,6 +10,7 @@ from tradepost.accounts.permissions import Permission
 from tradepost.categories.dependencies import build_category_service
 from tradepost.core.database import WriteSession
 from tradepost.core.errors import Unauthenticated
+from tradepost.core.outbox import Outbox
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
 from tradepost.items.intake import ItemIntake
@@ -31,6 +32,7 @@ def build_item_service(session: WriteSession, parts: Resources) -> ItemService:
         categories=build_category_service(session, parts),
         popular=parts[PopularItems],
         public_total=parts[PublicTotal],
+        outbox=parts[Outbox],
         clock=parts.clock,
     )
 

@@ -12,8 +12,10 @@ from tradepost.core.coalescer import Observe
 from tradepost.core.database import Database, WriteSession
 from tradepost.core.errors import TradepostError, Unauthenticated
 from tradepost.core.group_writer import GroupWriter
+from tradepost.core.outbox import Outbox
 from tradepost.core.principal import Principal
 from tradepost.items.errors import unknown_category
+from tradepost.items.messages import ItemCreated
 from tradepost.items.public_total import PublicTotal
 from tradepost.items.repository import ItemRepository
 from tradepost.items.schemas import ItemCreate, ItemStatus, new_item_json
@@ -44,6 +46,7 @@ class ItemIntake:
         tags: Callable[[WriteSession], TagService],
         categories: Callable[[WriteSession], CategoryService],
         public_total: PublicTotal,
+        outbox: Outbox,
         clock: Clock,
         observe: Observe | None = None,
     ) -> None:
@@ -52,6 +55,7 @@ class ItemIntake:
         self._tags = tags
         self._categories = categories
         self._public_total = public_total
+        self._outbox = outbox
         self._clock = clock
         self._writer: GroupWriter[_Offer, bytes] = GroupWriter(self._take, observe=observe)
 
@@ -104,6 +108,9 @@ class ItemIntake:
             (at, ids[row["created_at"]], row, offer) for (at, offer), row in zip(taken, rows, strict=True)
         ]
         await items.add_tags({item_id: offer.new.tags for _, item_id, _, offer in made})
+        await self._outbox.add(
+            session, *(ItemCreated(item_id, offer.owner_id, offer.new.title) for _, item_id, _, offer in made)
+        )
         bodies = {
             at: new_item_json(item_id, row, offer.new.tags, owners[offer.owner_id])
             for at, item_id, row, offer in made

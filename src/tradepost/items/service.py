@@ -7,8 +7,10 @@ from tradepost.categories.service import CategoryService
 from tradepost.core.clock import Clock
 from tradepost.core.database import WriteSession
 from tradepost.core.errors import NotOwner, Unprocessable
+from tradepost.core.outbox import Outbox
 from tradepost.core.principal import Principal
 from tradepost.items.errors import ItemNotFound, unknown_category
+from tradepost.items.messages import ItemDeleted, ItemUpdated
 from tradepost.items.models import Item
 from tradepost.items.popular import PopularItems
 from tradepost.items.public_total import PublicTotal
@@ -29,6 +31,7 @@ class ItemService:
         categories: CategoryService,
         popular: PopularItems,
         public_total: PublicTotal,
+        outbox: Outbox,
         clock: Clock,
     ) -> None:
         self._session = session
@@ -37,6 +40,7 @@ class ItemService:
         self._categories = categories
         self._popular = popular
         self._public_total = public_total
+        self._outbox = outbox
         self._clock = clock
 
     async def update(self, item_id: int, changes: ItemUpdate, principal: Principal) -> bytes:
@@ -62,8 +66,10 @@ class ItemService:
             await self._items.add_tags({item_id: changes.tags})
         if changed or retagged:
             before = item.status
-            changed |= {"version": item.version + 1, "updated_at": self._clock.now()}
+            title, version = changed.get("title", item.title), item.version + 1
+            changed |= {"version": version, "updated_at": self._clock.now()}
             await self._items.change(item_id, changed)
+            await self._outbox.add(self._session, ItemUpdated(item_id, item.owner_id, title, version))
             self._shift_total(before, changed.get("status", before))
             self._session.after_commit(self._popular.forget_shown)
         return await self._row(item_id)
@@ -72,6 +78,7 @@ class ItemService:
         """Delete an item; its owner may, and who may delete everybody's."""
         item = await self._locked(item_id, principal, overriding=Permission.DELETE_ITEMS)
         await self._items.delete(item_id)
+        await self._outbox.add(self._session, ItemDeleted(item_id, item.owner_id))
         self._shift_total(item.status, None)
         self._session.after_commit(self._popular.forget_shown)
 
