@@ -3,6 +3,7 @@
 from typing import Any
 
 from tradepost.accounts.errors import EmailTaken, IncorrectPassword
+from tradepost.accounts.messages import PasswordChanged, UserRegistered
 from tradepost.accounts.models import User
 from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.permissions import Role
@@ -11,15 +12,17 @@ from tradepost.accounts.schemas import PasswordChange, UserRegister, normalised_
 from tradepost.core.clock import Clock
 from tradepost.core.database import Database, violations
 from tradepost.core.errors import RuleBroken, Unauthenticated
+from tradepost.core.outbox import Outbox
 from tradepost.core.principal import Principal
 
 
 class CredentialService:
     """Registers people, makes accounts, and changes passwords, each in a short transaction of its own."""
 
-    def __init__(self, *, database: Database, hasher: PasswordHasher, clock: Clock) -> None:
+    def __init__(self, *, database: Database, hasher: PasswordHasher, outbox: Outbox, clock: Clock) -> None:
         self._database = database
         self._hasher = hasher
+        self._outbox = outbox
         self._clock = clock
 
     async def register(
@@ -44,7 +47,9 @@ class CredentialService:
         async with self._database.transaction() as session:
             # Two may have passed the question above; the constraint decides.
             with violations(unique=EmailTaken):
-                return await UserRepository(session).add(user)
+                await UserRepository(session).add(user)
+            await self._outbox.add(session, UserRegistered(user.id))
+        return user
 
     async def change_password(self, change: PasswordChange, principal: Principal) -> None:
         """Set a new password and end all sessions of the person, the asking one too."""
@@ -65,6 +70,7 @@ class CredentialService:
                 # Somebody else changed it while we hashed.
                 raise IncorrectPassword
             await SessionRepository(session).end_all_of(user.id)
+            await self._outbox.add(session, PasswordChanged(user.id))
 
     async def ensure_first_superuser(self, email: str, password: str) -> bool:
         """Make the first admin unless there is one; any number of processes may try at once. Tell whether it was made."""

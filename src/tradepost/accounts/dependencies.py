@@ -1,6 +1,7 @@
 """How routes get at a person and at the services for people."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -19,6 +20,8 @@ from tradepost.accounts.sessions import Device, SessionService
 from tradepost.accounts.tokens import Tokens
 from tradepost.core.database import ReadSession, WriteSession
 from tradepost.core.errors import InsufficientPermissions, Unauthenticated
+from tradepost.core.messages import Message
+from tradepost.core.outbox import Outbox
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
 from tradepost.web.lean import header
@@ -67,7 +70,13 @@ def build_session_service(parts: Resources) -> SessionService:
 
 def build_credential_service(parts: Resources) -> CredentialService:
     """Build the service for registration and passwords."""
-    return CredentialService(database=parts.database, hasher=parts[PasswordHasher], clock=parts.clock)
+    return CredentialService(
+        database=parts.database, hasher=parts[PasswordHasher], outbox=parts[Outbox], clock=parts.clock
+    )
+
+
+async def _unannounced(message: Message) -> None:
+    raise TypeError(f"{message.type} belongs into the transaction of its change, and this session only reads")
 
 
 def build_user_service(session: ReadSession | WriteSession, parts: Resources) -> UserService:
@@ -75,6 +84,7 @@ def build_user_service(session: ReadSession | WriteSession, parts: Resources) ->
     return UserService(
         UserRepository(session),
         SessionRepository(session),
+        announce=partial(parts[Outbox].add, session) if isinstance(session, WriteSession) else _unannounced,
         clock=parts.clock,
         phone_region=parts.settings.PHONE_DEFAULT_REGION,
     )

@@ -1,10 +1,11 @@
 """People's profiles, and what admins do to accounts."""
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 
 import phonenumbers
 
 from tradepost.accounts.errors import LastAdmin, SelfDelete, UserNotFound
+from tradepost.accounts.messages import UserDeleted
 from tradepost.accounts.models import User
 from tradepost.accounts.permissions import Role
 from tradepost.accounts.repository import PublicRow, SessionRepository, UserRepository
@@ -37,10 +38,17 @@ class UserService:
     """Works in the transaction of whoever built it."""
 
     def __init__(
-        self, users: UserRepository, sessions: SessionRepository, *, clock: Clock, phone_region: str
+        self,
+        users: UserRepository,
+        sessions: SessionRepository,
+        *,
+        announce: Callable[[UserDeleted], Awaitable[None]],
+        clock: Clock,
+        phone_region: str,
     ) -> None:
         self._users = users
         self._sessions = sessions
+        self._announce = announce
         self._clock = clock
         self._phone_region = phone_region
 
@@ -94,3 +102,4 @@ class UserService:
             raise LastAdmin
         if not await self._users.delete(user_id):
             raise UserNotFound
+        await self._announce(UserDeleted(user_id))

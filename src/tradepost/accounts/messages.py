@@ -1,0 +1,65 @@
+"""What accounts tell the other domains, and themselves."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tradepost.core.messages import Message
+
+
+@dataclass(frozen=True, slots=True)
+class UserRegistered(Message):
+    """An account was made, by the person or by an admin. The token proves the address; None: there is none to send."""
+
+    type: ClassVar[str] = "accounts.user_registered.v1"
+    user_id: int
+    token_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationAsked(Message):
+    """Somebody wants another e-mail that proves this normalised address, which may be nobody's."""
+
+    type: ClassVar[str] = "accounts.verification_asked.v1"
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationRequested(Message):
+    """A person is to prove their address with this token."""
+
+    type: ClassVar[str] = "accounts.verification_requested.v1"
+    user_id: int
+    token_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordForgotten(Message):
+    """Somebody says to have forgotten the password of this normalised address, which may be nobody's."""
+
+    type: ClassVar[str] = "accounts.password_forgotten.v1"
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordResetRequested(Message):
+    """A person may set a new password with this token."""
+
+    type: ClassVar[str] = "accounts.password_reset_requested.v1"
+    user_id: int
+    token_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordChanged(Message):
+    """A person's password is another one now: changed by themselves, or reset."""
+
+    type: ClassVar[str] = "accounts.password_changed.v1"
+    user_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserDeleted(Message):
+    """An account is gone, with all that the database deletes along with it."""
+
+    type: ClassVar[str] = "accounts.user_deleted.v1"
+    user_id: int
