@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from tradepost.accounts import auth_routes, user_routes
+from tradepost.accounts import auth_routes, recovery_routes, user_routes
 from tradepost.categories import routes as category_routes
 from tradepost.items import routes as item_routes
 from tradepost.tags import routes as tag_routes
@@ -11,6 +11,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     item_routes.router,
     user_routes.router,
     auth_routes.router,
+    recovery_routes.router,
     tag_routes.router,
     category_routes.router,
 )

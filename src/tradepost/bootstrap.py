@@ -9,15 +9,19 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 
+from tradepost.accounts import handlers as account_handlers
 from tradepost.accounts.credentials import CredentialService
 from tradepost.accounts.dependencies import (
     build_credential_service,
+    build_recovery_service,
     build_session_service,
     build_user_service,
 )
 from tradepost.accounts.identities import Identities
-from tradepost.accounts.models import LoginSession, User
+from tradepost.accounts.links import Links
+from tradepost.accounts.models import AccountToken, LoginSession, User
 from tradepost.accounts.passwords import PasswordHasher
+from tradepost.accounts.recovery import RecoveryService
 from tradepost.accounts.sessions import SessionService
 from tradepost.accounts.tokens import Tokens
 from tradepost.categories.dependencies import build_category_service
@@ -48,10 +52,10 @@ from tradepost.tags.models import Tag
 from tradepost.tags.reader import TagReader
 from tradepost.tags.usage import TagUsage
 
-MODELS = (User, LoginSession, Tag, Category, Item, ItemTag, StoredMessage)
+MODELS = (User, LoginSession, AccountToken, Tag, Category, Item, ItemTag, StoredMessage)
 """Every table; naming them here is what puts them into the metadata that migrations compare with."""
 METADATA = Base.metadata
-SUBSCRIBERS: tuple[Callable[[Subscriptions, Resources], None], ...] = ()
+SUBSCRIBERS: tuple[Callable[[Subscriptions, Resources], None], ...] = (account_handlers.subscribe,)
 """Each domain's ``handlers.subscribe``: what it does because of others' messages, and of its own."""
 
 
@@ -100,9 +104,14 @@ async def opened(
             clock=clock,
         ),
     )
+    parts.put(
+        Links,
+        Links(secret=settings.SECRET_KEY.get_secret_value(), public_url=settings.PUBLIC_URL, clock=clock),
+    )
     parts.put(Identities, Identities(database, observe=batches("identity")))
     parts.put(SessionService, build_session_service(parts))
     parts.put(CredentialService, build_credential_service(parts))
+    parts.put(RecoveryService, build_recovery_service(parts))
     parts.put(TagUsage, ItemsOfTags())
     parts.put(CategoryUsage, ItemsOfCategories())
     parts.put(TagReader, TagReader(database, parts[TagUsage], observe=batches("tag")))

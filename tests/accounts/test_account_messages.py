@@ -41,8 +41,8 @@ async def test_registering_is_told(client: httpx.AsyncClient, world: World, told
     again = await client.post("/api/v1/auth/register", json=applicant)
     assert (made.status_code, again.status_code) == (200, 400)
     await world.parts[Dispatcher].drain()
-    assert [message for message in told if isinstance(message, UserRegistered)] == [
-        UserRegistered(made.json()["id"])
+    assert [(type(message), message.user_id) for message in told if isinstance(message, UserRegistered)] == [
+        (UserRegistered, made.json()["id"])
     ]
 
 

@@ -36,6 +36,7 @@ class TestDefaults:
             "PROJECT_NAME": "Tradepost",
             "VERSION": version("tradepost"),
             "API_V1_STR": "/api/v1",
+            "PUBLIC_URL": "http://localhost:8000",
             "ALGORITHM": "HS256",
             "SECRET_KEY": SecretStr(""),
             "ACCESS_TOKEN_EXPIRE_MINUTES": 60,
@@ -140,11 +141,21 @@ class TestValues:
             ("DB_PRE_PING", "perhaps"),
             ("FIRST_SUPERUSER", "admin"),
             ("EMAILS_FROM_EMAIL", "a@b@example.com"),
+            ("PUBLIC_URL", "market.example.com"),
+            ("PUBLIC_URL", "ftp://market.example.com"),
+            ("PUBLIC_URL", "https://market.example.com/?a=1"),
+            ("PUBLIC_URL", 'https://market.example.com/"><b>'),
             ("DATABASE_URL", "oracle://x"),
         ],
     )
     def test_values_that_are_refused(self, name: str, value: str) -> None:
         assert fault_of(**{name: value}).startswith(f"{name}: ")
+
+    def test_links_begin_with_the_public_url(self) -> None:
+        assert Settings(PUBLIC_URL=" https://example.com:8443/market/ ").PUBLIC_URL == (
+            "https://example.com:8443/market"
+        )
+        assert Settings(PUBLIC_URL="http://[::1]:8000").PUBLIC_URL == "http://[::1]:8000"
 
     def test_settings_that_need_each_other(self) -> None:
         assert fault_of(USE_S3="true") == "AWS_S3_BUCKET_NAME: is missing, and USE_S3 is true"

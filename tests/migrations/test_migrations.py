@@ -60,6 +60,18 @@ async def fill(database: Database) -> None:
             {"id": 1, "user_id": 1, "counter": 0, "created_at": NOW, "rotated_at": NOW, "expires_at": NOW},
         )
         await session.execute(
+            tables["account_tokens"].insert(),
+            {
+                "user_id": 1,
+                "purpose": "verify_email",
+                "nonce": "n",
+                "token_hash": "h",
+                "email": "a@example.com",
+                "created_at": NOW,
+                "expires_at": NOW,
+            },
+        )
+        await session.execute(
             tables["categories"].insert(), {"id": 1, "name": "C", "slug": "c", "is_active": True, **times}
         )
         await session.execute(tables["tags"].insert(), {"name": "t", **times})

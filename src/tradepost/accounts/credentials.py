@@ -3,11 +3,12 @@
 from typing import Any
 
 from tradepost.accounts.errors import EmailTaken, IncorrectPassword
+from tradepost.accounts.links import Links
 from tradepost.accounts.messages import PasswordChanged, UserRegistered
-from tradepost.accounts.models import User
+from tradepost.accounts.models import TokenPurpose, User
 from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.permissions import Role
-from tradepost.accounts.repository import SessionRepository, UserRepository
+from tradepost.accounts.repository import AccountTokenRepository, SessionRepository, UserRepository
 from tradepost.accounts.schemas import PasswordChange, UserRegister, normalised_email
 from tradepost.core.clock import Clock
 from tradepost.core.database import Database, violations
@@ -19,16 +20,22 @@ from tradepost.core.principal import Principal
 class CredentialService:
     """Registers people, makes accounts, and changes passwords, each in a short transaction of its own."""
 
-    def __init__(self, *, database: Database, hasher: PasswordHasher, outbox: Outbox, clock: Clock) -> None:
+    def __init__(
+        self, *, database: Database, hasher: PasswordHasher, links: Links, outbox: Outbox, clock: Clock
+    ) -> None:
         self._database = database
         self._hasher = hasher
+        self._links = links
         self._outbox = outbox
         self._clock = clock
 
     async def register(
         self, applicant: UserRegister, *, role: Role = Role.USER, is_active: bool = True
     ) -> User:
-        """Make an account; ``EmailTaken`` if the address has one."""
+        """Make an account; ``EmailTaken`` if the address has one.
+
+        Whoever makes it, the person still has to prove the address: an admin can mistype it as well.
+        """
         async with self._database.read() as session:
             if await UserRepository(session).exists_email(applicant.email):
                 raise EmailTaken
@@ -48,7 +55,11 @@ class CredentialService:
             # Two may have passed the question above; the constraint decides.
             with violations(unique=EmailTaken):
                 await UserRepository(session).add(user)
-            await self._outbox.add(session, UserRegistered(user.id))
+            token_id = None
+            if is_active:
+                row = self._links.fresh(TokenPurpose.VERIFY_EMAIL, user_id=user.id, email=user.email, now=now)
+                (token_id,) = await AccountTokenRepository(session).add_all([row])
+            await self._outbox.add(session, UserRegistered(user.id, token_id))
         return user
 
     async def change_password(self, change: PasswordChange, principal: Principal) -> None:
@@ -69,6 +80,8 @@ class CredentialService:
             if not await UserRepository(session).replace_password(user.id, seen=seen, hashed=hashed, now=now):
                 # Somebody else changed it while we hashed.
                 raise IncorrectPassword
+            # A link that somebody else may have asked for is worth nothing any more.
+            await AccountTokenRepository(session).void(user.id, TokenPurpose.RESET_PASSWORD, now=now)
             await SessionRepository(session).end_all_of(user.id)
             await self._outbox.add(session, PasswordChanged(user.id))
 
@@ -89,6 +102,8 @@ class CredentialService:
             "last_name": "User",
             "role": Role.ADMIN,
             "is_active": True,
+            # Who runs the marketplace has said so.
+            "email_verified_at": now,
             "created_at": now,
             "updated_at": now,
         }

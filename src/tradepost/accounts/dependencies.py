@@ -12,8 +12,10 @@ from starlette.types import Scope
 
 from tradepost.accounts.credentials import CredentialService
 from tradepost.accounts.identities import Identities, Identity
+from tradepost.accounts.links import Links
 from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.permissions import Permission
+from tradepost.accounts.recovery import RecoveryService
 from tradepost.accounts.repository import SessionRepository, UserRepository
 from tradepost.accounts.service import UserService
 from tradepost.accounts.sessions import Device, SessionService
@@ -71,7 +73,22 @@ def build_session_service(parts: Resources) -> SessionService:
 def build_credential_service(parts: Resources) -> CredentialService:
     """Build the service for registration and passwords."""
     return CredentialService(
-        database=parts.database, hasher=parts[PasswordHasher], outbox=parts[Outbox], clock=parts.clock
+        database=parts.database,
+        hasher=parts[PasswordHasher],
+        links=parts[Links],
+        outbox=parts[Outbox],
+        clock=parts.clock,
+    )
+
+
+def build_recovery_service(parts: Resources) -> RecoveryService:
+    """Build the service for what is done by links in e-mails."""
+    return RecoveryService(
+        database=parts.database,
+        hasher=parts[PasswordHasher],
+        links=parts[Links],
+        outbox=parts[Outbox],
+        clock=parts.clock,
     )
 
 
@@ -146,6 +163,11 @@ async def credential_service(parts: ResourcesDep) -> CredentialService:
     return parts[CredentialService]
 
 
+async def recovery_service(parts: ResourcesDep) -> RecoveryService:
+    """Return the service for what is done by links in e-mails."""
+    return parts[RecoveryService]
+
+
 async def user_reads(session: ReadDep, parts: ResourcesDep) -> UserService:
     """Return the service for accounts on a read session."""
     return build_user_service(session, parts)
@@ -167,6 +189,7 @@ async def device_of(request: Request) -> Device:
 
 Sessions = Annotated[SessionService, Depends(session_service)]
 Credentials = Annotated[CredentialService, Depends(credential_service)]
+Recovery = Annotated[RecoveryService, Depends(recovery_service)]
 UserReads = Annotated[UserService, Depends(user_reads, scope="function")]
 UserWrites = Annotated[UserService, Depends(user_writes, scope="function")]
 UserReader = Annotated[Principal, Depends(Requires(Permission.READ_USERS))]

@@ -45,6 +45,13 @@ class IncorrectPassword(RuleBroken):
     detail = "Incorrect password"
 
 
+class InvalidToken(RuleBroken):
+    """The token of a link was used already, has run out, or never was one; which of these stays unsaid."""
+
+    code = "INVALID_TOKEN"
+    detail = "This link has been used, has expired or is not valid"
+
+
 class LastAdmin(Conflict):
     """Without this account nobody could administer the marketplace."""
 

@@ -1,6 +1,7 @@
-"""Users, and the sessions they are logged in with."""
+"""Users, the sessions they are logged in with, and the tokens of the links that they are sent."""
 
 from datetime import datetime
+from enum import StrEnum
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
@@ -28,6 +29,8 @@ class User(Identified, Timestamped, Base):
     phone: Mapped[str | None] = mapped_column(String(20))
     website: Mapped[str | None] = mapped_column(String(255))
     avatar_url: Mapped[str | None] = mapped_column(String(255))
+    email_verified_at: Mapped[datetime | None]
+    """When the person first showed that they read what is sent to the address."""
 
     @property
     def full_name(self) -> str:
@@ -51,3 +54,29 @@ class LoginSession(Identified, Base):
     expires_at: Mapped[datetime]
     user_agent: Mapped[str | None] = mapped_column(String(200))
     ip_address: Mapped[str | None] = mapped_column(String(45))
+
+
+class TokenPurpose(StrEnum):
+    """What the link of a token is for."""
+
+    VERIFY_EMAIL = "verify_email"
+    RESET_PASSWORD = "reset_password"  # noqa: S105 - a purpose, not a password
+
+
+class AccountToken(Identified, Base):
+    """A one-time token, which ``accounts.links`` derives from ``nonce``; it is good while ``used_at`` is empty.
+
+    ``email`` is the address that it was made for: a token proves no other.
+    """
+
+    __tablename__ = "account_tokens"
+    __table_args__ = (NEVER_REUSED,)
+
+    user_id: Mapped[int] = mapped_column(BigId, ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    purpose: Mapped[TokenPurpose] = mapped_column(choice(TokenPurpose, "purpose"))
+    nonce: Mapped[str] = mapped_column(String(64))
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    email: Mapped[str] = mapped_column(String(254))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    used_at: Mapped[datetime | None]

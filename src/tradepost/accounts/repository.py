@@ -1,14 +1,14 @@
-"""Every statement about users and their sessions."""
+"""Every statement about users, their sessions and the tokens of their links."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Row, Select, delete, or_, select, update
+from sqlalchemy import Row, Select, delete, func, insert, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from tradepost.accounts.models import LoginSession, User
+from tradepost.accounts.models import AccountToken, LoginSession, TokenPurpose, User
 from tradepost.accounts.permissions import Role
 from tradepost.core.pagination import Page, Window
 from tradepost.core.repository import Repository, among_ids
@@ -22,12 +22,14 @@ SORTS: Final[dict[str, InstrumentedAttribute[Any]]] = {
 
 
 IdentityRow = Row[*tuple[Any, ...]]
-"""A session's ``session_id`` and ``session_end``, and every column of its user but the hash."""
+"""A session's ``session_id`` and ``session_end``, and every column of its user that somebody is shown."""
 
 PublicRow = Row[int, str, str, str | None]
 """What everybody may know of a user: ``id``, both names, ``avatar_url``."""
 
-_SHOWN = [column for column in User.__table__.columns if column.name != "hashed_password"]
+_SHOWN = [
+    column for column in User.__table__.columns if column.name not in {"hashed_password", "email_verified_at"}
+]
 
 
 @cache
@@ -56,6 +58,11 @@ class UserRepository(Repository):
     async def find_by_email(self, email: str) -> User | None:
         """Return the user of this normalised address."""
         return await self.session.scalar(select(User).where(User.email == email))
+
+    async def find_active_by_email(self, emails: Collection[str]) -> Sequence[User]:
+        """Return the active users among those of these normalised addresses."""
+        found = select(User).where(User.email.in_(emails), User.is_active).order_by(User.id)
+        return (await self.session.scalars(found)).all()
 
     async def exists_email(self, email: str) -> bool:
         """Tell whether somebody has this normalised address."""
@@ -101,6 +108,27 @@ class UserRepository(Repository):
             .returning(User.id)
         )
         return await self.session.scalar(statement) is not None
+
+    async def hold_address(self, user_id: int, email: str) -> bool:
+        """Tell whether the user is active and has this address, and keep it so until the transaction ends."""
+        held = select(User.id).where(User.id == user_id, User.email == email, User.is_active)
+        return await self.session.scalar(held.with_for_update(key_share=True)) is not None
+
+    async def reset_password(self, user_id: int, *, hashed: str, now: datetime) -> None:
+        """Set a new hash for somebody who has just shown that the address is theirs."""
+        proved = func.coalesce(User.email_verified_at, now)
+        changed = update(User).where(User.id == user_id)
+        await self.session.execute(
+            changed.values(hashed_password=hashed, updated_at=now, email_verified_at=proved)
+        )
+
+    async def verify_email(self, user_id: int, *, now: datetime) -> None:
+        """Note when the address was proved, unless it was before."""
+        await self.session.execute(
+            update(User)
+            .where(User.id == user_id, User.email_verified_at.is_(None))
+            .values(email_verified_at=now)
+        )
 
     async def rehash(self, user_id: int, *, seen: str, hashed: str) -> None:
         """Keep the same password under newer parameters, unless it was changed meanwhile."""
@@ -193,3 +221,52 @@ class SessionRepository(Repository):
             .where(LoginSession.user_id == user_id, surplus)
             .execution_options(synchronize_session=False)
         )
+
+
+class AccountTokenRepository(Repository):
+    """Tokens of links."""
+
+    async def add_all(self, rows: Sequence[dict[str, Any]]) -> Sequence[int]:
+        """Insert tokens and return their ids, in the order of ``rows``."""
+        if not rows:
+            return []
+        inserted = insert(AccountToken).returning(AccountToken.id, sort_by_parameter_order=True)
+        return (await self.session.scalars(inserted, rows)).all()
+
+    async def get(self, token_id: int) -> AccountToken | None:
+        """Return the token of this id, whatever has become of it."""
+        return await self.session.get(AccountToken, token_id)
+
+    async def find_usable(
+        self, token_hash: str, purpose: TokenPurpose, *, now: datetime
+    ) -> AccountToken | None:
+        """Return the token with this hash if it is for this purpose and still good."""
+        found = select(AccountToken).where(AccountToken.token_hash == token_hash)
+        good = found.where(
+            AccountToken.purpose == purpose, AccountToken.used_at.is_(None), AccountToken.expires_at > now
+        )
+        return await self.session.scalar(good)
+
+    async def use(self, token_id: int, *, now: datetime) -> bool:
+        """Use a token up if it is still good; tell whether it was."""
+        statement = (
+            update(AccountToken)
+            .where(AccountToken.id == token_id, AccountToken.used_at.is_(None), AccountToken.expires_at > now)
+            .values(used_at=now)
+            .returning(AccountToken.id)
+            .execution_options(synchronize_session=False)
+        )
+        return await self.session.scalar(statement) is not None
+
+    async def void(self, user_id: int, purpose: TokenPurpose, *, now: datetime) -> None:
+        """Use up whatever tokens a user still has for a purpose."""
+        statement = update(AccountToken).where(
+            AccountToken.user_id == user_id,
+            AccountToken.purpose == purpose,
+            AccountToken.used_at.is_(None),
+        )
+        await self.session.execute(statement.values(used_at=now).execution_options(synchronize_session=False))
+
+    async def delete_expired(self, now: datetime) -> None:
+        """Delete the tokens that have run out, used or not."""
+        await self.session.execute(delete(AccountToken).where(AccountToken.expires_at <= now))

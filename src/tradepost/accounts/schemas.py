@@ -184,6 +184,29 @@ class PasswordChange(Input):
     new_password: Password
 
 
+class AddressRequest(Input):
+    """The address of an account that an e-mail is asked for."""
+
+    email: Email
+
+
+Token = Annotated[str, Field(min_length=1, max_length=200)]
+"""What a link in an e-mail carries."""
+
+
+class EmailVerification(Input):
+    """The proof that somebody reads what is sent to their address."""
+
+    token: Token
+
+
+class PasswordReset(Input):
+    """A new password, and the token that allows it."""
+
+    token: Token
+    new_password: Password
+
+
 class RefreshRequest(Input):
     """The refresh token to be exchanged."""
 

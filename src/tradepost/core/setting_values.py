@@ -154,6 +154,16 @@ Host = Annotated[
 ]
 Hosts = Annotated[list[Host], Field(min_length=1), BeforeValidator(_read_list)]
 WebUrl = Annotated[str, _url("http", "https")]
+PublicUrl = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True),
+    _url("http", "https"),
+    _shaped(
+        r"https?://[A-Za-z0-9._:\[\]-]+(/[A-Za-z0-9._~-]+)*/?",
+        "is not a plain URL, such as https://market.example.com",
+    ),
+    AfterValidator(lambda url: url.removesuffix("/")),
+]
 SecretWebUrl = Secret[WebUrl]
 RedisUrl = Secret[Annotated[str, _url("redis", "rediss", "unix")]]
 UrlPath = Annotated[

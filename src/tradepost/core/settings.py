@@ -31,6 +31,7 @@ from tradepost.core.setting_values import (
     Hosts,
     Line,
     Origins,
+    PublicUrl,
     Rate,
     RateText,
     RedisUrl,
@@ -126,6 +127,9 @@ class Settings(BaseSettings):
     )
     API_V1_STR: UrlPath = Field(
         "/api/v1", description="path in front of every route but the probes, metrics and documentation"
+    )
+    PUBLIC_URL: PublicUrl = Field(
+        "http://localhost:8000", description="how people reach this service: links in e-mails begin with it"
     )
     ALGORITHM: Annotated[Literal["HS256", "HS384", "HS512"], UPPER] = Field(
         "HS256", description="how access tokens are signed: `HS256`, `HS384` or `HS512`"

@@ -70,11 +70,14 @@ class Limits:
         """Whom a limit by address counts."""
         return address_of(self._scope)
 
-    async def __call__(self, policy: Policy, key: str) -> None:
-        """Count this request on ``key``; raises ``TooManyRequests``. Nothing is limited when settings say so."""
+    async def __call__(self, policy: Policy, key: str, *, name: str | None = None) -> None:
+        """Count this request on ``key``; raises ``TooManyRequests``. Nothing is limited when settings say so.
+
+        ``name`` is the policy's name in the headers, for a route that is limited by two.
+        """
         if self._settings.RATE_LIMIT_ENABLED:
             rate: Rate = getattr(self._settings, f"RATE_LIMIT_{policy.upper()}")
-            await enforce(self._scope, self._limiter, policy, key, rate)
+            await enforce(self._scope, self._limiter, name or policy, key, rate)
 
 
 async def _limits(request: Request) -> Limits:

@@ -1,0 +1,69 @@
+"""One-time links: a token that is derived when it is needed, and of which only a hash is kept.
+
+The row of a token holds a random nonce and the token's SHA-256. The token is a MAC over the nonce, under a key made from
+``SECRET_KEY``: who reads the database cannot make it, and each attempt to send an e-mail makes the same one.
+"""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from tradepost.accounts.models import AccountToken, TokenPurpose
+from tradepost.core.clock import Clock
+
+LIFETIMES: Final[Mapping[TokenPurpose, timedelta]] = {
+    TokenPurpose.VERIFY_EMAIL: timedelta(days=3),
+    TokenPurpose.RESET_PASSWORD: timedelta(hours=1),
+}
+"""How long a link is good."""
+
+PAGES: Final[Mapping[TokenPurpose, str]] = {
+    TokenPurpose.VERIFY_EMAIL: "/account/verify-email",
+    TokenPurpose.RESET_PASSWORD: "/account/reset-password",
+}
+"""The built-in page that a link leads to."""
+
+
+class Links:
+    """Makes the tokens of links. ``public_url`` is how people reach this service."""
+
+    def __init__(self, *, secret: str, public_url: str, clock: Clock) -> None:
+        # A key of its own, so that no MAC made for another purpose can ever serve as a link.
+        self._key = hmac.digest(secret.encode(), b"tradepost account link v1", hashlib.sha256)
+        self._public_url = public_url
+        self._clock = clock
+
+    def fresh(self, purpose: TokenPurpose, *, user_id: int, email: str, now: datetime) -> dict[str, Any]:
+        """Return the row of a new token."""
+        nonce = self._clock.token(24)
+        return {
+            "user_id": user_id,
+            "purpose": purpose,
+            "nonce": nonce,
+            "token_hash": hashed(self._token(purpose, user_id, nonce)),
+            "email": email,
+            "created_at": now,
+            "expires_at": now + LIFETIMES[purpose],
+        }
+
+    def url(self, row: AccountToken) -> str | None:
+        """Return the link of a token; None when its row was made under another ``SECRET_KEY``.
+
+        The token is in the fragment, which browsers keep to themselves: no server, proxy or log on the way sees it.
+        """
+        token = self._token(row.purpose, row.user_id, row.nonce)
+        if not hmac.compare_digest(hashed(token), row.token_hash):
+            return None
+        return f"{self._public_url}{PAGES[row.purpose]}#token={token}"
+
+    def _token(self, purpose: TokenPurpose, user_id: int, nonce: str) -> str:
+        mac = hmac.digest(self._key, f"{purpose}.{user_id}.{nonce}".encode(), hashlib.sha256)
+        return base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
+
+
+def hashed(token: str) -> str:
+    """Return what is kept of a token, and what it is found by. It has 256 random bits: no salt and no slow hash."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,73 @@
+"""``/auth/password`` and ``/auth/email``: what is asked for by address, and done by the link that comes by e-mail."""
+
+from typing import Final
+
+from fastapi import APIRouter, Request
+
+from tradepost.accounts.dependencies import Recovery, bearer, visitor
+from tradepost.accounts.errors import InvalidToken
+from tradepost.accounts.schemas import AddressRequest, EmailVerification, PasswordReset
+from tradepost.core.errors import TooManyRequests, Unauthenticated
+from tradepost.core.schemas import Message
+from tradepost.web.problems import problem_responses
+from tradepost.web.rate_limits import Limited, Limits
+from tradepost.web.routing import Route
+
+router = APIRouter(prefix="/auth", tags=["auth"], route_class=Route)
+
+ASKED: Final = "If the address belongs to an account, an e-mail is on its way"
+
+
+async def _limit_mails(limited: Limits, kind: str, address: str) -> None:
+    """Count an e-mail that is asked for, on the account whether there is one or not, and on who asks."""
+    await limited("password", f"{kind}|{address}")
+    await limited("password", f"{kind}|from|{limited.address}", name="password-client")
+
+
+@router.post("/password/forgot", status_code=202, responses=problem_responses(TooManyRequests))
+async def forgot_password(body: AddressRequest, recovery: Recovery, limited: Limited) -> Message:
+    """Have a link for a new password sent by e-mail; the answer is the same for every address."""
+    await _limit_mails(limited, "forgot", body.email)
+    await recovery.forgot(body.email)
+    return Message(message=ASKED)
+
+
+@router.post("/password/reset", responses=problem_responses(InvalidToken, TooManyRequests))
+async def reset_password(body: PasswordReset, recovery: Recovery, limited: Limited) -> Message:
+    """Set a new password with the token of the link; every session ends."""
+    await limited("password", f"reset|{limited.address}")
+    await recovery.reset(body.token, body.new_password)
+    return Message(message="Password updated successfully")
+
+
+@router.post("/email/verify", responses=problem_responses(InvalidToken))
+async def verify_email(body: EmailVerification, recovery: Recovery) -> Message:
+    """Prove one's address with the token of the link."""
+    await recovery.verify(body.token)
+    return Message(message="E-mail address verified successfully")
+
+
+# The scheme is named here: as a dependency the bearer would be read, and could fail, although a body is sent.
+@router.post(
+    "/email/resend",
+    status_code=202,
+    responses=problem_responses(Unauthenticated, TooManyRequests),
+    openapi_extra={"security": [{}, {bearer.scheme_name: []}]},
+)
+async def resend_verification(
+    request: Request, recovery: Recovery, limited: Limited, body: AddressRequest | None = None
+) -> Message:
+    """Have the link to prove an address sent once more: the one in the body, else one's own.
+
+    By address the answer is the same for every one; nothing is sent to one that is proved already.
+    """
+    if body is not None:
+        await _limit_mails(limited, "resend", body.email)
+        await recovery.resend(body.email)
+        return Message(message=ASKED)
+    principal = await visitor(request, await bearer(request))
+    if principal is None:
+        raise Unauthenticated
+    await _limit_mails(limited, "resend", str(principal.user_id))
+    await recovery.resend_to(principal)
+    return Message(message=ASKED)
