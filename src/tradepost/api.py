@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from tradepost.accounts import auth_routes, recovery_routes, user_routes
 from tradepost.categories import routes as category_routes
 from tradepost.items import routes as item_routes
+from tradepost.notifications.webhooks import routes as webhook_routes
 from tradepost.tags import routes as tag_routes
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -14,4 +15,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     recovery_routes.router,
     tag_routes.router,
     category_routes.router,
+    webhook_routes.router,
 )

@@ -47,12 +47,24 @@ from tradepost.items.public_total import PublicTotal
 from tradepost.items.reader import ItemReader
 from tradepost.items.usage import ItemsOfCategories, ItemsOfTags
 from tradepost.items.view_counter import ViewCounter
+from tradepost.notifications.webhooks.models import Webhook, WebhookDelivery
 from tradepost.tags.dependencies import build_tag_service
 from tradepost.tags.models import Tag
 from tradepost.tags.reader import TagReader
 from tradepost.tags.usage import TagUsage
 
-MODELS = (User, LoginSession, AccountToken, Tag, Category, Item, ItemTag, StoredMessage)
+MODELS = (
+    User,
+    LoginSession,
+    AccountToken,
+    Tag,
+    Category,
+    Item,
+    ItemTag,
+    StoredMessage,
+    Webhook,
+    WebhookDelivery,
+)
 """Every table; naming them here is what puts them into the metadata that migrations compare with."""
 METADATA = Base.metadata
 SUBSCRIBERS: tuple[Callable[[Subscriptions, Resources], None], ...] = (account_handlers.subscribe,)

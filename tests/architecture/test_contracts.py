@@ -30,6 +30,10 @@ PLANTS = {
         "items/service.py",
         "import tradepost.accounts.repository",
     ),
+    "The repository of webhooks is private to them": (
+        "bootstrap.py",
+        "import tradepost.notifications.webhooks.repository",
+    ),
 }
 
 

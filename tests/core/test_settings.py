@@ -80,6 +80,7 @@ class TestDefaults:
             "RATE_LIMIT_LOGIN": Rate(10, 60.0),
             "RATE_LIMIT_REGISTER": Rate(20, 3600.0),
             "RATE_LIMIT_PASSWORD": Rate(5, 3600.0),
+            "WEBHOOK_ALLOW_PRIVATE": False,
             "PHONE_DEFAULT_REGION": "US",
             "CACHE_POPULAR_SECONDS": 30.0,
         }
@@ -246,6 +247,11 @@ class TestRefusals:
         assert not Settings(**SAFE, ENVIRONMENT="staging", RATE_LIMIT_ENABLED=False).RATE_LIMIT_ENABLED
         fault = fault_of(**SAFE, ENVIRONMENT="production", RATE_LIMIT_ENABLED=False)
         assert fault == "RATE_LIMIT_ENABLED: may not be false in production"
+
+    def test_production_sends_nothing_to_private_addresses(self) -> None:
+        assert Settings(**SAFE, ENVIRONMENT="staging", WEBHOOK_ALLOW_PRIVATE=True).WEBHOOK_ALLOW_PRIVATE
+        fault = fault_of(**SAFE, ENVIRONMENT="production", WEBHOOK_ALLOW_PRIVATE=True)
+        assert fault == "WEBHOOK_ALLOW_PRIVATE: may not be true in production"
 
     def test_no_secret_is_ever_repeated(self, monkeypatch: pytest.MonkeyPatch) -> None:
         secret = "hunter2"

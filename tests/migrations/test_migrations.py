@@ -105,6 +105,33 @@ async def fill(database: Database) -> None:
             },
         )
 
+        await session.execute(
+            tables["webhooks"].insert(),
+            {
+                "id": 1,
+                "user_id": 1,
+                "slot": 1,
+                "url": "https://example.com",
+                "event_types": ["*"],
+                "scope": "own",
+                "is_active": True,
+                "nonce": "n",
+                **times,
+            },
+        )
+        await session.execute(
+            tables["webhook_deliveries"].insert(),
+            {
+                "webhook_id": 1,
+                "message_id": "msg_1",
+                "event_type": "t",
+                "body": "{}",
+                "state": "pending",
+                "attempts": 0,
+                "created_at": NOW,
+            },
+        )
+
 
 async def add_tag(database: Database, name: str) -> int:
     """Insert a tag and return the id that the database gave it."""

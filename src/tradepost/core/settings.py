@@ -226,6 +226,10 @@ class Settings(BaseSettings):
     RATE_LIMIT_PASSWORD: RateText = Field(
         Rate(5, 3600.0), description="changes and resets of one account's password"
     )
+    WEBHOOK_ALLOW_PRIVATE: bool = Field(
+        default=False,
+        description="whether webhooks may lead to private addresses, for development; `production` refuses that",
+    )
     PHONE_DEFAULT_REGION: Region = Field(
         "US", description="country of phone numbers written without one (ISO 3166, two letters)"
     )
@@ -302,6 +306,13 @@ class Settings(BaseSettings):
     def _check_rate_limit(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic calls it
         if not value and info.data.get("ENVIRONMENT") not in {Environment.LOCAL, Environment.STAGING}:
             raise ValueError("may not be false in production")
+        return value
+
+    @field_validator("WEBHOOK_ALLOW_PRIVATE")
+    @classmethod
+    def _check_webhooks(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic calls it
+        if value and info.data.get("ENVIRONMENT") not in {Environment.LOCAL, Environment.STAGING}:
+            raise ValueError("may not be true in production")
         return value
 
     @field_validator("SMTP_PASSWORD", "AWS_SECRET_ACCESS_KEY")

@@ -37,6 +37,7 @@ _TAGS: Final = {
     "items": "Things for sale",
     "tags": "Words on items",
     "categories": "The tree that items are sorted into",
+    "webhooks": "Facts, sent as signed requests to addresses of yours",
 }
 
 

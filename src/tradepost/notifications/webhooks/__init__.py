@@ -1,0 +1,1 @@
+"""Facts, sent as signed HTTP requests to addresses that people gave."""

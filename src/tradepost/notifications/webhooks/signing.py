@@ -1,0 +1,45 @@
+"""Secrets and signatures by the rules of Standard Webhooks (standardwebhooks.com, version 1).
+
+No secret is stored. Each is derived from ``SECRET_KEY``, the webhook's id and a nonce: a copy of the database lets
+nobody sign, and another ``SECRET_KEY`` means other secrets.
+"""
+
+import base64
+import hmac
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+PREFIX: Final = "whsec_"
+_PURPOSE: Final = b"tradepost webhook secrets 1"
+"""Keeps these keys apart from whatever else is derived from ``SECRET_KEY``."""
+
+
+class Signer:
+    """Derives the secrets of webhooks and signs with them."""
+
+    def __init__(self, secret_key: str) -> None:
+        self._key = hmac.digest(secret_key.encode(), _PURPOSE, "sha256")
+
+    def secret(self, webhook_id: int, nonce: str) -> str:
+        """Return a secret as its owner is shown it: ``whsec_`` and base 64."""
+        return PREFIX + base64.b64encode(self._secret(webhook_id, nonce)).decode()
+
+    def headers(
+        self, webhook_id: int, nonces: Sequence[str], *, message_id: str, now: datetime, body: bytes
+    ) -> dict[str, str]:
+        """Return the three headers of a request that is sent ``now``, with a signature for each nonce."""
+        timestamp = str(int(now.timestamp()))
+        content = b".".join((message_id.encode(), timestamp.encode(), body))
+        signatures = (
+            base64.b64encode(hmac.digest(self._secret(webhook_id, nonce), content, "sha256")).decode()
+            for nonce in nonces
+        )
+        return {
+            "webhook-id": message_id,
+            "webhook-timestamp": timestamp,
+            "webhook-signature": " ".join(f"v1,{signature}" for signature in signatures),
+        }
+
+    def _secret(self, webhook_id: int, nonce: str) -> bytes:
+        return hmac.digest(self._key, f"{webhook_id}.{nonce}".encode(), "sha256")
