@@ -5,6 +5,8 @@ from fastapi import APIRouter
 from tradepost.accounts import auth_routes, recovery_routes, user_routes
 from tradepost.categories import routes as category_routes
 from tradepost.items import routes as item_routes
+from tradepost.notifications.inbox import routes as inbox_routes
+from tradepost.notifications.preferences import routes as preference_routes
 from tradepost.notifications.webhooks import routes as webhook_routes
 from tradepost.tags import routes as tag_routes
 
@@ -15,5 +17,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     recovery_routes.router,
     tag_routes.router,
     category_routes.router,
+    preference_routes.router,
+    inbox_routes.router,
     webhook_routes.router,
 )

@@ -31,6 +31,7 @@ from tradepost.categories.service import CategoryUsage
 from tradepost.core import migrations
 from tradepost.core.clock import Clock, SystemClock
 from tradepost.core.coalescer import Observe
+from tradepost.core.cursors import Cursors
 from tradepost.core.database import Database, DatabaseOptions
 from tradepost.core.dispatcher import TOPIC, Dispatcher
 from tradepost.core.messages import Subscriptions
@@ -47,6 +48,10 @@ from tradepost.items.public_total import PublicTotal
 from tradepost.items.reader import ItemReader
 from tradepost.items.usage import ItemsOfCategories, ItemsOfTags
 from tradepost.items.view_counter import ViewCounter
+from tradepost.notifications import handlers as notification_handlers
+from tradepost.notifications.inbox.models import Inbox, Notification
+from tradepost.notifications.inbox.reader import InboxReader
+from tradepost.notifications.preferences.models import Preference
 from tradepost.notifications.webhooks.models import Webhook, WebhookDelivery
 from tradepost.tags.dependencies import build_tag_service
 from tradepost.tags.models import Tag
@@ -62,12 +67,18 @@ MODELS = (
     Item,
     ItemTag,
     StoredMessage,
+    Inbox,
+    Notification,
+    Preference,
     Webhook,
     WebhookDelivery,
 )
 """Every table; naming them here is what puts them into the metadata that migrations compare with."""
 METADATA = Base.metadata
-SUBSCRIBERS: tuple[Callable[[Subscriptions, Resources], None], ...] = (account_handlers.subscribe,)
+SUBSCRIBERS: tuple[Callable[[Subscriptions, Resources], None], ...] = (
+    account_handlers.subscribe,
+    notification_handlers.subscribe,
+)
 """Each domain's ``handlers.subscribe``: what it does because of others' messages, and of its own."""
 
 
@@ -151,6 +162,8 @@ async def opened(
             observe=batches("new items"),
         ),
     )
+    parts.put(Cursors, Cursors(settings.SECRET_KEY.get_secret_value()))
+    parts.put(InboxReader, InboxReader(database, parts[Cursors]))
     for subscribe in SUBSCRIBERS:
         subscribe(subscriptions, parts)
     try:

@@ -18,6 +18,7 @@ from tradepost.core.messages import Message, Subscriptions
 from tradepost.items.messages import ItemCreated, ItemDeleted, ItemUpdated
 from tradepost.items.models import Item, ItemTag
 from tradepost.items.schemas import ItemStatus
+from tradepost.notifications.inbox.models import Notification
 from tradepost.tags.models import Tag
 
 
@@ -96,6 +97,8 @@ async def fill(world: World, owner: Person, rows: int) -> dict[str, int]:
             for position, tag in enumerate(tags[:20])
         ]
         await session.execute(insert(ItemTag), links)
+        note = {"user_id": owner.id, "kind": "k", "title": "T", "body": "B", "data": {}, "created_at": now}
+        await session.execute(insert(Notification), [{**note, "number": number} for number in range(rows)])
     return {"item": items[0], "user": users[0], "category": root, "tag": tag_ids[0], "owner": owner.id}
 
 
@@ -140,6 +143,9 @@ ENDPOINTS: list[tuple[str, str, int]] = [
     ("stranger", f"{V1}/categories/?tree=true", 1),
     ("stranger", f"{V1}/categories/{{category}}", 1),
     ("stranger", f"{V1}/categories/root", 1),
+    ("owner", f"{V1}/notifications/", 4),
+    ("owner", f"{V1}/notifications/?total=false&unread_only=true", 3),
+    ("owner", f"{V1}/notifications/preferences", 2),
 ]
 
 

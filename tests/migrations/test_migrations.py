@@ -92,6 +92,25 @@ async def fill(database: Database) -> None:
         )
         await session.execute(tables["item_tags"].insert(), {"item_id": 1, "tag": "t", "position": 0})
         await session.execute(
+            tables["inboxes"].insert(), {"user_id": 1, "last_number": 1, "pruned_through": 0}
+        )
+        await session.execute(
+            tables["notifications"].insert(),
+            {
+                "user_id": 1,
+                "number": 1,
+                "kind": "k",
+                "title": "T",
+                "body": "B",
+                "data": {},
+                "created_at": NOW,
+            },
+        )
+        await session.execute(
+            tables["notification_preferences"].insert(),
+            {"user_id": 1, "kind": "k", "email": False, "updated_at": NOW},
+        )
+        await session.execute(
             tables["messages"].insert(),
             {
                 "type": "t",

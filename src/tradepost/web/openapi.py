@@ -38,6 +38,7 @@ _TAGS: Final = {
     "tags": "Words on items",
     "categories": "The tree that items are sorted into",
     "webhooks": "Facts, sent as signed requests to addresses of yours",
+    "notifications": "What one was told, and what one wants to be told",
 }
 
 

@@ -32,7 +32,8 @@ Skip = Annotated[int, Query(ge=0, le=MAX_SKIP, description="How many to leave ou
 Limit = Annotated[int, Query(ge=1, le=100, description="How many to answer at the most")]
 
 
-def _total(value: Any) -> Any:
+def read_total(value: Any) -> Any:
+    """Read the other spelling of an exact total."""
     return Total.EXACT if value == "true" else value
 
 
@@ -51,7 +52,7 @@ ARRAY_HEADERS: Final[dict[str, Any]] = {
 
 TotalQuery = Annotated[
     Total,
-    BeforeValidator(_total),
+    BeforeValidator(read_total),
     Query(alias="total", description="`exact` (or `true`), `estimated` by the planner, or `false` for none"),
 ]
 

@@ -1,0 +1,19 @@
+"""What notifications do because of other domains' messages."""
+
+from functools import partial
+
+from tradepost.accounts.dependencies import build_user_service
+from tradepost.core.messages import Subscriptions
+from tradepost.core.resources import Resources
+from tradepost.core.signals import Signals
+from tradepost.notifications.kinds import KINDS
+from tradepost.notifications.planner import Planner
+
+
+def subscribe(subscriptions: Subscriptions, parts: Resources) -> None:
+    """Have the planner told of every fact that is a kind of notification."""
+    planner = Planner(
+        people=partial(build_user_service, parts=parts), signals=parts[Signals], clock=parts.clock
+    )
+    for kind in KINDS:
+        subscriptions.react(f"notifications.{kind.name}", kind.fact, planner.plan)

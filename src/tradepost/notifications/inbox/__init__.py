@@ -1,0 +1,1 @@
+"""What a person was told, to be read at leisure or live."""

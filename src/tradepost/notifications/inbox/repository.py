@@ -1,0 +1,195 @@
+"""Every statement about inboxes and what is in them."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    Integer,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import JSON
+
+from tradepost.core.pagination import Total
+from tradepost.core.repository import Repository, among_ids
+from tradepost.notifications.inbox.models import Inbox, Notification
+
+NotificationRow = Row[int, int, str, str, str, dict[str, Any], datetime, datetime | None]
+"""id, number, kind, title, body, data, created_at, read_at."""
+HeadRow = Row[int, int, int]
+"""user_id, last_number, pruned_through."""
+
+_SHOWN = (
+    Notification.id,
+    Notification.number,
+    Notification.kind,
+    Notification.title,
+    Notification.body,
+    Notification.data,
+    Notification.created_at,
+    Notification.read_at,
+)
+
+
+def _unread_of(user_id: int) -> ColumnElement[bool]:
+    return and_(Notification.user_id == user_id, Notification.read_at.is_(None))
+
+
+def _asked(*, on_postgres: bool) -> FromClause:
+    """Return the pairs of the parameters ``user_ids`` and ``afters`` (on SQLite, of ``pairs``) as a table."""
+    if on_postgres:
+        arrays = (bindparam(name, type_=ARRAY(BigInteger)) for name in ("user_ids", "afters"))
+        return func.unnest(*arrays).table_valued("user_id", "after").render_derived(name="asked")
+    pairs = func.json_each(bindparam("pairs", type_=JSON)).table_valued("value")
+    user_id, after = (func.json_extract(pairs.c.value, f"$[{at}]", type_=Integer) for at in (0, 1))
+    return select(user_id.label("user_id"), after.label("after")).subquery("asked")
+
+
+@cache
+def _following(on_postgres: bool) -> Select[*tuple[Any, ...]]:  # noqa: FBT001 - the key of a cache
+    asked = _asked(on_postgres=on_postgres)
+    return (
+        select(asked.c.user_id.label("user_id"), asked.c.after.label("after"), *_SHOWN)
+        .join_from(
+            asked,
+            Notification,
+            and_(
+                Notification.user_id == asked.c.user_id,
+                Notification.number > asked.c.after,
+                Notification.number <= asked.c.after + bindparam("size", type_=BigInteger),
+            ),
+        )
+        .order_by(Notification.number)
+    )
+
+
+@cache
+def _heads(on_postgres: bool) -> Select[int, int, int]:  # noqa: FBT001 - the key of a cache
+    heads = select(Inbox.user_id, Inbox.last_number, Inbox.pruned_through)
+    return heads.where(among_ids(Inbox.user_id, on_postgres=on_postgres))
+
+
+class InboxRepository(Repository):
+    """Inboxes."""
+
+    # --- adding -------------------------------------------------------------------------------------------------------
+
+    async def take_numbers(self, counts: Mapping[int, int]) -> dict[int, int]:
+        """Give each of these people so many numbers, and return the last of them by person.
+
+        Until the transaction ends nobody else gets any of theirs. In the order of ids: two that take numbers of several
+        people wait for each other in one direction only.
+        """
+        wanted = [
+            {"user_id": user_id, "last_number": count, "pruned_through": 0}
+            for user_id, count in sorted(counts.items())
+        ]
+        statement = self.insert(Inbox).values(wanted)
+        raised = statement.on_conflict_do_update(
+            index_elements=["user_id"],
+            set_={"last_number": Inbox.last_number + statement.excluded.last_number},
+        )
+        taken = await self.session.execute(raised.returning(Inbox.user_id, Inbox.last_number))
+        return {row.user_id: row.last_number for row in taken}
+
+    async def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert notifications."""
+        await self.session.execute(insert(Notification), rows)
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    async def page(
+        self, user_id: int, *, limit: int, skip: int = 0, before: int | None = None, unread_only: bool = False
+    ) -> Sequence[NotificationRow]:
+        """Return a part of somebody's notifications, newest first: those with numbers below ``before``."""
+        rows = select(*_SHOWN).where(self._of(user_id, unread_only=unread_only))
+        if before is not None:
+            rows = rows.where(Notification.number < before)
+        rows = rows.order_by(Notification.number.desc()).limit(limit).offset(skip)
+        return (await self.session.execute(rows)).all()
+
+    async def total(self, user_id: int, total: Total, *, unread_only: bool) -> int | None:
+        """Count somebody's notifications, if that was asked for."""
+        return await self.count(
+            select(Notification.id).where(self._of(user_id, unread_only=unread_only)), total
+        )
+
+    async def count_unread(self, user_id: int) -> int:
+        """Count what somebody has not read yet."""
+        return await self.session.scalar(select(func.count()).where(_unread_of(user_id))) or 0
+
+    async def find_heads(self, user_ids: Collection[int]) -> Sequence[HeadRow]:
+        """Return the last and the pruned numbers of these people; of those who were never told anything, nothing."""
+        heads = _heads(self.on_postgres)
+        return (await self.session.execute(heads, {"ids": list(user_ids)})).all()
+
+    async def find_following(
+        self, asked: Sequence[tuple[int, int]], *, size: int
+    ) -> Sequence[Row[*tuple[Any, ...]]]:
+        """Return, for each pair of a person and a number, what has one of the next ``size`` numbers.
+
+        The columns of ``NotificationRow`` after ``user_id`` and ``after``; in the order of numbers.
+        """
+        pairs: dict[str, Any] = {"pairs": [list(pair) for pair in asked]}
+        if self.on_postgres:
+            pairs = {"user_ids": [user_id for user_id, _ in asked], "afters": [after for _, after in asked]}
+        found = await self.session.execute(_following(self.on_postgres), {**pairs, "size": size})
+        return found.all()
+
+    @staticmethod
+    def _of(user_id: int, *, unread_only: bool) -> ColumnElement[bool]:
+        return _unread_of(user_id) if unread_only else Notification.user_id == user_id
+
+    # --- changing -----------------------------------------------------------------------------------------------------
+
+    async def mark(self, notification_id: int, *, user_id: int, now: datetime) -> NotificationRow | None:
+        """Mark one of somebody's own as read, as of the first time, and return it."""
+        statement = (
+            update(Notification)
+            .where(Notification.id == notification_id, Notification.user_id == user_id)
+            .values(
+                read_at=func.coalesce(Notification.read_at, bindparam("now", now, Notification.read_at.type))
+            )
+            .returning(*_SHOWN)
+            .execution_options(synchronize_session=False)
+        )
+        return (await self.session.execute(statement)).one_or_none()
+
+    async def mark_all(self, user_id: int, *, through: int | None, now: datetime) -> int:
+        """Mark what somebody has not read, up to a number if one is given; return how many that were.
+
+        Locked in one order first: two of these that met the rows in different orders would wait for each other.
+        """
+        unread = select(Notification.id).where(_unread_of(user_id))
+        if through is not None:
+            unread = unread.where(Notification.number <= through)
+        locked = unread.order_by(Notification.id).with_for_update()
+        ids = (await self.session.scalars(locked)).all()
+        if ids:
+            statement = update(Notification).where(among_ids(Notification.id, on_postgres=self.on_postgres))
+            await self.session.execute(
+                statement.values(read_at=now).execution_options(synchronize_session=False), {"ids": list(ids)}
+            )
+        return len(ids)
+
+    async def delete(self, notification_id: int, *, user_id: int) -> bool:
+        """Delete one of somebody's own; tell whether there was one."""
+        statement = (
+            delete(Notification)
+            .where(Notification.id == notification_id, Notification.user_id == user_id)
+            .returning(Notification.id)
+        )
+        return await self.session.scalar(statement) is not None

@@ -1,0 +1,93 @@
+"""``/notifications``: one's own inbox."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BeforeValidator
+
+from tradepost.accounts.dependencies import Person
+from tradepost.core.errors import Unauthenticated
+from tradepost.core.pagination import Total
+from tradepost.core.schemas import MAX_ID, Message
+from tradepost.notifications.inbox.dependencies import InboxReads, InboxWrites
+from tradepost.notifications.inbox.errors import NotificationNotFound
+from tradepost.notifications.inbox.reader import InboxWindow
+from tradepost.notifications.inbox.schemas import Marked, NotificationPage, NotificationRead
+from tradepost.web.parameters import MAX_SKIP, Limit, PathId, read_total
+from tradepost.web.problems import problem_responses
+from tradepost.web.routing import Route
+
+router = APIRouter(prefix="/notifications", tags=["notifications"], route_class=Route)
+
+OptionalSkip = Annotated[
+    int | None,
+    Query(ge=0, le=MAX_SKIP, description="How many to leave out from the start; not with a cursor"),
+]
+Cursor = Annotated[
+    str | None, Query(max_length=200, description="The `next_cursor` of an answer to the same question")
+]
+OptionalTotal = Annotated[
+    Total | None,
+    BeforeValidator(read_total),
+    Query(
+        description="`exact` (or `true`), `estimated` or `false`; unless sent `exact`, with a cursor `false`"
+    ),
+]
+Through = Annotated[
+    int | None,
+    Query(ge=0, le=MAX_ID, description="The newest number to mark; what came after it stays unread"),
+]
+NEXT = {
+    "Link": {
+        "description": "The address of what follows, `next` (RFC 8288), unless the list ends here",
+        "schema": {"type": "string"},
+    }
+}
+
+
+@router.get(
+    "/",
+    responses={**problem_responses(Unauthenticated), 200: {"headers": NEXT}},
+)
+async def list_notifications(
+    *,
+    request: Request,
+    response: Response,
+    person: Person,
+    inbox: InboxReads,
+    limit: Limit = 100,
+    skip: OptionalSkip = None,
+    cursor: Cursor = None,
+    total: OptionalTotal = None,
+    unread_only: bool = False,
+) -> NotificationPage:
+    """List what one was told, newest first. A cursor goes on where a list ended, whatever came in meanwhile."""
+    page = await inbox.page(InboxWindow(limit, skip, cursor, total, unread_only), person)
+    if page.next_cursor is not None:
+        here = request.url.remove_query_params("skip").include_query_params(cursor=page.next_cursor)
+        response.headers["Link"] = f'<{here}>; rel="next"'
+    return page
+
+
+@router.post("/read-all", responses=problem_responses(Unauthenticated))
+async def mark_all_notifications_read(person: Person, inbox: InboxWrites, through: Through = None) -> Marked:
+    """Mark everything as read, or everything up to the newest number that was seen."""
+    return await inbox.mark_all_read(person, through=through)
+
+
+@router.post(
+    "/{notification_id}/read",
+    responses=problem_responses(Unauthenticated, NotificationNotFound),
+)
+async def mark_notification_read(
+    notification_id: PathId, person: Person, inbox: InboxWrites
+) -> NotificationRead:
+    """Mark a notification as read; doing so again changes nothing."""
+    return await inbox.mark_read(notification_id, person)
+
+
+@router.delete("/{notification_id}", responses=problem_responses(Unauthenticated, NotificationNotFound))
+async def delete_notification(notification_id: PathId, person: Person, inbox: InboxWrites) -> Message:
+    """Delete a notification."""
+    await inbox.delete(notification_id, person)
+    return Message(message="Notification deleted successfully")

@@ -1,0 +1,33 @@
+"""What people do with their notifications."""
+
+from tradepost.core.clock import Clock
+from tradepost.core.database import WriteSession
+from tradepost.core.principal import Principal
+from tradepost.notifications.inbox.errors import NotificationNotFound
+from tradepost.notifications.inbox.repository import InboxRepository
+from tradepost.notifications.inbox.schemas import Marked, NotificationRead
+
+
+class InboxService:
+    """Works in the transaction of whoever built it; everybody has to do with their own only."""
+
+    def __init__(self, session: WriteSession, clock: Clock) -> None:
+        self._inbox = InboxRepository(session)
+        self._clock = clock
+
+    async def mark_read(self, notification_id: int, principal: Principal) -> NotificationRead:
+        """Mark a notification as read, as of the first time."""
+        row = await self._inbox.mark(notification_id, user_id=principal.user_id, now=self._clock.now())
+        if row is None:
+            raise NotificationNotFound
+        return NotificationRead.model_validate(row)
+
+    async def mark_all_read(self, principal: Principal, *, through: int | None = None) -> Marked:
+        """Mark everything as read, or what is no newer than a number: the newest that the person has seen."""
+        marked = await self._inbox.mark_all(principal.user_id, through=through, now=self._clock.now())
+        return Marked(marked=marked, unread=await self._inbox.count_unread(principal.user_id))
+
+    async def delete(self, notification_id: int, principal: Principal) -> None:
+        """Delete a notification."""
+        if not await self._inbox.delete(notification_id, user_id=principal.user_id):
+            raise NotificationNotFound

@@ -1,0 +1,100 @@
+"""The table of contents of what people are told: for each fact whom it concerns, in which words, over which channels.
+
+To add a kind: the domain's message, an entry in ``KINDS``, and a pair of templates if it is told by e-mail.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final, Generic, TypeVar
+
+from tradepost.accounts.messages import PasswordChanged, UserRegistered
+from tradepost.core.messages import Message
+from tradepost.items.messages import ItemCreated
+
+M = TypeVar("M", bound=Message)
+
+
+class Choice(StrEnum):
+    """Whether a channel carries a kind, and whether the person has a say in it."""
+
+    ALWAYS = "always"
+    """What the person must learn, such as that their password was changed."""
+    ON = "on"
+    """Unless switched off."""
+    OFF = "off"
+    """Once switched on."""
+    NEVER = "never"
+
+    @property
+    def fixed(self) -> bool:
+        """Whether nobody can choose."""
+        return self in {Choice.ALWAYS, Choice.NEVER}
+
+    def carries(self, chosen: bool | None) -> bool:  # noqa: FBT001 - what the person chose, None for nothing
+        """Tell whether the channel carries the kind for somebody who chose so."""
+        if self.fixed or chosen is None:
+            return self in {Choice.ALWAYS, Choice.ON}
+        return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What one person is told: a line, a sentence, and values for programs."""
+
+    user_id: int
+    title: str
+    body: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[M]):
+    """A kind of notification. ``name`` is on the wire, in rows, and the name of its templates: it never changes."""
+
+    name: str
+    description: str
+    """What people choose by."""
+    fact: type[M]
+    note: Callable[[M], Note]
+    email: Choice = Choice.ON
+    inbox: Choice = Choice.ON
+    """The live stream shows what comes into the inbox."""
+
+
+def _welcome(fact: UserRegistered) -> Note:
+    return Note(fact.user_id, "Welcome", "Good to have you here. Put something up for sale!")
+
+
+def _password_changed(fact: PasswordChanged) -> Note:
+    return Note(
+        fact.user_id,
+        "Password Changed",
+        "Your password was changed and you were logged out everywhere. If that was not you, reset it now.",
+    )
+
+
+def _item_created(fact: ItemCreated) -> Note:
+    return Note(
+        fact.owner_id,
+        "Item Created",
+        f'Your item "{fact.title}" was created.',
+        {"item_id": fact.item_id, "item_title": fact.title},
+    )
+
+
+KINDS: Final[tuple[Kind[Any], ...]] = (
+    Kind("welcome", "A greeting to a new account", UserRegistered, _welcome, Choice.ALWAYS, Choice.ALWAYS),
+    Kind(
+        "password_changed",
+        "Your password was changed",
+        PasswordChanged,
+        _password_changed,
+        Choice.ALWAYS,
+        Choice.ALWAYS,
+    ),
+    Kind("item_created", "An item of yours was put up for sale", ItemCreated, _item_created),
+)
+
+BY_NAME: Final[Mapping[str, Kind[Any]]] = {kind.name: kind for kind in KINDS}
+BY_FACT: Final[Mapping[type[Message], Kind[Any]]] = {kind.fact: kind for kind in KINDS}

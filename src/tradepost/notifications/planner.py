@@ -1,0 +1,81 @@
+"""Decides who is told what over which channel: the one reaction between all facts and all channels."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from tradepost.accounts.service import UserService
+from tradepost.core.clock import Clock
+from tradepost.core.database import WriteSession
+from tradepost.core.messages import Envelope
+from tradepost.core.signals import Signals
+from tradepost.notifications.inbox.repository import InboxRepository
+from tradepost.notifications.kinds import BY_FACT, Kind, Note
+from tradepost.notifications.preferences.service import PreferenceService
+
+INBOX_TOPIC: Final = "inboxes"
+"""Signals of this topic name, by their ids, the people who have something new."""
+
+Planned = tuple[Envelope[Any], Kind[Any], Note]
+
+
+class Planner:
+    """Turns groups of facts into inbox rows and e-mails that are due, with a handful of statements for a whole group.
+
+    It runs in the transaction that also settles the facts: what it writes is there once, or not yet.
+    """
+
+    def __init__(
+        self, *, people: Callable[[WriteSession], UserService], signals: Signals, clock: Clock
+    ) -> None:
+        self._people = people
+        self._signals = signals
+        self._clock = clock
+
+    async def plan(self, session: WriteSession, envelopes: Sequence[Envelope[Any]]) -> None:
+        """Tell everybody concerned; who was deleted meanwhile is told nothing."""
+        planned = [
+            (envelope, kind, kind.note(envelope.message))
+            for envelope in envelopes
+            for kind in [BY_FACT[type(envelope.message)]]
+        ]
+        # Kept from being deleted until the commit, or the rows that refer to them would fail, and the group with them.
+        people = await self._people(session).hold_public({note.user_id for _, _, note in planned})
+        planned = [(envelope, kind, note) for envelope, kind, note in planned if note.user_id in people]
+        if not planned:
+            return
+        wishes = await PreferenceService(session, self._clock).wishes_of(people)
+        await self._fill_inboxes(
+            session,
+            [
+                (envelope, kind, note)
+                for envelope, kind, note in planned
+                if wishes.wants(note.user_id, kind, "inbox")
+            ],
+        )
+
+    async def _fill_inboxes(self, session: WriteSession, planned: Sequence[Planned]) -> None:
+        if not planned:
+            return
+        inbox = InboxRepository(session)
+        counts = Counter(note.user_id for _, _, note in planned)
+        last = await inbox.take_numbers(counts)
+        following = {user_id: last[user_id] - count for user_id, count in counts.items()}
+        rows = []
+        for envelope, kind, note in planned:
+            following[note.user_id] += 1
+            rows.append(
+                {
+                    "user_id": note.user_id,
+                    "number": following[note.user_id],
+                    "kind": kind.name,
+                    "title": note.title,
+                    "body": note.body,
+                    "data": dict(note.data),
+                    "created_at": envelope.created_at,
+                    "read_at": None,
+                }
+            )
+        await inbox.add(rows)
+        signals, text = self._signals, " ".join(map(str, counts))
+        session.after_commit(lambda: signals.send(INBOX_TOPIC, text))

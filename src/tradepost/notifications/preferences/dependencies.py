@@ -1,0 +1,22 @@
+"""How routes get at the service for preferences."""
+
+from typing import Annotated
+
+from fastapi import Depends
+
+from tradepost.notifications.preferences.service import PreferenceService
+from tradepost.web.session import ReadDep, ResourcesDep, WriteDep
+
+
+async def preference_reads(session: ReadDep, parts: ResourcesDep) -> PreferenceService:
+    """Return the service for reading preferences."""
+    return PreferenceService(session, parts.clock)
+
+
+async def preference_writes(session: WriteDep, parts: ResourcesDep) -> PreferenceService:
+    """Return the service for preferences in the request's transaction."""
+    return PreferenceService(session, parts.clock)
+
+
+PreferenceReads = Annotated[PreferenceService, Depends(preference_reads, scope="function")]
+PreferenceWrites = Annotated[PreferenceService, Depends(preference_writes, scope="function")]

@@ -1,0 +1,26 @@
+"""``/notifications/preferences``: one's own."""
+
+from fastapi import APIRouter
+
+from tradepost.accounts.dependencies import Person
+from tradepost.core.errors import Unauthenticated
+from tradepost.notifications.preferences.dependencies import PreferenceReads, PreferenceWrites
+from tradepost.notifications.preferences.schemas import PreferencesChange, PreferencesRead
+from tradepost.web.problems import problem_responses
+from tradepost.web.routing import Route
+
+router = APIRouter(prefix="/notifications/preferences", tags=["notifications"], route_class=Route)
+
+
+@router.get("", responses=problem_responses(Unauthenticated))
+async def read_preferences(person: Person, preferences: PreferenceReads) -> PreferencesRead:
+    """Return what one is told, and over which channels. The live stream shows what comes into the inbox."""
+    return await preferences.get(person)
+
+
+@router.put("", responses=problem_responses(Unauthenticated))
+async def change_preferences(
+    changes: PreferencesChange, person: Person, preferences: PreferenceWrites
+) -> PreferencesRead:
+    """Choose what to be told: only the kinds and channels that are sent change, `null` goes back to the default."""
+    return await preferences.change(changes, person)
