@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from tradepost.accounts import auth_routes, recovery_routes, user_routes
 from tradepost.categories import routes as category_routes
 from tradepost.items import routes as item_routes
+from tradepost.media import routes as upload_routes
 from tradepost.notifications.inbox import routes as inbox_routes
 from tradepost.notifications.preferences import routes as preference_routes
 from tradepost.notifications.webhooks import routes as webhook_routes
@@ -20,4 +21,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     preference_routes.router,
     inbox_routes.router,
     webhook_routes.router,
+    upload_routes.router,
 )

@@ -41,13 +41,20 @@ from tradepost.core.rate_limiter import LocalRateLimiter, RateLimiter
 from tradepost.core.resources import Resources
 from tradepost.core.settings import Settings
 from tradepost.core.signals import LocalSignals, Signals
+from tradepost.core.storage.local import LocalStorage
+from tradepost.core.storage.s3 import S3Storage
+from tradepost.core.storage.store import Storage
 from tradepost.items.intake import ItemIntake
 from tradepost.items.models import Item, ItemTag
 from tradepost.items.popular import PopularItems
 from tradepost.items.public_total import PublicTotal
 from tradepost.items.reader import ItemReader
-from tradepost.items.usage import ItemsOfCategories, ItemsOfTags
+from tradepost.items.usage import FilesOfItems, ItemsOfCategories, ItemsOfTags
 from tradepost.items.view_counter import ViewCounter
+from tradepost.media import handlers as media_handlers
+from tradepost.media.dependencies import build_media
+from tradepost.media.models import FileUsage, StoredFile
+from tradepost.media.usage import FileSubjects
 from tradepost.notifications import handlers as notification_handlers
 from tradepost.notifications.inbox.models import Inbox, Notification
 from tradepost.notifications.inbox.reader import InboxReader
@@ -70,6 +77,8 @@ MODELS = (
     Inbox,
     Notification,
     Preference,
+    StoredFile,
+    FileUsage,
     Webhook,
     WebhookDelivery,
 )
@@ -78,6 +87,7 @@ METADATA = Base.metadata
 SUBSCRIBERS: tuple[Callable[[Subscriptions, Resources], None], ...] = (
     account_handlers.subscribe,
     notification_handlers.subscribe,
+    media_handlers.subscribe,
 )
 """Each domain's ``handlers.subscribe``: what it does because of others' messages, and of its own."""
 
@@ -92,6 +102,11 @@ def database_options(settings: Settings) -> DatabaseOptions:
         pre_ping=settings.DB_PRE_PING,
         statement_timeout=settings.DB_STATEMENT_TIMEOUT,
     )
+
+
+def open_storage(settings: Settings) -> Storage:
+    """Return where the bytes of files are kept. Connects to nothing yet."""
+    return S3Storage(settings) if settings.USE_S3 else LocalStorage(settings.UPLOAD_DIR)
 
 
 @asynccontextmanager
@@ -164,12 +179,17 @@ async def opened(
     )
     parts.put(Cursors, Cursors(settings.SECRET_KEY.get_secret_value()))
     parts.put(InboxReader, InboxReader(database, parts[Cursors]))
+    storage = open_storage(settings)
+    parts.put(Storage, storage)
+    parts.put(FileSubjects, FilesOfItems(clock))
+    build_media(parts)
     for subscribe in SUBSCRIBERS:
         subscribe(subscriptions, parts)
     try:
         yield parts
     finally:
         hasher.close()
+        await storage.close()
         await database.close()
 
 

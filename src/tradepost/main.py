@@ -24,7 +24,9 @@ from tradepost.core.errors import DatabaseUnavailable
 from tradepost.core.metrics import Metrics
 from tradepost.core.resources import Resources
 from tradepost.core.settings import Settings
+from tradepost.core.storage.store import Storage
 from tradepost.items.view_counter import ViewCounter
+from tradepost.media.routes import body_limits
 from tradepost.web import docs, layers, meta, openapi, paths, problems
 from tradepost.web.meta import Readiness
 
@@ -63,7 +65,14 @@ def create_app(settings: Settings | None = None, *, dispatches: bool | None = No
         app.include_router(router, prefix=settings.API_V1_STR)
     openapi.install(app)
     problems.install(app, translate=database.translate)
-    layers.install(app, settings=settings, clock=clock, metrics=metrics, access_line=access_line)
+    layers.install(
+        app,
+        settings=settings,
+        clock=clock,
+        metrics=metrics,
+        access_line=access_line,
+        larger_bodies=body_limits(settings),
+    )
     # Last: the table knows the routes that are there by now.
     paths.install(app)
     return app
@@ -87,6 +96,7 @@ async def _lifespan(
 ) -> AsyncIterator[Mapping[str, Any]]:
     async with opened(settings, clock=clock, batches=metrics.batch_observer) as parts:
         readiness.add("database", lambda: _check_database(parts.database))
+        readiness.add("storage", parts[Storage].check)
         _watch_pool(metrics, parts.database)
         background: list[asyncio.Task[None]] = []
         try:

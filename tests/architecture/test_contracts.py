@@ -26,6 +26,7 @@ PLANTS = {
         "items/service.py",
         "import tradepost.categories.repository",
     ),
+    "The repository of media is private to it": ("items/service.py", "import tradepost.media.repository"),
     "The repository of accounts is private to them": (
         "items/service.py",
         "import tradepost.accounts.repository",

@@ -150,6 +150,23 @@ async def fill(database: Database) -> None:
                 "created_at": NOW,
             },
         )
+        await session.execute(
+            tables["files"].insert(),
+            {
+                "name": "f.png",
+                "category": "items",
+                "original_name": "F",
+                "content_type": "image/png",
+                "size": 1,
+                "sha256": "0" * 64,
+                "state": "stored",
+                "owner_id": 1,
+                "subject_id": 1,
+                "created_at": NOW,
+                "changed_at": NOW,
+            },
+        )
+        await session.execute(tables["file_usage"].insert(), {"owner_id": 1, "files": 1, "bytes": 1})
 
 
 async def add_tag(database: Database, name: str) -> int:

@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
 
 import httpx
@@ -202,19 +202,33 @@ def assert_too_large(response: httpx.Response) -> None:
     assert response.headers["connection"] == "close"
 
 
-async def test_a_larger_one_is_refused_before_it_is_read() -> None:
-    async with caller(new_app(router, **LIMITS)) as client:
-        for path, size in (("texts", 1001), ("upload/file", 5001), ("nowhere", 1001)):
-            read = 0
+@pytest.mark.parametrize(("path", "size"), [("texts", 1001), ("upload/file", 5001), ("nowhere", 1001)])
+async def test_a_larger_one_is_refused_before_it_is_read(path: str, size: int) -> None:
+    """And then read after all, so that who is still sending it gets to read the answer."""
+    happened: list[str] = []
+    app = new_app(router, **LIMITS)
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "path": f"/api/v1/{path}",
+        "query_string": b"",
+        "headers": [(b"host", b"testserver"), (b"content-length", b"%d" % size)],
+    }
 
-            async def content(size: int = size) -> AsyncIterator[bytes]:
-                nonlocal read
-                read += 1
-                yield b"x" * size
+    async def receive() -> dict[str, Any]:
+        happened.append("read")
+        return {"type": "http.request", "body": b"x" * size, "more_body": False}
 
-            headers = {"content-type": "application/json", "content-length": str(size)}
-            assert_too_large(await client.post(f"/api/v1/{path}", content=content(), headers=headers))
-            assert read == 0
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            happened.append(str(message["status"]))
+            assert (b"connection", b"close") in message["headers"]
+        else:
+            happened.append(f"body, {'more' if message['more_body'] else 'end'}")
+
+    await app(scope, receive, send)
+    assert happened == ["413", "body, more", "read", "body, end"]
 
 
 async def test_one_that_does_not_say_is_cut_off_at_the_limit() -> None:

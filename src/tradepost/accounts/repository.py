@@ -138,6 +138,16 @@ class UserRepository(Repository):
             .values(hashed_password=hashed)
         )
 
+    async def set_avatar(
+        self, user_id: int, url: str | None, *, seen: str | None = None, now: datetime
+    ) -> bool:
+        """Set a user's picture, if ``seen`` is given only in place of that one; tell whether it was."""
+        statement = update(User).where(User.id == user_id)
+        if seen is not None:
+            statement = statement.where(User.avatar_url == seen)
+        statement = statement.values(avatar_url=url, updated_at=now)
+        return await self.session.scalar(statement.returning(User.id)) is not None
+
     async def hold_if_unchanged(self, user_id: int, *, seen: str) -> bool:
         """Tell whether the user is active with the hash that was ``seen``, and keep it so until the transaction ends.
 

@@ -94,6 +94,14 @@ class UserService:
             await self._sessions.end_all_of(user_id)
         return user
 
+    async def set_avatar(self, user_id: int, url: str) -> bool:
+        """Have a person show this picture; tell whether there is such a person. Holds them until the transaction ends."""
+        return await self._users.set_avatar(user_id, url, now=self._clock.now())
+
+    async def remove_avatar(self, user_id: int, url: str) -> None:
+        """Have a person show no picture any more, if it is this one that they show."""
+        await self._users.set_avatar(user_id, None, seen=url, now=self._clock.now())
+
     async def delete(self, user_id: int, principal: Principal) -> None:
         """Delete an account with its sessions and items; not one's own, and not the last admin's."""
         if user_id == principal.user_id:

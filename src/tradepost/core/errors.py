@@ -8,11 +8,16 @@
     ├── Forbidden           403  you may not
     ├── NotFound            404
     ├── Conflict            409  it clashes with what is stored
+    ├── TookTooLong         408  the request came too slowly
     ├── PreconditionFailed  412
+    ├── TooLarge            413
+    ├── UnsupportedType     415  it is of a kind that is not taken
+    ├── NoSuchRange         416
     ├── Unprocessable       422  well-formed, but a value is not acceptable
     ├── TooManyRequests     429
     ├── OperationFailed     500
-    └── Unavailable         503  try again later
+    ├── Unavailable         503  try again later
+    └── NoSpaceLeft         507  there is no room to store it
 
 A family carries the HTTP status, a concrete error its machine-readable ``code`` and default ``detail``. ``web.problems``
 renders them; nothing below ``web`` knows how.
@@ -94,12 +99,47 @@ class Conflict(TradepostError):
     detail = "Resource already exists or constraint violation"
 
 
+class TookTooLong(TradepostError):
+    """The request came so slowly that it was given up."""
+
+    status = 408
+    code = "HTTP_408"
+    detail = "The request took too long to arrive"
+
+
 class PreconditionFailed(TradepostError):
     """The thing was changed since the client last saw it (RFC 9110, section 13)."""
 
     status = 412
     code = "HTTP_412"
     detail = "Precondition failed"
+
+
+class TooLarge(TradepostError):
+    """What was sent is larger than is taken."""
+
+    status = 413
+    code = "HTTP_413"
+    detail = "The body is too large"
+
+
+class UnsupportedType(TradepostError):
+    """What was sent is of a kind that is not taken, whatever it calls itself."""
+
+    status = 415
+    code = "HTTP_415"
+    detail = "Unsupported Media Type"
+
+
+class NoSuchRange(TradepostError):
+    """None of the ranges that were asked for can be sent; ``size`` is that of the whole in bytes (RFC 9110, 15.5.17)."""
+
+    status = 416
+    code = "HTTP_416"
+    detail = "Range Not Satisfiable"
+
+    def __init__(self, *, size: int) -> None:
+        super().__init__(headers={"Content-Range": f"bytes */{size}"})
 
 
 class Unprocessable(TradepostError):
@@ -153,3 +193,11 @@ class DatabaseUnavailable(Unavailable):
 
     code = "DATABASE_ERROR"
     detail = "Database is not available"
+
+
+class NoSpaceLeft(TradepostError):
+    """There is no room left where it should be stored."""
+
+    status = 507
+    code = "HTTP_507"
+    detail = "There is no space left to store this"

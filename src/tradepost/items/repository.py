@@ -288,6 +288,10 @@ class ItemRepository(Repository):
         """Return which of these ids are those of items; on PostgreSQL only."""
         return (await self.session.scalars(select(Item.id).where(_is_one_of(item_ids)))).all()
 
+    async def find_active(self, item_ids: Collection[int]) -> Sequence[int]:
+        """Return which of these items everybody sees."""
+        return (await self.session.scalars(select(Item.id).where(Item.id.in_(item_ids), IS_ACTIVE))).all()
+
     async def add_views(self, counts: Mapping[int, int]) -> None:
         """Add to the views of items."""
         table = Item.__table__

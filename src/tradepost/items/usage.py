@@ -1,10 +1,12 @@
-"""What tags and categories need to know and do about items, without knowing items."""
+"""What tags, categories and files need to know and do about items, without knowing items."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from tradepost.core.clock import Clock
+from tradepost.core.database import WriteSession
 from tradepost.items.repository import ItemRepository
 
 
@@ -30,3 +32,24 @@ class ItemsOfCategories:
     async def move(self, session: AsyncSession, *, source_id: int, target_id: int, now: datetime) -> None:
         """Put the items of one category into another."""
         await ItemRepository(session).move_category(source_id=source_id, target_id=target_id, now=now)
+
+
+class FilesOfItems:
+    """Fulfils ``media.usage.FileSubjects``, in the caller's session."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def shown(self, session: AsyncSession, subject_ids: Collection[int]) -> Collection[int]:
+        """Return which of these items are active."""
+        return await ItemRepository(session).find_active(subject_ids)
+
+    async def detach(self, session: WriteSession, *, subject_id: int, url: str) -> None:
+        """Take a picture off an item; a document is not on it."""
+        items = ItemRepository(session)
+        item = await items.get_locked(subject_id)
+        if item is not None and url in item.images:
+            left = [image for image in item.images if image != url]
+            await items.change(
+                subject_id, {"images": left, "version": item.version + 1, "updated_at": self._clock.now()}
+            )

@@ -26,6 +26,7 @@ from tradepost.core.metrics import Metrics
 from tradepost.core.settings import Environment, Settings
 from tradepost.web import problems
 from tradepost.web.middleware import SENT_KEY, Exchange, Failures, add_header
+from tradepost.web.parting import BODY_KEY, IncomingBody, parting
 
 PROBES: Final = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 """What orchestrators call by address, whatever the host."""
@@ -155,27 +156,35 @@ class BodyLimit:
     """Refuses bodies of more than ``limit`` bytes: at once when they announce it, else as soon as they cross it.
 
     ``larger`` gives paths that begin in a certain way limits of their own. The connection is closed after a 413: the
-    rest of the body is on its way, and nobody wants to read it.
+    rest of the body is on its way, and nobody wants to read it. Below those paths every refusal may come before its body,
+    and is answered so that the client can read it (``web.parting``).
     """
 
     def __init__(self, app: ASGIApp, limit: int, larger: Mapping[str, int] | None = None) -> None:
         self.app = app
         self._limit = limit
         self._larger = sorted((larger or {}).items(), key=lambda entry: -len(entry[0]))
+        self._prefixes = tuple(larger or ())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            sent = scope.get(SENT_KEY) or dict(scope["headers"])
-            length = sent.get(b"content-length")
-            if length is not None:
-                if not length.isdigit():
-                    await problems.refusal(scope, 400, "Invalid content length", _CLOSE)(scope, receive, send)
-                    return
-                if len(length) > _LONGEST_LENGTH or int(length) > self._limit_of(scope):
-                    await problems.refusal(scope, 413, _TOO_LARGE, _CLOSE)(scope, receive, send)
-                    return
-            elif b"transfer-encoding" in sent or scope["http_version"] == "2":
-                receive = _counted(receive, self._limit_of(scope))
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        sent = scope.get(SENT_KEY) or dict(scope["headers"])
+        length = sent.get(b"content-length")
+        if length is not None and not length.isdigit():
+            await problems.refusal(scope, 400, "Invalid content length", _CLOSE)(scope, receive, send)
+            return
+        limit = self._limit_of(scope)
+        is_too_large = length is not None and (len(length) > _LONGEST_LENGTH or int(length) > limit)
+        if is_too_large or scope["path"].startswith(self._prefixes):
+            scope[BODY_KEY] = body = IncomingBody(scope, receive)
+            receive, send = body.receive, parting(body, send)
+        if is_too_large:
+            await problems.refusal(scope, 413, _TOO_LARGE, _CLOSE)(scope, receive, send)
+            return
+        if length is None and (b"transfer-encoding" in sent or scope["http_version"] == "2"):
+            receive = _counted(receive, limit)
         await self.app(scope, receive, send)
 
     def _limit_of(self, scope: Scope) -> int:

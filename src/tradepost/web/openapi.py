@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from tradepost.core.settings import Settings
 from tradepost.web import problems
 from tradepost.web.parameters import ARRAY_HEADERS
-from tradepost.web.routing import FORM_TYPES
+from tradepost.web.routing import FORM_TYPES, URLENCODED
 
 CREDENTIALS_OPTIONAL: Final[dict[str, Any]] = {"x-credentials-optional": True}
 """``openapi_extra`` of a route that asks who you are and serves strangers as well."""
@@ -39,6 +39,7 @@ _TAGS: Final = {
     "categories": "The tree that items are sorted into",
     "webhooks": "Facts, sent as signed requests to addresses of yours",
     "notifications": "What one was told, and what one wants to be told",
+    "uploads": "Pictures and documents",
 }
 
 
@@ -144,7 +145,7 @@ def _finish_operation(operation: dict[str, Any]) -> None:
         kinds = "a form" if FORM_TYPES & set(body["content"]) else "JSON"
         responses.setdefault("413", _response("`HTTP_413`: The body is too large"))
         responses.setdefault("415", _response(f"`HTTP_415`: The body is not sent as {kinds}"))
-        if kinds == "a form":
+        if URLENCODED in body["content"]:
             schema = next(iter(body["content"].values()))
             for media_type in sorted(FORM_TYPES):
                 body["content"].setdefault(media_type, schema)

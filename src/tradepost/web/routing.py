@@ -25,7 +25,8 @@ from typing_extensions import override
 from tradepost.core import strict_json
 from tradepost.core.errors import Unprocessable
 
-FORM_TYPES: Final = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
+URLENCODED: Final = "application/x-www-form-urlencoded"
+FORM_TYPES: Final = frozenset({URLENCODED, "multipart/form-data"})
 JSON_TYPE: Final = "application/json"
 
 _JSON: Final = re.compile(r"application/(?:[a-z0-9.!#$&^_-]+\+)?json")

@@ -1,0 +1,237 @@
+"""``multipart/form-data`` (RFC 7578) read while it arrives: nothing of it is kept but what the reader asks for.
+
+The parser is pushed and the reader pulls: of a part's content there is never more in memory than one block and one read
+from the network.
+"""
+
+import dataclasses
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from tradepost.core.errors import RuleBroken, TooLarge, Unprocessable, UnsupportedType
+
+BLOCK: Final = 128 * 1024
+"""Bytes that are handed on at once, where there are as many: each block is a trip to a thread."""
+HEADERS_LIMIT: Final = 8
+"""Header fields of one part; RFC 7578 knows three."""
+HEADER_LIMIT: Final = 4 * 1024
+"""Bytes of one of them. A name of a file has 255 letters at the most on any system."""
+FIELD_LIMIT: Final = 4 * 1024
+"""Bytes of a field that is no file."""
+FILE_NAME_LIMIT: Final = 255
+_LONGEST_NAME: Final = 100
+_KIND: Final = "multipart/form-data"
+
+
+class MalformedForm(RuleBroken):
+    """The body is no multipart form, or it ends in the middle of one."""
+
+    code = "HTTP_400"
+    detail = "The body is not a well-formed multipart form"
+
+
+class FileTooLarge(TooLarge):
+    """A file of the form is larger than is taken."""
+
+    detail = "The file is too large"
+
+
+@dataclass(frozen=True, slots=True)
+class FormLimits:
+    """What a form may be: bytes of each file, and how many parts."""
+
+    file_bytes: int
+    parts: int
+
+
+@dataclass
+class _Head:
+    """The headers of a part, as they come."""
+
+    name: bytes | None = None
+    file_name: bytes | None = None
+    field: bytearray = dataclasses.field(default_factory=bytearray)
+    value: bytearray = dataclasses.field(default_factory=bytearray)
+
+    def end_of_header(self) -> None:
+        if bytes(self.field).lower() == b"content-disposition":
+            kind, options = parse_options_header(self.value.decode("latin-1"))
+            if kind == b"form-data":
+                self.name = options.get(b"name")
+                self.file_name = options.get(b"filename")
+        self.field.clear()
+        self.value.clear()
+
+
+class FormPart:
+    """One part of a form. ``file_name`` is what the client calls the file; None if the part is no file.
+
+    Iterating over it yields the content in blocks, once.
+    """
+
+    def __init__(self, form: "MultipartForm", name: str, file_name: str | None) -> None:
+        self.name = name
+        self.file_name = file_name
+        self._form = form
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._form.content_of(self)
+
+    async def text(self) -> str:
+        """Return the content of a field; 413 past ``FIELD_LIMIT``, 422 if it is no text."""
+        whole = bytearray()
+        async for block in self:
+            whole += block
+        try:
+            text = whole.decode()
+        except UnicodeDecodeError:
+            text = "\x00"
+        if "\x00" in text:
+            raise Unprocessable(
+                ("body", self.name), "Text must be UTF-8 and hold no NUL", kind="string_unicode"
+            )
+        return text
+
+
+class MultipartForm:
+    """The parts of a form, in the order in which they come; a part is to be read before the next is asked for.
+
+    What is left unread of a part is read and forgotten, within the same limits. Raises ``MalformedForm``,
+    ``FileTooLarge`` the moment that a file is, ``TooLarge`` for a field, ``UnsupportedType`` for a body of another kind, and
+    whatever ``body`` raises.
+    """
+
+    def __init__(self, content_type: str, body: AsyncIterator[bytes], limits: FormLimits) -> None:
+        kind, options = parse_options_header(content_type)
+        if kind != _KIND.encode():
+            raise UnsupportedType(f"The body must be sent as {_KIND}")
+        boundary = options.get(b"boundary")
+        if not boundary:
+            raise MalformedForm("The multipart form names no boundary")
+        self._body = body
+        self._limits = limits
+        self._events: deque[_Head | bytes | None] = deque()
+        """Of a part: its head, pieces of its content, and None for its end."""
+        self._head = _Head()
+        self._parts = 0
+        self._ended = False
+        self._part: FormPart | None = None
+        try:
+            self._parser = MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._on_part_begin,
+                    "on_header_field": lambda data, start, end: self._head.field.extend(data[start:end]),
+                    "on_header_value": lambda data, start, end: self._head.value.extend(data[start:end]),
+                    "on_header_end": self._on_header_end,
+                    "on_headers_finished": lambda: self._events.append(self._head),
+                    "on_part_data": lambda data, start, end: self._events.append(data[start:end]),
+                    "on_part_end": lambda: self._events.append(None),
+                    "on_end": self._on_end,
+                },
+                max_header_count=HEADERS_LIMIT,
+                max_header_size=HEADER_LIMIT,
+            )
+        except FormParserError as error:
+            raise MalformedForm from error
+
+    @classmethod
+    def empty(cls) -> "MultipartForm":
+        """Return a form without a part: what a request without a body sends."""
+
+        async def nothing() -> AsyncIterator[bytes]:
+            yield b"--x--"
+
+        return cls(f"{_KIND}; boundary=x", nothing(), FormLimits(0, 0))
+
+    async def parts(self) -> AsyncIterator[FormPart]:
+        """Yield the parts; ends when the whole body has come, with whatever is behind the form."""
+        while True:
+            if self._part is not None:
+                async for _ in self.content_of(self._part):
+                    pass
+            head = await self._next()
+            if head is None:
+                return
+            if not isinstance(head, _Head):
+                raise TypeError("content without a part")
+            self._part = _part(self, head)
+            yield self._part
+
+    async def content_of(self, part: FormPart) -> AsyncIterator[bytes]:
+        """Yield the content of the part that is being read, in blocks of at least ``BLOCK`` bytes but for the last."""
+        if part is not self._part:
+            raise RuntimeError("a part can be read once, and before the next one")
+        limit = FIELD_LIMIT if part.file_name is None else self._limits.file_bytes
+        total = size = 0
+        pieces: list[bytes] = []
+        while (piece := await self._next()) is not None:
+            if isinstance(piece, _Head):
+                raise TypeError("a part within a part")
+            total += len(piece)
+            size += len(piece)
+            if total > limit:
+                raise (
+                    TooLarge(f"The field {part.name} is too large")
+                    if part.file_name is None
+                    else FileTooLarge
+                )
+            pieces.append(piece)
+            if size >= BLOCK:
+                block = b"".join(pieces)
+                pieces.clear()
+                size = 0
+                yield block
+        self._part = None
+        if pieces:
+            yield b"".join(pieces)
+
+    async def _next(self) -> _Head | bytes | None:
+        """Return the next event; None at the end of a part, and of the body when there is no part."""
+        while not self._events:
+            chunk = await anext(self._body, None)
+            if chunk is None:
+                if not self._ended:
+                    raise MalformedForm("The multipart form ends too soon")
+                return None
+            try:
+                self._parser.write(chunk)
+            except FormParserError as error:
+                raise MalformedForm from error
+        return self._events.popleft()
+
+    def _on_part_begin(self) -> None:
+        self._parts += 1
+        if self._parts > self._limits.parts:
+            raise MalformedForm("The multipart form has too many parts")
+        self._head = _Head()
+
+    def _on_header_end(self) -> None:
+        self._head.end_of_header()
+
+    def _on_end(self) -> None:
+        self._ended = True
+
+
+def _part(form: MultipartForm, head: _Head) -> FormPart:
+    if head.name is None:
+        raise MalformedForm("A part of the multipart form has no name")
+    name = head.name.decode("utf-8", "replace")[:_LONGEST_NAME]
+    if head.file_name is None:
+        return FormPart(form, name, None)
+    return FormPart(form, name, plain_name(head.file_name.decode("utf-8", "replace")))
+
+
+def plain_name(text: str) -> str:
+    """Return the name that a client gives a file as text that any database and any client takes.
+
+    Control characters and halves of surrogate pairs are left out; everything else is kept, ``../`` too: no path is ever
+    made of it.
+    """
+    kept = "".join(letter for letter in text if letter >= " " and not "\x7f" <= letter <= "\x9f")
+    return kept.encode("utf-8", "ignore").decode()[:FILE_NAME_LIMIT]

@@ -1,0 +1,77 @@
+"""How routes get at files."""
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import Depends
+
+from tradepost.accounts.dependencies import build_user_service
+from tradepost.core.database import WriteSession
+from tradepost.core.outbox import Outbox
+from tradepost.core.resources import Resources
+from tradepost.core.settings import Settings
+from tradepost.core.storage.store import Storage
+from tradepost.media.avatars import Avatars
+from tradepost.media.content import picture_kind
+from tradepost.media.intake import Cleaned, FileIntake, Quota
+from tradepost.media.keeper import FileKeeper
+from tradepost.media.reader import FileReader
+from tradepost.media.service import FileService
+from tradepost.media.usage import FileSubjects
+from tradepost.web.session import ResourcesDep, WriteDep
+
+
+def files_url(settings: Settings) -> str:
+    """Return the address below which files are served."""
+    return f"{settings.API_V1_STR}/upload/files"
+
+
+def build_file_service(session: WriteSession, parts: Resources) -> FileService:
+    """Build the service for files that are there."""
+    return FileService(
+        session,
+        people=build_user_service(session, parts),
+        subjects=parts[FileSubjects],
+        outbox=parts[Outbox],
+        files_url=files_url(parts.settings),
+        clock=parts.clock,
+    )
+
+
+def build_media(parts: Resources) -> None:
+    """Put what media keeps for the life of the process among ``parts``."""
+    settings, database, clock = parts.settings, parts.database, parts.clock
+    quota = Quota(files=settings.UPLOAD_QUOTA_FILES, bytes=int(settings.UPLOAD_QUOTA_BYTES))
+    files = partial(build_file_service, parts=parts)
+    intake = FileIntake(
+        database, parts[Storage], quota=quota, clean=as_it_came, files_url=files_url(settings), clock=clock
+    )
+    parts.put(FileIntake, intake)
+    parts.put(FileReader, FileReader(database, parts[FileSubjects], quota=quota))
+    parts.put(FileKeeper, FileKeeper(database, parts[Storage], files=files, clock=clock))
+    parts.put(Avatars, Avatars(database, intake, files=files))
+
+
+async def as_it_came(data: bytes) -> Cleaned:
+    """Leave a picture as it is, until there is something that cleans it."""
+    return Cleaned(data, picture_kind(data).content_type)
+
+
+async def file_service(session: WriteDep, parts: ResourcesDep) -> FileService:
+    """Return the service for files that are there, in the request's transaction."""
+    return build_file_service(session, parts)
+
+
+async def file_reader(parts: ResourcesDep) -> FileReader:
+    """Return the service for finding files."""
+    return parts[FileReader]
+
+
+async def avatars(parts: ResourcesDep) -> Avatars:
+    """Return the service for people's pictures of themselves."""
+    return parts[Avatars]
+
+
+FileWrites = Annotated[FileService, Depends(file_service, scope="function")]
+Files = Annotated[FileReader, Depends(file_reader)]
+AvatarUploads = Annotated[Avatars, Depends(avatars)]

@@ -1,0 +1,35 @@
+"""What can go wrong with files and pictures."""
+
+from tradepost.core.errors import Forbidden, NotFound, RuleBroken, UnsupportedType
+
+
+class InvalidCategory(RuleBroken):
+    """There is no such category of files."""
+
+    detail = "Invalid category"
+
+
+class NoSuchFile(NotFound):
+    """No file has this name, or none that this person may know of."""
+
+    code = "FILE_NOT_FOUND"
+    detail = "File not found"
+
+
+class TooManyFiles(RuleBroken):
+    """A call takes at least one file and at most five."""
+
+    detail = "Maximum 5 files allowed"
+
+
+class UnsupportedFile(UnsupportedType):
+    """By its content, the file is none of the kinds that are taken here."""
+
+    detail = "Files of this type are not allowed"
+
+
+class QuotaExceeded(Forbidden):
+    """The person's files take up all the room there is for one person."""
+
+    code = "QUOTA_EXCEEDED"
+    detail = "Your files take up all the room you have; delete some first"

@@ -1,0 +1,82 @@
+"""Finding files to serve: many who ask at once share a read, and none of them holds a connection while bytes flow."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tradepost.accounts.permissions import STAFF
+from tradepost.core.coalescer import Coalescer, Observe
+from tradepost.core.database import Database
+from tradepost.core.principal import Principal
+from tradepost.media.errors import InvalidCategory, NoSuchFile
+from tradepost.media.intake import Quota
+from tradepost.media.repository import FileRepository, FileRow, UsageRepository
+from tradepost.media.schemas import Category, UsageRead
+from tradepost.media.usage import FileSubjects
+
+_CATEGORIES: Final = frozenset(Category)
+
+
+@dataclass(frozen=True, slots=True)
+class ServedFile:
+    """A file that may be served; ``is_public`` tells whether to anybody."""
+
+    row: FileRow
+    is_public: bool
+
+
+class FileReader:
+    """Finds files for whoever asks. Lives as long as the process."""
+
+    def __init__(
+        self, database: Database, subjects: FileSubjects, *, quota: Quota, observe: Observe | None = None
+    ) -> None:
+        self._database = database
+        self._subjects = subjects
+        self._quota = quota
+        self._files = Coalescer(self._load, observe=observe)
+
+    async def get(self, category: str, filename: str, viewer: Principal | None) -> ServedFile:
+        """Return a file that ``viewer`` may see, or raise ``NoSuchFile``; ``InvalidCategory`` for one that is none."""
+        check_category(category)
+        found = await self._files.get(filename)
+        if found is None or found.row.category != category:
+            raise NoSuchFile
+        if not found.is_public and not _is_theirs(found.row, viewer):
+            raise NoSuchFile
+        return found
+
+    async def usage(self, owner_id: int) -> UsageRead:
+        """Return what a person's files take up."""
+        async with self._database.read() as session:
+            files, size = await UsageRepository(session).get(owner_id)
+        return UsageRead(
+            user_id=owner_id,
+            files=files,
+            bytes=size,
+            quota_files=self._quota.files,
+            quota_bytes=self._quota.bytes,
+        )
+
+    async def _load(self, names: Sequence[str]) -> Mapping[str, ServedFile]:
+        async with self._database.read() as session:
+            rows = await FileRepository(session).find_stored(names)
+            subjects = {row.subject_id for row in rows if row.category is Category.ITEMS}
+            shown: Collection[int] = await self._subjects.shown(session, subjects) if subjects else ()
+        return {row.name: ServedFile(row, _is_public(row, shown)) for row in rows}
+
+
+def check_category(category: str) -> None:
+    """Raise ``InvalidCategory`` for what is none."""
+    if category not in _CATEGORIES:
+        raise InvalidCategory
+
+
+def _is_public(row: FileRow, shown: Collection[int]) -> bool:
+    if row.category is Category.ITEMS:
+        return row.subject_id in shown
+    return row.category is not Category.DOCUMENTS
+
+
+def _is_theirs(row: FileRow, viewer: Principal | None) -> bool:
+    return viewer is not None and (viewer.user_id == row.owner_id or STAFF in viewer.permissions)

@@ -1,0 +1,162 @@
+"""Every statement about files and what they take up."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Row, bindparam, delete, insert, select, update
+
+from tradepost.core.repository import Repository
+from tradepost.media.models import FileUsage, StoredFile
+from tradepost.media.schemas import FileState
+
+FileRow = Row[*tuple[Any, ...]]
+"""The columns of a file."""
+
+DoomedRow = Row[str, int, int]
+"""Of a file that was doomed: ``name``, ``owner_id``, ``size``."""
+
+_COLUMNS: Final = StoredFile.__table__.columns
+_LIVING: Final = (FileState.PENDING, FileState.STORED)
+
+
+class FileRepository(Repository):
+    """Files."""
+
+    async def find_stored(self, names: Collection[str]) -> Sequence[FileRow]:
+        """Return the stored files of these names, in no order."""
+        wanted = select(*_COLUMNS).where(StoredFile.name.in_(names), StoredFile.state == FileState.STORED)
+        return (await self.session.execute(wanted)).all()
+
+    async def find_names_of(self, owner_id: int, category: str) -> Sequence[str]:
+        """Return the names of a person's stored files of a category."""
+        names = select(StoredFile.name).where(
+            StoredFile.owner_id == owner_id,
+            StoredFile.category == category,
+            StoredFile.state == FileState.STORED,
+        )
+        return (await self.session.scalars(names)).all()
+
+    async def add(self, values: Mapping[str, Any]) -> int:
+        """Insert a file and return its id."""
+        made = await self.session.scalar(insert(StoredFile).values(**values).returning(StoredFile.id))
+        return int(made or 0)
+
+    async def note_stored(self, file_id: int, *, values: Mapping[str, Any]) -> bool:
+        """Have a file that is on its way in be there; tell whether it was still on its way."""
+        statement = (
+            update(StoredFile)
+            .where(StoredFile.id == file_id, StoredFile.state == FileState.PENDING)
+            .values(state=FileState.STORED, **values)
+            .returning(StoredFile.id)
+            .execution_options(synchronize_session=False)
+        )
+        return await self.session.scalar(statement) is not None
+
+    async def doom_names(self, names: Collection[str], *, now: datetime) -> Sequence[DoomedRow]:
+        """Doom the files of these names that are not, and return them."""
+        return await self._doom(StoredFile.name.in_(names), now=now)
+
+    async def doom_pending(self, file_ids: Collection[int], *, now: datetime) -> Sequence[DoomedRow]:
+        """Doom those of these files that are still on their way in, and return them."""
+        return await self._doom(StoredFile.id.in_(file_ids), StoredFile.state == FileState.PENDING, now=now)
+
+    async def doom_owners(self, owner_ids: Collection[int], *, now: datetime) -> Sequence[DoomedRow]:
+        """Doom every file of these people, and return them."""
+        return await self._doom(StoredFile.owner_id.in_(owner_ids), now=now)
+
+    async def doom_subjects(self, subject_ids: Collection[int], *, now: datetime) -> Sequence[DoomedRow]:
+        """Doom every file that belongs to one of these subjects, and return them."""
+        return await self._doom(StoredFile.subject_id.in_(subject_ids), now=now)
+
+    async def doom_stale(self, *, before: datetime, limit: int, now: datetime) -> Sequence[DoomedRow]:
+        """Doom files that have been on their way in since before a moment, and return them."""
+        stale = (
+            select(StoredFile.id)
+            .where(StoredFile.state == FileState.PENDING, StoredFile.changed_at < before)
+            .limit(limit)
+        )
+        return await self._doom(StoredFile.id.in_(stale), now=now)
+
+    async def _doom(self, *conditions: ColumnElement[bool], now: datetime) -> Sequence[DoomedRow]:
+        statement = (
+            update(StoredFile)
+            .where(*conditions, StoredFile.state.in_(_LIVING))
+            .values(state=FileState.DOOMED, changed_at=now)
+            .returning(StoredFile.name, StoredFile.owner_id, StoredFile.size)
+            .execution_options(synchronize_session=False)
+        )
+        return (await self.session.execute(statement)).all()
+
+    async def remind_of_doomed(self, *, before: datetime, limit: int, now: datetime) -> Sequence[str]:
+        """Return files that have been doomed since before a moment and are still there; once in that while."""
+        left = (
+            select(StoredFile.id)
+            .where(StoredFile.state == FileState.DOOMED, StoredFile.changed_at < before)
+            .limit(limit)
+        )
+        statement = (
+            update(StoredFile)
+            .where(StoredFile.id.in_(left))
+            .values(changed_at=now)
+            .returning(StoredFile.name)
+            .execution_options(synchronize_session=False)
+        )
+        return (await self.session.scalars(statement)).all()
+
+    async def remove_doomed(self, names: Collection[str]) -> None:
+        """Delete the rows of doomed files."""
+        await self.session.execute(
+            delete(StoredFile)
+            .where(StoredFile.name.in_(names), StoredFile.state == FileState.DOOMED)
+            .execution_options(synchronize_session=False)
+        )
+
+
+class UsageRepository(Repository):
+    """What each person's files take up."""
+
+    async def get(self, owner_id: int) -> tuple[int, int]:
+        """Return how many files a person has and how many bytes they are."""
+        found = await self.session.execute(
+            select(FileUsage.files, FileUsage.bytes).where(FileUsage.owner_id == owner_id)
+        )
+        row = found.one_or_none()
+        return (0, 0) if row is None else (row.files, row.bytes)
+
+    async def reserve_file(self, owner_id: int, *, most_files: int, most_bytes: int) -> bool:
+        """Count one more file if there is room for it; tell whether there was. One statement: nobody comes between."""
+        statement = self.insert(FileUsage).values(owner_id=owner_id, files=1, bytes=0)
+        statement = statement.on_conflict_do_update(
+            index_elements=["owner_id"],
+            set_={"files": FileUsage.files + 1},
+            where=(FileUsage.files < most_files) & (FileUsage.bytes < most_bytes),
+        )
+        return await self.session.scalar(statement.returning(FileUsage.files)) is not None
+
+    async def reserve_bytes(self, owner_id: int, count: int, *, most_bytes: int) -> bool:
+        """Count so many more bytes if there is room for them; tell whether there was."""
+        statement = (
+            update(FileUsage)
+            .where(FileUsage.owner_id == owner_id, FileUsage.bytes + count <= most_bytes)
+            .values(bytes=FileUsage.bytes + count)
+            .returning(FileUsage.bytes)
+            .execution_options(synchronize_session=False)
+        )
+        return await self.session.scalar(statement) is not None
+
+    async def release(self, freed: Mapping[int, tuple[int, int]]) -> None:
+        """Take files and bytes off what people have; those who are gone have nothing any more."""
+        if not freed:
+            return
+        table = FileUsage.__table__
+        statement = (
+            update(table)  # type: ignore[arg-type]
+            .where(table.c.owner_id == bindparam("of_owner"))
+            .values(files=table.c.files - bindparam("gone"), bytes=table.c.bytes - bindparam("free"))
+        )
+        # In one order for everybody: two that released for the same people crosswise would wait for each other.
+        rows = [
+            {"of_owner": owner, "gone": files, "free": size} for owner, (files, size) in sorted(freed.items())
+        ]
+        await (await self.session.connection()).execute(statement, rows)

@@ -1,0 +1,158 @@
+"""``/upload``: files, but those of items, whose routes are in ``items``."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from tradepost.accounts.dependencies import Person, UserReader, Visitor
+from tradepost.core.errors import (
+    InsufficientPermissions,
+    NoSuchRange,
+    NotOwner,
+    PreconditionFailed,
+    TookTooLong,
+    TooLarge,
+    Unauthenticated,
+)
+from tradepost.core.schemas import Message
+from tradepost.core.settings import Settings
+from tradepost.core.storage.store import NoSuchKey, Storage, StorageBusy, StorageFull, StorageUnavailable
+from tradepost.media.content import DOCUMENT_TYPES, PICTURE_TYPES
+from tradepost.media.dependencies import AvatarUploads, Files, FileWrites
+from tradepost.media.errors import InvalidCategory, NoSuchFile, QuotaExceeded, UnsupportedFile
+from tradepost.media.reader import ServedFile, check_category
+from tradepost.media.schemas import Category, UploadedAvatar, UsageRead
+from tradepost.web.file_answers import FileFacts, file_answer
+from tradepost.web.openapi import CREDENTIALS_OPTIONAL
+from tradepost.web.parameters import PathId
+from tradepost.web.problems import problem_responses
+from tradepost.web.routing import Route
+from tradepost.web.session import resources
+from tradepost.web.uploads import form_documentation, total_limit, upload_form, uploaded_files
+
+router = APIRouter(prefix="/upload", tags=["uploads"], route_class=Route)
+
+MOST_FILES = 5
+UPLOAD_ERRORS = (
+    Unauthenticated,
+    QuotaExceeded,
+    TookTooLong,
+    TooLarge,
+    UnsupportedFile,
+    StorageBusy,
+    StorageUnavailable,
+    StorageFull,
+)
+
+
+def body_limits(settings: Settings) -> dict[str, int]:
+    """Return how large bodies below which paths may be: all of their files, and the form around them."""
+    size = int(settings.MAX_UPLOAD_BYTES)
+    return {
+        f"{settings.API_V1_STR}/upload/": total_limit(size, 1),
+        f"{settings.API_V1_STR}/upload/items/": total_limit(size, MOST_FILES),
+    }
+
+
+@router.post(
+    "/avatar/",
+    responses=problem_responses(*UPLOAD_ERRORS),
+    openapi_extra=form_documentation("file", many=False),
+)
+async def upload_avatar(request: Request, person: Person, avatars: AvatarUploads) -> UploadedAvatar:
+    """Show a picture of oneself, in place of the one before: JPEG, PNG, GIF or WebP."""
+    return await avatars.replace(person, uploaded_files(upload_form(request, files=1), "file"))
+
+
+FILE_HEADERS = {
+    "ETag": {"description": "Names the bytes (strong)", "schema": {"type": "string"}},
+    "Accept-Ranges": {"description": "`bytes`", "schema": {"type": "string"}},
+}
+FILE_CONTENT = {
+    kind.partition(";")[0]: {"schema": {"type": "string", "format": "binary"}}
+    for kind in PICTURE_TYPES + DOCUMENT_TYPES
+}
+FILE_RESPONSES = problem_responses(
+    Unauthenticated, InvalidCategory, NoSuchFile, PreconditionFailed, NoSuchRange, StorageUnavailable
+) | {
+    200: {"description": "The file", "content": FILE_CONTENT, "headers": FILE_HEADERS},
+    206: {
+        "description": "The parts of it that `Range` asks for",
+        "content": FILE_CONTENT
+        | {"multipart/byteranges": {"schema": {"type": "string", "format": "binary"}}},
+        "headers": FILE_HEADERS,
+    },
+    304: {"description": "The client has it already (`If-None-Match`)"},
+}
+
+
+@router.get(
+    "/files/{category}/{filename}",
+    response_class=Response,
+    responses=FILE_RESPONSES,
+    openapi_extra=CREDENTIALS_OPTIONAL,
+)
+async def read_file(
+    request: Request, category: str, filename: str, viewer: Visitor, files: Files
+) -> Response:
+    """Return a file, or ranges of it; documents and pictures of hidden items only to their owner and staff."""
+    return serve(request, await files.get(category, filename, viewer))
+
+
+def serve(request: Request, file: ServedFile) -> Response:
+    """Return the answer with a file's bytes."""
+    parts = resources(request)
+    row = file.row
+    facts = FileFacts(
+        size=row.size,
+        content_type=row.content_type,
+        tag=row.sha256,
+        shown_name=saved_name(row.original_name, row.name),
+        is_public=file.is_public,
+        inline=row.category is not Category.DOCUMENTS,
+    )
+    return file_answer(
+        request, facts, partial(_opened, parts[Storage], row.name), boundary=parts.clock.token(18)
+    )
+
+
+@asynccontextmanager
+async def _opened(storage: Storage, key: str, start: int, end: int) -> AsyncIterator[AsyncIterator[bytes]]:
+    try:
+        async with storage.open(key, start=start, end=end) as chunks:
+            yield chunks
+    except NoSuchKey:
+        # Removed between the look at its row and this moment.
+        raise NoSuchFile from None
+
+
+def saved_name(original_name: str, name: str) -> str:
+    """Return the name to save a file under: its own, with an ending that says what it is."""
+    ending = "." + name.rpartition(".")[2]
+    return original_name if original_name.lower().endswith(ending) else original_name + ending
+
+
+@router.delete(
+    "/files/{category}/{filename}",
+    responses=problem_responses(Unauthenticated, NotOwner, InvalidCategory, NoSuchFile),
+)
+async def delete_file(category: str, filename: str, person: Person, files: FileWrites) -> Message:
+    """Delete a file; its owner may, and staff. What named it does not any more."""
+    check_category(category)
+    await files.delete(category, filename, person)
+    return Message(message="File deleted successfully")
+
+
+@router.get("/usage", responses=problem_responses(Unauthenticated))
+async def read_my_usage(person: Person, files: Files) -> UsageRead:
+    """Tell how much room one's own files take up."""
+    return await files.usage(person.user_id)
+
+
+@router.get("/usage/{user_id}", responses=problem_responses(Unauthenticated, InsufficientPermissions))
+async def read_usage(user_id: PathId, _reader: UserReader, files: Files) -> UsageRead:
+    """Tell how much room somebody's files take up."""
+    return await files.usage(user_id)

@@ -1,0 +1,55 @@
+"""What goes out about files."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from tradepost.core.schemas import Output
+
+
+class Category(StrEnum):
+    """What a file is for."""
+
+    AVATARS = "avatars"
+    ITEMS = "items"
+    DOCUMENTS = "documents"
+    PROCESSED = "processed"
+
+
+class FileState(StrEnum):
+    """Where a file is: on its way in, there, or to be removed."""
+
+    PENDING = "pending"
+    STORED = "stored"
+    DOOMED = "doomed"
+
+
+class UploadedAvatar(Output):
+    """A picture that was stored: what is served under ``url``."""
+
+    filename: str
+    content_type: str
+    size: int = Field(description="Bytes of what is served")
+    url: str
+
+
+class UploadedFile(UploadedAvatar):
+    """A file that was stored, and what its owner calls it."""
+
+    original_name: str
+
+
+class UploadedFiles(Output):
+    """What one call stored."""
+
+    uploaded_files: list[UploadedFile]
+
+
+class UsageRead(Output):
+    """What a person's files take up, and what they may."""
+
+    user_id: int
+    files: int
+    bytes: int
+    quota_files: int
+    quota_bytes: int

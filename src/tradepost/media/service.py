@@ -1,0 +1,99 @@
+"""The rules about files that are there, within a transaction."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from tradepost.accounts.permissions import STAFF
+from tradepost.accounts.service import UserService
+from tradepost.core.clock import Clock
+from tradepost.core.database import WriteSession
+from tradepost.core.errors import NotOwner, Unauthenticated
+from tradepost.core.outbox import Outbox
+from tradepost.core.principal import Principal
+from tradepost.media.errors import NoSuchFile
+from tradepost.media.intake import FileBatch
+from tradepost.media.messages import FileDoomed
+from tradepost.media.repository import DoomedRow, FileRepository, UsageRepository
+from tradepost.media.schemas import Category, UploadedFile
+from tradepost.media.usage import FileSubjects, freed
+
+
+class FileService:
+    """Keeps and removes files, in the transaction of whoever built it. What is removed is gone at once; its bytes go later."""
+
+    def __init__(
+        self,
+        session: WriteSession,
+        *,
+        people: UserService,
+        subjects: FileSubjects,
+        outbox: Outbox,
+        files_url: str,
+        clock: Clock,
+    ) -> None:
+        self._session = session
+        self._files = FileRepository(session)
+        self._people = people
+        self._subjects = subjects
+        self._outbox = outbox
+        self._files_url = files_url
+        self._clock = clock
+
+    async def set_avatar(self, batch: FileBatch, owner_id: int) -> UploadedFile:
+        """Keep the one picture of a batch as a person's avatar; the one before goes."""
+        # The person first: two who upload at once take turns here, and the second finds what the first has kept.
+        if not await self._people.set_avatar(owner_id, self._url(Category.AVATARS, batch.files[0].name)):
+            raise Unauthenticated
+        await self._bury(
+            await self._files.doom_names(
+                await self._files.find_names_of(owner_id, Category.AVATARS), now=self._clock.now()
+            )
+        )
+        (kept,) = await batch.keep(self._session)
+        return kept
+
+    async def delete(self, category: str, filename: str, principal: Principal) -> None:
+        """Delete a file; its owner may, and staff. To strangers a hidden one is not there."""
+        found = await self._files.find_stored([filename])
+        if not found or found[0].category != category:
+            raise NoSuchFile
+        file = found[0]
+        if file.owner_id != principal.user_id and STAFF not in principal.permissions:
+            shown = file.subject_id is None or file.subject_id in await self._subjects.shown(
+                self._session, [file.subject_id]
+            )
+            raise NotOwner if shown and file.category is not Category.DOCUMENTS else NoSuchFile
+        # Whoever names it is locked before it, as by those who add files.
+        url = self._url(file.category, file.name)
+        if file.category is Category.AVATARS:
+            await self._people.remove_avatar(file.owner_id, url)
+        elif file.subject_id is not None:
+            await self._subjects.detach(self._session, subject_id=file.subject_id, url=url)
+        doomed = await self._files.doom_names([file.name], now=self._clock.now())
+        if not doomed:
+            raise NoSuchFile
+        await self._bury(doomed)
+
+    async def doom_owners(self, owner_ids: Collection[int]) -> None:
+        """Remove every file of people who are gone."""
+        await self._bury(await self._files.doom_owners(owner_ids, now=self._clock.now()))
+
+    async def doom_subjects(self, subject_ids: Collection[int]) -> None:
+        """Remove every file of things that are gone."""
+        await self._bury(await self._files.doom_subjects(subject_ids, now=self._clock.now()))
+
+    async def sweep(self, *, pending_since: datetime, doomed_since: datetime, limit: int) -> int:
+        """Remove files whose upload ended without a word, and remind of those whose removal did; return how many."""
+        now = self._clock.now()
+        stale = await self._files.doom_stale(before=pending_since, limit=limit, now=now)
+        await self._bury(stale)
+        left = await self._files.remind_of_doomed(before=doomed_since, limit=limit, now=now)
+        await self._outbox.add(self._session, *map(FileDoomed, left))
+        return len(stale) + len(left)
+
+    async def _bury(self, doomed: Sequence[DoomedRow]) -> None:
+        await UsageRepository(self._session).release(freed(doomed))
+        await self._outbox.add(self._session, *(FileDoomed(row.name) for row in doomed))
+
+    def _url(self, category: Category, name: str) -> str:
+        return f"{self._files_url}/{category}/{name}"

@@ -1,0 +1,62 @@
+"""Bodies that are read while they arrive: ``multipart/form-data``, part by part.
+
+For paths of which ``web.layers`` was told that they take larger bodies: there a refusal may come before the body is there,
+and the client still gets to read it (``web.parting``).
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from fastapi import Request
+
+from tradepost.core.errors import Unprocessable
+from tradepost.core.multipart import FormLimits, FormPart, MultipartForm
+from tradepost.web.parting import BODY_KEY, PATIENCE, IncomingBody
+from tradepost.web.session import resources
+
+MOST_FIELDS: Final = 8
+"""Parts of a form that are no files, at most; one more file than is allowed is counted among them, to be refused by name."""
+OVERHEAD: Final = 64 * 1024
+"""Bytes that a form may have besides its files."""
+
+
+def upload_form(request: Request, *, files: int) -> MultipartForm:
+    """Return the form of a request, to be read once; it may hold ``files`` files of the size that settings allow."""
+    parts = resources(request)
+    body: IncomingBody = request.scope[BODY_KEY]
+    if body.complete:
+        return MultipartForm.empty()
+    limits = FormLimits(file_bytes=int(parts.settings.MAX_UPLOAD_BYTES), parts=files + MOST_FIELDS)
+    chunks = body.chunks(request.receive, parts.clock.monotonic, PATIENCE)
+    return MultipartForm(request.headers.get("content-type", ""), chunks, limits)
+
+
+def total_limit(file_bytes: int, files: int) -> int:
+    """Return how many bytes a body with so many files may have."""
+    return file_bytes * files + OVERHEAD
+
+
+async def uploaded_files(form: MultipartForm, field: str) -> AsyncIterator[FormPart]:
+    """Yield the files of a form that has no other field than this one; any other is 422.
+
+    An input of a page in which nobody chose a file sends one without name and content: it is none.
+    """
+    async for part in form.parts():
+        if part.name != field:
+            raise Unprocessable(("body", part.name), "Extra inputs are not permitted", kind="extra_forbidden")
+        if part.file_name is None:
+            raise Unprocessable(("body", field), "Input should be a file with a name", kind="file_type")
+        yield part
+
+
+def form_documentation(field: str, *, many: bool) -> dict[str, Any]:
+    """Return the ``openapi_extra`` of a route that takes files."""
+    file = {"type": "string", "format": "binary"}
+    value: dict[str, Any] = {"type": "array", "items": file, "minItems": 1} if many else file
+    schema = {
+        "type": "object",
+        "required": [field],
+        "properties": {field: value},
+        "additionalProperties": False,
+    }
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
