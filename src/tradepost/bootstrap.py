@@ -58,6 +58,8 @@ from tradepost.media.usage import FileSubjects
 from tradepost.notifications import handlers as notification_handlers
 from tradepost.notifications.inbox.models import Inbox, Notification
 from tradepost.notifications.inbox.reader import InboxReader
+from tradepost.notifications.mail.dependencies import build_mail_service, build_mailer
+from tradepost.notifications.mail.service import Mailer, MailService
 from tradepost.notifications.preferences.models import Preference
 from tradepost.notifications.webhooks.models import Webhook, WebhookDelivery
 from tradepost.tags.dependencies import build_tag_service
@@ -183,6 +185,8 @@ async def opened(
     parts.put(Storage, storage)
     parts.put(FileSubjects, FilesOfItems(clock))
     build_media(parts)
+    parts.put(Mailer, build_mailer(settings, clock))
+    parts.put(MailService, await build_mail_service(parts))
     for subscribe in SUBSCRIBERS:
         subscribe(subscriptions, parts)
     try:
@@ -190,6 +194,7 @@ async def opened(
     finally:
         hasher.close()
         await storage.close()
+        await parts[Mailer].close()
         await database.close()
 
 

@@ -163,6 +163,7 @@ class TestValues:
         assert Settings(USE_S3="true", AWS_S3_BUCKET_NAME="files").USE_S3
         assert "AWS_ACCESS_KEY_ID" in fault_of(AWS_SECRET_ACCESS_KEY="s")
         assert "AWS_ACCESS_KEY_ID" in fault_of(AWS_ACCESS_KEY_ID="k")
+        assert fault_of(SMTP_HOST="mail") == "EMAILS_FROM_EMAIL: is missing, and SMTP_HOST is set"
         assert "SMTP_USER" in fault_of(SMTP_USER="u")
         assert "SMTP_USER" in fault_of(SMTP_PASSWORD="p")
 
@@ -173,6 +174,15 @@ class TestValues:
         assert Settings(REDIS_URL="redis://cache", DATABASE_URL="postgresql://h/d").warnings == []
         (warning,) = Settings(DATABASE_URL="postgresql://h/d?channel_binding=require").warnings
         assert warning.endswith("channel_binding")
+        mail = {"SMTP_HOST": "mail", "EMAILS_FROM_EMAIL": "shop@example.com"}
+        (warning,) = Settings(**mail, SMTP_USER="u", SMTP_PASSWORD="p", SMTP_TLS="false").warnings
+        assert warning.startswith("SMTP_TLS: ")
+        assert [
+            warning.partition(":")[0]
+            for warning in Settings(ENVIRONMENT="staging", DATABASE_URL="postgresql://h/d", **SAFE).warnings
+        ] == ["SMTP_HOST", "PUBLIC_URL"]
+        public = {"PUBLIC_URL": "https://market.example.com", "DATABASE_URL": "postgresql://h/d"}
+        assert Settings(ENVIRONMENT="production", **SAFE, **mail, **public).warnings == []
 
 
 class TestRefusals:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import ByteSize, EmailStr, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -188,13 +189,19 @@ class Settings(BaseSettings):
     SENTRY_DSN: SecretWebUrl | None = Field(None, description="where Sentry takes reports of errors")
     SENTRY_TRACES_SAMPLE_RATE: float = Field(0.1, ge=0, le=1, description="share of requests traced")
     SMTP_HOST: Line | None = Field(
-        None, description="mail server; without it, `local` writes e-mails to a folder"
+        None, description="mail server; without it, `local` writes e-mails to `{DATA_DIR}/mails`"
     )
-    SMTP_PORT: int = Field(587, ge=1, le=65_535, description="port of the mail server")
-    SMTP_TLS: bool = Field(default=True, description="whether mail is sent over TLS only")
+    SMTP_PORT: int = Field(
+        587, ge=1, le=65_535, description="port of the mail server; 465 speaks TLS from the start"
+    )
+    SMTP_TLS: bool = Field(
+        default=True, description="whether mail is sent over TLS only, which other ports begin with STARTTLS"
+    )
     SMTP_USER: Line | None = Field(None, description="user name at the mail server; needs a password")
     SMTP_PASSWORD: SecretStr | None = Field(None, description="password at the mail server")
-    EMAILS_FROM_EMAIL: EmailStr | None = Field(None, description="address that e-mails come from")
+    EMAILS_FROM_EMAIL: EmailStr | None = Field(
+        None, description="address that e-mails come from; needed with `SMTP_HOST`"
+    )
     EMAILS_FROM_NAME: Line | None = Field(
         None, description="name that e-mails come from, else `PROJECT_NAME`"
     )
@@ -224,7 +231,8 @@ class Settings(BaseSettings):
     )
     RATE_LIMIT_REGISTER: RateText = Field(Rate(20, 3600.0), description="registrations from one address")
     RATE_LIMIT_PASSWORD: RateText = Field(
-        Rate(5, 3600.0), description="changes and resets of one account's password"
+        Rate(5, 3600.0),
+        description="changes of one account's password, and e-mails asked for, for one account or by one client",
     )
     WEBHOOK_ALLOW_PRIVATE: bool = Field(
         default=False,
@@ -323,6 +331,13 @@ class Settings(BaseSettings):
             raise ValueError(f"and {name} are set together or not at all")
         return value
 
+    @field_validator("EMAILS_FROM_EMAIL")
+    @classmethod
+    def _check_sender(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and info.data.get("SMTP_HOST"):
+            raise ValueError("is missing, and SMTP_HOST is set")
+        return value
+
     @field_validator("AWS_S3_BUCKET_NAME")
     @classmethod
     def _check_bucket(cls, value: str | None, info: ValidationInfo) -> str | None:
@@ -375,6 +390,14 @@ class Settings(BaseSettings):
             found.append("DATABASE_URL: SQLite cannot be shared by several nodes, which REDIS_URL is for")
         if options := options_left_out(self.DATABASE_URL.get_secret_value()):
             found.append(f"DATABASE_URL: options without a meaning to the driver: {', '.join(options)}")
+        if self.SMTP_HOST is None and not self.is_local:
+            found.append("SMTP_HOST: is not set, so no e-mail is sent, nor can a password be reset")
+        if self.SMTP_HOST is not None and self.SMTP_USER is not None and not self.SMTP_TLS:
+            found.append("SMTP_TLS: without it, the mail server's password is sent for everybody to read")
+        if not self.is_local and urlsplit(self.PUBLIC_URL).hostname in {"localhost", "127.0.0.1", "::1"}:
+            found.append(
+                "PUBLIC_URL: links in e-mails lead to localhost, where nobody else finds this service"
+            )
         return found
 
 

@@ -9,8 +9,6 @@ _LATER = {
     "REQUEST_TIMEOUT": "deadlines",
     "REDIS_": "deployment",
     "SENTRY_": "deployment",
-    "SMTP_": "notifications",
-    "EMAILS_": "notifications",
     "USE_S3": "media",
     "AWS_": "media",
     "UPLOAD_": "media",

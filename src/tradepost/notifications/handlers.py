@@ -7,13 +7,15 @@ from tradepost.core.messages import Subscriptions
 from tradepost.core.resources import Resources
 from tradepost.core.signals import Signals
 from tradepost.notifications.kinds import KINDS
+from tradepost.notifications.mail import handlers as mail
 from tradepost.notifications.planner import Planner
 
 
 def subscribe(subscriptions: Subscriptions, parts: Resources) -> None:
-    """Have the planner told of every fact that is a kind of notification."""
+    """Have the planner told of every fact that is a kind of notification, and each way out of what it is to carry."""
     planner = Planner(
         people=partial(build_user_service, parts=parts), signals=parts[Signals], clock=parts.clock
     )
     for kind in KINDS:
         subscriptions.react(f"notifications.{kind.name}", kind.fact, planner.plan)
+    mail.subscribe(subscriptions, parts)

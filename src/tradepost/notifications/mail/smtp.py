@@ -1,0 +1,177 @@
+"""E-mail over SMTP (RFC 5321)."""
+
+import asyncio
+import ssl
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+import aiosmtplib
+from aiosmtplib.email import parse_address
+
+from tradepost.core.clock import Clock
+from tradepost.core.messages import Undeliverable
+from tradepost.notifications.mail.composition import Mail
+
+CONNECTIONS: Final = 4
+"""To the server at once, from one process; one is enough until several e-mails go out together."""
+STEP_SECONDS: Final = 10.0
+"""For each step of the conversation but the last."""
+ACCEPT_SECONDS: Final = 45.0
+"""For the server to take the whole e-mail; a scanner may look at it meanwhile."""
+GOODBYE_SECONDS: Final = 2.0
+IDLE_SECONDS: Final = 60.0
+"""After which a connection is not used again: servers end silent ones."""
+MAILS_EACH: Final = 100
+"""E-mails over one connection; servers have limits for that, too."""
+
+
+class MailFailed(Exception):
+    """The e-mail may or may not have been taken; another attempt is due."""
+
+
+class Encryption(Enum):
+    """How a connection becomes TLS: from its start, by STARTTLS before anything else, or not at all."""
+
+    IMPLICIT = "implicit"
+    STARTTLS = "starttls"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class SmtpOptions:
+    """How to reach the mail server; ``hello`` is the name by which this machine introduces itself."""
+
+    host: str
+    port: int
+    encryption: Encryption
+    hello: str
+    user: str | None = None
+    password: str | None = None
+
+
+@dataclass
+class _Connection:
+    client: aiosmtplib.SMTP
+    last_used: float
+    mails: int = 0
+
+
+class SmtpMailer:
+    """Sends e-mails over connections that are kept and used again, the one used last first.
+
+    Only the server's final word about this e-mail or its recipient makes it ``Undeliverable``. That it refuses the
+    sender, the password or any service is no fault of the e-mail's: then, as after a time-out or a lost connection, it
+    is ``MailFailed`` and tried again later.
+    """
+
+    def __init__(self, options: SmtpOptions, clock: Clock) -> None:
+        self._options = options
+        self._monotonic = clock.monotonic
+        self._room = asyncio.Semaphore(CONNECTIONS)
+        self._idle: list[_Connection] = []
+        self._context: ssl.SSLContext | None = None
+
+    async def send(self, mail: Mail) -> None:
+        """Hand ``mail`` to the server; returns when the server has taken it."""
+        if parse_address(mail.recipient) != mail.recipient:
+            raise Undeliverable("the address is ambiguous")
+        async with self._room:
+            try:
+                await self._send(mail)
+            except (aiosmtplib.SMTPException, OSError) as error:
+                raise MailFailed(_said(error)) from error
+
+    async def close(self) -> None:
+        """Say goodbye to the server."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            with suppress(aiosmtplib.SMTPException, OSError):
+                await connection.client.quit(timeout=GOODBYE_SECONDS)
+            connection.client.close()
+
+    async def _send(self, mail: Mail) -> None:
+        connection = await self._kept() or await self._connected()
+        try:
+            await _transfer(connection.client, mail)
+        except aiosmtplib.SMTPResponseException:
+            self._keep(connection)
+            raise
+        except Undeliverable:
+            self._keep(connection)
+            raise
+        except BaseException:
+            # Whatever the server still has to say belongs to this e-mail, not to the next one.
+            connection.client.close()
+            raise
+        self._keep(connection)
+
+    async def _kept(self) -> _Connection | None:
+        """Return a connection from before that still works, with nothing left of the e-mail before."""
+        while self._idle:
+            connection = self._idle.pop()
+            fresh = self._monotonic() - connection.last_used < IDLE_SECONDS
+            if fresh and connection.mails < MAILS_EACH and connection.client.is_connected:
+                try:
+                    await connection.client.rset()
+                except (aiosmtplib.SMTPException, OSError):
+                    connection.client.close()
+                    continue
+                except BaseException:
+                    connection.client.close()
+                    raise
+                return connection
+            connection.client.close()
+        return None
+
+    def _keep(self, connection: _Connection) -> None:
+        connection.last_used = self._monotonic()
+        connection.mails += 1
+        if connection.client.is_connected:
+            self._idle.append(connection)
+
+    async def _connected(self) -> _Connection:
+        options = self._options
+        if self._context is None and options.encryption is not Encryption.NONE:
+            # It reads the machine's certificates.
+            self._context = await asyncio.to_thread(ssl.create_default_context)
+        client = aiosmtplib.SMTP(
+            hostname=options.host,
+            port=options.port,
+            username=options.user,
+            password=options.password,
+            local_hostname=options.hello,
+            timeout=STEP_SECONDS,
+            use_tls=options.encryption is Encryption.IMPLICIT,
+            start_tls=options.encryption is Encryption.STARTTLS,
+            tls_context=self._context,
+        )
+        await client.connect()
+        return _Connection(client, self._monotonic())
+
+
+async def _transfer(client: aiosmtplib.SMTP, mail: Mail) -> None:
+    encoding, options = "ascii", []
+    if mail.needs_utf8:
+        await client.ehlo()
+        if not client.supports_extension("smtputf8"):
+            raise Undeliverable("the mail server takes no address with letters outside ASCII")
+        encoding, options = "utf-8", ["SMTPUTF8"]
+    await client.mail(mail.sender, options=options, encoding=encoding)
+    try:
+        await client.rcpt(mail.recipient, encoding=encoding)
+        await client.data(mail.content, timeout=ACCEPT_SECONDS)
+    except (aiosmtplib.SMTPRecipientRefused, aiosmtplib.SMTPDataError) as error:
+        if 500 <= error.code < 600:  # noqa: PLR2004 - a permanent negative reply (RFC 5321, section 4.2.1)
+            raise Undeliverable(_said(error)) from error
+        raise
+
+
+def _said(error: BaseException) -> str:
+    """Return what went wrong on one line; a server may say anything, also bytes that are no text."""
+    if isinstance(error, aiosmtplib.SMTPResponseException):
+        text = f"the mail server answered {error.code} {error.message}"
+    else:
+        text = f"{type(error).__name__}: {error}"
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:400]
