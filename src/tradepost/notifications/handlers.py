@@ -4,6 +4,7 @@ from functools import partial
 
 from tradepost.accounts.dependencies import build_user_service
 from tradepost.core.messages import Subscriptions
+from tradepost.core.outbox import Outbox
 from tradepost.core.resources import Resources
 from tradepost.core.signals import Signals
 from tradepost.notifications.kinds import KINDS
@@ -14,7 +15,10 @@ from tradepost.notifications.planner import Planner
 def subscribe(subscriptions: Subscriptions, parts: Resources) -> None:
     """Have the planner told of every fact that is a kind of notification, and each way out of what it is to carry."""
     planner = Planner(
-        people=partial(build_user_service, parts=parts), signals=parts[Signals], clock=parts.clock
+        people=partial(build_user_service, parts=parts),
+        outbox=parts[Outbox],
+        signals=parts[Signals],
+        clock=parts.clock,
     )
     for kind in KINDS:
         subscriptions.react(f"notifications.{kind.name}", kind.fact, planner.plan)

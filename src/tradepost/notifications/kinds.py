@@ -60,10 +60,17 @@ class Kind(Generic[M]):
     email: Choice = Choice.ON
     inbox: Choice = Choice.ON
     """The live stream shows what comes into the inbox."""
+    letter: Callable[[M], Mapping[str, int | str] | None] | None = None
+    """What the e-mail's templates are filled in with, where that is not the note's ``data``; None for no e-mail."""
 
 
 def _welcome(fact: UserRegistered) -> Note:
     return Note(fact.user_id, "Welcome", "Good to have you here. Put something up for sale!")
+
+
+def _welcome_letter(fact: UserRegistered) -> Mapping[str, int | str] | None:
+    # An account that is switched off from its start is for somebody who is to learn of it later.
+    return None if fact.token_id is None else {"token_id": fact.token_id}
 
 
 def _password_changed(fact: PasswordChanged) -> Note:
@@ -84,7 +91,15 @@ def _item_created(fact: ItemCreated) -> Note:
 
 
 KINDS: Final[tuple[Kind[Any], ...]] = (
-    Kind("welcome", "A greeting to a new account", UserRegistered, _welcome, Choice.ALWAYS, Choice.ALWAYS),
+    Kind(
+        "welcome",
+        "A greeting to a new account",
+        UserRegistered,
+        _welcome,
+        Choice.ALWAYS,
+        Choice.ALWAYS,
+        _welcome_letter,
+    ),
     Kind(
         "password_changed",
         "Your password was changed",

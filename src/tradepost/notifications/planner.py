@@ -8,9 +8,11 @@ from tradepost.accounts.service import UserService
 from tradepost.core.clock import Clock
 from tradepost.core.database import WriteSession
 from tradepost.core.messages import Envelope
+from tradepost.core.outbox import Outbox
 from tradepost.core.signals import Signals
 from tradepost.notifications.inbox.repository import InboxRepository
 from tradepost.notifications.kinds import BY_FACT, Kind, Note
+from tradepost.notifications.mail.messages import MailDue
 from tradepost.notifications.preferences.service import PreferenceService
 
 INBOX_TOPIC: Final = "inboxes"
@@ -26,9 +28,15 @@ class Planner:
     """
 
     def __init__(
-        self, *, people: Callable[[WriteSession], UserService], signals: Signals, clock: Clock
+        self,
+        *,
+        people: Callable[[WriteSession], UserService],
+        outbox: Outbox,
+        signals: Signals,
+        clock: Clock,
     ) -> None:
         self._people = people
+        self._outbox = outbox
         self._signals = signals
         self._clock = clock
 
@@ -52,6 +60,16 @@ class Planner:
                 for envelope, kind, note in planned
                 if wishes.wants(note.user_id, kind, "inbox")
             ],
+        )
+        await self._outbox.add(
+            session,
+            *(
+                MailDue(kind.name, note.user_id, params)
+                for envelope, kind, note in planned
+                if wishes.wants(note.user_id, kind, "email")
+                for params in [kind.letter(envelope.message) if kind.letter else note.data]
+                if params is not None
+            ),
         )
 
     async def _fill_inboxes(self, session: WriteSession, planned: Sequence[Planned]) -> None:

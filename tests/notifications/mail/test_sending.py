@@ -279,3 +279,14 @@ async def test_the_date_is_that_of_the_message(alice: Person, world: World, sink
     await send(world, item_created(alice))
     date: datetime = parsedate_to_datetime(sink.taken[0].read["Date"])
     assert before <= date <= world.parts.clock.now()
+
+
+async def test_who_puts_an_item_up_for_sale_is_told(alice: Person, world: World, sink: Sink) -> None:
+    item = {"title": "Lamp <b>& more</b>", "price": 5}
+    made = await alice.api.post("/api/v1/items/", json=item)
+    assert made.status_code == 201
+    await world.parts[Dispatcher].drain()
+    (mail,) = sink.taken
+    assert mail.read["Subject"] == "Item Created: Lamp <b>& more</b>"
+    assert "Lamp &lt;b&gt;&amp; more&lt;/b&gt;" in mail.body("html"), "in HTML, a title is text"
+    assert f"https://market.example.com/api/v1/items/{made.json()['id']}" in mail.body()

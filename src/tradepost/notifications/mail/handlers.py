@@ -1,14 +1,9 @@
-"""Which facts an e-mail follows from whatever the person prefers, and the way out for all e-mails."""
+"""The way out for all e-mails, and those that somebody asked for."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from tradepost.accounts.messages import (
-    PasswordChanged,
-    PasswordResetRequested,
-    UserRegistered,
-    VerificationRequested,
-)
+from tradepost.accounts.messages import PasswordResetRequested, VerificationRequested
 from tradepost.core.database import WriteSession
 from tradepost.core.messages import Channel, Envelope, Message, React, Subscriptions
 from tradepost.core.outbox import Outbox
@@ -19,34 +14,23 @@ from tradepost.notifications.mail.smtp import CONNECTIONS
 
 MAIL: Final = Channel("mail", concurrency=CONNECTIONS, timeout=90.0)
 
-
-def _welcome(fact: UserRegistered) -> MailDue | None:
-    # An account that is switched off from its start is for somebody who is to learn of it later.
-    if fact.token_id is None:
-        return None
-    return MailDue("welcome", fact.user_id, {"token_id": fact.token_id})
-
-
-ACCOUNT_MAILS: Final[Mapping[type[Message], Callable[[Any], MailDue | None]]] = {
-    UserRegistered: _welcome,
+ASKED_FOR: Final[Mapping[type[Message], Callable[[Any], MailDue]]] = {
     VerificationRequested: lambda fact: MailDue("verify_email", fact.user_id, {"token_id": fact.token_id}),
     PasswordResetRequested: lambda fact: MailDue("password_reset", fact.user_id, {"token_id": fact.token_id}),
-    PasswordChanged: lambda fact: MailDue("password_changed", fact.user_id),
 }
-"""What is sent about an account is always sent."""
+"""What carries a link that was asked for goes by e-mail and no other way, whatever the person prefers."""
 
 
 def subscribe(subscriptions: Subscriptions, parts: Resources) -> None:
-    """Send what is due, and have something due because of what happens to accounts."""
+    """Send what is due, and have due what was asked for."""
     outbox = parts[Outbox]
 
-    def sending(plan: Callable[[Any], MailDue | None]) -> React:
+    def sending(plan: Callable[[Any], MailDue]) -> React:
         async def react(session: WriteSession, envelopes: Sequence[Envelope[Any]]) -> None:
-            due = (plan(envelope.message) for envelope in envelopes)
-            await outbox.add(session, *(message for message in due if message is not None))
+            await outbox.add(session, *(plan(envelope.message) for envelope in envelopes))
 
         return react
 
-    for fact, plan in ACCOUNT_MAILS.items():
+    for fact, plan in ASKED_FOR.items():
         subscriptions.react(f"notifications.mail_from.{fact.type}", fact, sending(plan))
     subscriptions.deliver("notifications.mail", MailDue, MAIL, parts[MailService].deliver)
