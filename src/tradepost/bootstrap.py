@@ -61,7 +61,10 @@ from tradepost.notifications.inbox.reader import InboxReader
 from tradepost.notifications.mail.dependencies import build_mail_service, build_mailer
 from tradepost.notifications.mail.service import Mailer, MailService
 from tradepost.notifications.preferences.models import Preference
+from tradepost.notifications.webhooks import handlers as webhook_handlers
+from tradepost.notifications.webhooks.dependencies import build_webhook_sender
 from tradepost.notifications.webhooks.models import Webhook, WebhookDelivery
+from tradepost.notifications.webhooks.sender import WebhookSender
 from tradepost.tags.dependencies import build_tag_service
 from tradepost.tags.models import Tag
 from tradepost.tags.reader import TagReader
@@ -90,6 +93,7 @@ SUBSCRIBERS: tuple[Callable[[Subscriptions, Resources], None], ...] = (
     account_handlers.subscribe,
     notification_handlers.subscribe,
     media_handlers.subscribe,
+    webhook_handlers.subscribe,
 )
 """Each domain's ``handlers.subscribe``: what it does because of others' messages, and of its own."""
 
@@ -187,11 +191,13 @@ async def opened(
     build_media(parts)
     parts.put(Mailer, build_mailer(settings, clock))
     parts.put(MailService, await build_mail_service(parts))
+    parts.put(WebhookSender, build_webhook_sender(parts))
     for subscribe in SUBSCRIBERS:
         subscribe(subscriptions, parts)
     try:
         yield parts
     finally:
+        await parts[WebhookSender].close()
         hasher.close()
         await storage.close()
         await parts[Mailer].close()

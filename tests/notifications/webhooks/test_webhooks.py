@@ -1,18 +1,27 @@
 """``/webhooks``: making, changing and deleting them, whose they are, and how many there may be."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 from sqlalchemy import select
 
-from tests.conftest import NewPerson, Person, World
+from tests.conftest import NewPerson, Person, World, world_on
 from tradepost.accounts.permissions import Role
 from tradepost.notifications.webhooks.models import Webhook
 
 WEBHOOKS = "/api/v1/webhooks/"
 URL = "https://hooks.example.com/in"
+
+
+@pytest_asyncio.fixture(scope="module")
+async def module_world(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """The module's application, which sends to no private address."""
+    async with world_on(database_url, tmp_path_factory.mktemp("data")) as world:
+        yield world
 
 
 async def make(owner: Person, **fields: Any) -> dict[str, Any]:

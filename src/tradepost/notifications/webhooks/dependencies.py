@@ -8,6 +8,8 @@ from tradepost.core.database import WriteSession
 from tradepost.core.outbox import Outbox
 from tradepost.core.resources import Resources
 from tradepost.core.settings import Settings
+from tradepost.notifications.webhooks.delivery import WebhookDeliverer
+from tradepost.notifications.webhooks.sender import WebhookSender
 from tradepost.notifications.webhooks.service import WebhookReader, WebhookService
 from tradepost.notifications.webhooks.signing import Signer
 from tradepost.notifications.webhooks.targets import TargetRules
@@ -22,6 +24,27 @@ def build_signer(settings: Settings) -> Signer:
 def build_target_rules(settings: Settings) -> TargetRules:
     """Build what judges addresses."""
     return TargetRules(plain=settings.is_local, private=settings.WEBHOOK_ALLOW_PRIVATE)
+
+
+def build_webhook_sender(parts: Resources) -> WebhookSender:
+    """Build what sends requests to receivers; close it at the end."""
+    return WebhookSender(
+        build_target_rules(parts.settings),
+        clock=parts.clock,
+        agent=f"Tradepost-Webhooks/{parts.settings.VERSION}",
+    )
+
+
+def build_webhook_deliverer(parts: Resources) -> WebhookDeliverer:
+    """Build what carries planned deliveries to their receivers."""
+    return WebhookDeliverer(
+        parts.database,
+        sender=parts[WebhookSender],
+        signer=build_signer(parts.settings),
+        rules=build_target_rules(parts.settings),
+        outbox=parts[Outbox],
+        clock=parts.clock,
+    )
 
 
 def build_webhook_service(session: WriteSession, parts: Resources) -> WebhookService:

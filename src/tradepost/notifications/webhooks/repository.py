@@ -63,6 +63,11 @@ class WebhookRepository(Repository):
         """Return this person's webhook of this id, with the row locked until the transaction ends."""
         return await self.session.scalar(_owned(webhook_id, user_id).with_for_update(key_share=True))
 
+    async def lock(self, webhook_id: int) -> bool:
+        """Lock a webhook until the transaction ends; tell whether there is one."""
+        statement = select(Webhook.id).where(Webhook.id == webhook_id).with_for_update(key_share=True)
+        return await self.session.scalar(statement) is not None
+
     async def page(self, user_id: int, window: Window) -> Page[Webhook]:
         """Return a part of a person's webhooks, in the order in which they were made."""
         rows = select(Webhook).where(Webhook.user_id == user_id).order_by(Webhook.id)

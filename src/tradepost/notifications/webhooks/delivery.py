@@ -1,0 +1,219 @@
+"""Carries planned deliveries to their receivers, and writes down what came of it."""
+
+import zlib
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from tradepost.accounts.permissions import PERMISSIONS, Permission
+from tradepost.core.clock import Clock
+from tradepost.core.database import Database, WriteSession
+from tradepost.core.messages import Channel, Envelope, Postponed
+from tradepost.core.outbox import Outbox
+from tradepost.notifications.webhooks.events import TEST
+from tradepost.notifications.webhooks.messages import WebhookDisabled, WebhookDue
+from tradepost.notifications.webhooks.repository import DeliveryRepository, DueRow, WebhookRepository
+from tradepost.notifications.webhooks.schemas import DeliveryState, DisabledReason, Scope
+from tradepost.notifications.webhooks.sender import (
+    ANSWER_TIMEOUT,
+    CONCURRENCY,
+    EXCERPT_TIMEOUT,
+    GONE,
+    Answer,
+    WebhookSender,
+)
+from tradepost.notifications.webhooks.signing import Signer
+from tradepost.notifications.webhooks.targets import TargetRules, UnacceptableTarget
+from tradepost.notifications.webhooks.turns import Turns
+
+PAUSES: Final = (
+    timedelta(seconds=5),
+    timedelta(minutes=1),
+    timedelta(minutes=5),
+    timedelta(minutes=30),
+    timedelta(hours=2),
+    timedelta(hours=5),
+    timedelta(hours=10),
+    timedelta(hours=14),
+    timedelta(hours=20),
+)
+"""Between attempts: five seconds at first, and ten attempts within a little more than two days in all."""
+LONGEST_PAUSE: Final = timedelta(hours=24)
+"""As long as a ``Retry-After`` is heeded."""
+SPREAD: Final = 0.2
+"""By what part a pause may be longer, so that what failed together is not tried together."""
+FAILING_AFTER: Final = timedelta(days=5)
+"""When a message is given up and nothing got through for so long, the webhook is switched off."""
+LONGEST_LIFE: Final = timedelta(days=8)
+"""After which a delivery is over, whatever became of the message that should have had it sent."""
+KEPT: Final = timedelta(days=30)
+PRUNE_CHUNK: Final = 1000
+
+PLACES_PER_RECEIVER: Final = 4
+PLACES_PER_PERSON: Final = 8
+"""One person may have twenty receivers, all of them slow."""
+
+CHANNEL: Final = Channel(
+    "webhooks",
+    concurrency=CONCURRENCY,
+    # Room for the database before and after.
+    timeout=ANSWER_TIMEOUT + EXCERPT_TIMEOUT + 13.0,
+    max_age=LONGEST_LIFE.total_seconds(),
+)
+
+_REASONS: Final = {
+    DisabledReason.GONE: "its receiver answered that it is gone for good (410)",
+    DisabledReason.FAILING: f"nothing got through to it for {FAILING_AFTER.days} days",
+}
+
+
+class WebhookDeliverer:
+    """Sends deliveries over the channel for webhooks.
+
+    A delivery that is over, whichever way, is no dead message: its own log says what became of it, and its owner can
+    have it sent again. What the operator sees as dead is only what went wrong on our side.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        sender: WebhookSender,
+        signer: Signer,
+        rules: TargetRules,
+        outbox: Outbox,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._sender = sender
+        self._signer = signer
+        self._rules = rules
+        self._outbox = outbox
+        self._clock = clock
+        self._turns = Turns(clock)
+
+    async def deliver(self, envelope: Envelope[WebhookDue]) -> None:
+        """Make one attempt, unless nobody wants it any more; ``Postponed`` when there is to be another."""
+        async with self._database.read() as session:
+            due = await DeliveryRepository(session).find_due(envelope.message.delivery_id)
+        if due is None or due.state is not DeliveryState.PENDING:
+            return
+        if reason := _unwanted(due):
+            await self._cancel(due.id, reason)
+            return
+        with self._turns.turn(self._places(due)):
+            started = self._clock.monotonic()
+            answer = await self._attempt(due)
+            took = timedelta(seconds=self._clock.monotonic() - started)
+        pause = await self._record(due, answer, took)
+        if pause is not None:
+            raise Postponed(answer.error or "", pause)
+
+    async def clear_up(self) -> None:
+        """End deliveries that should be over long since, and delete what is older than the log goes back."""
+        now = self._clock.now()
+        async with self._database.transaction() as session:
+            await DeliveryRepository(session).give_up(
+                before=now - LONGEST_LIFE, now=now, reason="It could not be sent in time"
+            )
+        deleted = PRUNE_CHUNK
+        while deleted == PRUNE_CHUNK:
+            async with self._database.transaction() as session:
+                deleted = await DeliveryRepository(session).prune(before=now - KEPT, limit=PRUNE_CHUNK)
+
+    def _places(self, due: DueRow) -> dict[str, int]:
+        try:
+            receiver = self._rules.read(due.url).origin
+        except UnacceptableTarget:
+            receiver = due.url
+        return {f"receiver {receiver}": PLACES_PER_RECEIVER, f"person {due.user_id}": PLACES_PER_PERSON}
+
+    async def _attempt(self, due: DueRow) -> Answer:
+        now = self._clock.now()
+        body = due.body.encode()
+        nonces = [due.nonce]
+        if due.previous_nonce is not None and now < due.previous_until:
+            nonces.append(due.previous_nonce)
+        headers = self._signer.headers(due.webhook_id, nonces, message_id=due.message_id, now=now, body=body)
+        return await self._sender.send(due.url, headers, body)
+
+    async def _cancel(self, delivery_id: int, reason: str) -> None:
+        async with self._database.transaction() as session:
+            await DeliveryRepository(session).cancel(id=delivery_id, now=self._clock.now(), reason=reason)
+
+    async def _record(self, due: DueRow, answer: Answer, took: timedelta) -> timedelta | None:
+        """Write down an attempt; return the pause until the next one if there is to be one."""
+        now = self._clock.now()
+        pause = None if answer.delivered else _pause(due, answer)
+        async with self._database.transaction() as session:
+            webhooks, deliveries = WebhookRepository(session), DeliveryRepository(session)
+            # The webhook before its deliveries, as everybody who locks both: or two would wait for each other.
+            if not await webhooks.lock(due.webhook_id):
+                return None
+            if not await deliveries.note_attempt(due.id, _noted(answer, took, now, pause)):
+                return None
+            if answer.delivered:
+                await webhooks.note_success(due.webhook_id)
+                return None
+            if answer.status == GONE:
+                await self._disable(session, due, DisabledReason.GONE, now)
+            elif due.event_type != TEST:
+                await webhooks.note_failure(due.webhook_id, now)
+                if pause is None:
+                    await self._disable(session, due, DisabledReason.FAILING, now)
+        return pause
+
+    async def _disable(
+        self, session: WriteSession, due: DueRow, reason: DisabledReason, now: datetime
+    ) -> None:
+        """Switch the webhook off, end what waits for it, and announce it: whoever comes first, and only once."""
+        disabled = await WebhookRepository(session).disable(
+            due.webhook_id,
+            url=due.url,
+            reason=reason,
+            now=now,
+            failing_before=now - FAILING_AFTER if reason is DisabledReason.FAILING else None,
+        )
+        if disabled is None:
+            return
+        text = _REASONS[reason]
+        await DeliveryRepository(session).cancel(
+            webhook_id=due.webhook_id, now=now, reason=f"The webhook was switched off: {text}"
+        )
+        await self._outbox.add(session, WebhookDisabled(disabled.id, disabled.user_id, disabled.url, text))
+
+
+def _unwanted(due: DueRow) -> str | None:
+    """Say why a delivery is not to be sent, if so. What its owner may see counts now, not when it was planned."""
+    if not due.is_active:
+        return "The webhook is switched off"
+    if not due.owner_is_active:
+        return "The account of its owner is switched off"
+    if due.scope is Scope.ALL and Permission.ADMIN_ACCESS not in PERMISSIONS[due.role]:
+        return "Its owner may not be told of everybody's facts any more"
+    return None
+
+
+def _pause(due: DueRow, answer: Answer) -> timedelta | None:
+    """Return how long to wait after a failure, or None when this was the last attempt."""
+    if answer.status == GONE or due.event_type == TEST or due.attempts >= len(PAUSES):
+        return None
+    # Not by chance but by the delivery: what is planned for the same second is spread all the same.
+    part = zlib.crc32(f"{due.id}.{due.attempts}".encode()) / 2**32
+    pause = PAUSES[int(due.attempts)] * (1 + SPREAD * part)
+    return max(pause, min(timedelta(seconds=answer.retry_after), LONGEST_PAUSE))
+
+
+def _noted(answer: Answer, took: timedelta, now: datetime, pause: timedelta | None) -> dict[str, Any]:
+    state = DeliveryState.PENDING
+    if pause is None:
+        state = DeliveryState.DELIVERED if answer.delivered else DeliveryState.FAILED
+    return {
+        "state": state,
+        "last_attempt_at": now - took,
+        "next_attempt_at": None if pause is None else now + pause,
+        "last_status": answer.status,
+        "error": answer.error,
+        "response_excerpt": answer.excerpt,
+        "duration_ms": round(took / timedelta(milliseconds=1)),
+        "settled_at": now if pause is None else None,
+    }

@@ -1,0 +1,23 @@
+"""What webhooks do because of others' messages, and of their own."""
+
+from typing import Final
+
+from tradepost.core.messages import Subscriptions
+from tradepost.core.outbox import Outbox
+from tradepost.core.resources import Resources
+from tradepost.notifications.webhooks.delivery import CHANNEL
+from tradepost.notifications.webhooks.dependencies import build_webhook_deliverer
+from tradepost.notifications.webhooks.events import EVENTS
+from tradepost.notifications.webhooks.messages import WebhookDue
+from tradepost.notifications.webhooks.planner import WebhookPlanner
+
+CLEAR_UP_EVERY: Final = 3600.0
+
+
+def subscribe(subscriptions: Subscriptions, parts: Resources) -> None:
+    """Plan deliveries for every public fact, send them, and keep their log short."""
+    planner = WebhookPlanner(parts[Outbox], parts.clock)
+    for event in EVENTS:
+        subscriptions.react(f"webhooks.{event.name}", event.message, planner.plan)
+    deliverer = build_webhook_deliverer(parts)
+    subscriptions.deliver("webhooks.send", WebhookDue, CHANNEL, deliverer.deliver)
