@@ -56,6 +56,7 @@ from tradepost.media.dependencies import build_media
 from tradepost.media.models import FileUsage, StoredFile
 from tradepost.media.usage import FileSubjects
 from tradepost.notifications import handlers as notification_handlers
+from tradepost.notifications.inbox.live import LiveInboxes
 from tradepost.notifications.inbox.models import Inbox, Notification
 from tradepost.notifications.inbox.reader import InboxReader
 from tradepost.notifications.mail.dependencies import build_mail_service, build_mailer
@@ -192,6 +193,15 @@ async def opened(
     parts.put(Mailer, build_mailer(settings, clock))
     parts.put(MailService, await build_mail_service(parts))
     parts.put(WebhookSender, build_webhook_sender(parts))
+    parts.put(
+        LiveInboxes,
+        LiveInboxes(
+            database,
+            parts[Signals],
+            living=lambda session_ids: parts[Identities].find_living(session_ids, now=clock.now()),
+            observe=batches("stream"),
+        ),
+    )
     for subscribe in SUBSCRIBERS:
         subscribe(subscriptions, parts)
     try:

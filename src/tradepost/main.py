@@ -27,8 +27,10 @@ from tradepost.core.settings import Settings
 from tradepost.core.storage.store import Storage
 from tradepost.items.view_counter import ViewCounter
 from tradepost.media.routes import body_limits
+from tradepost.notifications.inbox.live import LiveInboxes
 from tradepost.web import docs, layers, meta, openapi, paths, problems
 from tradepost.web.meta import Readiness
+from tradepost.web.protocol import STOPPING_KEY
 
 COLLECT_AFTER: Final = 20_000
 """Objects that are made, less those that went, between two looks for garbage: a request makes some hundreds."""
@@ -98,10 +100,14 @@ async def _lifespan(
         readiness.add("database", lambda: _check_database(parts.database))
         readiness.add("storage", parts[Storage].check)
         _watch_pool(metrics, parts.database)
+        metrics.add_gauge(
+            "notification_streams", "Open streams of notifications", lambda: parts[LiveInboxes].open
+        )
         background: list[asyncio.Task[None]] = []
         try:
             background += (
                 asyncio.create_task(parts[ViewCounter].run(), name="views"),
+                asyncio.create_task(parts[LiveInboxes].run(), name="streams"),
                 asyncio.create_task(metrics.watch(), name="metrics"),
                 asyncio.create_task(_end_with_parent(), name="parent"),
             )
@@ -110,7 +116,7 @@ async def _lifespan(
             if settings.is_local and not await _prepared(parts):
                 background.append(asyncio.create_task(_prepare_later(parts), name="preparation"))
             with _drained(readiness, 0 if settings.is_local else DRAIN_SECONDS):
-                yield {"resources": parts}
+                yield {"resources": parts, STOPPING_KEY: parts[LiveInboxes].close}
         finally:
             readiness.draining = True
             for task in background:

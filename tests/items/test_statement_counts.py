@@ -185,6 +185,8 @@ def test_every_endpoint_that_reads_is_in_the_table(module_world: World) -> None:
             for parameter, name in names.items():
                 path = path.replace(parameter, name)
             documented.add(path)
+    # It has no end; what it reads is counted where it is tested.
+    documented.remove(f"{V1}/notifications/stream")
     assert documented - asked == set()
 
 

@@ -1,6 +1,6 @@
 """Who is behind a session, asked anew for each request and by many requests at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -51,6 +51,11 @@ class Identities:
         if found is None or found.row.id != user_id or not found.row.is_active or found.session_end <= now:
             return None
         return found
+
+    async def find_living(self, session_ids: Collection[int], *, now: datetime) -> Collection[int]:
+        """Return which of these sessions have not ended, for answers that go on for longer than a request."""
+        async with self._database.read() as session:
+            return await SessionRepository(session).find_living(session_ids, now=now)
 
     async def _load(self, session_ids: Sequence[int]) -> Mapping[int, Identity]:
         async with self._database.read() as session:

@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Row, Select, delete, func, insert, or_, select, update
+from sqlalchemy import Row, Select, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from tradepost.accounts.models import AccountToken, LoginSession, TokenPurpose, User
@@ -38,6 +38,19 @@ def _identities(on_postgres: bool) -> Select[*tuple[Any, ...]]:  # noqa: FBT001 
         select(LoginSession.id.label("session_id"), LoginSession.expires_at.label("session_end"), *_SHOWN)
         .join(User, User.id == LoginSession.user_id)
         .where(among_ids(LoginSession.id, on_postgres=on_postgres))
+    )
+
+
+@cache
+def _living(on_postgres: bool) -> Select[int]:  # noqa: FBT001 - the key of a cache
+    return (
+        select(LoginSession.id)
+        .join(User, User.id == LoginSession.user_id)
+        .where(
+            among_ids(LoginSession.id, on_postgres=on_postgres),
+            LoginSession.expires_at > bindparam("now", type_=LoginSession.expires_at.type),
+            User.is_active,
+        )
     )
 
 
@@ -182,6 +195,11 @@ class SessionRepository(Repository):
         """Return the sessions of these ids with their users; ended ones and those of nobody are left out."""
         found = await self.session.execute(_identities(self.on_postgres), {"ids": list(session_ids)})
         return found.all()
+
+    async def find_living(self, session_ids: Collection[int], *, now: datetime) -> Sequence[int]:
+        """Return which of these sessions have not ended."""
+        living = _living(self.on_postgres)
+        return (await self.session.scalars(living, {"ids": list(session_ids), "now": now})).all()
 
     async def get(self, session_id: int) -> LoginSession | None:
         """Return the session of this id."""

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from tradepost.accounts.service import UserService
 from tradepost.core.clock import Clock
@@ -10,13 +10,11 @@ from tradepost.core.database import WriteSession
 from tradepost.core.messages import Envelope
 from tradepost.core.outbox import Outbox
 from tradepost.core.signals import Signals
+from tradepost.notifications.inbox.live import INBOX_TOPIC
 from tradepost.notifications.inbox.repository import InboxRepository
 from tradepost.notifications.kinds import BY_FACT, Kind, Note
 from tradepost.notifications.mail.messages import MailDue
 from tradepost.notifications.preferences.service import PreferenceService
-
-INBOX_TOPIC: Final = "inboxes"
-"""Signals of this topic name, by their ids, the people who have something new."""
 
 Planned = tuple[Envelope[Any], Kind[Any], Note]
 

@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from tradepost.core.clock import SystemClock
 from tradepost.web import problems
+from tradepost.web.event_stream import ENDLESS_KEY
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 """Size of a request line with all header fields, at most; also of the trailer fields, and of a chunk's extensions."""
@@ -19,11 +20,16 @@ HEAD_TIMEOUT: Final = 10.0
 """Seconds from the first byte of a head to its last."""
 FIRST_BYTE_TIMEOUT: Final = 15.0
 """Seconds that a new connection may be silent; after a request uvicorn's shorter keep-alive time-out takes over."""
+WRITE_TIMEOUT: Final = 60.0
+"""Seconds for which a client may leave what it was sent untouched, once the buffer for it is full."""
 LINGER: Final = 2.0
 """Seconds for which the rest is still taken in after a refusal: a reset connection would lose the answer on its way."""
 
 LINGER_BYTES: Final = 2**20
 """How much of that rest is taken in, with what was there before."""
+
+STOPPING_KEY: Final = "tradepost.stopping"
+"""Where the lifespan's state has a function that ends the answers that would go on for ever: the server stops."""
 
 _log = structlog.stdlib.get_logger("tradepost.web")
 _clock = SystemClock()
@@ -40,6 +46,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._pending = 0
         """Bytes since the parser last came to the end of a head or to a part of a body."""
         self._timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
         self._refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -50,7 +57,28 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._stop_timer()
+        self._stop_write_timer()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Have the application wait until the client takes what is there, but not for ever."""
+        super().pause_writing()
+        if self._write_timer is None:
+            self._write_timer = self.loop.call_later(WRITE_TIMEOUT, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Have the application write again."""
+        self._stop_write_timer()
+        super().resume_writing()
+
+    def shutdown(self) -> None:
+        """Finish what is being answered, except for what has no end: its client comes back to another process."""
+        stop = self.app_state.get(STOPPING_KEY)
+        if stop is not None:
+            stop()
+        if self._is_answering and self.flow.write_paused and ENDLESS_KEY in self.cycle.scope:
+            self.transport.abort()
+        super().shutdown()
 
     def data_received(self, data: bytes) -> None:
         """Take in what arrived, and see whether a head is still open after it."""
@@ -138,6 +166,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._timer = self.loop.call_later(LINGER, self.transport.close)
         else:
             self.transport.close()
+
+    def _stop_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -1,9 +1,12 @@
 """How routes get at the services for inboxes."""
 
+from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Header
 
+from tradepost.accounts.dependencies import Person
+from tradepost.notifications.inbox.live import LiveInboxes, Stream
 from tradepost.notifications.inbox.reader import InboxReader
 from tradepost.notifications.inbox.service import InboxService
 from tradepost.web.session import ResourcesDep, WriteDep
@@ -19,5 +22,21 @@ async def inbox_writes(session: WriteDep, parts: ResourcesDep) -> InboxService:
     return InboxService(session, parts.clock)
 
 
+LastEventId = Annotated[
+    str | None,
+    Header(alias="Last-Event-ID", description="The id of the last event that was seen, to go on after it"),
+]
+
+
+async def live_stream(
+    person: Person, parts: ResourcesDep, last_event_id: LastEventId = None
+) -> AsyncIterator[Stream]:
+    """Open a stream of the person's own, until the answer has ended."""
+    async with parts[LiveInboxes].stream(person, last_event_id) as stream:
+        yield stream
+
+
+# Not function-scoped, unlike what uses a session: it ends with the answer.
+Live = Annotated[Stream, Depends(live_stream)]
 InboxReads = Annotated[InboxReader, Depends(inbox_reader)]
 InboxWrites = Annotated[InboxService, Depends(inbox_writes, scope="function")]

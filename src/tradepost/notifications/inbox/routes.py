@@ -4,15 +4,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BeforeValidator
+from starlette.responses import StreamingResponse
 
 from tradepost.accounts.dependencies import Person
-from tradepost.core.errors import Unauthenticated
+from tradepost.core.errors import Unauthenticated, Unavailable
 from tradepost.core.pagination import Total
 from tradepost.core.schemas import MAX_ID, Message
-from tradepost.notifications.inbox.dependencies import InboxReads, InboxWrites
-from tradepost.notifications.inbox.errors import NotificationNotFound
+from tradepost.notifications.inbox.dependencies import InboxReads, InboxWrites, Live
+from tradepost.notifications.inbox.errors import NotificationNotFound, TooManyStreams
 from tradepost.notifications.inbox.reader import InboxWindow
 from tradepost.notifications.inbox.schemas import Marked, NotificationPage, NotificationRead
+from tradepost.web.event_stream import EventStream
 from tradepost.web.parameters import MAX_SKIP, Limit, PathId, read_total
 from tradepost.web.problems import problem_responses
 from tradepost.web.routing import Route
@@ -67,6 +69,26 @@ async def list_notifications(
         here = request.url.remove_query_params("skip").include_query_params(cursor=page.next_cursor)
         response.headers["Link"] = f'<{here}>; rel="next"'
     return page
+
+
+STREAM = {
+    "description": (
+        "Events: `notification`, whose data is a notification and whose id is its number; `resync`, when what came after "
+        "the last seen event cannot be told any more: look at the list again. Comments are signs of life."
+    ),
+    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+}
+
+
+@router.get(
+    "/stream",
+    # Not FastAPI's own class for events: it would take the function for a generator of them.
+    response_class=StreamingResponse,
+    responses={**problem_responses(Unauthenticated, TooManyStreams, Unavailable), 200: STREAM},
+)
+async def stream_notifications(stream: Live) -> EventStream:
+    """Send what one is told as it comes in, from now on or after `Last-Event-ID`, until the session ends."""
+    return EventStream(stream)
 
 
 @router.post("/read-all", responses=problem_responses(Unauthenticated))

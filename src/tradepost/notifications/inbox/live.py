@@ -1,0 +1,314 @@
+"""Inboxes as they fill: streams of what comes in, for as long as somebody listens.
+
+The table is the truth. A stream knows the number of the last notification it handed out and reads on from there; signals
+only wake it, and a look at the heads of all inboxes with an open stream makes up for those that were lost. Between two reads a
+stream holds a few numbers and no connection, and it reads on only when the client has taken what was read before.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from tradepost.core.coalescer import Coalescer, Observe
+from tradepost.core.database import Database
+from tradepost.core.errors import Unavailable
+from tradepost.core.principal import Principal
+from tradepost.core.row_json import row_encoder
+from tradepost.core.schemas import MAX_ID
+from tradepost.core.signals import Signals
+from tradepost.notifications.inbox.errors import TooManyStreams
+from tradepost.notifications.inbox.repository import HeadRow, InboxRepository
+from tradepost.notifications.inbox.schemas import NotificationRead
+
+INBOX_TOPIC: Final = "inboxes"
+"""Signals of this topic name, by their ids, the people who have something new."""
+STREAMS_PER_PERSON: Final = 10
+"""Streams that one person may have open in one process."""
+STREAMS_PER_PROCESS: Final = 2_000
+BATCH: Final = 20
+"""Numbers that a stream reads at once, and so what it holds in memory at the most."""
+LOOK: Final = 0.5
+"""Seconds between two looks at the sessions of all open streams: an ended one is noticed within a second."""
+HEADS_EVERY: Final = 4
+"""Looks after which the heads of the inboxes are read too, for signals that were lost."""
+HEARTBEAT: Final = 15.0
+"""Seconds of silence after which a sign of life is sent, or proxies take the connection for dead."""
+RETRY_READ: Final = 1.0
+"""Seconds until a read that failed is tried again: the database may be away."""
+RECONNECT: Final = (1_000, 3_000)
+"""Milliseconds between which clients are told to wait before they come back: not all at once after a restart."""
+
+log = structlog.get_logger(__name__)
+
+_notification_json: Final = row_encoder(NotificationRead)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something to send: ``data`` is JSON. One without data only tells where to resume, and is shown to nobody."""
+
+    name: str | None = None
+    data: str | None = None
+    id: int | None = None
+    retry: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """What comes after a number of somebody's: at most ``BATCH`` numbers of it, and what the inbox's head said before."""
+
+    last_number: int
+    pruned_through: int
+    notifications: Sequence[tuple[int, str]]
+
+
+class Stream:
+    """One client that listens. ``next`` is awaited by one task at a time."""
+
+    def __init__(self, hub: "LiveInboxes", principal: Principal, retry: int) -> None:
+        self.user_id = principal.user_id
+        self.session_id = principal.session_id
+        self.position = 0
+        """The number up to which everything was handed out."""
+        self._hub = hub
+        self._first: list[Event] = []
+        self._retry = retry
+        self._changed = asyncio.Event()
+        self._woken = False
+        self._ended = False
+
+    def begin(self, head: HeadRow | None, last_event_id: str | None) -> None:
+        """Take up after the event that the client saw last; without one, now."""
+        last, pruned = (head.last_number, head.pruned_through) if head is not None else (0, 0)
+        self.position = last
+        reason = None
+        if last_event_id:
+            seen = _number(last_event_id)
+            if seen is None:
+                reason = "unreadable"
+            elif seen > last:
+                reason = "ahead"
+            elif seen < pruned:
+                reason = "too_old"
+            else:
+                self.position = seen
+                self._woken = seen < last
+        # Who sees nothing before the connection breaks needs a place to resume at all the same.
+        self._first = [Event(id=self.position, retry=self._retry)]
+        if reason is not None:
+            self._first.append(self._resync(reason))
+
+    def wake(self) -> None:
+        """Have the stream look for something new."""
+        self._woken = True
+        self._changed.set()
+
+    def end(self) -> None:
+        """Have the stream end: nothing is read any more."""
+        self._ended = True
+        self._changed.set()
+
+    async def next(self) -> Sequence[Event] | None:
+        """Wait for what is to be sent next: events, none as a sign of life, or None at the end of the stream."""
+        if self._first and not self._ended:
+            first, self._first = self._first, []
+            return first
+        silent_until = asyncio.get_running_loop().time() + HEARTBEAT
+        while not self._ended:
+            if not self._woken and not await self._change(silent_until):
+                return ()
+            if self._woken and not self._ended:
+                events = await self._read()
+                if events:
+                    return events
+        return None
+
+    async def _change(self, until: float) -> bool:
+        """Wait until there is something to do, at most to this moment of the loop; tell whether there is."""
+        self._changed.clear()
+        if self._woken or self._ended:
+            return True
+        try:
+            async with asyncio.timeout_at(until):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _read(self) -> list[Event]:
+        self._woken = False
+        try:
+            found = await self._hub.following(self.user_id, self.position)
+        except Exception as error:  # noqa: BLE001 - a stream outlives whatever befalls the database meanwhile
+            log.warning("a stream could not read on yet", reason=str(error) or type(error).__name__)
+            self._woken = True
+            await asyncio.sleep(RETRY_READ)
+            return []
+        if found is None or self._ended:
+            return []
+        if self.position < found.pruned_through:
+            self.position = found.last_number
+            return [self._resync("too_old")]
+        # The head was read first: up to it everything is there, with gaps where something was deleted.
+        self.position = max(
+            self.position,
+            min(found.last_number, self.position + BATCH),
+            *(number for number, _ in found.notifications),
+        )
+        self._woken = self._woken or self.position < found.last_number
+        return [Event("notification", json, number) for number, json in found.notifications]
+
+    def _resync(self, reason: str) -> Event:
+        return Event("resync", f'{{"reason":"{reason}"}}', self.position)
+
+
+def _number(text: str) -> int | None:
+    """Return the number of an event as we wrote it, or None for what we never did."""
+    plain = text.isascii() and text.isdigit() and (text == "0" or text[0] != "0")
+    number = int(text) if plain and len(text) <= len(str(MAX_ID)) else None
+    return number if number is not None and number <= MAX_ID else None
+
+
+class LiveInboxes:
+    """Every open stream of the process, and the few reads that serve them all. Lives as long as the process."""
+
+    def __init__(
+        self,
+        database: Database,
+        signals: Signals,
+        *,
+        living: Callable[[Collection[int]], Awaitable[Collection[int]]],
+        observe: Observe | None = None,
+    ) -> None:
+        """``living`` tells which of some sessions have not ended."""
+        self._database = database
+        self._living = living
+        self._streams: dict[int, set[Stream]] = {}
+        self._open = 0
+        self._opened = 0
+        self._any_open = asyncio.Event()
+        self._closed = False
+        self._following: Coalescer[tuple[int, int], Following] = Coalescer(
+            self._load_following, max_batch=128, observe=observe
+        )
+        self._heads: Coalescer[int, HeadRow] = Coalescer(self._load_heads)
+        signals.listen(INBOX_TOPIC, self._hear)
+
+    @property
+    def open(self) -> int:
+        """How many streams there are."""
+        return self._open
+
+    @asynccontextmanager
+    async def stream(self, principal: Principal, last_event_id: str | None) -> AsyncIterator[Stream]:
+        """Open a stream for the length of the block; ``TooManyStreams`` or ``Unavailable`` when there are too many."""
+        own = self._streams.get(principal.user_id, ())
+        if self._closed or self._open >= STREAMS_PER_PROCESS:
+            raise Unavailable
+        if len(own) >= STREAMS_PER_PERSON:
+            raise TooManyStreams(retry_after=10)
+        low, high = RECONNECT
+        self._opened += 1
+        stream = Stream(self, principal, low + self._opened * 617 % (high - low))
+        # Before the head is read: what is written in between wakes it.
+        self._add(stream)
+        try:
+            stream.begin(await self._heads.get(principal.user_id), last_event_id)
+            yield stream
+        finally:
+            self._remove(stream)
+
+    def close(self) -> None:
+        """End every stream and open none any more: the process is about to end."""
+        self._closed = True
+        for stream in self._all():
+            stream.end()
+
+    async def run(self) -> None:
+        """Look after the open streams until cancelled."""
+        looks = 0
+        while True:
+            await self._any_open.wait()
+            await asyncio.sleep(LOOK)
+            looks += 1
+            try:
+                await self._look(heads=looks % HEADS_EVERY == 0)
+            except Exception as error:  # noqa: BLE001 - the next look is as good
+                log.warning("open streams not looked after", reason=str(error) or type(error).__name__)
+
+    async def following(self, user_id: int, after: int) -> Following | None:
+        """Return what comes after this number; None for somebody who was never told anything."""
+        return await self._following.get((user_id, after))
+
+    # --- streams ------------------------------------------------------------------------------------------------------
+
+    def _all(self) -> list[Stream]:
+        return [stream for streams in self._streams.values() for stream in streams]
+
+    def _add(self, stream: Stream) -> None:
+        self._streams.setdefault(stream.user_id, set()).add(stream)
+        self._open += 1
+        self._any_open.set()
+
+    def _remove(self, stream: Stream) -> None:
+        own = self._streams[stream.user_id]
+        own.remove(stream)
+        if not own:
+            del self._streams[stream.user_id]
+        self._open -= 1
+        if not self._open:
+            self._any_open.clear()
+
+    def _hear(self, user_ids: str) -> None:
+        """Wake the streams of these people, or all: perhaps a signal was missed."""
+        if not user_ids:
+            for stream in self._all():
+                stream.wake()
+            return
+        for user_id in user_ids.split():
+            for stream in self._streams.get(int(user_id), ()):
+                stream.wake()
+
+    async def _look(self, *, heads: bool) -> None:
+        """End the streams of sessions that have ended; with ``heads``, wake those that are behind."""
+        streams = self._all()
+        living = set(await self._living({stream.session_id for stream in streams}))
+        for stream in streams:
+            if stream.session_id not in living:
+                stream.end()
+        if heads:
+            async with self._database.read() as session:
+                rows = await InboxRepository(session).find_heads({stream.user_id for stream in streams})
+            for row in rows:
+                for stream in self._streams.get(row.user_id, ()):
+                    if stream.position < row.last_number:
+                        stream.wake()
+
+    # --- reads --------------------------------------------------------------------------------------------------------
+
+    async def _load_heads(self, user_ids: Sequence[int]) -> Mapping[int, HeadRow]:
+        async with self._database.read() as session:
+            return {row.user_id: row for row in await InboxRepository(session).find_heads(user_ids)}
+
+    async def _load_following(self, asked: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], Following]:
+        async with self._database.read() as session:
+            inbox = InboxRepository(session)
+            # First, or what is committed between the two reads would be taken for deleted.
+            heads = {row.user_id: row for row in await inbox.find_heads({user_id for user_id, _ in asked})}
+            rows = await inbox.find_following(asked, size=BATCH)
+        found: dict[tuple[int, int], list[tuple[int, str]]] = {}
+        for row in rows:
+            values: dict[str, Any] = row._asdict()
+            key = (values.pop("user_id"), values.pop("after"))
+            found.setdefault(key, []).append((values["number"], _notification_json(values).decode()))
+        return {
+            (user_id, after): Following(
+                heads[user_id].last_number, heads[user_id].pruned_through, found.get((user_id, after), [])
+            )
+            for user_id, after in asked
+            if user_id in heads
+        }
