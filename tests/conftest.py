@@ -177,6 +177,12 @@ async def empty_tables(database: Database, *, keep: str = "admin@example.com") -
                 await session.execute(table.delete())
 
 
+def empty_storage(directory: Path) -> None:
+    """Delete every file; not the directory itself, without which the storage is away."""
+    for path in directory.glob("*"):
+        shutil.rmtree(path)
+
+
 def forget_all(parts: Resources) -> None:
     """Have everything read anew that an application remembers: rows were changed past its services."""
     parts[PublicTotal].forget()
@@ -188,6 +194,7 @@ async def world(module_world: World) -> AsyncIterator[World]:
     """The module's application on empty tables."""
     yield module_world
     await empty_tables(module_world.database)
+    await asyncio.to_thread(empty_storage, module_world.parts.settings.UPLOAD_DIR)
     forget_all(module_world.parts)
 
 

@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from tradepost.accounts import auth_routes, recovery_routes, user_routes
 from tradepost.categories import routes as category_routes
 from tradepost.items import routes as item_routes
+from tradepost.items import upload_routes as item_upload_routes
 from tradepost.media import routes as upload_routes
 from tradepost.notifications.inbox import routes as inbox_routes
 from tradepost.notifications.preferences import routes as preference_routes
@@ -22,4 +23,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     inbox_routes.router,
     webhook_routes.router,
     upload_routes.router,
+    item_upload_routes.router,
 )

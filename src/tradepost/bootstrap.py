@@ -44,11 +44,14 @@ from tradepost.core.signals import LocalSignals, Signals
 from tradepost.core.storage.local import LocalStorage
 from tradepost.core.storage.s3 import S3Storage
 from tradepost.core.storage.store import Storage
+from tradepost.items import handlers as item_handlers
+from tradepost.items.dependencies import build_item_service, build_item_uploads
 from tradepost.items.intake import ItemIntake
 from tradepost.items.models import Item, ItemTag
 from tradepost.items.popular import PopularItems
 from tradepost.items.public_total import PublicTotal
 from tradepost.items.reader import ItemReader
+from tradepost.items.uploads import ItemUploads
 from tradepost.items.usage import FilesOfItems, ItemsOfCategories, ItemsOfTags
 from tradepost.items.view_counter import ViewCounter
 from tradepost.media import handlers as media_handlers
@@ -95,6 +98,7 @@ SUBSCRIBERS: tuple[Callable[[Subscriptions, Resources], None], ...] = (
     notification_handlers.subscribe,
     media_handlers.subscribe,
     webhook_handlers.subscribe,
+    item_handlers.subscribe,
 )
 """Each domain's ``handlers.subscribe``: what it does because of others' messages, and of its own."""
 
@@ -188,7 +192,7 @@ async def opened(
     parts.put(InboxReader, InboxReader(database, parts[Cursors]))
     storage = open_storage(settings)
     parts.put(Storage, storage)
-    parts.put(FileSubjects, FilesOfItems(clock))
+    parts.put(FileSubjects, FilesOfItems(partial(build_item_service, parts=parts)))
     build_media(parts)
     parts.put(Mailer, build_mailer(settings, clock))
     parts.put(MailService, await build_mail_service(parts))
@@ -202,6 +206,7 @@ async def opened(
             observe=batches("stream"),
         ),
     )
+    parts.put(ItemUploads, build_item_uploads(parts))
     for subscribe in SUBSCRIBERS:
         subscribe(subscriptions, parts)
     try:

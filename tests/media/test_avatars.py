@@ -3,7 +3,7 @@ import hashlib
 import httpx
 
 from tests.conftest import Person, World
-from tests.media.uploading import AVATAR, FILES, code, kept, nothing_left, png, rows, show, usage
+from tests.uploading import AVATAR, FILES, code, kept, nothing_left, png, rows, show, usage
 from tradepost.core.dispatcher import Dispatcher
 
 

@@ -6,14 +6,14 @@ from the network.
 
 import dataclasses
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from tradepost.core.errors import RuleBroken, TooLarge, Unprocessable, UnsupportedType
+from tradepost.core.errors import RuleBroken, TooLarge, TradepostError, Unprocessable, UnsupportedType
 
 BLOCK: Final = 128 * 1024
 """Bytes that are handed on at once, where there are as many: each block is a trip to a thread."""
@@ -43,10 +43,11 @@ class FileTooLarge(TooLarge):
 
 @dataclass(frozen=True, slots=True)
 class FormLimits:
-    """What a form may be: bytes of each file, and how many parts."""
+    """What a form may be: bytes of each file, how many parts, and what to raise at one part more."""
 
     file_bytes: int
     parts: int
+    too_many: Callable[[], TradepostError] = lambda: MalformedForm("The multipart form has too many parts")
 
 
 @dataclass
@@ -208,7 +209,7 @@ class MultipartForm:
     def _on_part_begin(self) -> None:
         self._parts += 1
         if self._parts > self._limits.parts:
-            raise MalformedForm("The multipart form has too many parts")
+            raise self._limits.too_many()
         self._head = _Head()
 
     def _on_header_end(self) -> None:

@@ -9,10 +9,6 @@ _LATER = {
     "REQUEST_TIMEOUT": "deadlines",
     "REDIS_": "deployment",
     "SENTRY_": "deployment",
-    "USE_S3": "media",
-    "AWS_": "media",
-    "UPLOAD_": "media",
-    "MAX_UPLOAD_": "media",
     "RATE_LIMIT_DEFAULT": "rate limits",
 }
 # Defaults that follow from other settings, in words.

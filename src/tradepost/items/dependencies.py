@@ -1,11 +1,12 @@
 """How routes get at the services for items."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends
 from starlette.types import Scope
 
-from tradepost.accounts.dependencies import Requires, visitor_of
+from tradepost.accounts.dependencies import Requires, build_user_service, visitor_of
 from tradepost.accounts.permissions import Permission
 from tradepost.categories.dependencies import build_category_service
 from tradepost.core.database import WriteSession
@@ -18,6 +19,8 @@ from tradepost.items.popular import PopularItems
 from tradepost.items.public_total import PublicTotal
 from tradepost.items.reader import ItemReader
 from tradepost.items.service import ItemService
+from tradepost.items.uploads import ItemUploads
+from tradepost.media.intake import FileIntake
 from tradepost.tags.dependencies import build_tag_service
 from tradepost.web.session import ResourcesDep, WriteDep
 
@@ -34,6 +37,16 @@ def build_item_service(session: WriteSession, parts: Resources) -> ItemService:
         public_total=parts[PublicTotal],
         outbox=parts[Outbox],
         clock=parts.clock,
+    )
+
+
+def build_item_uploads(parts: Resources) -> ItemUploads:
+    """Build the service for items' pictures and documents."""
+    return ItemUploads(
+        parts.database,
+        parts[FileIntake],
+        people=partial(build_user_service, parts=parts),
+        items=partial(build_item_service, parts=parts),
     )
 
 
@@ -75,8 +88,14 @@ async def popular_items(parts: ResourcesDep) -> PopularItems:
     return parts[PopularItems]
 
 
+async def item_uploads(parts: ResourcesDep) -> ItemUploads:
+    """Return the service for items' pictures and documents."""
+    return parts[ItemUploads]
+
+
 Items = Annotated[ItemReader, Depends(item_reader)]
 ItemWrites = Annotated[ItemService, Depends(item_service, scope="function")]
 Intake = Annotated[ItemIntake, Depends(item_intake)]
 Popular = Annotated[PopularItems, Depends(popular_items)]
 ItemWriter = Annotated[Principal, Depends(requires_write)]
+Uploads = Annotated[ItemUploads, Depends(item_uploads)]

@@ -1,8 +1,9 @@
 """The rules of buying and selling, as far as items go."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from tradepost.accounts.permissions import Permission
+from tradepost.accounts.permissions import STAFF, Permission
 from tradepost.categories.service import CategoryService
 from tradepost.core.clock import Clock
 from tradepost.core.database import WriteSession
@@ -80,6 +81,28 @@ class ItemService:
         await self._items.delete(item_id)
         await self._outbox.add(self._session, ItemDeleted(item_id, item.owner_id))
         self._shift_total(item.status, None)
+        self._session.after_commit(self._popular.forget_shown)
+
+    async def hold_for_files(self, item_id: int, principal: Principal) -> Item:
+        """Return an item that may get files from ``principal``, its owner or staff, locked until the transaction ends."""
+        return await self._locked(item_id, principal, overriding=STAFF)
+
+    async def add_images(self, item: Item, urls: Sequence[str]) -> None:
+        """Have a locked item show further pictures."""
+        await self._set_images(item, [*item.images, *urls])
+
+    async def remove_image(self, item_id: int, url: str) -> None:
+        """Have an item, if it is there, not show a picture any more; locks the item."""
+        item = await self._items.get_locked(item_id)
+        if item is not None and url in item.images:
+            await self._set_images(item, [image for image in item.images if image != url])
+
+    async def _set_images(self, item: Item, images: list[str]) -> None:
+        version = item.version + 1
+        await self._items.change(
+            item.id, {"images": images, "version": version, "updated_at": self._clock.now()}
+        )
+        await self._outbox.add(self._session, ItemUpdated(item.id, item.owner_id, item.title, version))
         self._session.after_commit(self._popular.forget_shown)
 
     async def _locked(self, item_id: int, principal: Principal, *, overriding: Permission) -> Item:

@@ -1,13 +1,13 @@
 """What tags, categories and files need to know and do about items, without knowing items."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tradepost.core.clock import Clock
 from tradepost.core.database import WriteSession
 from tradepost.items.repository import ItemRepository
+from tradepost.items.service import ItemService
 
 
 class ItemsOfTags:
@@ -37,8 +37,8 @@ class ItemsOfCategories:
 class FilesOfItems:
     """Fulfils ``media.usage.FileSubjects``, in the caller's session."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, items: Callable[[WriteSession], ItemService]) -> None:
+        self._items = items
 
     async def shown(self, session: AsyncSession, subject_ids: Collection[int]) -> Collection[int]:
         """Return which of these items are active."""
@@ -46,10 +46,4 @@ class FilesOfItems:
 
     async def detach(self, session: WriteSession, *, subject_id: int, url: str) -> None:
         """Take a picture off an item; a document is not on it."""
-        items = ItemRepository(session)
-        item = await items.get_locked(subject_id)
-        if item is not None and url in item.images:
-            left = [image for image in item.images if image != url]
-            await items.change(
-                subject_id, {"images": left, "version": item.version + 1, "updated_at": self._clock.now()}
-            )
+        await self._items(session).remove_image(subject_id, url)

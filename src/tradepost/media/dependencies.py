@@ -1,5 +1,6 @@
 """How routes get at files."""
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from tradepost.core.settings import Settings
 from tradepost.core.storage.store import Storage
 from tradepost.media.avatars import Avatars
 from tradepost.media.content import picture_kind
-from tradepost.media.intake import Cleaned, FileIntake, Quota
+from tradepost.media.intake import CleanedPicture, FileIntake, Load, Quota
 from tradepost.media.keeper import FileKeeper
 from tradepost.media.reader import FileReader
 from tradepost.media.service import FileService
@@ -52,9 +53,16 @@ def build_media(parts: Resources) -> None:
     parts.put(Avatars, Avatars(database, intake, files=files))
 
 
-async def as_it_came(data: bytes) -> Cleaned:
+@dataclass(frozen=True, slots=True)
+class _AsItCame:
+    data: bytes
+    content_type: str
+
+
+async def as_it_came(load: Load) -> CleanedPicture:
     """Leave a picture as it is, until there is something that cleans it."""
-    return Cleaned(data, picture_kind(data).content_type)
+    data = await load()
+    return _AsItCame(data, picture_kind(data).content_type)
 
 
 async def file_service(session: WriteDep, parts: ResourcesDep) -> FileService:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 import structlog
 
@@ -23,9 +23,6 @@ from tradepost.media.errors import QuotaExceeded, UnsupportedFile
 from tradepost.media.repository import FileRepository, UsageRepository
 from tradepost.media.schemas import Category, FileState, UploadedFile
 from tradepost.media.usage import freed
-
-PICTURES_AT_ONCE: Final = 2
-"""Pictures that are in memory as a whole, to be cleaned."""
 
 _log = structlog.stdlib.get_logger("tradepost.media")
 
@@ -46,15 +43,19 @@ class Quota:
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Cleaned:
+class CleanedPicture(Protocol):
     """A picture as it is served."""
 
-    data: bytes
-    content_type: str
+    @property
+    def data(self) -> bytes: ...
+
+    @property
+    def content_type(self) -> str: ...
 
 
-CleanPicture = Callable[[bytes], Awaitable[Cleaned]]
+Load = Callable[[], Awaitable[bytes]]
+CleanPicture = Callable[[Load], Awaitable[CleanedPicture]]
+"""Cleans a picture, which it loads when it is this one's turn: what waits takes no memory."""
 
 
 @dataclass(slots=True)
@@ -94,7 +95,6 @@ class FileIntake:
         self.clean = clean
         self.clock = clock
         self.files_url = files_url
-        self.picture_places = asyncio.Semaphore(PICTURES_AT_ONCE)
 
     @asynccontextmanager
     async def batch(
@@ -140,7 +140,7 @@ class FileBatch:
         self.files: list[NewFile] = []
         self.is_kept = False
         self._intake = intake
-        self._category = category
+        self.category = category
         self._owner_id = owner_id
         self._subject_id = subject_id
 
@@ -164,13 +164,15 @@ class FileBatch:
         file = await self._reserve(upload.file_name or "", kind)
         raw = raw_key(file.name)
         await intake.storage.put(raw, _watched(head, blocks, kind.watch()))
-        async with intake.picture_places:
+
+        async def load() -> bytes:
             async with intake.storage.open(raw) as chunks:
-                data = b"".join([chunk async for chunk in chunks])
-            cleaned = await intake.clean(data)
-            if cleaned.content_type != kind.content_type:
-                raise UnsupportedFile
-            stored = await self._put(file.name, cleaned.data)
+                return b"".join([chunk async for chunk in chunks])
+
+        cleaned = await intake.clean(load)
+        if cleaned.content_type != kind.content_type:
+            raise UnsupportedFile
+        stored = await self._put(file.name, cleaned.data)
         # With the place it was taken at in it, it must not lie around.
         await intake.storage.delete(raw)
         file.size, file.sha256 = stored.size, stored.sha256
@@ -208,7 +210,7 @@ class FileBatch:
         name = f"{intake.clock.token(18)}.{kind.extension}"
         values = {
             "name": name,
-            "category": self._category,
+            "category": self.category,
             "original_name": original_name,
             "content_type": kind.content_type,
             "size": 0,
@@ -227,7 +229,7 @@ class FileBatch:
             if not there_is_room:
                 raise QuotaExceeded
             file_id = await FileRepository(session).add(values)
-        file = NewFile(file_id, name, self._category, original_name, kind.content_type)
+        file = NewFile(file_id, name, self.category, original_name, kind.content_type)
         self.files.append(file)
         return file
 

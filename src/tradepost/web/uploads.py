@@ -4,29 +4,34 @@ For paths of which ``web.layers`` was told that they take larger bodies: there a
 and the client still gets to read it (``web.parting``).
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 from fastapi import Request
 
-from tradepost.core.errors import Unprocessable
-from tradepost.core.multipart import FormLimits, FormPart, MultipartForm
+from tradepost.core.errors import TradepostError, Unprocessable
+from tradepost.core.multipart import FormLimits, FormPart, MalformedForm, MultipartForm
 from tradepost.web.parting import BODY_KEY, PATIENCE, IncomingBody
 from tradepost.web.session import resources
 
 MOST_FIELDS: Final = 8
-"""Parts of a form that are no files, at most; one more file than is allowed is counted among them, to be refused by name."""
+"""Parts of a form that may come besides its files."""
 OVERHEAD: Final = 64 * 1024
 """Bytes that a form may have besides its files."""
 
 
-def upload_form(request: Request, *, files: int) -> MultipartForm:
-    """Return the form of a request, to be read once; it may hold ``files`` files of the size that settings allow."""
+def upload_form(
+    request: Request, *, files: int, too_many: Callable[[], TradepostError] = MalformedForm
+) -> MultipartForm:
+    """Return the form of a request, to be read once; it may hold ``files`` files of the size that settings allow.
+
+    A few parts more are let through, for the reader to say what is wrong with them; ``too_many`` is raised at still more.
+    """
     parts = resources(request)
     body: IncomingBody = request.scope[BODY_KEY]
     if body.complete:
         return MultipartForm.empty()
-    limits = FormLimits(file_bytes=int(parts.settings.MAX_UPLOAD_BYTES), parts=files + MOST_FIELDS)
+    limits = FormLimits(int(parts.settings.MAX_UPLOAD_BYTES), files + MOST_FIELDS, too_many)
     chunks = body.chunks(request.receive, parts.clock.monotonic, PATIENCE)
     return MultipartForm(request.headers.get("content-type", ""), chunks, limits)
 

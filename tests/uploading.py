@@ -107,3 +107,13 @@ def storage_of(world: World) -> Storage:
 def code(answer: httpx.Response) -> tuple[int, str]:
     """Return the status and the error's code."""
     return answer.status_code, answer.json()["error_code"]
+
+
+async def send(person: Person, item: dict[str, Any], *contents: bytes, to: str = "images") -> httpx.Response:
+    """Upload files to an item."""
+    path = f"/api/v1/upload/items/{item['id']}/{to}/"
+    if not contents:
+        boundary = {"Content-Type": "multipart/form-data; boundary=b"}
+        return await person.api.post(path, content=b"--b--\r\n", headers=boundary)
+    files = [("files", (f"file{number}", content)) for number, content in enumerate(contents)]
+    return await person.api.post(path, files=files)

@@ -1,0 +1,20 @@
+"""What items do because of messages."""
+
+from collections.abc import Sequence
+
+from tradepost.core.database import WriteSession
+from tradepost.core.messages import Envelope, Subscriptions
+from tradepost.core.resources import Resources
+from tradepost.items.messages import ItemDeleted
+from tradepost.media.dependencies import build_file_service
+
+
+def subscribe(subscriptions: Subscriptions, parts: Resources) -> None:
+    """Have the files of deleted items go."""
+
+    async def remove_files(session: WriteSession, envelopes: Sequence[Envelope[ItemDeleted]]) -> None:
+        await build_file_service(session, parts).doom_subjects(
+            {envelope.message.item_id for envelope in envelopes}
+        )
+
+    subscriptions.react("items.remove_files", ItemDeleted, remove_files)

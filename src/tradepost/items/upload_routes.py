@@ -1,0 +1,42 @@
+"""``/upload/items``: pictures and documents of what is for sale."""
+
+from typing import Any, Final
+
+from fastapi import APIRouter, Request
+
+from tradepost.core.errors import NotOwner
+from tradepost.items.dependencies import ItemWriter, Uploads
+from tradepost.items.errors import ItemNotFound
+from tradepost.items.uploads import MOST_FILES
+from tradepost.media.errors import TooManyFiles
+from tradepost.media.routes import UPLOAD_ERRORS
+from tradepost.media.schemas import UploadedFiles
+from tradepost.web.parameters import PathId
+from tradepost.web.problems import problem_responses
+from tradepost.web.routing import Route
+from tradepost.web.uploads import form_documentation, upload_form, uploaded_files
+
+router = APIRouter(prefix="/upload/items", tags=["uploads"], route_class=Route)
+
+DOCUMENTED: Final[dict[str, Any]] = {
+    "responses": problem_responses(*UPLOAD_ERRORS, TooManyFiles, NotOwner, ItemNotFound),
+    "openapi_extra": form_documentation("files", many=True),
+}
+
+
+@router.post("/{item_id}/images/", **DOCUMENTED)
+async def upload_item_images(
+    request: Request, item_id: PathId, principal: ItemWriter, uploads: Uploads
+) -> UploadedFiles:
+    """Have an item show up to five further pictures, all or none of them: JPEG, PNG, GIF or WebP."""
+    files = uploaded_files(upload_form(request, files=MOST_FILES, too_many=TooManyFiles), "files")
+    return await uploads.add_images(item_id, principal, files)
+
+
+@router.post("/{item_id}/documents/", **DOCUMENTED)
+async def upload_item_documents(
+    request: Request, item_id: PathId, principal: ItemWriter, uploads: Uploads
+) -> UploadedFiles:
+    """Keep up to five documents with an item, for its owner and staff, all or none: PDF, UTF-8 text, Word."""
+    files = uploaded_files(upload_form(request, files=MOST_FILES, too_many=TooManyFiles), "files")
+    return await uploads.add_documents(item_id, principal, files)
