@@ -8,6 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
+from typing import Final
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from tradepost.accounts import handlers as account_handlers
 from tradepost.accounts.credentials import CredentialService
@@ -33,7 +37,10 @@ from tradepost.core.clock import Clock, SystemClock
 from tradepost.core.coalescer import Observe
 from tradepost.core.cursors import Cursors
 from tradepost.core.database import Database, DatabaseOptions
+from tradepost.core.deliveries import ObserveAttempt
 from tradepost.core.dispatcher import TOPIC, Dispatcher
+from tradepost.core.errors import DatabaseUnavailable
+from tradepost.core.jobs import ScheduledJob
 from tradepost.core.messages import Subscriptions
 from tradepost.core.models import Base
 from tradepost.core.outbox import Outbox, StoredMessage
@@ -83,6 +90,7 @@ MODELS = (
     Item,
     ItemTag,
     StoredMessage,
+    ScheduledJob,
     Inbox,
     Notification,
     Preference,
@@ -101,6 +109,11 @@ SUBSCRIBERS: tuple[Callable[[Subscriptions, Resources], None], ...] = (
     item_handlers.subscribe,
 )
 """Each domain's ``handlers.subscribe``: what it does because of others' messages, and of its own."""
+
+WAIT_FOR_SCHEMA: Final = 1.0
+"""Seconds between two looks whether somebody has migrated the database."""
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 def database_options(settings: Settings) -> DatabaseOptions:
@@ -126,10 +139,12 @@ async def opened(
     *,
     clock: Clock | None = None,
     batches: Callable[[str], Observe] = lambda _name: lambda _size: None,
+    attempts: ObserveAttempt = lambda _channel, _outcome, _seconds: None,
 ) -> AsyncIterator[Resources]:
     """Open the resources of a process, and close them at the end of the block. Connects to nothing yet.
 
-    ``batches`` gives, for the name of a coalesced read, what is told the sizes of its batches.
+    ``batches`` gives, for the name of a coalesced read, what is told the sizes of its batches; ``attempts`` is told of each
+    attempt to deliver a message.
     """
     clock = clock or SystemClock()
     database = Database(database_options(settings))
@@ -141,7 +156,7 @@ async def opened(
         Outbox,
         Outbox(subscriptions, clock, lambda channels: parts[Signals].send(TOPIC, " ".join(channels))),
     )
-    parts.put(Dispatcher, Dispatcher(database, subscriptions, parts[Signals], clock))
+    parts.put(Dispatcher, Dispatcher(database, subscriptions, parts[Signals], clock, observe=attempts))
     hasher = await asyncio.to_thread(PasswordHasher)
     parts.put(PasswordHasher, hasher)
     parts.put(
@@ -217,6 +232,26 @@ async def opened(
         await storage.close()
         await parts[Mailer].close()
         await database.close()
+
+
+async def dispatch(parts: Resources) -> None:
+    """Deliver messages until cancelled, beginning as soon as the database is there and migrated."""
+    waits = False
+    while not await _is_migrated(parts):
+        if not waits:
+            waits = True
+            log.warning(
+                "no database of this version's schema yet; messages are delivered as soon as it is there"
+            )
+        await asyncio.sleep(WAIT_FOR_SCHEMA)
+    await parts[Dispatcher].run()
+
+
+async def _is_migrated(parts: Resources) -> bool:
+    try:
+        return migrations.suits(await migrations.current(parts.database))
+    except (DatabaseUnavailable, SQLAlchemyError):
+        return False
 
 
 async def prepare_database(parts: Resources) -> bool:

@@ -37,6 +37,7 @@ from tradepost.core.settings import Settings, SettingsError
 from tradepost.main import create_app
 from tradepost.seeding.loader import EMAIL, PASSWORD, SeedRefused, SeedReport, seed
 from tradepost.web.protocol import BoundedHttpProtocol
+from tradepost.worker import work
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -227,6 +228,12 @@ async def migrate(parts: Resources) -> None:
     revision = await migrations.current(parts.database)
     newer = ", by a newer version than this one" if migrations.is_newer(revision) else ""
     click.echo(f"Migrated to {revision}" if changed else f"At {revision} already{newer}")
+
+
+@main.command()
+def worker() -> None:
+    """Deliver messages until SIGTERM: e-mails, webhooks, inboxes. Any number may be at it."""
+    run(work(load_settings()))
 
 
 async def require_schema(parts: Resources) -> None:

@@ -15,11 +15,10 @@ from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
 from tradepost.api import ROUTERS
-from tradepost.bootstrap import opened, prepare_database
+from tradepost.bootstrap import dispatch, opened, prepare_database
 from tradepost.core import database, logging, migrations
 from tradepost.core.clock import SystemClock
 from tradepost.core.database import Database
-from tradepost.core.dispatcher import Dispatcher
 from tradepost.core.errors import DatabaseUnavailable
 from tradepost.core.metrics import Metrics
 from tradepost.core.resources import Resources
@@ -112,7 +111,7 @@ async def _lifespan(
                 asyncio.create_task(_end_with_parent(), name="parent"),
             )
             if dispatches:
-                background.append(asyncio.create_task(parts[Dispatcher].run(), name="dispatcher"))
+                background.append(asyncio.create_task(dispatch(parts), name="dispatcher"))
             if settings.is_local and not await _prepared(parts):
                 background.append(asyncio.create_task(_prepare_later(parts), name="preparation"))
             with _drained(readiness, 0 if settings.is_local else DRAIN_SECONDS):

@@ -23,6 +23,9 @@ class HandClock:
     def token(self, size: int = 16) -> str:
         return "t" * size
 
+    def chance(self) -> float:
+        return 0.5
+
 
 @pytest.fixture
 def clock() -> HandClock:

@@ -30,6 +30,9 @@ class HandClock:
     def token(self, size: int = 16) -> str:
         return "t" * size
 
+    def chance(self) -> float:
+        return 0.5
+
 
 @pytest.fixture
 def clock(world: World) -> HandClock:

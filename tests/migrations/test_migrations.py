@@ -121,8 +121,10 @@ async def fill(database: Database) -> None:
                 "attempts": 0,
                 "created_at": NOW,
                 "due_at": NOW,
+                "expires_at": NOW,
             },
         )
+        await session.execute(tables["jobs"].insert(), {"name": "j", "due_at": NOW})
 
         await session.execute(
             tables["webhooks"].insert(),

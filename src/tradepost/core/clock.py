@@ -1,5 +1,6 @@
 """Time and chance: the only module that reads the clock or draws random values, so that tests can replace both."""
 
+import random
 import secrets
 import time
 from datetime import UTC, datetime
@@ -21,6 +22,10 @@ class Clock(Protocol):
         """Return ``size`` random bytes from the operating system, in URL-safe base 64."""
         ...
 
+    def chance(self) -> float:
+        """Return a number from 0 up to, but not, 1, for spreading things in time: guessable, so for nothing secret."""
+        ...
+
 
 class SystemClock:
     """The machine's own clock and randomness."""
@@ -33,3 +38,6 @@ class SystemClock:
 
     def token(self, size: int = 16) -> str:
         return secrets.token_urlsafe(size)
+
+    def chance(self) -> float:
+        return random.random()  # noqa: S311 - nothing secret comes of it

@@ -25,6 +25,9 @@ class Message:
 
 M = TypeVar("M", bound=Message)
 
+NAME_LENGTH: Final = 64
+"""Characters of a name that rows bear: of a type of messages, a subscription, a channel, a job."""
+
 
 _shapes: dict[type[Message], TypeAdapter[Any]] = {}
 
@@ -85,7 +88,10 @@ class Channel:
     """Seconds before the second attempt; the pause doubles each time, with jitter."""
     longest_pause: float = 3600.0
     max_age: float = 3 * 24 * 3600.0
-    """Seconds after which a message that could not be delivered is dead."""
+    """Seconds, from when it was first due, after which a message whose attempts all failed is dead."""
+    grace: float = 15.0
+    """Seconds beyond ``timeout`` for which a message stays in the hands of who took it: to note what became of it, and for
+    clocks of different machines that do not quite agree. So long, and ``timeout``, a killed process holds up its own."""
 
 
 REACTIONS: Final = Channel("reactions", concurrency=100)
@@ -104,18 +110,38 @@ class Subscription:
     deliver: Deliver | None = None
 
 
+Job = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class RecurringJob:
+    """Work that is to be done again and again, by one process of all at a time."""
+
+    name: str
+    """Unique, ``domain.what``: a row remembers by it when the work is due."""
+    seconds: float
+    """From the end of one run to the beginning of the next."""
+    run: Job
+    timeout: float
+    """Seconds one run may take; one that is killed is begun again only after them."""
+
+
 @dataclass
 class Subscriptions:
     """Every subscription of the process: filled by ``bootstrap`` from the domains' ``handlers``, then only read."""
 
     by_name: dict[str, Subscription] = field(default_factory=dict)
     by_type: dict[type[Message], list[Subscription]] = field(default_factory=dict)
+    jobs: dict[str, RecurringJob] = field(default_factory=dict)
 
     def react(self, name: str, message: type[M], reaction: React) -> None:
         """Have ``reaction`` write rows because of ``message``.
 
         It gets a group of messages, oldest first, and the transaction that also settles them: what it writes happens
         exactly once. It awaits nothing but that session. One dispatcher at a time runs reactions, in the messages' order.
+        Messages of subscriptions with the same ``reaction`` come to it together, so it sees several types in one order;
+        between different reactions there is none. One that raises is told its messages again one by one, and the one
+        that still fails is tried again later: others may overtake it.
         """
         self._add(Subscription(name, message, REACTIONS, react=reaction))
 
@@ -127,9 +153,22 @@ class Subscriptions:
         """
         self._add(Subscription(name, message, channel, deliver=delivery))
 
+    def every(self, name: str, seconds: float, job: Job, *, timeout: float = 60.0) -> None:
+        """Have ``job`` run at once and then ``seconds`` after each of its ends, by one process of all at a time.
+
+        For pruning and sweeping, in short transactions of its own. When it raises, or takes longer than ``timeout``, it is
+        run again at its next time; it must not mind having been ended anywhere.
+        """
+        if name in self.jobs or len(name) > NAME_LENGTH:
+            raise ValueError(f"two jobs are called {name}, or it is too long")
+        self.jobs[name] = RecurringJob(name, seconds, job, timeout)
+
     def _add(self, subscription: Subscription) -> None:
         if subscription.name in self.by_name:
             raise ValueError(f"two subscriptions are called {subscription.name}")
+        for name in (subscription.name, subscription.message.type, subscription.channel.name):
+            if len(name) > NAME_LENGTH:
+                raise ValueError(f"a name of more than {NAME_LENGTH} characters: {name}")
         self.by_name[subscription.name] = subscription
         self.by_type.setdefault(subscription.message, []).append(subscription)
 
