@@ -120,6 +120,10 @@ check-locks: .venv/.dev
 bench: .venv/.dev ## Measure Tradepost beside its hand-written limit (Linux; ARGS=--help shows what)
 	@.venv/bin/python -m tests.load.bench $(ARGS)
 
+.PHONY: profile
+profile: .venv/.dev ## Show where the server's time goes under load (Linux; ARGS='--workload list --sqlite')
+	@.venv/bin/python -m tests.load.profiling $(ARGS)
+
 # Rounds of the tests that have a small form in `make test`, and requests for each operation of the OpenAPI document.
 ROUNDS ?= 50
 EXAMPLES ?= 200

@@ -27,7 +27,7 @@ from tradepost.core.storage.store import Storage
 from tradepost.items.view_counter import ViewCounter
 from tradepost.media.routes import body_limits
 from tradepost.notifications.inbox.live import LiveInboxes
-from tradepost.web import docs, layers, meta, openapi, paths, problems
+from tradepost.web import docs, layers, meta, openapi, problems
 from tradepost.web.meta import Readiness
 from tradepost.web.protocol import STOPPING_KEY
 
@@ -65,17 +65,17 @@ def create_app(settings: Settings | None = None, *, dispatches: bool | None = No
     for router in ROUTERS:
         app.include_router(router, prefix=settings.API_V1_STR)
     openapi.install(app)
-    problems.install(app, translate=database.translate)
+    answers = problems.ErrorAnswers(database.translate)
+    problems.install(app, answers)
     layers.install(
         app,
         settings=settings,
         clock=clock,
         metrics=metrics,
+        answers=answers,
         access_line=access_line,
         larger_bodies=body_limits(settings),
     )
-    # Last: the table knows the routes that are there by now.
-    paths.install(app)
     return app
 
 

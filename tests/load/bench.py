@@ -37,6 +37,7 @@ Number = TypeVar("Number", int, float)
 
 RESULTS = Path(__file__).with_name("results")
 WORKLOADS = ("read", "list", "pages", "total", "me", "create")
+ON_SQLITE = {"tradepost", "straightforward"}
 EXTRA = 0.5
 """Seconds that starting the generator takes beside the measuring, for the estimate of a run's length."""
 
@@ -76,6 +77,11 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--items", type=int, default=100_000, help="in the database (default: 100000)")
     parser.add_argument("--users", type=int, default=1_000, help="in the database (default: 1000)")
     parser.add_argument(
+        "--sqlite",
+        action="store_true",
+        help="on SQLite instead of PostgreSQL; only the contestants tradepost and straightforward can",
+    )
+    parser.add_argument(
         "--durable",
         action="store_true",
         help="let PostgreSQL wait for the disk at each commit (default: not)",
@@ -84,7 +90,12 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--record", metavar="NAME", help=f"write NAME.md, NAME.svg and NAME.json into {RESULTS.name}/"
     )
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    if options.sqlite and (others := set(options.contestants) - ON_SQLITE):
+        parser.error(
+            f"on SQLite, only {' and '.join(sorted(ON_SQLITE))} can be measured, not {', '.join(others)}"
+        )
+    return options
 
 
 def main() -> int:
@@ -106,7 +117,13 @@ def main() -> int:
     secret = secrets.token_urlsafe(32)
     with ExitStack() as stack:
         dataset = stack.enter_context(
-            filled_database(items=options.items, users=options.users, secret=secret, durable=options.durable)
+            filled_database(
+                items=options.items,
+                users=options.users,
+                secret=secret,
+                durable=options.durable,
+                sqlite=options.sqlite,
+            )
         )
         ready_path = f"/api/v1/items/{dataset.item_ids[0]}"
         servers = {
@@ -142,9 +159,11 @@ def main() -> int:
 
 def describe(options: argparse.Namespace, dataset: Dataset, others: Spread) -> list[str]:
     """What a reader must know to judge the figures."""
-    commits = "commits wait for the disk" if options.durable else "commits do not wait for the disk"
+    waits = options.durable or dataset.is_sqlite
+    commits = "commits wait for the disk" if waits else "commits do not wait for the disk"
+    database = f"{'SQLite' if dataset.is_sqlite else 'PostgreSQL'} {dataset.version}"
     return [
-        f"Python {platform.python_version()}, PostgreSQL {dataset.version} ({commits}), {os.cpu_count()} cores.",
+        f"Python {platform.python_version()}, {database} ({commits}), {os.cpu_count()} cores.",
         f"{dataset.items:,} items; one server process for each contestant; all on one machine.",
         f"Medians (lowest-highest) of {options.rounds} interleaved rounds of {options.seconds:g} s.",
         f"Meanwhile other processes took {others.median:.0%} ({others.low:.0%}-{others.high:.0%}) of the cores.",

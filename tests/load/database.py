@@ -1,14 +1,15 @@
-"""The database that all contestants share: a cluster of its own, migrated and filled by Tradepost's commands."""
+"""The database that all contestants share: a PostgreSQL cluster of its own or an SQLite file, filled by Tradepost."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import random
+import sqlite3
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,8 +43,8 @@ class Dataset:
     """A filled database, and what the workloads must know of its rows."""
 
     url: str
-    postmaster: int
-    """The process above every process of the cluster."""
+    postmaster: int | None
+    """The process above every process of the cluster; None for SQLite, which works in the server's own."""
     version: str
     items: int
     item_ids: list[int]
@@ -54,14 +55,32 @@ class Dataset:
 
     def maintain(self) -> None:
         """Vacuum, analyze and checkpoint, so that no contestant pays for what another left behind."""
-        asyncio.run(_maintain(self.url))
+        if self.is_sqlite:
+            with closing(sqlite3.connect(_path_in(self.url))) as connection:
+                connection.execute("ANALYZE")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        else:
+            asyncio.run(_maintain(self.url))
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is a file."""
+        return self.url.startswith("sqlite:")
 
 
 @contextmanager
-def filled_database(*, items: int, users: int, secret: str, durable: bool) -> Iterator[Dataset]:
-    """A database with `items` items and `users` people, for the length of the block."""
-    with PostgresServer.running(durable=durable) as server, tempfile.TemporaryDirectory() as directory:
-        url = asyncio.run(_create(server))
+def filled_database(
+    *, items: int, users: int, secret: str, durable: bool, sqlite: bool = False
+) -> Iterator[Dataset]:
+    """A database with `items` items and `users` people, for the length of the block; SQLite is always durable."""
+    with ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory(dir=Path.cwd() if sqlite else None))
+        if sqlite:
+            url = f"sqlite:///{directory}/load.db"
+        else:
+            server = stack.enter_context(PostgresServer.running(durable=durable))
+            url = asyncio.run(_create(server))
+            stack.callback(lambda: asyncio.run(server.drop_database(DATABASE)))
         environment = clean_environment() | {"DATABASE_URL": url, "SECRET_KEY": secret, "DATA_DIR": directory}
         seeding = ["seed", "--seed", str(SEED), "--users", str(users), "--items", str(items)]
         for arguments in (["migrate"], seeding):
@@ -73,10 +92,39 @@ def filled_database(*, items: int, users: int, secret: str, durable: bool) -> It
                 check=True,
                 stdout=sys.stderr,
             )
-        try:
-            yield asyncio.run(_inspect(url))
-        finally:
-            asyncio.run(server.drop_database(DATABASE))
+        yield _inspect_sqlite(url) if sqlite else asyncio.run(_inspect(url))
+
+
+def _path_in(url: str) -> str:
+    return url.removeprefix("sqlite:///")
+
+
+ACTIVE = "SELECT id FROM items WHERE status = 'active' ORDER BY id"
+PEOPLE = "SELECT email FROM users WHERE is_active AND role = 'user' ORDER BY id LIMIT 100"
+TAGS = "SELECT name FROM tags ORDER BY id LIMIT 100"
+
+
+def _inspect_sqlite(url: str) -> Dataset:
+    with closing(sqlite3.connect(_path_in(url))) as connection:
+        active, people, tags, counted = (
+            [row[0] for row in connection.execute(statement)]
+            for statement in (ACTIVE, PEOPLE, TAGS, "SELECT count(*) FROM items")
+        )
+    dataset = Dataset(
+        url=url,
+        postmaster=None,
+        version=sqlite3.sqlite_version,
+        items=counted[0],
+        item_ids=_sample(active),
+        emails=people,
+        tags=tags,
+    )
+    dataset.maintain()
+    return dataset
+
+
+def _sample(item_ids: list[int]) -> list[int]:
+    return random.Random(SEED).sample(item_ids, min(SAMPLE, len(item_ids)))
 
 
 async def _create(server: PostgresServer) -> str:
@@ -88,18 +136,14 @@ async def _inspect(url: str) -> Dataset:
     await _maintain(url)
     connection = await asyncpg.connect(url)
     try:
-        active = await connection.fetch("SELECT id FROM items WHERE status = 'active' ORDER BY id")
-        people = await connection.fetch(
-            "SELECT email FROM users WHERE is_active AND role = 'user' ORDER BY id LIMIT 100"
-        )
-        tags = await connection.fetch("SELECT name FROM tags ORDER BY id LIMIT 100")
+        active, people, tags = [await connection.fetch(statement) for statement in (ACTIVE, PEOPLE, TAGS)]
         backend: int = await connection.fetchval("SELECT pg_backend_pid()")
         return Dataset(
             url=url,
             postmaster=parent_of(backend),
             version=await connection.fetchval("SHOW server_version"),
             items=await connection.fetchval("SELECT count(*) FROM items"),
-            item_ids=random.Random(SEED).sample([row[0] for row in active], min(SAMPLE, len(active))),
+            item_ids=_sample([row[0] for row in active]),
             emails=[row[0] for row in people],
             tags=[row[0] for row in tags],
         )

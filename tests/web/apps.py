@@ -1,6 +1,6 @@
 """Small applications to try one part of ``web`` on."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ from tradepost.core.database import translate
 from tradepost.core.logging import AccessLog
 from tradepost.core.metrics import Metrics
 from tradepost.core.settings import Settings
-from tradepost.web import layers, openapi, paths, problems
+from tradepost.web import layers, openapi, problems
 from tradepost.web.routing import Route
 
 
@@ -33,25 +33,28 @@ def new_app(
     lines: Lines | None = None,
     metrics: Metrics | None = None,
     larger_bodies: dict[str, int] | None = None,
+    extend: Callable[[FastAPI], object] = lambda _app: None,
     **values: Any,
 ) -> FastAPI:
-    """Return an application with all layers; ``values`` are its settings."""
+    """Return an application with all layers; ``values`` are its settings, ``extend`` adds to it before they come."""
     clock = SystemClock()
     settings = Settings(**{"_env_file": None, **values})
     app = FastAPI(**openapi.options(settings))
     for router in routers:
         app.include_router(router, prefix=settings.API_V1_STR)
     openapi.install(app)
-    problems.install(app, translate=translate)
+    extend(app)
+    answers = problems.ErrorAnswers(translate)
+    problems.install(app, answers)
     layers.install(
         app,
         settings=settings,
         clock=clock,
         metrics=metrics or Metrics(clock=clock),
+        answers=answers,
         access_line=lines,
         larger_bodies=larger_bodies,
     )
-    paths.install(app)
     return app
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from tests.web.apps import caller, new_app, new_router
 from tradepost.core.errors import NotFound, TooManyRequests
 from tradepost.core.settings import Settings
-from tradepost.web import docs, openapi, paths
+from tradepost.web import docs, openapi
 from tradepost.web.openapi import CREDENTIALS_OPTIONAL, UntrueDocumentError
 from tradepost.web.parameters import MAX_SKIP, Limit, Skip
 from tradepost.web.problems import problem_responses
@@ -149,11 +149,12 @@ def test_two_functions_of_one_name_are_refused() -> None:
 
 
 def documented_app() -> FastAPI:
-    app = new_app(things(), PROJECT_NAME="Shop <&>")
-    app.router.routes.pop(0)
-    app.include_router(docs.build_router(app, Settings(PROJECT_NAME="Shop <&>")))
-    paths.install(app)
-    return app
+    settings = Settings(PROJECT_NAME="Shop <&>")
+    return new_app(
+        things(),
+        extend=lambda app: app.include_router(docs.build_router(app, settings)),
+        PROJECT_NAME="Shop <&>",
+    )
 
 
 async def test_the_page_works_without_internet_under_its_own_policy() -> None:

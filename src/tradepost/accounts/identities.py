@@ -10,7 +10,7 @@ from tradepost.accounts.schemas import UserRead
 from tradepost.core.coalescer import Coalescer, Observe
 from tradepost.core.database import Database
 from tradepost.core.principal import Principal
-from tradepost.core.row_json import row_encoder
+from tradepost.core.row_json import as_dict, row_encoder
 
 _profile_json = row_encoder(UserRead)
 
@@ -33,7 +33,7 @@ class Identity:
 
     def profile(self) -> bytes:
         """Return the user as the user sees it: the JSON of ``UserRead``."""
-        row = self.row._asdict()
+        row = as_dict(self.row)
         del row["session_id"], row["session_end"]
         return _profile_json({**row, "full_name": f"{self.row.first_name} {self.row.last_name}"})
 

@@ -193,7 +193,7 @@ class SessionRepository(Repository):
 
     async def find_identities(self, session_ids: Sequence[int]) -> Sequence[IdentityRow]:
         """Return the sessions of these ids with their users; ended ones and those of nobody are left out."""
-        found = await self.session.execute(_identities(self.on_postgres), {"ids": list(session_ids)})
+        found = await self.rows(_identities(self.on_postgres), {"ids": list(session_ids)})
         return found.all()
 
     async def find_living(self, session_ids: Collection[int], *, now: datetime) -> Sequence[int]:

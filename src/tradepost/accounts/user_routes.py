@@ -30,7 +30,7 @@ from tradepost.accounts.schemas import (
 from tradepost.core.errors import InsufficientPermissions, TooManyRequests, Unauthenticated
 from tradepost.core.pagination import Total, Window
 from tradepost.core.schemas import Message
-from tradepost.web.lean import header, json_answer, lean
+from tradepost.web.lean import JsonAnswer, header, lean
 from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery, sorts
 from tradepost.web.problems import problem_responses
 from tradepost.web.rate_limits import Limited
@@ -48,7 +48,7 @@ async def _own_profile(scope: Scope) -> Response:
     if credentials is None:
         raise Unauthenticated
     identity = await identify(scope, bearer_token(credentials.decode("latin-1")))
-    return json_answer(identity.profile())
+    return JsonAnswer(identity.profile())
 
 
 async def _read_me(scope: Scope, _receive: Receive) -> Response | None:

@@ -14,7 +14,7 @@ from tradepost.categories.schemas import CategoryCreate, CategoryPage, CategoryR
 from tradepost.core.errors import InsufficientPermissions, Unauthenticated
 from tradepost.core.pagination import Total, Window
 from tradepost.core.schemas import Id, Message
-from tradepost.web.lean import json_answer
+from tradepost.web.lean import JsonAnswer
 from tradepost.web.openapi import CREDENTIALS_OPTIONAL
 from tradepost.web.parameters import Limit, Skip, TotalQuery, sorts
 from tradepost.web.problems import problem_responses
@@ -61,7 +61,7 @@ async def list_categories(
 ) -> Response:
     """List the categories, flat or as a tree; inactive ones are for admins."""
     window = Window(skip, limit, total, str(sort))
-    return json_answer(await categories.page(window, visitor, tree=tree, is_active=is_active))
+    return JsonAnswer(await categories.page(window, visitor, tree=tree, is_active=is_active))
 
 
 @router.get(
@@ -69,7 +69,7 @@ async def list_categories(
 )
 async def read_category(id_or_slug: Key, visitor: Visitor, categories: CategoryReads) -> Response:
     """Return a category with all those below it, nested."""
-    return json_answer(await categories.get(id_or_slug, visitor))
+    return JsonAnswer(await categories.get(id_or_slug, visitor))
 
 
 @router.post(

@@ -1,9 +1,11 @@
 """JSON of plain dictionaries by the fields of a model: what the model would write, without making one."""
 
 from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter
+from sqlalchemy import Row
 from typing_extensions import TypedDict
 
 from tradepost.core.pagination import Page
@@ -29,13 +31,19 @@ def row_encoder(model: type[BaseModel]) -> Callable[[Mapping[str, Any]], bytes]:
     """
     to_json = TypeAdapter(_shape(model)).serializer.to_json
     fields = tuple(model.model_fields)
+    in_order = itemgetter(*fields)
 
     def encode(row: Mapping[str, Any]) -> bytes:
         # The serialiser writes a dictionary in its own order, and rows come in that of their columns: the same item
         # would be other bytes in the answer to a POST than in the one to a GET.
-        return to_json({field: row[field] for field in fields})
+        return to_json(dict(zip(fields, in_order(row))))
 
     return encode
+
+
+def as_dict(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
+    """Return a row's values by their columns' names; its own ``_asdict`` takes five times as long."""
+    return dict(zip(row._fields, row))
 
 
 def page_json(name: str, page: Page[bytes]) -> bytes:

@@ -190,7 +190,7 @@ class ItemRepository(Repository):
 
     async def find_rows(self, item_ids: Sequence[int]) -> Sequence[ItemRow]:
         """Return the items of these ids with their owners' public views and their tags, in no order."""
-        return (await self.session.execute(_rows_of(self.on_postgres), {"ids": list(item_ids)})).all()
+        return (await self.rows(_rows_of(self.on_postgres), {"ids": list(item_ids)})).all()
 
     async def get_row(self, item_id: int) -> ItemRow | None:
         """Return one item likewise."""
@@ -218,7 +218,7 @@ class ItemRepository(Repository):
             ids = ids.offset(window.skip)
         page = ids.subquery("page")
         rows = WITH_OWNER_AND_TAGS.join(page, page.c.id == Item.id).order_by(*order)
-        found = (await self.session.execute(rows)).all()
+        found = (await self.rows(rows)).all()
         return Page(found, await self.count(select(Item.id).where(*conditions), window.total), window)
 
     async def count_public(self) -> int:

@@ -26,7 +26,7 @@ from tradepost.items.errors import ItemNotFound
 from tradepost.items.repository import SORTS, ItemFilter
 from tradepost.items.schemas import ItemCreate, ItemPage, ItemRead, ItemStatus, ItemUpdate
 from tradepost.tags.schemas import TagName
-from tradepost.web.lean import JudgedQueries, json_answer, lean, plain_id
+from tradepost.web.lean import JsonAnswer, JudgedQueries, lean, plain_id
 from tradepost.web.openapi import CREDENTIALS_OPTIONAL
 from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery, array_answer, sorts
 from tradepost.web.problems import problem_responses
@@ -60,7 +60,7 @@ async def _list_items(scope: Scope, _receive: Receive) -> Response | None:
     if asked is None:
         return None
     viewer = await visitor_of(scope)
-    return json_answer(page_json("items", await reader_of(scope).page(*asked, viewer)))
+    return JsonAnswer(page_json("items", await reader_of(scope).page(*asked, viewer)))
 
 
 @router.get("/", response_model=ItemPage, responses=ANYBODY, openapi_extra=CREDENTIALS_OPTIONAL)
@@ -98,14 +98,14 @@ async def list_items(
     )
     window = Window(skip, limit, total, str(sort))
     _lists.put(request.scope, (wanted, window))
-    return json_answer(page_json("items", await items.page(wanted, window, viewer)))
+    return JsonAnswer(page_json("items", await items.page(wanted, window, viewer)))
 
 
 async def _create_item(scope: Scope, receive: Receive) -> Response | None:
     if scope["query_string"]:
         return None
     new, owner = await read_json(scope, receive, ItemCreate, lambda: writer_of(scope))
-    return json_answer(await intake_of(scope).create(new, owner), 201)
+    return JsonAnswer(await intake_of(scope).create(new, owner), 201)
 
 
 @router.post(
@@ -117,14 +117,14 @@ async def _create_item(scope: Scope, receive: Receive) -> Response | None:
 @lean(_create_item)
 async def create_item(new: ItemCreate, owner: ItemWriter, intake: Intake) -> Response:
     """Put an item up for sale."""
-    return json_answer(await intake.create(new, owner), 201)
+    return JsonAnswer(await intake.create(new, owner), 201)
 
 
 @router.get("/popular", response_model=ItemPage, responses=ANYBODY, openapi_extra=CREDENTIALS_OPTIONAL)
 async def list_popular_items(_visitor: Visitor, popular: Popular, limit: Limit = 10) -> Response:
     """List the most viewed active items; the answer may be as old as `CACHE_POPULAR_SECONDS`."""
     top = Page(await popular.top(limit), None, Window(limit=limit))
-    return json_answer(page_json("items", top))
+    return JsonAnswer(page_json("items", top))
 
 
 @router.get("/search/", response_model=list[ItemRead], responses=ANYBODY, openapi_extra=CREDENTIALS_OPTIONAL)
@@ -168,7 +168,7 @@ async def _read_item(scope: Scope, _receive: Receive) -> Response | None:
     # A query means nothing here, but what is no text in it is refused by the ordinary way.
     if item_id is None or scope["query_string"]:
         return None
-    return json_answer(await reader_of(scope).get(item_id, await visitor_of(scope)))
+    return JsonAnswer(await reader_of(scope).get(item_id, await visitor_of(scope)))
 
 
 @router.get(
@@ -180,7 +180,7 @@ async def _read_item(scope: Scope, _receive: Receive) -> Response | None:
 @lean(_read_item)
 async def read_item(item_id: PathId, viewer: Visitor, items: Items) -> Response:
     """Return an item and count a view."""
-    return json_answer(await items.get(item_id, viewer))
+    return JsonAnswer(await items.get(item_id, viewer))
 
 
 CHANGES = problem_responses(Unauthenticated, InsufficientPermissions, NotOwner, ItemNotFound)
@@ -191,7 +191,7 @@ async def replace_item(
     item_id: PathId, changes: ItemUpdate, principal: ItemWriter, items: ItemWrites
 ) -> Response:
     """Change an item: only the fields that are sent, as with PATCH."""
-    return json_answer(await items.update(item_id, changes, principal))
+    return JsonAnswer(await items.update(item_id, changes, principal))
 
 
 @router.patch("/{item_id}", response_model=ItemRead, responses=CHANGES)
@@ -199,7 +199,7 @@ async def update_item(
     item_id: PathId, changes: ItemUpdate, principal: ItemWriter, items: ItemWrites
 ) -> Response:
     """Change an item: only the fields that are sent."""
-    return json_answer(await items.update(item_id, changes, principal))
+    return JsonAnswer(await items.update(item_id, changes, principal))
 
 
 @router.delete("/{item_id}", responses=problem_responses(Unauthenticated, NotOwner, ItemNotFound))

@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError, PydanticKnownError
 from sqlalchemy import Row
 
 from tradepost.accounts.schemas import PublicUser
-from tradepost.core.row_json import row_encoder
+from tradepost.core.row_json import as_dict, row_encoder
 from tradepost.core.schemas import Changes, Id, Input, Number, Output, PageInfo
 from tradepost.tags.schemas import TagList
 
@@ -142,9 +142,8 @@ _item_json = row_encoder(ItemRead)
 
 def item_json(row: ItemRow) -> bytes:
     """Return the JSON of ``ItemRead`` for a row with its owner and tags."""
-    item = row._asdict()
-    names = item.pop("owner_first_name"), item.pop("owner_last_name")
-    return _encoded(item, row.owner_id, *names, item.pop("owner_avatar_url"))
+    item = as_dict(row)
+    return _encoded(item, row.owner_id, item["owner_first_name"], item["owner_last_name"], item["owner_avatar_url"])
 
 
 def new_item_json(

@@ -10,7 +10,7 @@ from typing import Final
 from tradepost.core.coalescer import Coalescer, Observe
 from tradepost.core.database import Database
 from tradepost.core.pagination import Page, Window
-from tradepost.core.row_json import page_json, row_encoder
+from tradepost.core.row_json import as_dict, page_json, row_encoder
 from tradepost.tags.errors import TagNotFound
 from tradepost.tags.repository import TagRepository, TagRow
 from tradepost.tags.schemas import TagRead, normalised_tag
@@ -65,4 +65,4 @@ class TagReader:
     async def _counted(self, tags: TagRepository, rows: Sequence[TagRow]) -> list[bytes]:
         names = [row.name for row in rows]
         counts = await self._usage.counts(tags.session, names) if names else {}
-        return [_tag_json({**row._asdict(), "item_count": counts.get(row.name, 0)}) for row in rows]
+        return [_tag_json({**as_dict(row), "item_count": counts.get(row.name, 0)}) for row in rows]

@@ -14,7 +14,7 @@ from tradepost.tags.errors import SelfMerge, TagExists, TagNotFound
 from tradepost.tags.repository import SORTS
 from tradepost.tags.schemas import TagCreate, TagMerge, TagPage, TagRead, TagUpdate
 from tradepost.tags.service import CountedTag
-from tradepost.web.lean import json_answer
+from tradepost.web.lean import JsonAnswer
 from tradepost.web.openapi import CREDENTIALS_OPTIONAL
 from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery, sorts
 from tradepost.web.problems import problem_responses
@@ -47,7 +47,7 @@ async def list_tags(
     sort: Sort = BY_NAME,
 ) -> Response:
     """List all tags, or those whose names contain a text."""
-    return json_answer(await tags.page(Window(skip, limit, total, str(sort)), containing=containing))
+    return JsonAnswer(await tags.page(Window(skip, limit, total, str(sort)), containing=containing))
 
 
 @router.get(
@@ -58,7 +58,7 @@ async def list_tags(
 )
 async def read_tag(tag_id: PathId, _visitor: Visitor, tags: TagReads) -> Response:
     """Return a tag."""
-    return json_answer(await tags.get(tag_id))
+    return JsonAnswer(await tags.get(tag_id))
 
 
 @router.post(

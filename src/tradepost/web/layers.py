@@ -6,6 +6,8 @@
     TrustedHosts   400 for a host we do not answer for          only with ALLOWED_HOSTS
     Cors           preflights and headers for other origins     only with BACKEND_CORS_ORIGINS
     BodyLimit      413 for a body that is too large
+    ShortWay       the lean handlers of the busiest routes      (web.paths)
+    FastAPI's own
     Failures       500 for what nobody foresaw                  (web.middleware)
 """
 
@@ -24,7 +26,7 @@ from tradepost.core.clock import Clock
 from tradepost.core.logging import AccessLog
 from tradepost.core.metrics import Metrics
 from tradepost.core.settings import Environment, Settings
-from tradepost.web import problems
+from tradepost.web import paths, problems
 from tradepost.web.middleware import SENT_KEY, Exchange, Failures, add_header
 from tradepost.web.parting import BODY_KEY, IncomingBody, parting
 
@@ -217,19 +219,26 @@ def install(
     settings: Settings,
     clock: Clock,
     metrics: Metrics,
+    answers: problems.ErrorAnswers,
     access_line: AccessLog | None = None,
     larger_bodies: Mapping[str, int] | None = None,
 ) -> None:
-    """Put all layers around the application; ``larger_bodies`` gives the limit of paths that take files, by prefix."""
-    # The one that is added last is the outermost.
+    """Put the table of paths and all layers around the application; ``larger_bodies`` gives the limit of paths that
+    take files, by prefix.
+
+    Call this last: what is added to the application later is not within the layers.
+    """
+    table = paths.install(app)
     app.add_middleware(Failures)
-    app.add_middleware(BodyLimit, settings.MAX_BODY_BYTES, larger_bodies)
+    # Around FastAPI's own layers, not within them as `add_middleware` has it: those are for what takes the long way.
+    layered: ASGIApp = paths.ShortWay(app.build_middleware_stack(), table=table, answers=answers)
+    layered = BodyLimit(layered, settings.MAX_BODY_BYTES, larger_bodies)
     if settings.BACKEND_CORS_ORIGINS:
-        app.add_middleware(Cors, settings.BACKEND_CORS_ORIGINS)
+        layered = Cors(layered, settings.BACKEND_CORS_ORIGINS)
     if "*" not in settings.ALLOWED_HOSTS:
-        app.add_middleware(TrustedHosts, settings.ALLOWED_HOSTS)
-    app.add_middleware(
-        Exchange,
+        layered = TrustedHosts(layered, settings.ALLOWED_HOSTS)
+    app.middleware_stack = Exchange(
+        layered,
         clock=clock,
         metrics=metrics,
         access_line=access_line,

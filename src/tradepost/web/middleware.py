@@ -184,7 +184,7 @@ class Failures:
         try:
             await self.app(scope, receive, send)
         except ClientDisconnect:
-            raise
+            pass  # nobody is left to be told, and Starlette's own layer further out would try
         except Exception as error:
             answer: _Answer | None = scope.get(_ANSWER_KEY)
             if answer is None:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from tradepost.core.pagination import Page, Total
 from tradepost.core.schemas import MAX_ID
-from tradepost.web.lean import json_answer
+from tradepost.web.lean import JsonAnswer
 
 MAX_SKIP: Final = 2**63 - 1024
 """So that neither a page's number nor ``skip + limit`` is past 2^63 - 1; the largest such that a float can hold, as which
@@ -82,4 +82,4 @@ def array_answer(page: Page[bytes], request: Request) -> Response:
             f'<{here.include_query_params(skip=start, limit=limit)}>; rel="{relation}"'
             for relation, start in links
         )
-    return json_answer(b"[" + b",".join(page.rows) + b"]", headers=headers)
+    return JsonAnswer(b"[" + b",".join(page.rows) + b"]", headers=headers)

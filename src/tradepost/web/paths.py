@@ -20,16 +20,19 @@ from fastapi.routing import RouteContext, iter_route_contexts
 from starlette._utils import get_route_path
 from starlette.convertors import Convertor, PathConvertor
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import override
 
 from tradepost.web.lean import LEAN_ATTRIBUTE, LeanHandler
+from tradepost.web.problems import ErrorAnswers
 
 TEMPLATE_KEY: Final = "tradepost.template"
 """Where the ASGI scope says which route answers: its path with the parameters' names, as in the OpenAPI."""
 
 _ENTRY_KEY: Final = "tradepost.entry"
+_FOUND_KEY: Final = "tradepost.found"
 _NAMES: Final = re.compile(r"\(\?P<\w+>")
 
 
@@ -131,7 +134,7 @@ class PathTable(BaseRoute):
         """Return a full match for every path that is known, whatever the method."""
         if scope["type"] != "http":
             return Match.NONE, {}
-        found = self.find(get_route_path(scope))
+        found = scope[_FOUND_KEY] if _FOUND_KEY in scope else self.find(get_route_path(scope))
         if found is None:
             return (Match.FULL, {_ENTRY_KEY: None}) if self._complete else (Match.NONE, {})
         entry, parameters = found
@@ -149,12 +152,6 @@ class PathTable(BaseRoute):
             if method != "HEAD" or (target := entry.targets.get("GET")) is None:
                 raise HTTPException(405, headers={"Allow": entry.allow})
             send = _without_body(send)
-        # An error of the short way is answered further out, where nobody would take its body off a HEAD.
-        if target.lean is not None and method != "HEAD":
-            response = await target.lean(scope, receive)
-            if response is not None:
-                await response(scope, receive, send)
-                return
         scope["endpoint"] = target.endpoint
         scope["route"] = target.route
         await target.app(scope, receive, send)
@@ -179,8 +176,43 @@ def _without_body(send: Send) -> Send:
     return send_head
 
 
-def install(app: FastAPI) -> None:
-    """Put a table of all routes before them. Routes that are added later are not in it: call this last."""
+class ShortWay:
+    """Hands requests to the lean handlers of their routes, past FastAPI; what those leave to it goes on as ever.
+
+    The innermost of our layers, around the whole of FastAPI: of what it answers itself nothing else hears.
+    """
+
+    def __init__(self, app: ASGIApp, *, table: PathTable, answers: ErrorAnswers) -> None:
+        self.app = app
+        self._find = table.find
+        self._answers = answers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            found = scope[_FOUND_KEY] = self._find(get_route_path(scope))
+            if found is not None:
+                entry, parameters = found
+                # A HEAD is not among them: it has no target of its own.
+                target = entry.targets.get(scope["method"])
+                if target is not None and target.lean is not None:
+                    scope[TEMPLATE_KEY] = entry.template
+                    scope["path_params"] = parameters
+                    response: ASGIApp | None
+                    try:
+                        response = await target.lean(scope, receive)
+                    except ClientDisconnect:
+                        raise
+                    except Exception as error:  # noqa: BLE001 - whatever it is, it is answered
+                        response = self._answers(scope, error)
+                    if response is not None:
+                        await response(scope, receive, send)
+                        return
+        await self.app(scope, receive, send)
+
+
+def install(app: FastAPI) -> PathTable:
+    """Put a table of all routes before them, and return it. Routes that are added later are not in it."""
     table = PathTable(app.router.routes)
     app.router.redirect_slashes = False
     app.router.routes.insert(0, table)
+    return table

@@ -218,44 +218,51 @@ def field_problems(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 Translate = Callable[[BaseException], TradepostError | None]
 
-
-async def _tradepost_error(request: Request, error: Exception) -> Response:
-    return problem(request.scope, cast("TradepostError", error))
+FORESEEN: Final = (TradepostError, RequestValidationError, HTTPException, SQLAlchemyError)
 
 
-async def _validation_error(request: Request, error: Exception) -> Response:
-    errors = field_problems(cast("RequestValidationError", error).errors())
-    return render(request.scope, 422, Unprocessable.code, Unprocessable.detail, errors=errors)
+class ErrorAnswers:
+    """Answers whatever a route raises; ``translate`` says what an error of the database means."""
+
+    def __init__(self, translate: Translate) -> None:
+        self._translate = translate
+
+    def __call__(self, scope: Scope, error: Exception) -> Response:
+        """Return the answer for ``error``: a problem, or ``failure`` for what nobody foresaw."""
+        if isinstance(error, TradepostError):
+            return problem(scope, error)
+        if isinstance(error, RequestValidationError):
+            errors = field_problems(error.errors())
+            return render(scope, 422, Unprocessable.code, Unprocessable.detail, errors=errors)
+        if isinstance(error, HTTPException):
+            return _of_status(scope, error)
+        if isinstance(error, SQLAlchemyError) and (meaning := self._translate(error)) is not None:
+            meaning.__cause__ = error
+            return problem(scope, meaning)
+        return failure(scope, error)
 
 
-async def _http_exception(request: Request, error: Exception) -> Response:
-    refused = cast("HTTPException", error)
+def _of_status(scope: Scope, refused: HTTPException) -> Response:
     if refused.status_code in {204, 304} or refused.status_code < 200:  # noqa: PLR2004  (statuses without a body)
         return Response(status_code=refused.status_code, headers=refused.headers)
     given: object = refused.detail  # FastAPI's own may be anything
     detail = given if isinstance(given, str) and given else title(refused.status_code)
     if refused.status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
-        return failure(request.scope, refused)
-    return refusal(request.scope, refused.status_code, detail, refused.headers)
+        return failure(scope, refused)
+    return refusal(scope, refused.status_code, detail, refused.headers)
 
 
-def install(app: FastAPI, *, translate: Translate) -> None:
-    """Answer every foreseen error with a problem; ``translate`` says what an error of the database means.
+def install(app: FastAPI, answers: ErrorAnswers) -> None:
+    """Have every foreseen error answered with a problem.
 
     What nobody foresaw passes on to the layer around the application (``web.middleware``).
     """
 
-    async def database_error(request: Request, error: Exception) -> Response:
-        meaning = translate(error)
-        if meaning is None:
-            return failure(request.scope, error)
-        meaning.__cause__ = error
-        return problem(request.scope, meaning)
+    async def handle(request: Request, error: Exception) -> Response:
+        return answers(request.scope, error)
 
-    app.add_exception_handler(TradepostError, _tradepost_error)
-    app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(HTTPException, _http_exception)
-    app.add_exception_handler(SQLAlchemyError, database_error)
+    for kind in FORESEEN:
+        app.add_exception_handler(kind, handle)
 
 
 # --- documentation ----------------------------------------------------------------------------------------------------
