@@ -16,6 +16,7 @@ from tests.load.generator import Generator, Job, Result
 from tests.load.histogram import Histogram
 from tests.load.picture import svg
 from tests.load.processor_time import parent_of, seconds_of_tree, tree_of
+from tests.load.profiling import read_stacks, table
 from tests.load.report import markdown
 from tests.load.rounds import Load, Measurement
 from tests.load.sameness import differences
@@ -225,3 +226,15 @@ def test_ratios_are_taken_within_a_round() -> None:
     assert "### read one item (64 connections, closed loop)" in text
     assert "0.50 (0.50-1.00)" in text
     assert svg(sections, {"read": "read <one> item"}, ["a run"]).count("<rect") == 3
+
+
+def test_stacks_are_counted_by_function() -> None:
+    collapsed = [
+        "run (/x/asyncio/runners.py);answer (/x/tradepost/web/paths.py:12);encode (/x/core/row_json.py:3) 6",
+        "run (/x/asyncio/runners.py);answer (/x/tradepost/web/paths.py:12) 3",
+        "run (/x/asyncio/runners.py) 1",
+    ]
+    lines = table(read_stacks(collapsed), cpu=200, top=2).splitlines()
+    assert lines[1].split() == ["120.0", "60.0%", "60.0%", "encode", "(core/row_json.py)"]
+    assert lines[2].split() == ["60.0", "30.0%", "90.0%", "answer", "(web/paths.py)"]
+    assert len(lines) == 3

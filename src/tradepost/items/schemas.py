@@ -143,7 +143,9 @@ _item_json = row_encoder(ItemRead)
 def item_json(row: ItemRow) -> bytes:
     """Return the JSON of ``ItemRead`` for a row with its owner and tags."""
     item = as_dict(row)
-    return _encoded(item, row.owner_id, item["owner_first_name"], item["owner_last_name"], item["owner_avatar_url"])
+    return _encoded(
+        item, row.owner_id, item["owner_first_name"], item["owner_last_name"], item["owner_avatar_url"]
+    )
 
 
 def new_item_json(
