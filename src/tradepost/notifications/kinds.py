@@ -11,6 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 from tradepost.accounts.messages import PasswordChanged, UserRegistered
 from tradepost.core.messages import Message
 from tradepost.items.messages import ItemCreated
+from tradepost.notifications.webhooks.messages import WebhookDisabled
 
 M = TypeVar("M", bound=Message)
 
@@ -90,6 +91,15 @@ def _item_created(fact: ItemCreated) -> Note:
     )
 
 
+def _webhook_disabled(fact: WebhookDisabled) -> Note:
+    return Note(
+        fact.user_id,
+        "Webhook Disabled",
+        f"Nothing is sent to your webhook {fact.webhook_id} any more. {fact.reason}",
+        {"webhook_id": fact.webhook_id, "url": fact.url, "reason": fact.reason},
+    )
+
+
 KINDS: Final[tuple[Kind[Any], ...]] = (
     Kind(
         "welcome",
@@ -107,6 +117,13 @@ KINDS: Final[tuple[Kind[Any], ...]] = (
         _password_changed,
         Choice.ALWAYS,
         Choice.ALWAYS,
+    ),
+    Kind(
+        "webhook_disabled",
+        "A webhook of yours was switched off",
+        WebhookDisabled,
+        _webhook_disabled,
+        inbox=Choice.ALWAYS,
     ),
     Kind("item_created", "An item of yours was put up for sale", ItemCreated, _item_created),
 )

@@ -61,8 +61,8 @@ CHANNEL: Final = Channel(
 )
 
 _REASONS: Final = {
-    DisabledReason.GONE: "its receiver answered that it is gone for good (410)",
-    DisabledReason.FAILING: f"nothing got through to it for {FAILING_AFTER.days} days",
+    DisabledReason.GONE: "Its receiver answered that it is gone for good (410).",
+    DisabledReason.FAILING: f"Nothing got through to it for {FAILING_AFTER.days} days.",
 }
 
 
@@ -177,7 +177,7 @@ class WebhookDeliverer:
             return
         text = _REASONS[reason]
         await DeliveryRepository(session).cancel(
-            webhook_id=due.webhook_id, now=now, reason=f"The webhook was switched off: {text}"
+            webhook_id=due.webhook_id, now=now, reason=f"The webhook was switched off. {text}"
         )
         await self._outbox.add(session, WebhookDisabled(disabled.id, disabled.user_id, disabled.url, text))
 

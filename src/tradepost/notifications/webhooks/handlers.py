@@ -21,3 +21,4 @@ def subscribe(subscriptions: Subscriptions, parts: Resources) -> None:
         subscriptions.react(f"webhooks.{event.name}", event.message, planner.plan)
     deliverer = build_webhook_deliverer(parts)
     subscriptions.deliver("webhooks.send", WebhookDue, CHANNEL, deliverer.deliver)
+    subscriptions.every("webhooks.clear_up", CLEAR_UP_EVERY, deliverer.clear_up)

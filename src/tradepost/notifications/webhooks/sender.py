@@ -190,12 +190,15 @@ _WORDS: Final[tuple[tuple[type[Exception], str], ...]] = (
 
 def _why(error: Exception) -> str:
     """Say in words of ours why no answer came; a library's own may name addresses within."""
-    cause = error.__cause__
     if isinstance(error, UnacceptableTarget):
         return str(error)
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"The certificate is not good: {cause.verify_message}"
-    if isinstance(cause, ssl.SSLError):
-        return "No encrypted connection"
+    link: BaseException | None = error
+    while link is not None:
+        # However many layers have wrapped it: that it is the encryption is worth telling.
+        if isinstance(link, ssl.SSLCertVerificationError):
+            return f"The certificate is not good: {link.verify_message}"
+        if isinstance(link, ssl.SSLError):
+            return "No encrypted connection"
+        link = link.__cause__ or link.__context__
     words = (words for kind, words in _WORDS if isinstance(error, kind))
     return next(words, f"The request failed ({type(error).__name__})")
