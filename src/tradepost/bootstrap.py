@@ -64,6 +64,7 @@ from tradepost.items.view_counter import ViewCounter
 from tradepost.media import handlers as media_handlers
 from tradepost.media.dependencies import build_media
 from tradepost.media.models import FileUsage, StoredFile
+from tradepost.media.studio import PictureStudio
 from tradepost.media.usage import FileSubjects
 from tradepost.notifications import handlers as notification_handlers
 from tradepost.notifications.inbox.live import LiveInboxes
@@ -231,6 +232,7 @@ async def opened(
         hasher.close()
         await storage.close()
         await parts[Mailer].close()
+        parts[PictureStudio].close()
         await database.close()
 
 

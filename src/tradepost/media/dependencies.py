@@ -1,6 +1,5 @@
 """How routes get at files."""
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
 
@@ -13,11 +12,11 @@ from tradepost.core.resources import Resources
 from tradepost.core.settings import Settings
 from tradepost.core.storage.store import Storage
 from tradepost.media.avatars import Avatars
-from tradepost.media.content import picture_kind
-from tradepost.media.intake import CleanedPicture, FileIntake, Load, Quota
+from tradepost.media.intake import FileIntake, Quota
 from tradepost.media.keeper import FileKeeper
 from tradepost.media.reader import FileReader
 from tradepost.media.service import FileService
+from tradepost.media.studio import PictureStudio
 from tradepost.media.usage import FileSubjects
 from tradepost.web.session import ResourcesDep, WriteDep
 
@@ -44,25 +43,19 @@ def build_media(parts: Resources) -> None:
     settings, database, clock = parts.settings, parts.database, parts.clock
     quota = Quota(files=settings.UPLOAD_QUOTA_FILES, bytes=int(settings.UPLOAD_QUOTA_BYTES))
     files = partial(build_file_service, parts=parts)
+    parts.put(PictureStudio, PictureStudio())
     intake = FileIntake(
-        database, parts[Storage], quota=quota, clean=as_it_came, files_url=files_url(settings), clock=clock
+        database,
+        parts[Storage],
+        quota=quota,
+        clean=parts[PictureStudio].clean,
+        files_url=files_url(settings),
+        clock=clock,
     )
     parts.put(FileIntake, intake)
     parts.put(FileReader, FileReader(database, parts[FileSubjects], quota=quota))
     parts.put(FileKeeper, FileKeeper(database, parts[Storage], files=files, clock=clock))
     parts.put(Avatars, Avatars(database, intake, files=files))
-
-
-@dataclass(frozen=True, slots=True)
-class _AsItCame:
-    data: bytes
-    content_type: str
-
-
-async def as_it_came(load: Load) -> CleanedPicture:
-    """Leave a picture as it is, until there is something that cleans it."""
-    data = await load()
-    return _AsItCame(data, picture_kind(data).content_type)
 
 
 async def file_service(session: WriteDep, parts: ResourcesDep) -> FileService:

@@ -1,6 +1,6 @@
 """What can go wrong with files and pictures."""
 
-from tradepost.core.errors import Forbidden, NotFound, RuleBroken, UnsupportedType
+from tradepost.core.errors import Forbidden, NotFound, RuleBroken, Unprocessable, UnsupportedType
 
 
 class InvalidCategory(RuleBroken):
@@ -33,3 +33,21 @@ class QuotaExceeded(Forbidden):
 
     code = "QUOTA_EXCEEDED"
     detail = "Your files take up all the room you have; delete some first"
+
+
+class NotAPictureFile(UnsupportedFile):
+    """By its content, the file is none of the formats that pictures may have."""
+
+    detail = "The file is not a JPEG, PNG, GIF or WebP picture"
+
+
+class PictureRefused(Unprocessable):
+    """The file is a picture, but a broken one, or one past the limits; the message says what is wrong."""
+
+    def __init__(self, message: str, *, field: str = "file") -> None:
+        super().__init__(("body", field), message, kind="picture")
+        self.message = message
+
+    def of(self, field: str) -> "PictureRefused":
+        """Return the same about a field of another name."""
+        return PictureRefused(self.message, field=field)

@@ -19,7 +19,7 @@ from tradepost.core.errors import Unauthenticated, Unavailable
 from tradepost.core.finishing import finished
 from tradepost.core.storage.store import Storage, Stored
 from tradepost.media.content import Kind, Watch
-from tradepost.media.errors import QuotaExceeded, UnsupportedFile
+from tradepost.media.errors import PictureRefused, QuotaExceeded, UnsupportedFile
 from tradepost.media.repository import FileRepository, UsageRepository
 from tradepost.media.schemas import Category, FileState, UploadedFile
 from tradepost.media.usage import freed
@@ -28,8 +28,9 @@ _log = structlog.stdlib.get_logger("tradepost.media")
 
 
 class Upload(Protocol):
-    """A file that a client sends, read once."""
+    """A file that a client sends in a field of this name, read once."""
 
+    name: str
     file_name: str | None
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
@@ -169,7 +170,10 @@ class FileBatch:
             async with intake.storage.open(raw) as chunks:
                 return b"".join([chunk async for chunk in chunks])
 
-        cleaned = await intake.clean(load)
+        try:
+            cleaned = await intake.clean(load)
+        except PictureRefused as refused:
+            raise refused.of(upload.name) from refused
         if cleaned.content_type != kind.content_type:
             raise UnsupportedFile
         stored = await self._put(file.name, cleaned.data)

@@ -1,0 +1,336 @@
+"""Work on pictures: cleaning what was uploaded, scaling, changing the format. Pillow, and nothing else of this house."""
+
+import io
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, TypeVar
+
+from PIL import Image, ImageCms
+
+from tradepost.media.containers.anatomy import UPRIGHT, Anatomy, Broken
+from tradepost.media.containers.dissection import NotAPicture, dissect
+from tradepost.media.errors import NotAPictureFile, PictureRefused
+
+T = TypeVar("T")
+Size = tuple[int, int]
+Fit = Literal["contain", "cover"]
+Format = Literal["jpeg", "webp", "avif"]
+
+SIDE_LIMIT: Final = 16_383
+"""Pixels along one side: what WebP can hold, so that every picture can be every variant."""
+PIXELS_LIMIT: Final = 50_000_000
+"""What telephones make at their best (8160 x 6120)."""
+ANIMATION_LIMIT: Final = 100_000_000
+"""Pixels of all frames together: every frame costs a pass over the whole canvas."""
+SCANNED_LIMIT: Final = 1_000_000_000
+"""Pixels times scans of a progressive JPEG."""
+MEMORY_LIMIT: Final = 240_000_000
+"""Bytes that the work on one picture may take at once."""
+JPEG_MEMORY: Final = 9
+"""Bytes per pixel that a JPEG takes when it is turned, scaled or converted; larger ones are drawn at half the size."""
+LOSSLESS_LIMIT: Final = 4_000_000
+"""Pixels of a WebP that is encoded again without loss."""
+RESIZED_SIDE: Final = 4096
+"""Pixels that what is made to measure may have along both sides."""
+PRINT: Final = 4
+"""Channels of a picture in the colours of print, which not every browser shows."""
+
+CONTENT_TYPES: Final = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "GIF": "image/gif",
+    "WEBP": "image/webp",
+    "AVIF": "image/avif",
+}
+_TURNS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each orientation of Exif."""
+
+SIDEWAYS: Final = frozenset({5, 6, 7, 8})
+"""Orientations that make the width a height."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A finished file, and its size in pixels as it is seen."""
+
+    data: bytes
+    content_type: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resized:
+    """A JPEG made to measure, and the size that its source is seen in."""
+
+    picture: Picture
+    original: Size
+
+
+def prepare_pillow() -> None:
+    """Have Pillow refuse what it would only warn of, for the whole process."""
+    Image.MAX_IMAGE_PIXELS = PIXELS_LIMIT
+    warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+
+
+def clean(data: bytes) -> Picture:
+    """Return the picture in ``data`` upright, in sRGB, and without anything that does not draw it.
+
+    Where orientation and colours are right already, the pixels stay exactly as they are, animations too: only the file
+    around them is made anew. Otherwise they are encoded again in the same format. An animation is never encoded again: it
+    keeps its numbers, and loses its profile.
+    """
+    anatomy = examine(data)
+    as_seen = (
+        anatomy.orientation == UPRIGHT and anatomy.channels != PRINT and _profile(anatomy.profile) is None
+    )
+    if anatomy.frames > 1 or as_seen:
+        _drawn(anatomy, _look_at_all)
+        return Picture(anatomy.bare, CONTENT_TYPES[anatomy.format], anatomy.width, anatomy.height)
+    return _drawn(anatomy, _encoded_again)
+
+
+def resize(data: bytes, *, width: int | None, height: int | None, quality: int) -> Resized:
+    """Return the picture in ``data`` as a JPEG of this size; one side alone keeps the ratio.
+
+    Without either, the size stays, as far as both sides are within the limit of 4096. What is transparent becomes white; of
+    an animation, the first frame counts.
+    """
+    anatomy = examine(data)
+    original = seen_size(anatomy)
+    size = _exact(original, width, height)
+
+    def work(_: Anatomy) -> Picture:
+        image = _on_white(_pixels(anatomy, smallest=size))
+        image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+        return _saved(image, "JPEG", quality=quality, optimize=True)
+
+    return Resized(_drawn(anatomy, work), original)
+
+
+def vary(data: bytes, *, box: Size, fit: Fit, kind: Format) -> Picture:
+    """Return the picture in ``data``, never larger than it is, within ``box`` or cut to its shape; a still picture."""
+    anatomy = examine(data)
+
+    def work(_: Anatomy) -> Picture:
+        seen = seen_size(anatomy)
+        (left, top, right, bottom), size = frame(seen, box, fit)
+        scale = size[0] / (right - left)
+        image = _pixels(anatomy, smallest=(round(seen[0] * scale), round(seen[1] * scale)))
+        # A decoder that scaled down on the way has changed what the crop counts in.
+        across, down = image.width / seen[0], image.height / seen[1]
+        crop = (left * across, top * down, right * across, bottom * down)
+        image = image.resize(size, Image.Resampling.LANCZOS, box=crop, reducing_gap=3.0)
+        if kind == "jpeg":
+            return _saved(_on_white(image), "JPEG", quality=80, optimize=True, progressive=True)
+        if kind == "webp":
+            return _saved(image, "WEBP", quality=80, method=4)
+        # One thread: the pool has as many as may be busy.
+        return _saved(image, "AVIF", quality=60, speed=9, max_threads=1)
+
+    return _drawn(anatomy, work)
+
+
+def examine(data: bytes) -> Anatomy:
+    """Return what ``data`` is made of, or refuse it; no decoder has seen it then."""
+    try:
+        anatomy = dissect(data)
+    except NotAPicture:
+        raise NotAPictureFile from None
+    except Broken as broken:
+        raise PictureRefused(f"The picture cannot be read: {broken}") from None
+    width, height, frames = anatomy.width, anatomy.height, anatomy.frames
+    if not (0 < width <= SIDE_LIMIT and 0 < height <= SIDE_LIMIT):
+        raise PictureRefused(f"A picture may be 1 to {SIDE_LIMIT:,} pixels wide and high")
+    if width * height > PIXELS_LIMIT:
+        raise PictureRefused(f"A picture may have {PIXELS_LIMIT // 1_000_000} megapixels")
+    if frames > 1 and width * height * frames > ANIMATION_LIMIT:
+        raise PictureRefused(
+            f"An animation may have {ANIMATION_LIMIT // 1_000_000} megapixels in all its frames"
+        )
+    if width * height * anatomy.memory > MEMORY_LIMIT:
+        most = int(MEMORY_LIMIT / anatomy.memory) // 1_000_000
+        raise PictureRefused(f"A picture that is stored in this way may have {most} megapixels")
+    if width * height * anatomy.scans > SCANNED_LIMIT:
+        raise PictureRefused("The picture is stored in too many scans")
+    return anatomy
+
+
+def seen_size(anatomy: Anatomy) -> Size:
+    """Return width and height of the picture once it is upright."""
+    if anatomy.orientation in SIDEWAYS:
+        return anatomy.height, anatomy.width
+    return anatomy.width, anatomy.height
+
+
+def frame(size: Size, box: Size, fit: Fit) -> tuple[tuple[float, float, float, float], Size]:
+    """Return which part of a picture of ``size`` is shown in ``box``, and in what size; never larger than it is.
+
+    ``contain`` shows all of it, inside the box. ``cover`` shows the middle, in the shape of the box.
+    """
+    width, height = size
+    if fit == "contain":
+        scale = min(1.0, box[0] / width, box[1] / height)
+        return (0, 0, width, height), (max(1, round(width * scale)), max(1, round(height * scale)))
+    # The largest part of that shape which the picture has.
+    scale = min(width / box[0], height / box[1])
+    across, down = min(width, max(1.0, box[0] * scale)), min(height, max(1.0, box[1] * scale))
+    left, top = (width - across) / 2, (height - down) / 2
+    smaller = min(1.0, 1 / scale)
+    shown = (max(1, round(across * smaller)), max(1, round(down * smaller)))
+    return (left, top, left + across, top + down), shown
+
+
+def _exact(original: Size, width: int | None, height: int | None) -> Size:
+    if width is None and height is None:
+        return frame(original, (RESIZED_SIDE, RESIZED_SIDE), "contain")[1]
+    size = (
+        width or max(1, round(original[0] * (height or 0) / original[1])),
+        height or max(1, round(original[1] * (width or 0) / original[0])),
+    )
+    if max(size) > SIDE_LIMIT or size[0] * size[1] > RESIZED_SIDE**2:
+        raise PictureRefused(f"In this ratio, the picture would become {size[0]}x{size[1]} pixels large")
+    return size
+
+
+def _drawn(anatomy: Anatomy, work: Callable[[Anatomy], T]) -> T:
+    """Return what ``work`` makes with Pillow, whose every complaint is the picture's fault.
+
+    Pillow and its plugins raise what comes to hand (OSError, SyntaxError, ValueError, IndexError, struct.error, EOFError,
+    their own and warnings), and what it is depends on the file.
+    """
+    try:
+        return work(anatomy)
+    except PictureRefused:
+        raise
+    except Exception as error:
+        raise PictureRefused("The picture cannot be read: it is damaged") from error
+
+
+def _opened(anatomy: Anatomy) -> Image.Image:
+    image = Image.open(io.BytesIO(anatomy.bare), formats=[anatomy.format])
+    if image.size != (anatomy.width, anatomy.height):
+        # Limits were checked for another picture than the decoder's.
+        raise PictureRefused("The picture cannot be read: its size is told in two ways")
+    return image
+
+
+def _look_at_all(anatomy: Anatomy) -> None:
+    """Decode every frame, to see that the file is whole."""
+    with _opened(anatomy) as image:
+        # An eighth of the size needs all of the data, but a fraction of time and memory.
+        image.draft(None, (1, 1))
+        for number in range(anatomy.frames):
+            image.seek(number)
+            image.load()
+
+
+def _pixels(anatomy: Anatomy, *, smallest: Size | None) -> Image.Image:
+    """Return the first frame upright, in L, RGB or RGBA, colours as of sRGB.
+
+    A JPEG may come scaled down by its decoder, yet not below twice ``smallest``.
+    """
+    with _opened(anatomy) as image:
+        if anatomy.format == "JPEG":
+            image.draft(None, _draft_size(anatomy, smallest))
+        image.load()
+        vars(image).pop("_decoder", None)  # WebP's keeps three more canvases for as long as the image lives.
+        shown = _in_srgb(image, anatomy.profile)
+    turn = _TURNS.get(anatomy.orientation)
+    return shown.transpose(turn) if turn is not None else shown
+
+
+def _draft_size(anatomy: Anatomy, smallest: Size | None) -> Size:
+    """Return the size below which the decoder shall not scale."""
+    width, height = anatomy.width, anatomy.height
+    left = MEMORY_LIMIT - width * height * anatomy.memory
+    scale = 1
+    while width * height * JPEG_MEMORY > MEMORY_LIMIT * scale**2 or width * height * 4 > left * scale**2:
+        scale *= 2
+    if smallest is not None:
+        across, down = smallest if anatomy.orientation not in SIDEWAYS else smallest[::-1]
+        return min(width // scale, 2 * across), min(height // scale, 2 * down)
+    return width // scale, height // scale
+
+
+def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    if image.mode.startswith("I"):
+        # 16 bits of grey; Pillow's own conversion would cut off what is over 255.
+        image = image.point(lambda value: value / 256).convert("L")
+    elif image.mode == "CMYK":
+        return _converted(image, profile) or image.convert("RGB")
+    elif image.has_transparency_data:
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
+    elif image.mode not in {"L", "RGB"}:
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    return _converted(image, profile) or image
+
+
+def _profile(profile: bytes | None) -> ImageCms.ImageCmsProfile | None:
+    """Return a profile that says something else than sRGB; one that cannot be read says nothing."""
+    if not profile:
+        return None
+    try:
+        read = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        name = ImageCms.getProfileDescription(read)
+    except Exception:  # noqa: BLE001 - whatever is wrong with it, the picture is good without it
+        return None
+    known = read.profile.xcolor_space in {"RGB ", "CMYK"}
+    return read if known and "srgb" not in name.lower() else None
+
+
+def _converted(image: Image.Image, profile: bytes | None) -> Image.Image | None:
+    """Return the image in sRGB, the same one where possible; None where ``profile`` asks for nothing."""
+    read = _profile(profile)
+    space = {"RGB": "RGB ", "RGBA": "RGB ", "CMYK": "CMYK"}.get(image.mode)
+    if read is None or read.profile.xcolor_space != space:
+        return None
+    same = image.mode != "CMYK"
+    try:
+        made = ImageCms.profileToProfile(
+            image,
+            read,
+            ImageCms.createProfile("sRGB"),
+            outputMode=image.mode if same else "RGB",
+            inPlace=same,
+        )
+    except ImageCms.PyCMSError:
+        return None
+    return image if same else made
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode != "RGBA":
+        return image
+    white = Image.new("RGB", image.size, "white")
+    white.paste(image, mask=image.getchannel("A"))
+    return white
+
+
+def _encoded_again(anatomy: Anatomy) -> Picture:
+    image = _pixels(anatomy, smallest=None)
+    if anatomy.format == "JPEG":
+        return _saved(image, "JPEG", quality=90)
+    if anatomy.format == "PNG":
+        return _saved(image, "PNG")
+    if anatomy.format == "WEBP":
+        # Without loss, the encoder takes forty bytes per pixel.
+        lossless = not anatomy.lossy and image.width * image.height <= LOSSLESS_LIMIT
+        return _saved(image, "WEBP", lossless=lossless, quality=50 if lossless else 90, method=2)
+    raise AssertionError(anatomy.format)
+
+
+def _saved(image: Image.Image, kind: str, **options: object) -> Picture:
+    image.info.clear()  # Encoders take profiles, comments and Exif from here.
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return Picture(buffer.getvalue(), CONTENT_TYPES[kind], *image.size)

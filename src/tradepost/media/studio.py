@@ -1,0 +1,81 @@
+"""Where pictures are worked on: two threads off the event loop, and a queue that can be neither flooded nor outrun."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+from tradepost.core.errors import Unavailable
+from tradepost.media import pictures
+from tradepost.media.pictures import Fit, Format, Picture, Resized, Size
+
+T = TypeVar("T")
+Source = bytes | Path | Callable[[], Awaitable[bytes]]
+"""The bytes of a file, where they are, or how to get them.
+
+The last two are read when their turn has come, so that what waits takes no memory.
+"""
+
+THREADS: Final = 2
+"""Pictures in work at once; each takes up to 300 MiB."""
+WAITING: Final = 64
+"""Pictures that may wait; at a tenth of a second each, three seconds of work."""
+
+
+class PictureStudio:
+    """Works on pictures, a few at a time. One more than may wait is told to come back.
+
+    A thread cannot be stopped, so what it may cost is limited before it starts (``pictures``). A caller who stops waiting
+    while the thread is at work leaves the place taken until the thread is done.
+    """
+
+    def __init__(self) -> None:
+        pictures.prepare_pillow()
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="pictures")
+        self._free = asyncio.Semaphore(THREADS)
+        self._waiting = 0
+
+    async def clean(self, source: Source) -> Picture:
+        """Return the picture upright, in sRGB, and with nothing in its file but what draws it."""
+        return await self._run(source, pictures.clean)
+
+    async def resize(self, source: Source, *, width: int | None, height: int | None, quality: int) -> Resized:
+        """Return the picture as a JPEG of this size; one side alone keeps the ratio."""
+        return await self._run(source, partial(pictures.resize, width=width, height=height, quality=quality))
+
+    async def vary(self, source: Source, *, box: Size, fit: Fit, kind: Format) -> Picture:
+        """Return the picture still, fitted into ``box``, never larger than it is."""
+        return await self._run(source, partial(pictures.vary, box=box, fit=fit, kind=kind))
+
+    def close(self) -> None:
+        """Let the running work finish and take no more."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    async def _run(self, source: Source, work: Callable[[bytes], T]) -> T:
+        if self._waiting >= WAITING:
+            raise Unavailable("Too many pictures are waiting to be worked on", retry_after=2)
+        self._waiting += 1
+        try:
+            await self._free.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            loaded = await source() if callable(source) else source
+            job = asyncio.get_running_loop().run_in_executor(self._threads, _work, work, loaded)
+        except BaseException:
+            self._free.release()
+            raise
+        # The shield keeps the job when its caller is gone: its end is what frees the place.
+        job.add_done_callback(self._done)
+        return await asyncio.shield(job)
+
+    def _done(self, job: asyncio.Future[T]) -> None:
+        self._free.release()
+        if not job.cancelled():
+            job.exception()  # Looked at, so that nobody warns of a failure whose caller is gone.
+
+
+def _work(work: Callable[[bytes], T], source: bytes | Path) -> T:
+    return work(source.read_bytes() if isinstance(source, Path) else source)
