@@ -68,6 +68,7 @@ class Sink:
     secure: ssl.SSLContext | None = None
     rcpt: str = OK
     data: str = OK
+    utf8: bool = True
     taken: list[Taken] = field(default_factory=list)
     seen: list[Taken] = field(default_factory=list)
     """Everything whose bytes arrived, taken or not."""
@@ -135,7 +136,7 @@ class Sink:
 
     def _connection(self) -> SMTP:
         self.connections += 1
-        return _Counted(self, enable_SMTPUTF8=True, hostname="sink.example.com", **self.options)
+        return _Counted(self, enable_SMTPUTF8=self.utf8, hostname="sink.example.com", **self.options)
 
     async def _answer(self, what: str, server: SMTP) -> str:
         if what == "hang":
@@ -183,7 +184,9 @@ def only_password(password: str) -> Any:
     def authenticate(
         _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, data: Any
     ) -> AuthResult:
-        return AuthResult(success=isinstance(data, LoginPassword) and data.password == password.encode())
+        return AuthResult(
+            handled=False, success=isinstance(data, LoginPassword) and data.password == password.encode()
+        )
 
     return authenticate
 

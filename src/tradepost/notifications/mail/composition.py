@@ -62,10 +62,7 @@ def compose(
     boundary = f"=_{hashlib.sha256(message_id.encode()).hexdigest()[:32]}"
     head = [
         _header("From", [*_phrase(sender.name), f"<{source}>"]),
-        _header(
-            "To",
-            [*_phrase(recipient.name), f"<{target}>"] if "=?" not in target else ["undisclosed-recipients:;"],
-        ),
+        _header("To", _to(recipient.name, target)),
         _header("Subject", _unstructured(letter.subject)),
         _header("Date", [format_datetime(date)]),
         _header("Message-ID", [f"<{message_id}>"]),
@@ -87,6 +84,11 @@ def _header(name: str, words: list[str]) -> str:
             lines.append("")
         lines[-1] += f" {word}"
     return CRLF.join(lines) + CRLF
+
+
+def _to(name: str, address: str) -> list[str]:
+    # Encoded words have no meaning within an address, and there are programs that read them all the same.
+    return ["undisclosed-recipients:;"] if "=?" in address else [*_phrase(name), f"<{address}>"]
 
 
 def _phrase(name: str) -> list[str]:
