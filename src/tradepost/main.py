@@ -14,6 +14,7 @@ import structlog
 from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
+from tradepost.accounts import page_routes
 from tradepost.api import ROUTERS
 from tradepost.bootstrap import dispatch, opened, prepare_database
 from tradepost.core import database, logging, migrations
@@ -27,6 +28,7 @@ from tradepost.core.storage.store import Storage
 from tradepost.items.view_counter import ViewCounter
 from tradepost.media.routes import body_limits
 from tradepost.notifications.inbox.live import LiveInboxes
+from tradepost.notifications.mail import routes as mail_routes
 from tradepost.web import docs, layers, meta, openapi, problems
 from tradepost.web.meta import Readiness
 from tradepost.web.protocol import STOPPING_KEY
@@ -62,6 +64,8 @@ def create_app(settings: Settings | None = None, *, dispatches: bool | None = No
     )
     app.include_router(meta.build_router(settings=settings, readiness=readiness, metrics=metrics))
     app.include_router(docs.build_router(app, settings))
+    app.include_router(page_routes.build_router(settings))
+    app.include_router(mail_routes.build_router(settings))
     for router in ROUTERS:
         app.include_router(router, prefix=settings.API_V1_STR)
     openapi.install(app)

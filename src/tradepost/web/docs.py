@@ -1,12 +1,7 @@
 """``/docs`` (Swagger UI from the package's own files: it works without internet) and the OpenAPI document."""
 
-import asyncio
-import gzip
-import hashlib
 import html
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final
 
@@ -15,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from tradepost.core.settings import Settings
+from tradepost.web.prepared import Shelf, root_of
 from tradepost.web.routing import Route
 
 VERSION: Final = "5.35.0"
@@ -52,51 +48,6 @@ _PAGE: Final = """<!doctype html>
 """
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    """Bytes that are sent again and again: as they are, packed, and named by their content."""
-
-    body: bytes
-    packed: bytes
-    etag: str
-    media_type: str
-
-    @classmethod
-    def of(cls, body: bytes, media_type: str) -> "_Prepared":
-        etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
-        return cls(body, gzip.compress(body, 6, mtime=0), etag, media_type)
-
-    def answer(self, request: Request, cache_control: str) -> Response:
-        """Return the answer: 304 when the client has the same bytes, packed when it can unpack them."""
-        packs = "gzip" in request.headers.get("accept-encoding", "") and len(self.packed) < len(self.body)
-        # A strong ETag names bytes, and the packed ones are others (RFC 9110, section 8.8.3.3).
-        etag = f'{self.etag[:-1]}-gzip"' if packs else self.etag
-        headers = {"Cache-Control": cache_control, "ETag": etag, "Vary": "Accept-Encoding"}
-        known = {
-            name.strip().removeprefix("W/") for name in request.headers.get("if-none-match", "").split(",")
-        }
-        if "*" in known or etag in known:
-            return Response(status_code=304, headers=headers)
-        if packs:
-            headers["Content-Encoding"] = "gzip"
-        return Response(self.packed if packs else self.body, headers=headers, media_type=self.media_type)
-
-
-class _Shelf:
-    """Prepares each thing once, in a thread, when it is first asked for."""
-
-    def __init__(self) -> None:
-        self._prepared: dict[str, _Prepared] = {}
-
-    async def get(self, name: str, make: Callable[[], bytes], media_type: str) -> _Prepared:
-        found = self._prepared.get(name)
-        if found is None:
-            # Two at once both make it; the results are the same.
-            found = await asyncio.to_thread(lambda: _Prepared.of(make(), media_type))
-            self._prepared[name] = found
-        return found
-
-
 def _asset(name: str) -> bytes:
     return (files("tradepost.web") / "static" / "swagger-ui" / name).read_bytes()
 
@@ -104,7 +55,7 @@ def _asset(name: str) -> bytes:
 def build_router(app: FastAPI, settings: Settings) -> APIRouter:
     """Return the routes of the documentation of ``app``; none of them is in the OpenAPI itself."""
     router = APIRouter(route_class=Route, include_in_schema=False)
-    shelf = _Shelf()
+    shelf = Shelf()
     openapi_path = f"{settings.API_V1_STR}/openapi.json"
 
     def document(root: str) -> bytes:
@@ -115,13 +66,13 @@ def build_router(app: FastAPI, settings: Settings) -> APIRouter:
 
     @router.get(openapi_path)
     async def openapi_document(request: Request) -> Response:
-        root = _root(request)
+        root = root_of(request)
         prepared = await shelf.get(f"openapi {root}", lambda: document(root), "application/json")
         return prepared.answer(request, "no-cache")
 
     @router.get("/docs")
     async def documentation(request: Request) -> Response:
-        root = html.escape(_root(request))
+        root = html.escape(root_of(request))
         page = _PAGE.format(
             root=root,
             version=VERSION,
@@ -139,8 +90,3 @@ def build_router(app: FastAPI, settings: Settings) -> APIRouter:
         return prepared.answer(request, "public, max-age=31536000, immutable")
 
     return router
-
-
-def _root(request: Request) -> str:
-    """Return the prefix that a proxy in front takes off paths (``--root-path``)."""
-    return str(request.scope.get("root_path", "")).rstrip("/")

@@ -1,0 +1,84 @@
+"""``/account/…``: the small pages that links in e-mails lead to, at the root and without anything from elsewhere."""
+
+import html
+from importlib.resources import files
+from typing import Final
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from tradepost.accounts.links import PAGES
+from tradepost.accounts.models import TokenPurpose
+from tradepost.core.settings import Settings
+from tradepost.web.prepared import Shelf
+from tradepost.web.routing import Route
+
+_TITLES: Final = {
+    TokenPurpose.VERIFY_EMAIL: "Confirm your e-mail address",
+    TokenPurpose.RESET_PASSWORD: "Set a new password",
+}
+_AGAIN: Final = {
+    TokenPurpose.VERIFY_EMAIL: "/auth/email/resend",
+    TokenPurpose.RESET_PASSWORD: "/auth/password/forgot",
+}
+"""Where another link is asked for."""
+_FILES: Final = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
+_HEADERS: Final = {
+    # Own files only, and nobody to put the page into a frame and have somebody click in it.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+}
+
+
+def _read(name: str) -> str:
+    return (files("tradepost.accounts") / "pages" / name).read_text(encoding="utf-8")
+
+
+def page(purpose: TokenPurpose, settings: Settings) -> str:
+    """Return the page for links of this purpose. It reads the token from the fragment, which reaches no server."""
+    fields = {
+        "title": _TITLES[purpose],
+        "project": settings.PROJECT_NAME,
+        # What a proxy in front takes off paths is a part of the address that people use.
+        "root": urlsplit(settings.PUBLIC_URL).path,
+        "api": settings.API_V1_STR,
+        "again": _AGAIN[purpose],
+    }
+    safe = {name: html.escape(value) for name, value in fields.items()}
+    name = PAGES[purpose].rpartition("/")[2]
+    return _read("_head.html").format(**safe) + _read(f"{name}.html") + _read("_foot.html").format(**safe)
+
+
+def build_router(settings: Settings) -> APIRouter:
+    """Return the routes of the pages; none is in the OpenAPI."""
+    router = APIRouter(route_class=Route, include_in_schema=False)
+    shelf = Shelf()
+
+    async def answer(request: Request, purpose: TokenPurpose) -> Response:
+        prepared = await shelf.get(
+            purpose, lambda: page(purpose, settings).encode(), "text/html; charset=utf-8"
+        )
+        response = prepared.answer(request, "no-cache")
+        response.headers.update(_HEADERS)
+        return response
+
+    @router.get(PAGES[TokenPurpose.VERIFY_EMAIL])
+    async def verify_email_page(request: Request) -> Response:
+        return await answer(request, TokenPurpose.VERIFY_EMAIL)
+
+    @router.get(PAGES[TokenPurpose.RESET_PASSWORD])
+    async def reset_password_page(request: Request) -> Response:
+        return await answer(request, TokenPurpose.RESET_PASSWORD)
+
+    @router.get("/account/files/{name}")
+    async def page_file(request: Request, name: str) -> Response:
+        if name not in _FILES:
+            raise HTTPException(404)
+        prepared = await shelf.get(name, lambda: _read(name).encode(), _FILES[name])
+        return prepared.answer(request, "no-cache")
+
+    return router
