@@ -184,7 +184,7 @@ async def test_a_server_that_hangs_is_left(
     ((state, error),) = await states(world)
     assert (state, error) == (
         MessageState.PENDING,
-        "SMTPReadTimeoutError: Timed out waiting for server response",
+        "MailFailed: Timed out waiting for server response",
     )
     sink.let_go()
     await hasten(world)
@@ -198,7 +198,7 @@ async def test_a_server_that_is_away_is_waited_for(alice: Person, world: World, 
     ((state, error),) = await states(world)
     assert state is MessageState.PENDING
     assert error is not None
-    assert error.startswith("SMTPConnectError")
+    assert "Error connecting to" in error
     await sink.start()
     await hasten(world)
     assert len(sink.taken) == 1

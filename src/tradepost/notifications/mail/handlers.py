@@ -12,7 +12,7 @@ from tradepost.notifications.mail.messages import MailDue
 from tradepost.notifications.mail.service import MailService
 from tradepost.notifications.mail.smtp import CONNECTIONS
 
-MAIL: Final = Channel("mail", concurrency=CONNECTIONS, timeout=90.0)
+MAIL: Final = Channel("mail", concurrency=CONNECTIONS, timeout=60.0)
 
 ASKED_FOR: Final[Mapping[type[Message], Callable[[Any], MailDue]]] = {
     VerificationRequested: lambda fact: MailDue("verify_email", fact.user_id, {"token_id": fact.token_id}),

@@ -18,7 +18,7 @@ CONNECTIONS: Final = 4
 """To the server at once, from one process; one is enough until several e-mails go out together."""
 STEP_SECONDS: Final = 10.0
 """For each step of the conversation but the last."""
-ACCEPT_SECONDS: Final = 45.0
+ACCEPT_SECONDS: Final = 30.0
 """For the server to take the whole e-mail; a scanner may look at it meanwhile."""
 GOODBYE_SECONDS: Final = 2.0
 IDLE_SECONDS: Final = 60.0
@@ -173,5 +173,5 @@ def _said(error: BaseException) -> str:
     if isinstance(error, aiosmtplib.SMTPResponseException):
         text = f"the mail server answered {error.code} {error.message}"
     else:
-        text = f"{type(error).__name__}: {error}"
+        text = str(error) or type(error).__name__
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:400]
