@@ -44,10 +44,12 @@ from tradepost.core.jobs import ScheduledJob
 from tradepost.core.messages import Subscriptions
 from tradepost.core.models import Base
 from tradepost.core.outbox import Outbox, StoredMessage
+from tradepost.core.postgres_signals import postgres_signals
 from tradepost.core.rate_limiter import LocalRateLimiter, RateLimiter
 from tradepost.core.resources import Resources
 from tradepost.core.settings import Settings
-from tradepost.core.signals import LocalSignals, Signals
+from tradepost.core.signals import Signals
+from tradepost.core.sqlite_signals import SqliteSignals
 from tradepost.core.storage.local import LocalStorage
 from tradepost.core.storage.s3 import S3Storage
 from tradepost.core.storage.store import Storage
@@ -129,6 +131,13 @@ def database_options(settings: Settings) -> DatabaseOptions:
     )
 
 
+def build_signals(database: Database, clock: Clock) -> Signals:
+    """Return how processes hint to each other that there is something to look at."""
+    if database.is_sqlite:
+        return SqliteSignals(database)
+    return postgres_signals(database.options.url, clock)
+
+
 def open_storage(settings: Settings) -> Storage:
     """Return where the bytes of files are kept. Connects to nothing yet."""
     return S3Storage(settings) if settings.USE_S3 else LocalStorage(settings.UPLOAD_DIR)
@@ -152,7 +161,7 @@ async def opened(
     parts = Resources(settings, database, clock)
     subscriptions = Subscriptions()
     parts.put(Subscriptions, subscriptions)
-    parts.put(Signals, LocalSignals())
+    parts.put(Signals, build_signals(database, clock))
     parts.put(
         Outbox,
         Outbox(subscriptions, clock, lambda channels: parts[Signals].send(TOPIC, " ".join(channels))),

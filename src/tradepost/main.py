@@ -24,6 +24,7 @@ from tradepost.core.errors import DatabaseUnavailable
 from tradepost.core.metrics import Metrics
 from tradepost.core.resources import Resources
 from tradepost.core.settings import Settings
+from tradepost.core.signals import Signals
 from tradepost.core.storage.store import Storage
 from tradepost.items.view_counter import ViewCounter
 from tradepost.media.routes import body_limits
@@ -112,6 +113,7 @@ async def _lifespan(
                 asyncio.create_task(parts[ViewCounter].run(), name="views"),
                 asyncio.create_task(parts[LiveInboxes].run(), name="streams"),
                 asyncio.create_task(metrics.watch(), name="metrics"),
+                asyncio.create_task(parts[Signals].run(), name="signals"),
                 asyncio.create_task(_end_with_parent(), name="parent"),
             )
             if dispatches:

@@ -10,6 +10,7 @@ from tradepost.bootstrap import dispatch, opened
 from tradepost.core import logging
 from tradepost.core.clock import SystemClock
 from tradepost.core.settings import Settings
+from tradepost.core.signals import Signals
 
 STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -25,6 +26,7 @@ async def work(settings: Settings) -> None:
     logging.configure(settings.LOG_LEVEL, readable=None if settings.is_local else False, clock=clock)
     loop = asyncio.get_running_loop()
     async with opened(settings, clock=clock) as parts:
+        signals = asyncio.create_task(parts[Signals].run(), name="signals")
         dispatching = asyncio.create_task(dispatch(parts), name="dispatcher")
         for number in STOPS:
             loop.add_signal_handler(number, dispatching.cancel)
@@ -36,3 +38,5 @@ async def work(settings: Settings) -> None:
         finally:
             for number in STOPS:
                 loop.remove_signal_handler(number)
+            signals.cancel()
+            await asyncio.gather(signals, return_exceptions=True)
