@@ -131,7 +131,7 @@ EXAMPLES ?= 200
 .PHONY: soak
 soak: .venv/.dev ## Run the long forms of the tests: kills, histories, generated requests (ROUNDS=50 EXAMPLES=200)
 	@SOAK_ROUNDS=$(ROUNDS) SOAK_EXAMPLES=$(EXAMPLES) .venv/bin/pytest \
-		tests/faults/test_kill.py tests/flows/test_linearizable.py tests/conformance $(ARGS)
+		tests/faults/test_kill.py tests/faults/test_messages_kill.py tests/flows/test_linearizable.py tests/conformance $(ARGS)
 
 .PHONY: fix
 fix: .venv/.dev ## Repair format and lint where a tool can
