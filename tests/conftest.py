@@ -21,7 +21,7 @@ from fastapi import FastAPI
 from sqlalchemy import event, make_url, text
 from starlette.types import Receive, Scope, Send
 
-from tests.servers import PostgresServer
+from tests.servers import PostgresServer, S3Server
 from tradepost.accounts.models import LoginSession, User
 from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.permissions import Role
@@ -45,6 +45,13 @@ _numbers = itertools.count()
 def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL server of the test run's own."""
     with PostgresServer.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """A server like S3, of the test run's own."""
+    with S3Server.running() as server:
         yield server
 
 
@@ -177,9 +184,12 @@ async def empty_tables(database: Database, *, keep: str = "admin@example.com") -
                 await session.execute(table.delete())
 
 
-def empty_storage(directory: Path) -> None:
+def empty_storage(settings: Settings) -> None:
     """Delete every file; not the directory itself, without which the storage is away."""
-    for path in directory.glob("*"):
+    if settings.USE_S3:
+        S3Server(str(settings.AWS_ENDPOINT_URL).rstrip("/")).empty(str(settings.AWS_S3_BUCKET_NAME))
+        return
+    for path in settings.UPLOAD_DIR.glob("*"):
         shutil.rmtree(path)
 
 
@@ -194,7 +204,7 @@ async def world(module_world: World) -> AsyncIterator[World]:
     """The module's application on empty tables."""
     yield module_world
     await empty_tables(module_world.database)
-    await asyncio.to_thread(empty_storage, module_world.parts.settings.UPLOAD_DIR)
+    await asyncio.to_thread(empty_storage, module_world.parts.settings)
     forget_all(module_world.parts)
 
 

@@ -21,6 +21,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
+from urllib.request import Request, urlopen
 
 import asyncpg
 
@@ -98,6 +99,79 @@ class PostgresServer:
             await connection.execute(statement)
         finally:
             await connection.close()
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """A server in memory that speaks like S3, in which tests make buckets."""
+
+    url: str
+
+    @classmethod
+    @contextmanager
+    def running(cls) -> Iterator["S3Server"]:
+        """Run a server on a free port of 127.0.0.1 for the length of the block; it ends with this process."""
+        directory = Path(tempfile.mkdtemp(prefix="tradepost-s3-"))
+        with socket.socket() as holder:
+            # Kept from everybody but who listens there explicitly.
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            holder.bind(("127.0.0.1", 0))
+            port: int = holder.getsockname()[1]
+            with (directory / "log").open("wb") as log:
+                lifeline = subprocess.Popen(
+                    [
+                        *(sys.executable, LIFELINE, directory),
+                        *(sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)),
+                    ],
+                    env=os.environ | {"TMPDIR": str(directory)},
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            with lifeline:
+                _wait_until_connected(lifeline, port, directory / "log")
+                yield cls(f"http://127.0.0.1:{port}")
+
+    def create_bucket(self, name: str) -> dict[str, str]:
+        """Make a bucket and return the settings with which Tradepost keeps its files there."""
+        self.request("PUT", f"/{name}")
+        return {
+            "USE_S3": "true",
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_S3_BUCKET_NAME": name,
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_REGION": "us-east-1",
+        }
+
+    def names(self, bucket: str) -> list[str]:
+        """Return the names of everything in a bucket, and of uploads that were begun and neither ended nor aborted."""
+        objects = re.findall(r"<Key>(.*?)</Key>", self.request("GET", f"/{bucket}?list-type=2"))
+        uploads = re.findall(r"<Key>(.*?)</Key>", self.request("GET", f"/{bucket}?uploads"))
+        return sorted([*objects, *(f"{name} (in parts)" for name in uploads)])
+
+    def empty(self, bucket: str) -> None:
+        """Delete everything in a bucket."""
+        for name in re.findall(r"<Key>(.*?)</Key>", self.request("GET", f"/{bucket}?list-type=2")):
+            self.request("DELETE", f"/{bucket}/{name}")
+
+    def request(self, method: str, path: str) -> str:
+        """Send a request as the owner; the server does not look at signatures."""
+        owner = {"Authorization": "AWS4-HMAC-SHA256 Credential=key/20260101/us-east-1/s3/aws4_request"}
+        request = Request(self.url + path, method=method, headers=owner)  # noqa: S310 - our own server
+        with urlopen(request, timeout=30) as answer:  # noqa: S310
+            return str(answer.read().decode())
+
+
+def _wait_until_connected(lifeline: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline and lifeline.poll() is None:
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        time.sleep(0.05)
+    raise ServerFailedError(f"The S3 server did not come up. It said:\n{log.read_text(errors='replace')}")
 
 
 def _quoted(identifier: str) -> str:

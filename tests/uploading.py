@@ -10,6 +10,7 @@ import httpx
 from sqlalchemy import func, select
 
 from tests.conftest import Person, World
+from tests.servers import S3Server
 from tradepost.core.dispatcher import Dispatcher
 from tradepost.core.storage.store import Storage
 from tradepost.media.models import FileUsage, StoredFile
@@ -23,10 +24,9 @@ def _png_chunk(kind: bytes, data: bytes) -> bytes:
     return pack(">I", len(data)) + kind + data + pack(">I", zlib.crc32(kind + data))
 
 
-def png(width: int = 4, height: int = 3, shade: int = 200, padding: int = 0) -> bytes:
-    """Return a grey picture; ``padding`` incompressible bytes are in it as pixels of further rows."""
+def png(width: int = 4, height: int = 3, shade: int = 200) -> bytes:
+    """Return a grey picture."""
     rows = b"".join(b"\x00" + bytes([shade]) * width for _ in range(height))
-    del padding
     head = pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     return b"".join(
         (
@@ -90,7 +90,10 @@ async def usage(world: World, owner_id: int) -> tuple[int, int]:
 
 def kept(world: World) -> list[str]:
     """Return the names of everything in the storage, parts of files that were not finished too."""
-    return sorted(path.name for path in world.parts.settings.UPLOAD_DIR.rglob("*") if path.is_file())
+    settings = world.parts.settings
+    if settings.USE_S3:
+        return S3Server(str(settings.AWS_ENDPOINT_URL).rstrip("/")).names(str(settings.AWS_S3_BUCKET_NAME))
+    return sorted(path.name for path in settings.UPLOAD_DIR.rglob("*") if path.is_file())
 
 
 async def nothing_left(world: World) -> bool:

@@ -233,8 +233,9 @@ class FileBatch:
             if not there_is_room:
                 raise QuotaExceeded
             file_id = await FileRepository(session).add(values)
-        file = NewFile(file_id, name, self.category, original_name, kind.content_type)
-        self.files.append(file)
+            file = NewFile(file_id, name, self.category, original_name, kind.content_type)
+            # With the commit, not after it: a cancellation that comes during it is raised in between.
+            session.after_commit(lambda: self.files.append(file))
         return file
 
     async def _put(self, name: str, data: bytes) -> Stored:

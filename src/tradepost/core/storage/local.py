@@ -5,14 +5,13 @@ import errno
 import hashlib
 import io
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
-
-from aiofiles.threadpool import wrap
-from typing_extensions import Buffer, override
 
 from tradepost.core.errors import TradepostError
 from tradepost.core.finishing import finished
@@ -26,21 +25,51 @@ FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 T = TypeVar("T")
 
 
-class _DigestingFile(io.FileIO):
-    """A new file that knows the SHA-256 of what was written: both are done in one trip to a thread."""
+class _NewFile:
+    """A file on its way in; every method is for a thread. ``abandon`` undoes whatever was done so far."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, "xb")
+        self.path = path
+        self.part = _part_of(path)
+        self.size = 0
         self.sha256 = hashlib.sha256()
+        self._file: io.FileIO | None = None
+        self._is_published = False
 
-    @override
-    def write(self, data: Buffer, /) -> int:
-        self.sha256.update(data)
-        left = memoryview(data)
+    def create(self) -> None:
+        self._file = io.FileIO(self.part, "xb")
+
+    def write(self, chunk: bytes) -> None:
+        """Write and hash: one trip to a thread for both."""
+        self.sha256.update(chunk)
+        self.size += len(chunk)
+        left = memoryview(chunk)
         while left:
             # The system may take less than it is given, and says so only here.
-            left = left[super().write(left) :]
-        return memoryview(data).nbytes
+            left = left[self._open().write(left) :]
+
+    def publish(self) -> None:
+        """Give the file its name, unless that is taken, so that it keeps it through a power cut."""
+        file = self._open()
+        os.fsync(file.fileno())
+        file.close()
+        os.link(self.part, self.path)
+        self._is_published = True
+        self.part.unlink()
+        _sync(self.path.parent)
+
+    def abandon(self) -> None:
+        if self._file is None:
+            return
+        self._file.close()
+        self.part.unlink(missing_ok=True)
+        if self._is_published:
+            self.path.unlink(missing_ok=True)
+
+    def _open(self) -> io.FileIO:
+        if self._file is None:
+            raise ValueError("the file was not created")
+        return self._file
 
 
 class LocalStorage:
@@ -55,50 +84,39 @@ class LocalStorage:
         self._prepared = False
 
     async def put(self, key: str, content: AsyncIterator[bytes]) -> Stored:
-        path = self._path(key)
-        part = _part_of(path)
-        raw = await self._run(lambda: self._create(part))
-        file = wrap(raw, executor=self._threads)
-        size = 0
+        new = _NewFile(self._path(key))
         try:
-            try:
-                async for chunk in content:
-                    with _translated():
-                        await finished(file.write(chunk))
-                    size += len(chunk)
-                await self._run(lambda: os.fsync(raw.fileno()))
-            finally:
-                await finished(file.close())
-            await self._run(lambda: _publish(part, path))
+            await self._run(lambda: self._create(new))
+            async for chunk in content:
+                await self._run(partial(new.write, chunk))
+            await self._run(new.publish)
         except BaseException:
             # Nobody is helped by a second error: what cannot be removed now is removed with the key.
             with suppress(TradepostError):
-                await self._run(lambda: part.unlink(missing_ok=True))
+                await self._run(new.abandon)
             raise
-        return Stored(size, raw.sha256.hexdigest())
+        return Stored(new.size, new.sha256.hexdigest())
 
     @asynccontextmanager
     async def open(
         self, key: str, *, start: int = 0, end: int | None = None
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         path = self._path(key)
-        raw = await self._run(lambda: self._opened(path, start))
-        file = wrap(raw, executor=self._threads)
+        opened: list[io.FileIO] = []
 
         async def chunks() -> AsyncIterator[bytes]:
-            left = float("inf") if end is None else end - start
-            while left > 0:
-                with _translated():
-                    chunk = await finished(file.read(int(min(left, READ_CHUNK))))
-                if not chunk:
-                    return
+            left = sys.maxsize if end is None else end - start
+            while left > 0 and (chunk := await self._run(partial(opened[0].read, min(left, READ_CHUNK)))):
                 left -= len(chunk)
                 yield chunk
 
         try:
+            # Kept by the thread: whoever is cancelled meanwhile would not get it, and it would stay open.
+            await self._run(lambda: opened.append(self._opened(path, start)))
             yield chunks()
         finally:
-            await finished(file.close())
+            for file in opened:
+                await self._run(file.close)
 
     async def delete(self, key: str) -> None:
         path = self._path(key)
@@ -152,14 +170,14 @@ class LocalStorage:
         elif not self._directory.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "the directory of uploads is gone")
 
-    def _create(self, part: Path) -> _DigestingFile:
+    def _create(self, new: _NewFile) -> None:
         self._prepare()
         try:
-            return _DigestingFile(part)
+            new.create()
         except FileNotFoundError:
-            part.parent.mkdir(exist_ok=True)
+            new.path.parent.mkdir(exist_ok=True)
             _sync(self._directory)
-            return _DigestingFile(part)
+            new.create()
 
     def _opened(self, path: Path, start: int) -> io.FileIO:
         try:
@@ -173,13 +191,6 @@ class LocalStorage:
 
 def _part_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.part")
-
-
-def _publish(part: Path, path: Path) -> None:
-    """Give a whole file its name, unless that is taken, so that it keeps it through a power cut."""
-    os.link(part, path)
-    part.unlink()
-    _sync(path.parent)
 
 
 def _sync(directory: Path) -> None:

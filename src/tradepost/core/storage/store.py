@@ -57,7 +57,7 @@ class Storage(Protocol):
     def open(
         self, key: str, *, start: int = 0, end: int | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Give the bytes from ``start`` up to, not including, ``end``, in chunks of at most 1 MiB.
+        """Give the bytes from ``start`` up to, not including, ``end``, which is not past the last, in chunks up to 1 MiB.
 
         Entering the block finds out whether there is anything to be read: ``NoSuchKey`` if not.
         """
