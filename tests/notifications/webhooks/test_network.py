@@ -13,7 +13,7 @@ import pytest
 from typing_extensions import override
 
 from tests.notifications.webhooks.certificates import contexts
-from tests.notifications.webhooks.receiver import Receiver, receiving
+from tests.notifications.webhooks.receiver import OK, Received, Receiver, receiving, saying
 from tradepost.core.clock import SystemClock
 from tradepost.notifications.webhooks import sender as sender_module
 from tradepost.notifications.webhooks.network import RESOLVER_THREADS, Resolver
@@ -169,6 +169,26 @@ async def test_a_lookup_that_hangs_holds_up_no_other(
             assert answer.delivered
         finally:
             released.set()
+
+
+@pytest.mark.parametrize("dribble", [b"", b"HTTP/1.1 200 OK\r\nX: y"])
+async def test_a_receiver_that_never_answers_is_left(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, dribble: bytes
+) -> None:
+    monkeypatch.setattr(sender_module, "ANSWER_TIMEOUT", 0.3)
+
+    async def behave(_request: Received, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(dribble)
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    receiver.behaviour = behave
+    async with sending(FREE, Names(["127.0.0.1"])) as sender:
+        answer = await sender.send(receiver.url, HEADERS, b"{}")
+        assert (answer.status, answer.error) == (None, "No answer within 15 seconds")
+        receiver.behaviour = saying(OK)
+        assert (await sender.send(receiver.url, HEADERS, b"{}")).delivered
 
 
 async def test_names_of_this_machine(receiver: Receiver) -> None:

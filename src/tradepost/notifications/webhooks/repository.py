@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Row, Select, delete, insert, literal_column, or_, select, update
+from sqlalchemy.orm import defer
 
 from tradepost.accounts.models import User
 from tradepost.accounts.permissions import Role
@@ -171,7 +172,12 @@ class DeliveryRepository(Repository):
         self, webhook_id: int, window: Window, *, state: DeliveryState | None
     ) -> Page[WebhookDelivery]:
         """Return a part of a webhook's log, the newest first, or of those deliveries that are in a state."""
-        rows = select(WebhookDelivery).where(WebhookDelivery.webhook_id == webhook_id)
+        # A list shows neither text, and a hundred of both may be a megabyte.
+        brief = (
+            defer(WebhookDelivery.body, raiseload=True),
+            defer(WebhookDelivery.response_excerpt, raiseload=True),
+        )
+        rows = select(WebhookDelivery).options(*brief).where(WebhookDelivery.webhook_id == webhook_id)
         if state is not None:
             rows = rows.where(WebhookDelivery.state == state)
         rows = rows.order_by(WebhookDelivery.id.desc())

@@ -4,6 +4,7 @@ import asyncio
 import re
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -85,7 +86,9 @@ class WebhookSender:
         try:
             return self._judged(response, await _excerpt(response))
         finally:
-            await response.aclose()
+            # Its status is known: however the connection ends, the message was received or refused.
+            with suppress(Exception):
+                await response.aclose()
 
     async def close(self) -> None:
         """Close the connections."""
