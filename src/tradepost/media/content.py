@@ -145,19 +145,19 @@ _DOC: Final = Kind("application/msword", "doc", WordWatch)
 _DOCX: Final = Kind(
     "application/vnd.openxmlformats-officedocument.wordprocessingml.document", "docx", WordArchiveWatch
 )
-_JPEG: Final = Kind("image/jpeg", "jpg", NoWatch)
+JPEG: Final = Kind("image/jpeg", "jpg", NoWatch)
 _PNG: Final = Kind("image/png", "png", NoWatch)
 _GIF: Final = Kind("image/gif", "gif", NoWatch)
 _WEBP: Final = Kind("image/webp", "webp", NoWatch)
 
 DOCUMENT_TYPES: Final = tuple(kind.content_type for kind in (_PDF, _TEXT, _DOC, _DOCX))
-PICTURE_TYPES: Final = tuple(kind.content_type for kind in (_JPEG, _PNG, _GIF, _WEBP))
+PICTURE_TYPES: Final = tuple(kind.content_type for kind in (JPEG, _PNG, _GIF, _WEBP))
 
 
 def picture_kind(head: bytes) -> Kind:
     """Return which picture begins so; ``UnsupportedFile`` for none."""
     if head.startswith(b"\xff\xd8\xff"):
-        return _JPEG
+        return JPEG
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return _PNG
     if head.startswith((b"GIF87a", b"GIF89a")):

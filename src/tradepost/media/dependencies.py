@@ -14,6 +14,7 @@ from tradepost.core.storage.store import Storage
 from tradepost.media.avatars import Avatars
 from tradepost.media.intake import FileIntake, Quota
 from tradepost.media.keeper import FileKeeper
+from tradepost.media.processing import PictureProcessing
 from tradepost.media.reader import FileReader
 from tradepost.media.service import FileService
 from tradepost.media.studio import PictureStudio
@@ -56,6 +57,7 @@ def build_media(parts: Resources) -> None:
     parts.put(FileReader, FileReader(database, parts[FileSubjects], quota=quota))
     parts.put(FileKeeper, FileKeeper(database, parts[Storage], files=files, clock=clock))
     parts.put(Avatars, Avatars(database, intake, files=files))
+    parts.put(PictureProcessing, PictureProcessing(database, intake, parts[PictureStudio]))
 
 
 async def file_service(session: WriteDep, parts: ResourcesDep) -> FileService:
@@ -73,6 +75,12 @@ async def avatars(parts: ResourcesDep) -> Avatars:
     return parts[Avatars]
 
 
+async def processing(parts: ResourcesDep) -> PictureProcessing:
+    """Return the service that makes pictures to measure."""
+    return parts[PictureProcessing]
+
+
 FileWrites = Annotated[FileService, Depends(file_service, scope="function")]
 Files = Annotated[FileReader, Depends(file_reader)]
 AvatarUploads = Annotated[Avatars, Depends(avatars)]
+Processing = Annotated[PictureProcessing, Depends(processing)]

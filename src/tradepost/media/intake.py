@@ -158,27 +158,40 @@ class FileBatch:
 
     async def take_picture(self, upload: Upload, kind_of: Callable[[bytes], Kind]) -> None:
         """Store a picture as it comes, and then as it may be served: without anything but the picture."""
-        intake = self._intake
+        file = await self.take_raw(upload, kind_of)
+        try:
+            cleaned = await self._intake.clean(self.raw(file))
+        except PictureRefused as refused:
+            raise refused.of(upload.name) from refused
+        if cleaned.content_type != file.content_type:
+            raise UnsupportedFile
+        await self.finish(file, cleaned.data)
+
+    async def take_raw(
+        self, upload: Upload, kind_of: Callable[[bytes], Kind], *, becomes: Kind | None = None
+    ) -> NewFile:
+        """Store a file as it comes, to be made into what is served; ``becomes`` is the kind of that, if another."""
         blocks = aiter(upload)
         head = await anext(blocks, b"")
         kind = kind_of(head)
-        file = await self._reserve(upload.file_name or "", kind)
-        raw = raw_key(file.name)
-        await intake.storage.put(raw, _watched(head, blocks, kind.watch()))
+        file = await self._reserve(upload.file_name or "", becomes or kind)
+        await self._intake.storage.put(raw_key(file.name), _watched(head, blocks, kind.watch()))
+        return file
+
+    def raw(self, file: NewFile) -> Load:
+        """Return what loads a file as it came."""
 
         async def load() -> bytes:
-            async with intake.storage.open(raw) as chunks:
+            async with self._intake.storage.open(raw_key(file.name)) as chunks:
                 return b"".join([chunk async for chunk in chunks])
 
-        try:
-            cleaned = await intake.clean(load)
-        except PictureRefused as refused:
-            raise refused.of(upload.name) from refused
-        if cleaned.content_type != kind.content_type:
-            raise UnsupportedFile
-        stored = await self._put(file.name, cleaned.data)
+        return load
+
+    async def finish(self, file: NewFile, data: bytes) -> None:
+        """Store what was made of a file as it came, which goes."""
+        stored = await self._put(file.name, data)
         # With the place it was taken at in it, it must not lie around.
-        await intake.storage.delete(raw)
+        await self._intake.storage.delete(raw_key(file.name))
         file.size, file.sha256 = stored.size, stored.sha256
 
     async def keep(self, session: WriteSession) -> list[UploadedFile]:

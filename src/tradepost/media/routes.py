@@ -21,10 +21,17 @@ from tradepost.core.schemas import Message
 from tradepost.core.settings import Settings
 from tradepost.core.storage.store import NoSuchKey, Storage, StorageBusy, StorageFull, StorageUnavailable
 from tradepost.media.content import DOCUMENT_TYPES, PICTURE_TYPES
-from tradepost.media.dependencies import AvatarUploads, Files, FileWrites
-from tradepost.media.errors import InvalidCategory, NoSuchFile, QuotaExceeded, UnsupportedFile
+from tradepost.media.dependencies import AvatarUploads, Files, FileWrites, Processing
+from tradepost.media.errors import (
+    InvalidCategory,
+    NoSuchFile,
+    PictureRefused,
+    QuotaExceeded,
+    UnsupportedFile,
+)
+from tradepost.media.processing import BEST_QUALITY, LONGEST_SIDE, QUALITY
 from tradepost.media.reader import ServedFile, check_category
-from tradepost.media.schemas import Category, UploadedAvatar, UsageRead
+from tradepost.media.schemas import Category, ProcessedPicture, UploadedAvatar, UsageRead
 from tradepost.web.file_answers import FileFacts, file_answer
 from tradepost.web.openapi import CREDENTIALS_OPTIONAL
 from tradepost.web.parameters import PathId
@@ -65,6 +72,36 @@ def body_limits(settings: Settings) -> dict[str, int]:
 async def upload_avatar(request: Request, person: Person, avatars: AvatarUploads) -> UploadedAvatar:
     """Show a picture of oneself, in place of the one before: JPEG, PNG, GIF or WebP."""
     return await avatars.replace(person, uploaded_files(upload_form(request, files=1), "file"))
+
+
+_SIDE = {"type": "integer", "minimum": 1, "maximum": LONGEST_SIDE}
+PROCESS_FORM = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {
+        "file": {"type": "string", "format": "binary"},
+        "resize_width": _SIDE,
+        "resize_height": _SIDE,
+        "quality": {"type": "integer", "minimum": 1, "maximum": BEST_QUALITY, "default": QUALITY},
+    },
+    "additionalProperties": False,
+}
+
+
+@router.post(
+    "/process-image/",
+    responses=problem_responses(*UPLOAD_ERRORS, PictureRefused),
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": PROCESS_FORM}}}
+    },
+)
+async def process_image(request: Request, person: Person, pictures: Processing) -> ProcessedPicture:
+    """Make a JPEG of a picture, in another size: one side alone keeps the ratio, none keeps the size.
+
+    What is transparent becomes white, and of an animation the first frame counts. Without a size, both sides become at most
+    4096.
+    """
+    return await pictures.process(person, upload_form(request, files=1).parts())
 
 
 FILE_HEADERS = {

@@ -53,3 +53,13 @@ class UsageRead(Output):
     bytes: int
     quota_files: int
     quota_bytes: int
+
+
+class ProcessedPicture(Output):
+    """A picture that was made to measure; sizes are width and height in pixels, such as ``640x480``."""
+
+    filename: str
+    url: str
+    original_size: str
+    new_size: str
+    quality: int
