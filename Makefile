@@ -127,11 +127,19 @@ profile: .venv/.dev ## Show where the server's time goes under load (Linux; ARGS
 # Rounds of the tests that have a small form in `make test`, and requests for each operation of the OpenAPI document.
 ROUNDS ?= 50
 EXAMPLES ?= 200
+# Seconds of load on each engine while the server's memory is watched.
+SECONDS ?= 600
 
 .PHONY: soak
-soak: .venv/.dev ## Run the long forms of the tests: kills, histories, generated requests (ROUNDS=50 EXAMPLES=200)
-	@SOAK_ROUNDS=$(ROUNDS) SOAK_EXAMPLES=$(EXAMPLES) .venv/bin/pytest \
-		tests/faults/test_kill.py tests/faults/test_messages_kill.py tests/flows/test_linearizable.py tests/conformance $(ARGS)
+soak: .venv/.dev ## Run the long forms of the tests: kills, histories, memory, requests (ROUNDS=50 EXAMPLES=200 SECONDS=600)
+	@SOAK_ROUNDS=$(ROUNDS) SOAK_EXAMPLES=$(EXAMPLES) SOAK_SECONDS=$(SECONDS) .venv/bin/pytest $(LONG) $(ARGS)
+
+# The tests that have a long form.
+LONG = tests/faults/test_kill.py \
+	tests/faults/test_memory.py \
+	tests/faults/test_messages_kill.py \
+	tests/flows/test_linearizable.py \
+	tests/conformance
 
 .PHONY: fix
 fix: .venv/.dev ## Repair format and lint where a tool can
