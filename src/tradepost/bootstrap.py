@@ -25,6 +25,7 @@ from tradepost.accounts.identities import Identities
 from tradepost.accounts.links import Links
 from tradepost.accounts.models import AccountToken, LoginSession, User
 from tradepost.accounts.passwords import PasswordHasher
+from tradepost.accounts.profiles import Profiles
 from tradepost.accounts.recovery import RecoveryService
 from tradepost.accounts.sessions import SessionService
 from tradepost.accounts.tokens import Tokens
@@ -183,6 +184,7 @@ async def opened(
         Links(secret=settings.SECRET_KEY.get_secret_value(), public_url=settings.PUBLIC_URL, clock=clock),
     )
     parts.put(Identities, Identities(database, observe=batches("identity")))
+    parts.put(Profiles, Profiles(database, observe=batches("user")))
     parts.put(SessionService, build_session_service(parts))
     parts.put(CredentialService, build_credential_service(parts))
     parts.put(RecoveryService, build_recovery_service(parts))

@@ -15,6 +15,7 @@ from tradepost.accounts.identities import Identities, Identity
 from tradepost.accounts.links import Links
 from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.permissions import Permission
+from tradepost.accounts.profiles import Profiles
 from tradepost.accounts.recovery import RecoveryService
 from tradepost.accounts.repository import SessionRepository, UserRepository
 from tradepost.accounts.service import UserService
@@ -168,6 +169,11 @@ async def recovery_service(parts: ResourcesDep) -> RecoveryService:
     return parts[RecoveryService]
 
 
+async def profiles(parts: ResourcesDep) -> Profiles:
+    """Return what finds users by id."""
+    return parts[Profiles]
+
+
 async def user_reads(session: ReadDep, parts: ResourcesDep) -> UserService:
     """Return the service for accounts on a read session."""
     return build_user_service(session, parts)
@@ -190,6 +196,7 @@ async def device_of(request: Request) -> Device:
 Sessions = Annotated[SessionService, Depends(session_service)]
 Credentials = Annotated[CredentialService, Depends(credential_service)]
 Recovery = Annotated[RecoveryService, Depends(recovery_service)]
+People = Annotated[Profiles, Depends(profiles)]
 UserReads = Annotated[UserService, Depends(user_reads, scope="function")]
 UserWrites = Annotated[UserService, Depends(user_writes, scope="function")]
 UserReader = Annotated[Principal, Depends(Requires(Permission.READ_USERS))]

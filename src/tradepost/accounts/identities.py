@@ -5,14 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tradepost.accounts.permissions import PERMISSIONS
+from tradepost.accounts.profiles import profile_json
 from tradepost.accounts.repository import IdentityRow, SessionRepository
-from tradepost.accounts.schemas import UserRead
 from tradepost.core.coalescer import Coalescer, Observe
 from tradepost.core.database import Database
 from tradepost.core.principal import Principal
-from tradepost.core.row_json import as_dict, row_encoder
-
-_profile_json = row_encoder(UserRead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +30,7 @@ class Identity:
 
     def profile(self) -> bytes:
         """Return the user as the user sees it: the JSON of ``UserRead``."""
-        row = as_dict(self.row)
-        del row["session_id"], row["session_end"]
-        return _profile_json({**row, "full_name": f"{self.row.first_name} {self.row.last_name}"})
+        return profile_json(self.row)
 
 
 class Identities:

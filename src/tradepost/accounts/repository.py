@@ -24,6 +24,9 @@ SORTS: Final[dict[str, InstrumentedAttribute[Any]]] = {
 IdentityRow = Row[*tuple[Any, ...]]
 """A session's ``session_id`` and ``session_end``, and every column of its user that somebody is shown."""
 
+ProfileRow = Row[*tuple[Any, ...]]
+"""Every column of a user that somebody is shown."""
+
 PublicRow = Row[int, str, str, str | None]
 """What everybody may know of a user: ``id``, both names, ``avatar_url``."""
 
@@ -42,6 +45,11 @@ def _identities(on_postgres: bool) -> Select[*tuple[Any, ...]]:  # noqa: FBT001 
 
 
 @cache
+def _profiles(on_postgres: bool) -> Select[*tuple[Any, ...]]:  # noqa: FBT001 - the key of a cache
+    return select(*_SHOWN).where(among_ids(User.id, on_postgres=on_postgres))
+
+
+@cache
 def _living(on_postgres: bool) -> Select[int]:  # noqa: FBT001 - the key of a cache
     return (
         select(LoginSession.id)
@@ -56,6 +64,10 @@ def _living(on_postgres: bool) -> Select[int]:  # noqa: FBT001 - the key of a ca
 
 class UserRepository(Repository):
     """People."""
+
+    async def find_profiles(self, user_ids: Sequence[int]) -> Sequence[ProfileRow]:
+        """Return what is shown of the users of these ids."""
+        return (await self.rows(_profiles(self.on_postgres), {"ids": list(user_ids)})).all()
 
     async def get(self, user_id: int) -> User | None:
         """Return the user of this id."""

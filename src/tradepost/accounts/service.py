@@ -56,13 +56,6 @@ class UserService:
         """List all users."""
         return await self._users.page(window)
 
-    async def get(self, user_id: int) -> User:
-        """Return the user of this id or raise ``UserNotFound``."""
-        user = await self._users.get(user_id)
-        if user is None:
-            raise UserNotFound
-        return user
-
     async def hold_public(self, user_ids: Collection[int]) -> dict[int, PublicRow]:
         """Return the public columns of those of these users that exist, and keep those until the transaction ends."""
         return {row.id: row for row in await self._users.hold_public(user_ids)}

@@ -6,6 +6,7 @@ from starlette.types import Receive, Scope
 
 from tradepost.accounts.dependencies import (
     Credentials,
+    People,
     Person,
     Token,
     UserDeleter,
@@ -110,9 +111,9 @@ async def create_user(account: UserCreate, _writer: UserWriter, credentials: Cre
     response_model=UserRead,
     responses=problem_responses(Unauthenticated, InsufficientPermissions, UserNotFound),
 )
-async def read_user(user_id: PathId, _reader: UserReader, users: UserReads) -> User:
+async def read_user(user_id: PathId, _reader: UserReader, people: People) -> Response:
     """Return somebody's profile."""
-    return await users.get(user_id)
+    return JsonAnswer(await people.get(user_id))
 
 
 @router.put(

@@ -1,0 +1,37 @@
+"""Users as JSON, for themselves and for staff. Those who ask while others are read share the next read."""
+
+from collections.abc import Mapping, Sequence
+
+from tradepost.accounts.errors import UserNotFound
+from tradepost.accounts.repository import ProfileRow, UserRepository
+from tradepost.accounts.schemas import UserRead
+from tradepost.core.coalescer import Coalescer, Observe
+from tradepost.core.database import Database
+from tradepost.core.row_json import as_dict, row_encoder
+
+_encoded = row_encoder(UserRead)
+
+
+def profile_json(row: ProfileRow) -> bytes:
+    """Return the JSON of ``UserRead`` for a row that has at least its columns."""
+    return _encoded({**as_dict(row), "full_name": f"{row.first_name} {row.last_name}"})
+
+
+class Profiles:
+    """Finds users by id. Lives as long as the process."""
+
+    def __init__(self, database: Database, *, observe: Observe | None = None) -> None:
+        self._database = database
+        self._reads = Coalescer(self._load, observe=observe)
+
+    async def get(self, user_id: int) -> bytes:
+        """Return the user of this id, the JSON of ``UserRead``, or raise ``UserNotFound``."""
+        found = await self._reads.get(user_id)
+        if found is None:
+            raise UserNotFound
+        return found
+
+    async def _load(self, user_ids: Sequence[int]) -> Mapping[int, bytes]:
+        async with self._database.read() as session:
+            rows = await UserRepository(session).find_profiles(user_ids)
+        return {row.id: profile_json(row) for row in rows}
