@@ -10,6 +10,7 @@ from tradepost.media import routes as upload_routes
 from tradepost.notifications.inbox import routes as inbox_routes
 from tradepost.notifications.preferences import routes as preference_routes
 from tradepost.notifications.webhooks import routes as webhook_routes
+from tradepost.outbox import routes as outbox_routes
 from tradepost.tags import routes as tag_routes
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -24,4 +25,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     webhook_routes.router,
     upload_routes.router,
     item_upload_routes.router,
+    outbox_routes.router,
 )

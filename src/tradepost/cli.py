@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -29,12 +30,17 @@ from tradepost.accounts.schemas import UserRegister
 from tradepost.bootstrap import opened, prepare_database
 from tradepost.core import migrations
 from tradepost.core.database import translate
+from tradepost.core.dispatcher import PRUNE_CHUNK
 from tradepost.core.errors import OperationFailed, TradepostError
 from tradepost.core.metrics import MULTIPROCESS_VARIABLE, prepare_directory
+from tradepost.core.outbox import MessageState
 from tradepost.core.pagination import Total, Window
 from tradepost.core.resources import Resources
+from tradepost.core.schemas import MAX_ID
 from tradepost.core.settings import Settings, SettingsError
 from tradepost.main import create_app
+from tradepost.outbox.dependencies import build_outbox_service
+from tradepost.outbox.repository import Selection
 from tradepost.seeding.loader import EMAIL, PASSWORD, SeedRefused, SeedReport, seed
 from tradepost.web.protocol import BoundedHttpProtocol
 from tradepost.worker import work
@@ -234,6 +240,85 @@ async def migrate(parts: Resources) -> None:
 def worker() -> None:
     """Deliver messages until SIGTERM: e-mails, webhooks, inboxes. Any number may be at it."""
     run(work(load_settings()))
+
+
+@main.group()
+def outbox() -> None:
+    """Look after messages: what waits, what was given up, and sending it after all."""
+
+
+def selecting(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say which messages are meant; the command gets them as a ``selection``."""
+
+    @wraps(command)
+    def selected(ids: Sequence[int], kind: str | None, channel: str | None, **options: Any) -> None:
+        command(selection=Selection(None, channel, kind, ids), **options)
+
+    for option in (
+        click.option("--id", "ids", multiple=True, type=click.IntRange(1, MAX_ID), help="May be repeated."),
+        click.option("--type", "kind", help="Such as items.created.v1."),
+        click.option("--channel", help="Such as mail."),
+    ):
+        selected = option(selected)
+    return selected
+
+
+def refuse_everything(selection: Selection, *, everything: bool) -> None:
+    """End the program unless it was said which messages are meant, be it all of them."""
+    if everything == bool(selection.ids or selection.type or selection.channel):
+        raise click.UsageError("Say which messages are meant, by --channel, --type or --id, or --all.")
+
+
+@outbox.command("list")
+@click.option(
+    "--state", type=click.Choice([state.value for state in MessageState]), help="dead, pending or done."
+)
+@selecting
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+@with_resources
+async def list_messages(parts: Resources, *, selection: Selection, state: str | None, limit: int) -> None:
+    """List messages, the newest first, one JSON object a line."""
+    async with parts.database.read() as session:
+        page = await build_outbox_service(session, parts).page(
+            replace(selection, state=MessageState(state) if state else None),
+            Window(limit=limit, total=Total.NONE, sort="-created_at"),
+        )
+    for message in page.rows:
+        click.echo(message.model_dump_json())
+
+
+@outbox.command()
+@selecting
+@click.option("--all", "everything", is_flag=True, help="Every message that was given up.")
+@with_resources
+async def retry(parts: Resources, *, selection: Selection, everything: bool) -> None:
+    """Have messages that were given up delivered after all."""
+    refuse_everything(selection, everything=everything)
+    async with parts.database.transaction() as session:
+        number = await build_outbox_service(session, parts).retry_all(selection)
+    click.echo(f"{number} messages are on their way again")
+
+
+@outbox.command()
+@click.option(
+    "--state",
+    default=MessageState.DEAD.value,
+    show_default=True,
+    type=click.Choice([MessageState.DEAD.value, MessageState.DONE.value]),
+)
+@selecting
+@click.option("--all", "everything", is_flag=True, help="Every message in that state.")
+@with_resources
+async def purge(parts: Resources, *, selection: Selection, state: str, everything: bool) -> None:
+    """Delete messages that were given up, or delivered."""
+    refuse_everything(selection, everything=everything)
+    number, deleted = 0, PRUNE_CHUNK
+    while deleted == PRUNE_CHUNK:
+        async with parts.database.transaction() as session:
+            messages = build_outbox_service(session, parts)
+            deleted = await messages.purge(replace(selection, state=MessageState(state)), limit=PRUNE_CHUNK)
+        number += deleted
+    click.echo(f"{number} messages deleted")
 
 
 async def require_schema(parts: Resources) -> None:

@@ -27,6 +27,10 @@ PLANTS = {
         "import tradepost.categories.repository",
     ),
     "The repository of media is private to it": ("items/service.py", "import tradepost.media.repository"),
+    "The repository of messages for operators is private to them": (
+        "bootstrap.py",
+        "import tradepost.outbox.repository",
+    ),
     "The repository of accounts is private to them": (
         "items/service.py",
         "import tradepost.accounts.repository",

@@ -65,6 +65,11 @@ class StoredMessage(Identified, Base):
     error: Mapped[str | None] = mapped_column(String(ERROR_LENGTH))
     """Why the last attempt failed, or why there will be none."""
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a process has it in hand, or had when it ended."""
+        return self.state is MessageState.PENDING and self.lease is not None
+
 
 class Outbox:
     """Takes messages in the caller's transaction: rolled back with it, delivered once it is committed."""

@@ -1,0 +1,91 @@
+"""Every statement of those who look after the messages."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy.orm import InstrumentedAttribute
+
+from tradepost.core.outbox import MessageState, StoredMessage
+from tradepost.core.pagination import Page, Window
+from tradepost.core.repository import Repository
+
+SORTS: Final[dict[str, InstrumentedAttribute[Any]]] = {
+    "created_at": StoredMessage.created_at,
+    "due_at": StoredMessage.due_at,
+    "settled_at": StoredMessage.settled_at,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which messages are meant: those that fit everything that is given."""
+
+    state: MessageState | None = None
+    channel: str | None = None
+    type: str | None = None
+    ids: Sequence[int] = ()
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """Return what holds for the messages that are meant."""
+        found: list[ColumnElement[bool]] = []
+        if self.state is not None:
+            found.append(StoredMessage.state == self.state)
+        if self.channel is not None:
+            found.append(StoredMessage.channel == self.channel)
+        if self.type is not None:
+            found.append(StoredMessage.type == self.type)
+        if self.ids:
+            found.append(StoredMessage.id.in_(self.ids))
+        return found
+
+
+class StoredMessageRepository(Repository):
+    """Messages, as an operator sees them."""
+
+    async def page(self, selection: Selection, window: Window) -> Page[StoredMessage]:
+        """Return a part of the messages that are meant."""
+        meant = select(StoredMessage).where(*selection.conditions())
+        order = self.ordering(window.sort, SORTS, ties=StoredMessage.id)
+        rows = meant.order_by(*order).limit(window.limit).offset(window.skip)
+        return Page((await self.session.scalars(rows)).all(), await self.count(meant, window.total), window)
+
+    async def get(self, message_id: int) -> StoredMessage | None:
+        """Return a message."""
+        found = select(StoredMessage).where(StoredMessage.id == message_id)
+        return await self.session.scalar(found.execution_options(populate_existing=True))
+
+    async def revive(self, selection: Selection, *, now: datetime, expires_at: datetime) -> list[str]:
+        """Have dead messages that are meant delivered after all; return the channel of each."""
+        revived = await self.session.execute(
+            update(StoredMessage)
+            .where(StoredMessage.state == MessageState.DEAD, *selection.conditions())
+            .values(
+                state=MessageState.PENDING,
+                attempts=0,
+                due_at=now,
+                expires_at=expires_at,
+                lease=None,
+                settled_at=None,
+            )
+            .returning(StoredMessage.channel)
+            .execution_options(synchronize_session=False)
+        )
+        return list(revived.scalars())
+
+    async def delete_settled(self, selection: Selection, *, limit: int) -> int:
+        """Delete, of the messages that are meant, at most ``limit`` that wait no longer; return how many it were."""
+        meant = (
+            select(StoredMessage.id)
+            .where(StoredMessage.state != MessageState.PENDING, *selection.conditions())
+            .limit(limit)
+        )
+        deleted = await self.session.execute(
+            delete(StoredMessage)
+            .where(StoredMessage.id.in_(meant))
+            .returning(StoredMessage.id)
+            .execution_options(synchronize_session=False)
+        )
+        return len(deleted.all())

@@ -1,0 +1,67 @@
+"""``/admin/messages``: what the outbox holds, for admins: what waits, what was given up, and sending it after all."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from tradepost.core.errors import InsufficientPermissions, Unauthenticated
+from tradepost.core.messages import NAME_LENGTH
+from tradepost.core.outbox import MessageState
+from tradepost.core.pagination import Total, Window
+from tradepost.core.schemas import Message
+from tradepost.outbox.dependencies import Admin, OutboxReads, OutboxWrites
+from tradepost.outbox.errors import MessageNotDead, MessageNotFound
+from tradepost.outbox.repository import SORTS, Selection
+from tradepost.outbox.schemas import MessagePage, MessageRead
+from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery, sorts
+from tradepost.web.problems import problem_responses
+from tradepost.web.routing import Route
+
+router = APIRouter(prefix="/admin/messages", tags=["messages"], route_class=Route)
+
+MessageSort = sorts("MessageSort", *SORTS)
+NEWEST_FIRST = MessageSort("-created_at")
+Sort = Annotated[MessageSort, Query(description="The order; ties go by id")]  # type: ignore[valid-type]
+State = Annotated[MessageState | None, Query(description="Only messages in this state; `dead` is given up")]
+Name = Annotated[str | None, Query(min_length=1, max_length=NAME_LENGTH)]
+
+ONLY_ADMINS = problem_responses(Unauthenticated, InsufficientPermissions)
+OF_ONE = problem_responses(Unauthenticated, InsufficientPermissions, MessageNotFound)
+OF_A_DEAD_ONE = problem_responses(Unauthenticated, InsufficientPermissions, MessageNotFound, MessageNotDead)
+
+
+@router.get("/", response_model=MessagePage, responses=ONLY_ADMINS)
+async def list_messages(
+    *,
+    _admin: Admin,
+    outbox: OutboxReads,
+    state: State = None,
+    channel: Name = None,
+    type: Name = None,  # noqa: A002 - the parameter's name on the wire
+    skip: Skip = 0,
+    limit: Limit = 100,
+    total: TotalQuery = Total.EXACT,
+    sort: Sort = NEWEST_FIRST,
+) -> dict[str, Any]:
+    """List messages, the newest first. Delivered ones are kept for a day, those that were given up for thirty."""
+    page = await outbox.page(Selection(state, channel, type), Window(skip, limit, total, str(sort)))
+    return {"messages": page.rows, **page.info}
+
+
+@router.get("/{message_id}", responses=OF_ONE)
+async def read_message(message_id: PathId, _admin: Admin, outbox: OutboxReads) -> MessageRead:
+    """Return a message."""
+    return await outbox.get(message_id)
+
+
+@router.post("/{message_id}/retry", responses=OF_A_DEAD_ONE)
+async def retry_message(message_id: PathId, _admin: Admin, outbox: OutboxWrites) -> MessageRead:
+    """Have a message that was given up delivered after all, at once."""
+    return await outbox.retry(message_id)
+
+
+@router.delete("/{message_id}", responses=OF_A_DEAD_ONE)
+async def delete_message(message_id: PathId, _admin: Admin, outbox: OutboxWrites) -> Message:
+    """Delete a message that was given up."""
+    await outbox.delete(message_id)
+    return Message(message="Message deleted successfully")

@@ -1,0 +1,65 @@
+"""Looking after messages: what waits, what was given up and why, and sending it after all."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Final
+
+from tradepost.core.clock import Clock
+from tradepost.core.database import WriteSession
+from tradepost.core.outbox import MessageState
+from tradepost.core.pagination import Page, Window
+from tradepost.outbox.errors import MessageNotDead, MessageNotFound
+from tradepost.outbox.repository import Selection, StoredMessageRepository
+from tradepost.outbox.schemas import MessageRead
+
+REVIVED_FOR: Final = timedelta(days=3)
+"""How long a message that is sent again is tried before it is given up again."""
+
+
+class OutboxService:
+    """Works in the session of whoever built it. ``wake`` tells dispatchers of channels on which something is due."""
+
+    def __init__(
+        self, messages: StoredMessageRepository, clock: Clock, wake: Callable[[Sequence[str]], None]
+    ) -> None:
+        self._messages = messages
+        self._clock = clock
+        self._wake = wake
+
+    async def page(self, selection: Selection, window: Window) -> Page[MessageRead]:
+        """List messages."""
+        page = await self._messages.page(selection, window)
+        return Page([MessageRead.model_validate(message) for message in page.rows], page.total, window)
+
+    async def get(self, message_id: int) -> MessageRead:
+        """Return a message, or raise ``MessageNotFound``."""
+        message = await self._messages.get(message_id)
+        if message is None:
+            raise MessageNotFound
+        return MessageRead.model_validate(message)
+
+    async def retry(self, message_id: int) -> MessageRead:
+        """Have a message that was given up delivered after all; ``MessageNotDead`` when it was not."""
+        if not await self.retry_all(Selection(ids=[message_id])):
+            await self.get(message_id)
+            raise MessageNotDead
+        return await self.get(message_id)
+
+    async def retry_all(self, selection: Selection) -> int:
+        """Have every message that was given up, of those that are meant, delivered after all; return their number."""
+        now = self._clock.now()
+        channels = await self._messages.revive(selection, now=now, expires_at=now + REVIVED_FOR)
+        session = self._messages.session
+        if channels and isinstance(session, WriteSession):
+            session.after_commit(lambda: self._wake(sorted(set(channels))))
+        return len(channels)
+
+    async def delete(self, message_id: int) -> None:
+        """Delete a message that was given up; ``MessageNotDead`` when it was not."""
+        if not await self.purge(Selection(state=MessageState.DEAD, ids=[message_id]), limit=1):
+            await self.get(message_id)
+            raise MessageNotDead
+
+    async def purge(self, selection: Selection, *, limit: int) -> int:
+        """Delete, of the messages that are meant, at most ``limit`` that wait no longer; return how many it were."""
+        return await self._messages.delete_settled(selection, limit=limit)
