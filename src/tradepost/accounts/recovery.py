@@ -113,12 +113,12 @@ class RecoveryService:
         self, session: WriteSession, envelopes: Sequence[Envelope[PasswordForgotten]]
     ) -> None:
         """Make a token for each active account that a password was forgotten of."""
-        users = await UserRepository(session).find_active_by_email({one.message.email for one in envelopes})
+        users = await UserRepository(session).hold_active_by_email({one.message.email for one in envelopes})
         await self._make_tokens(session, TokenPurpose.RESET_PASSWORD, users, PasswordResetRequested)
 
     async def on_asked(self, session: WriteSession, envelopes: Sequence[Envelope[VerificationAsked]]) -> None:
         """Make a token for each active account whose address is still to be proved."""
-        users = await UserRepository(session).find_active_by_email({one.message.email for one in envelopes})
+        users = await UserRepository(session).hold_active_by_email({one.message.email for one in envelopes})
         unproved = [user for user in users if user.email_verified_at is None]
         await self._make_tokens(session, TokenPurpose.VERIFY_EMAIL, unproved, VerificationRequested)
 

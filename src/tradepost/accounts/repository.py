@@ -84,10 +84,10 @@ class UserRepository(Repository):
         """Return the user of this normalised address."""
         return await self.session.scalar(select(User).where(User.email == email))
 
-    async def find_active_by_email(self, emails: Collection[str]) -> Sequence[User]:
-        """Return the active users among those of these normalised addresses."""
+    async def hold_active_by_email(self, emails: Collection[str]) -> Sequence[User]:
+        """Return the active users of these normalised addresses, and keep them from being deleted until the transaction ends."""
         found = select(User).where(User.email.in_(emails), User.is_active).order_by(User.id)
-        return (await self.session.scalars(found)).all()
+        return (await self.session.scalars(found.with_for_update(read=True, key_share=True))).all()
 
     async def exists_email(self, email: str) -> bool:
         """Tell whether somebody has this normalised address."""

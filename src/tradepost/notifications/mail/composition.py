@@ -22,6 +22,8 @@ from tradepost.notifications.mail.letters import Letter, one_line
 
 CRLF: Final = "\r\n"
 _LINE: Final = 76
+_LONGEST_LINE: Final = 900
+"""Servers take lines of 998 letters."""
 _CHUNK: Final = 45
 """Bytes in one encoded word, which with its frame may have 75 letters."""
 _PLAIN: Final = re.compile(r"[\x20-\x7e]*")
@@ -58,7 +60,7 @@ def compose(
     """Put an e-mail together: the same bytes for the same arguments."""
     source, target = _address(sender.email), _address(recipient.email)
     parts = [_part("text/plain", letter.text), _part("text/html", letter.html)]
-    # No line of a quoted-printable text has "=_": the boundary cannot be in one.
+    # No part has a line that begins so: a text that has is quoted, and quoted texts never have "=_".
     boundary = f"=_{hashlib.sha256(message_id.encode()).hexdigest()[:32]}"
     head = [
         _header("From", [*_phrase(sender.name), f"<{source}>"]),
@@ -138,8 +140,14 @@ def _address(email: str) -> str:
 
 
 def _part(media_type: str, text: str) -> str:
-    encoded = binascii.b2a_qp(text.encode("utf-8", "replace"), istext=True).decode("ascii")
+    """Return a part of the body: as it is where every server passes that on, so that a file can be read without tools."""
+    plain = all(len(line) < _LONGEST_LINE and _PLAIN.fullmatch(line) for line in text.split("\n"))
+    if plain and "--=_" not in text:
+        encoding = "7bit"
+    else:
+        encoding = "quoted-printable"
+        text = binascii.b2a_qp(text.encode("utf-8", "replace"), istext=True).decode("ascii")
     return (
         f"Content-Type: {media_type}; charset=utf-8{CRLF}"
-        f"Content-Transfer-Encoding: quoted-printable{CRLF}{CRLF}" + encoded.replace("\n", CRLF)
+        f"Content-Transfer-Encoding: {encoding}{CRLF}{CRLF}" + text.replace("\n", CRLF)
     )
