@@ -1,15 +1,19 @@
 """What notifications do because of other domains' messages."""
 
 from functools import partial
+from typing import Final
 
 from tradepost.accounts.dependencies import build_user_service
 from tradepost.core.messages import Subscriptions
 from tradepost.core.outbox import Outbox
 from tradepost.core.resources import Resources
 from tradepost.core.signals import Signals
+from tradepost.notifications.inbox.pruner import InboxPruner
 from tradepost.notifications.kinds import KINDS
 from tradepost.notifications.mail import handlers as mail
 from tradepost.notifications.planner import Planner
+
+PRUNE_SECONDS: Final = 3600.0
 
 
 def subscribe(subscriptions: Subscriptions, parts: Resources) -> None:
@@ -22,4 +26,6 @@ def subscribe(subscriptions: Subscriptions, parts: Resources) -> None:
     )
     for kind in KINDS:
         subscriptions.react(f"notifications.{kind.name}", kind.fact, planner.plan)
+    pruner = InboxPruner(parts.database, parts.clock)
+    subscriptions.every("notifications.prune", PRUNE_SECONDS, pruner.prune)
     mail.subscribe(subscriptions, parts)

@@ -11,6 +11,7 @@ from tradepost.core.messages import Envelope
 from tradepost.core.outbox import Outbox
 from tradepost.core.signals import Signals
 from tradepost.notifications.inbox.live import INBOX_TOPIC
+from tradepost.notifications.inbox.models import BODY_LENGTH, TITLE_LENGTH
 from tradepost.notifications.inbox.repository import InboxRepository
 from tradepost.notifications.kinds import BY_FACT, Kind, Note
 from tradepost.notifications.mail.messages import MailDue
@@ -85,8 +86,9 @@ class Planner:
                     "user_id": note.user_id,
                     "number": following[note.user_id],
                     "kind": kind.name,
-                    "title": note.title,
-                    "body": note.body,
+                    # PostgreSQL refuses what is longer, and the whole group with it; addresses can be long.
+                    "title": note.title[:TITLE_LENGTH],
+                    "body": note.body[:BODY_LENGTH],
                     "data": dict(note.data),
                     "created_at": envelope.created_at,
                     "read_at": None,

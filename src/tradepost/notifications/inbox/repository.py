@@ -15,8 +15,10 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
+    exists,
     func,
     insert,
+    or_,
     select,
     update,
 )
@@ -193,3 +195,74 @@ class InboxRepository(Repository):
             .returning(Notification.id)
         )
         return await self.session.scalar(statement) is not None
+
+    # --- pruning ------------------------------------------------------------------------------------------------------
+    # Nothing here waits for a row that somebody else holds: who deletes a person locks all that is theirs, in an order of
+    # the database's own, and it might be that deletion which a deadlock ends.
+
+    async def hold_overfull(self, *, keep: int, limit: int) -> Sequence[int]:
+        """Lock some of the inboxes with more than the ``keep`` newest numbers in them, and return whose they are."""
+        overfull = select(Inbox.user_id).where(Inbox.last_number - Inbox.pruned_through > keep)
+        held = overfull.order_by(Inbox.user_id).limit(limit).with_for_update(skip_locked=True)
+        return (await self.session.scalars(held)).all()
+
+    async def hold_aged(self, *, before: datetime, limit: int) -> Sequence[int]:
+        """Lock the inboxes of some people who were told something before a moment, and return whose they are."""
+        oldest = (
+            select(Notification.user_id)
+            .where(Notification.created_at < before)
+            .order_by(Notification.created_at)
+            .limit(limit)
+        )
+        aged = select(Inbox.user_id).where(Inbox.user_id.in_(oldest)).order_by(Inbox.user_id)
+        return (await self.session.scalars(aged.with_for_update(skip_locked=True))).all()
+
+    async def hold_surplus(
+        self, user_ids: Collection[int], *, keep: int, before: datetime, limit: int
+    ) -> Sequence[int]:
+        """Lock what these people, whose inboxes are held, have beyond ``keep`` or from before a moment."""
+        rows = (
+            select(Notification.id)
+            .join(Inbox, Inbox.user_id == Notification.user_id)
+            .where(
+                Inbox.user_id.in_(user_ids),
+                or_(Notification.created_at < before, Notification.number <= Inbox.last_number - keep),
+            )
+            .order_by(Notification.user_id, Notification.number)
+            .limit(limit)
+        )
+        return (await self.session.scalars(rows.with_for_update(of=Notification, skip_locked=True))).all()
+
+    async def prune(self, notification_ids: Sequence[int]) -> None:
+        """Delete notifications, and note in their inboxes up to which number something is missing now."""
+        among = among_ids(Notification.id, on_postgres=self.on_postgres)
+        highest = (
+            select(func.max(Notification.number))
+            .where(Notification.user_id == Inbox.user_id, among)
+            .scalar_subquery()
+        )
+        statements = (
+            update(Inbox)
+            .where(
+                Inbox.user_id.in_(select(Notification.user_id).where(among)), Inbox.pruned_through < highest
+            )
+            .values(pruned_through=highest),
+            delete(Notification).where(among),
+        )
+        for statement in statements:
+            await self.session.execute(
+                statement.execution_options(synchronize_session=False), {"ids": list(notification_ids)}
+            )
+
+    async def note_gaps(self, user_ids: Collection[int], *, keep: int) -> bool:
+        """Note of whom, their inboxes being held, nothing is left beyond the ``keep`` newest numbers; tell if of anybody."""
+        surplus = Inbox.last_number - keep
+        left = exists().where(Notification.user_id == Inbox.user_id, Notification.number <= surplus)
+        noted = await self.session.scalars(
+            update(Inbox)
+            .where(Inbox.user_id.in_(user_ids), Inbox.pruned_through < surplus, ~left)
+            .values(pruned_through=surplus)
+            .returning(Inbox.user_id)
+            .execution_options(synchronize_session=False)
+        )
+        return bool(noted.all())
