@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends
 
 from tradepost.accounts.dependencies import build_user_service
+from tradepost.accounts.profiles import Profiles
 from tradepost.core.database import WriteSession
 from tradepost.core.outbox import Outbox
 from tradepost.core.resources import Resources
@@ -54,7 +55,7 @@ def build_media(parts: Resources) -> None:
         clock=clock,
     )
     parts.put(FileIntake, intake)
-    parts.put(FileReader, FileReader(database, parts[FileSubjects], quota=quota))
+    parts.put(FileReader, FileReader(database, parts[FileSubjects], profiles=parts[Profiles], quota=quota))
     parts.put(FileKeeper, FileKeeper(database, parts[Storage], files=files, clock=clock))
     parts.put(Avatars, Avatars(database, intake, files=files))
     parts.put(PictureProcessing, PictureProcessing(database, intake, parts[PictureStudio]))

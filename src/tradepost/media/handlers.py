@@ -3,12 +3,13 @@
 from tradepost.accounts.messages import UserDeleted
 from tradepost.core.messages import Subscriptions
 from tradepost.core.resources import Resources
-from tradepost.media.keeper import STORAGE, FileKeeper
+from tradepost.media.keeper import STORAGE, SWEEP_SECONDS, FileKeeper
 from tradepost.media.messages import FileDoomed
 
 
 def subscribe(subscriptions: Subscriptions, parts: Resources) -> None:
-    """Have the bytes of removed files go, and the files of people who are gone."""
+    """Have the bytes of removed files go, the files of people who are gone, and what nobody finished."""
     keeper = parts[FileKeeper]
     subscriptions.deliver("media.remove_bytes", FileDoomed, STORAGE, keeper.bury)
     subscriptions.react("media.remove_files_of_user", UserDeleted, keeper.note_deleted_users)
+    subscriptions.every("media.sweep", SWEEP_SECONDS, keeper.sweep)

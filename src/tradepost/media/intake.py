@@ -31,7 +31,9 @@ class Upload(Protocol):
     """A file that a client sends in a field of this name, read once."""
 
     name: str
-    file_name: str | None
+
+    @property
+    def file_name(self) -> str | None: ...
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tradepost.accounts.permissions import STAFF
+from tradepost.accounts.profiles import Profiles
 from tradepost.core.coalescer import Coalescer, Observe
 from tradepost.core.database import Database
 from tradepost.core.principal import Principal
@@ -29,10 +30,17 @@ class FileReader:
     """Finds files for whoever asks. Lives as long as the process."""
 
     def __init__(
-        self, database: Database, subjects: FileSubjects, *, quota: Quota, observe: Observe | None = None
+        self,
+        database: Database,
+        subjects: FileSubjects,
+        *,
+        profiles: Profiles,
+        quota: Quota,
+        observe: Observe | None = None,
     ) -> None:
         self._database = database
         self._subjects = subjects
+        self._profiles = profiles
         self._quota = quota
         self._files = Coalescer(self._load, observe=observe)
 
@@ -47,7 +55,8 @@ class FileReader:
         return found
 
     async def usage(self, owner_id: int) -> UsageRead:
-        """Return what a person's files take up."""
+        """Return what a person's files take up; ``UserNotFound`` for nobody's."""
+        await self._profiles.get(owner_id)
         async with self._database.read() as session:
             files, size = await UsageRepository(session).get(owner_id)
         return UsageRead(

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from tradepost.accounts.dependencies import Person, UserReader, Visitor
+from tradepost.accounts.errors import UserNotFound
 from tradepost.core.errors import (
     InsufficientPermissions,
     NoSuchRange,
@@ -189,7 +190,9 @@ async def read_my_usage(person: Person, files: Files) -> UsageRead:
     return await files.usage(person.user_id)
 
 
-@router.get("/usage/{user_id}", responses=problem_responses(Unauthenticated, InsufficientPermissions))
+@router.get(
+    "/usage/{user_id}", responses=problem_responses(Unauthenticated, InsufficientPermissions, UserNotFound)
+)
 async def read_usage(user_id: PathId, _reader: UserReader, files: Files) -> UsageRead:
     """Tell how much room somebody's files take up."""
     return await files.usage(user_id)
