@@ -65,9 +65,8 @@ from tradepost.items.uploads import ItemUploads
 from tradepost.items.usage import FilesOfItems, ItemsOfCategories, ItemsOfTags
 from tradepost.items.view_counter import ViewCounter
 from tradepost.media import handlers as media_handlers
-from tradepost.media.dependencies import build_media
-from tradepost.media.models import FileUsage, StoredFile
-from tradepost.media.studio import PictureStudio
+from tradepost.media.dependencies import build_media, close_media
+from tradepost.media.models import FileUsage, FileVariant, StoredFile
 from tradepost.media.usage import FileSubjects
 from tradepost.notifications import handlers as notification_handlers
 from tradepost.notifications.inbox.live import LiveInboxes
@@ -100,6 +99,7 @@ MODELS = (
     Preference,
     StoredFile,
     FileUsage,
+    FileVariant,
     Webhook,
     WebhookDelivery,
 )
@@ -241,9 +241,9 @@ async def opened(
     finally:
         await parts[WebhookSender].close()
         hasher.close()
+        await close_media(parts)
         await storage.close()
         await parts[Mailer].close()
-        parts[PictureStudio].close()
         await database.close()
 
 

@@ -169,6 +169,10 @@ async def fill(database: Database) -> None:
             },
         )
         await session.execute(tables["file_usage"].insert(), {"owner_id": 1, "files": 1, "bytes": 1})
+        await session.execute(
+            tables["file_variants"].insert(),
+            {"file_id": 1, "recipe": "64x0-contain.webp", "key": "v.webp", "size": 0, "begun_at": NOW},
+        )
 
 
 async def add_tag(database: Database, name: str) -> int:

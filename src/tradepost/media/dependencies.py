@@ -1,5 +1,6 @@
 """How routes get at files."""
 
+import asyncio
 from functools import partial
 from typing import Annotated
 
@@ -20,6 +21,7 @@ from tradepost.media.reader import FileReader
 from tradepost.media.service import FileService
 from tradepost.media.studio import PictureStudio
 from tradepost.media.usage import FileSubjects
+from tradepost.media.variants import Variants
 from tradepost.web.session import ResourcesDep, WriteDep
 
 
@@ -58,7 +60,18 @@ def build_media(parts: Resources) -> None:
     parts.put(FileReader, FileReader(database, parts[FileSubjects], profiles=parts[Profiles], quota=quota))
     parts.put(FileKeeper, FileKeeper(database, parts[Storage], files=files, clock=clock))
     parts.put(Avatars, Avatars(database, intake, files=files))
+    parts.put(
+        Variants,
+        Variants(database, parts[Storage], parts[PictureStudio], outbox=parts[Outbox], clock=clock),
+    )
     parts.put(PictureProcessing, PictureProcessing(database, intake, parts[PictureStudio]))
+
+
+async def close_media(parts: Resources) -> None:
+    """End what media does by itself."""
+    await parts[Variants].close()
+    # Its threads are waited for, and the loop has still other things to do.
+    await asyncio.to_thread(parts[PictureStudio].close)
 
 
 async def file_service(session: WriteDep, parts: ResourcesDep) -> FileService:
@@ -81,7 +94,13 @@ async def processing(parts: ResourcesDep) -> PictureProcessing:
     return parts[PictureProcessing]
 
 
+async def variants(parts: ResourcesDep) -> Variants:
+    """Return the service for variants of pictures."""
+    return parts[Variants]
+
+
 FileWrites = Annotated[FileService, Depends(file_service, scope="function")]
 Files = Annotated[FileReader, Depends(file_reader)]
 AvatarUploads = Annotated[Avatars, Depends(avatars)]
 Processing = Annotated[PictureProcessing, Depends(processing)]
+PictureVariants = Annotated[Variants, Depends(variants)]

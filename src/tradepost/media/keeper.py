@@ -11,7 +11,7 @@ from tradepost.core.messages import Channel, Envelope
 from tradepost.core.storage.store import Storage
 from tradepost.media.intake import raw_key
 from tradepost.media.messages import FileDoomed
-from tradepost.media.repository import FileRepository
+from tradepost.media.repository import FileRepository, VariantRepository
 from tradepost.media.service import FileService
 
 STORAGE: Final = Channel("storage", concurrency=4)
@@ -42,6 +42,10 @@ class FileKeeper:
     async def bury(self, envelope: Envelope[FileDoomed]) -> None:
         """Delete the bytes of a file that nobody can reach any more, and then its row. May be done twice."""
         name = envelope.message.name
+        async with self._database.read() as session:
+            variants = await VariantRepository(session).find_keys_of(name)
+        for key in variants:
+            await self._storage.delete(key)
         await self._storage.delete(raw_key(name))
         await self._storage.delete(name)
         async with self._database.transaction() as session:

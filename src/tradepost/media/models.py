@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tradepost.core.models import NEVER_REUSED, Base, BigId, Identified, choice
@@ -63,3 +63,20 @@ class FileUsage(Base):
     owner_id: Mapped[int] = mapped_column(BigId, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
     files: Mapped[int]
     bytes: Mapped[int] = mapped_column(BigInteger)
+
+
+class FileVariant(Identified, Base):
+    """A variant of a picture, whose bytes are in the storage under ``key``; on its way until ``sha256`` is known.
+
+    ``recipe`` says which one it is (``Recipe.name``).
+    """
+
+    __tablename__ = "file_variants"
+    __table_args__ = (UniqueConstraint("file_id", "recipe"), NEVER_REUSED)
+
+    file_id: Mapped[int] = mapped_column(BigId, ForeignKey("files.id", ondelete="CASCADE"))
+    recipe: Mapped[str] = mapped_column(String(32))
+    key: Mapped[str] = mapped_column(String(64), unique=True)
+    size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str | None] = mapped_column(String(64))
+    begun_at: Mapped[datetime]

@@ -4,10 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, Row, bindparam, delete, insert, select, tuple_, update
 
 from tradepost.core.repository import Repository
-from tradepost.media.models import FileUsage, StoredFile
+from tradepost.media.models import FileUsage, FileVariant, StoredFile
 from tradepost.media.schemas import FileState
 
 FileRow = Row[*tuple[Any, ...]]
@@ -17,6 +17,10 @@ DoomedRow = Row[str, int, int]
 """Of a file that was doomed: ``name``, ``owner_id``, ``size``."""
 
 _COLUMNS: Final = StoredFile.__table__.columns
+VariantRow = Row[*tuple[Any, ...]]
+"""The columns of a variant."""
+
+_VARIANT_COLUMNS: Final = FileVariant.__table__.columns
 _LIVING: Final = (FileState.PENDING, FileState.STORED)
 
 
@@ -160,3 +164,80 @@ class UsageRepository(Repository):
             {"of_owner": owner, "gone": files, "free": size} for owner, (files, size) in sorted(freed.items())
         ]
         await (await self.session.connection()).execute(statement, rows)
+
+
+class VariantRepository(Repository):
+    """Variants of pictures."""
+
+    async def find_made(self, asked: Collection[tuple[int, str]]) -> Sequence[VariantRow]:
+        """Return those of these variants, by picture and recipe, that are there."""
+        wanted = select(*_VARIANT_COLUMNS).where(
+            tuple_(FileVariant.file_id, FileVariant.recipe).in_(asked), FileVariant.sha256.is_not(None)
+        )
+        return (await self.session.execute(wanted)).all()
+
+    async def hold_picture(self, file_id: int) -> bool:
+        """Lock a stored file until the end of the transaction; tell whether it is there."""
+        wanted = select(StoredFile.id).where(StoredFile.id == file_id, StoredFile.state == FileState.STORED)
+        return await self.session.scalar(wanted.with_for_update()) is not None
+
+    async def claim(self, asked: tuple[int, str], *, key: str, now: datetime) -> bool:
+        """Insert a variant that is about to be made; tell whether there was none."""
+        values = {"file_id": asked[0], "recipe": asked[1], "key": key, "size": 0, "begun_at": now}
+        statement = self.insert(FileVariant).values(values)
+        statement = statement.on_conflict_do_nothing(index_elements=["file_id", "recipe"])
+        return await self.session.scalar(statement.returning(FileVariant.id)) is not None
+
+    async def forget_stale(self, asked: tuple[int, str], *, before: datetime) -> list[str]:
+        """Delete a variant that has been on its way since before a moment; return the key of its bytes."""
+        return await self._forget(
+            FileVariant.file_id == asked[0],
+            FileVariant.recipe == asked[1],
+            FileVariant.sha256.is_(None),
+            FileVariant.begun_at < before,
+        )
+
+    async def forget_oldest(self, file_id: int, *, keep: int) -> list[str]:
+        """Delete all but the newest variants of a picture, yet none on its way; return the keys of their bytes."""
+        newest = (
+            select(FileVariant.id)
+            .where(FileVariant.file_id == file_id)
+            .order_by(FileVariant.id.desc())
+            .limit(keep)
+        )
+        return await self._forget(
+            FileVariant.file_id == file_id, FileVariant.sha256.is_not(None), FileVariant.id.not_in(newest)
+        )
+
+    async def forget(self, key: str) -> None:
+        """Delete a variant that is still on its way."""
+        await self._forget(FileVariant.key == key, FileVariant.sha256.is_(None))
+
+    async def note_made(self, key: str, *, size: int, sha256: str) -> bool:
+        """Have a variant that is on its way be there; tell whether it was still on its way."""
+        statement = (
+            update(FileVariant)
+            .where(FileVariant.key == key, FileVariant.sha256.is_(None))
+            .values(size=size, sha256=sha256)
+            .returning(FileVariant.id)
+            .execution_options(synchronize_session=False)
+        )
+        return await self.session.scalar(statement) is not None
+
+    async def find_keys_of(self, name: str) -> Sequence[str]:
+        """Return the keys of all variants of the file with this name, of those on their way too."""
+        keys = (
+            select(FileVariant.key)
+            .join(StoredFile, StoredFile.id == FileVariant.file_id)
+            .where(StoredFile.name == name)
+        )
+        return (await self.session.scalars(keys)).all()
+
+    async def _forget(self, *conditions: ColumnElement[bool]) -> list[str]:
+        statement = (
+            delete(FileVariant)
+            .where(*conditions)
+            .returning(FileVariant.key)
+            .execution_options(synchronize_session=False)
+        )
+        return list((await self.session.scalars(statement)).all())

@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from tradepost.accounts.dependencies import Person, UserReader, Visitor
@@ -22,7 +24,7 @@ from tradepost.core.schemas import Message
 from tradepost.core.settings import Settings
 from tradepost.core.storage.store import NoSuchKey, Storage, StorageBusy, StorageFull, StorageUnavailable
 from tradepost.media.content import DOCUMENT_TYPES, PICTURE_TYPES
-from tradepost.media.dependencies import AvatarUploads, Files, FileWrites, Processing
+from tradepost.media.dependencies import AvatarUploads, Files, FileWrites, PictureVariants, Processing
 from tradepost.media.errors import (
     InvalidCategory,
     NoSuchFile,
@@ -30,8 +32,10 @@ from tradepost.media.errors import (
     QuotaExceeded,
     UnsupportedFile,
 )
+from tradepost.media.pictures import Fit, Format
 from tradepost.media.processing import BEST_QUALITY, LONGEST_SIDE, QUALITY
-from tradepost.media.reader import ServedFile, check_category
+from tradepost.media.reader import check_category
+from tradepost.media.recipes import CONTENT_TYPES, Recipe, Step, wanted_format
 from tradepost.media.schemas import Category, ProcessedPicture, UploadedAvatar, UsageRead
 from tradepost.web.file_answers import FileFacts, file_answer
 from tradepost.web.openapi import CREDENTIALS_OPTIONAL
@@ -105,16 +109,38 @@ async def process_image(request: Request, person: Person, pictures: Processing) 
     return await pictures.process(person, upload_form(request, files=1).parts())
 
 
+async def asked_recipe(
+    request: Request,
+    w: Annotated[Step | None, Query(description="Width of the variant's box")] = None,
+    h: Annotated[Step | None, Query(description="Height of the variant's box")] = None,
+    fit: Annotated[
+        Fit, Query(description="Show all of the picture, or fill the box with its middle")
+    ] = "contain",
+    kind: Annotated[Format | None, Query(alias="format", description="The variant's format")] = None,
+) -> Recipe | None:
+    """Return the variant that a request asks for, None for the file itself."""
+    if w is None and h is None and kind is None:
+        return None
+    return Recipe(w, h, fit, kind or wanted_format(request.headers.get("accept", "")))
+
+
+AskedRecipe = Annotated[Recipe | None, Depends(asked_recipe)]
 FILE_HEADERS = {
     "ETag": {"description": "Names the bytes (strong)", "schema": {"type": "string"}},
     "Accept-Ranges": {"description": "`bytes`", "schema": {"type": "string"}},
 }
 FILE_CONTENT = {
     kind.partition(";")[0]: {"schema": {"type": "string", "format": "binary"}}
-    for kind in PICTURE_TYPES + DOCUMENT_TYPES
+    for kind in (*PICTURE_TYPES, CONTENT_TYPES["avif"], *DOCUMENT_TYPES)
 }
 FILE_RESPONSES = problem_responses(
-    Unauthenticated, InvalidCategory, NoSuchFile, PreconditionFailed, NoSuchRange, StorageUnavailable
+    Unauthenticated,
+    InvalidCategory,
+    NoSuchFile,
+    PreconditionFailed,
+    NoSuchRange,
+    StorageUnavailable,
+    PictureRefused,
 ) | {
     200: {"description": "The file", "content": FILE_CONTENT, "headers": FILE_HEADERS},
     206: {
@@ -133,16 +159,21 @@ FILE_RESPONSES = problem_responses(
     responses=FILE_RESPONSES,
     openapi_extra=CREDENTIALS_OPTIONAL,
 )
-async def read_file(
-    request: Request, category: str, filename: str, viewer: Visitor, files: Files
+async def read_file(  # noqa: PLR0917 - FastAPI fills them in by name
+    request: Request,
+    category: str,
+    filename: str,
+    viewer: Visitor,
+    files: Files,
+    variants: PictureVariants,
+    recipe: AskedRecipe,
 ) -> Response:
-    """Return a file, or ranges of it; documents and pictures of hidden items only to their owner and staff."""
-    return serve(request, await files.get(category, filename, viewer))
+    """Return a file, or ranges of it; documents and pictures of hidden items only to their owner and staff.
 
-
-def serve(request: Request, file: ServedFile) -> Response:
-    """Return the answer with a file's bytes."""
-    parts = resources(request)
+    With `w`, `h` or `format`, a variant of a picture: fitted into a box of these sides, or cut to its shape (`cover`), never
+    larger than it is, and still where the picture moves. Without `format`, what `Accept` names decides.
+    """
+    file = await files.get(category, filename, viewer)
     row = file.row
     facts = FileFacts(
         size=row.size,
@@ -152,9 +183,25 @@ def serve(request: Request, file: ServedFile) -> Response:
         is_public=file.is_public,
         inline=row.category is not Category.DOCUMENTS,
     )
-    return file_answer(
-        request, facts, partial(_opened, parts[Storage], row.name), boundary=parts.clock.token(18)
+    if recipe is None:
+        return serve(request, facts, row.name)
+    variant = await variants.get(row, recipe)
+    facts = replace(
+        facts,
+        size=variant.size,
+        content_type=CONTENT_TYPES[recipe.format],
+        tag=variant.sha256,
+        shown_name=saved_name(facts.shown_name.rpartition(".")[0], variant.key),
+        vary="Accept",
     )
+    return serve(request, facts, variant.key)
+
+
+def serve(request: Request, facts: FileFacts, key: str) -> Response:
+    """Return the answer with the bytes under a key."""
+    parts = resources(request)
+    opening = partial(_opened, parts[Storage], key)
+    return file_answer(request, facts, opening, boundary=parts.clock.token(18))
 
 
 @asynccontextmanager
