@@ -59,6 +59,7 @@ async def test_an_email_is_a_file_that_people_can_read(client: httpx.AsyncClient
 
 async def test_the_folder_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder, "KEPT", 5)
+    monkeypatch.setattr(folder, "TIDIED_EVERY", 3)
     mails = MailFolder(tmp_path / "new" / "mails")
     assert await mails.newest() == []
     for number in range(9):

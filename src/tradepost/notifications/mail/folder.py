@@ -12,7 +12,9 @@ from typing import Final
 from tradepost.notifications.mail.composition import Mail
 
 KEPT: Final = 500
-"""E-mails in the folder at most; the oldest go."""
+"""E-mails in the folder; older ones go."""
+TIDIED_EVERY: Final = 50
+"""E-mails written between two looks for older ones."""
 SHOWN: Final = 100
 _NAME: Final = re.compile(r"[0-9A-Za-z_-]{1,100}")
 
@@ -35,6 +37,7 @@ class MailFolder:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._written = 0
 
     async def send(self, mail: Mail) -> None:
         """Put ``mail`` into the folder; the same one again takes its own place."""
@@ -58,8 +61,10 @@ class MailFolder:
         half.touch(mode=0o600)
         half.write_bytes(mail.content)
         half.replace(self.directory / f"{mail.filed_as}.eml")
-        for path in self._paths()[KEPT:]:
-            path.unlink(missing_ok=True)
+        self._written += 1
+        if self._written % TIDIED_EVERY == 0:
+            for path in self._paths()[KEPT:]:
+                path.unlink(missing_ok=True)
 
     def _paths(self) -> list[Path]:
         return sorted(self.directory.glob("*.eml"), reverse=True)

@@ -86,10 +86,7 @@ class SmtpMailer:
     async def close(self) -> None:
         """Say goodbye to the server."""
         idle, self._idle = self._idle, []
-        for connection in idle:
-            with suppress(aiosmtplib.SMTPException, OSError):
-                await connection.client.quit(timeout=GOODBYE_SECONDS)
-            connection.client.close()
+        await asyncio.gather(*(_leave(connection.client) for connection in idle))
 
     async def _send(self, mail: Mail) -> None:
         connection = await self._kept() or await self._connected()
@@ -149,6 +146,12 @@ class SmtpMailer:
         )
         await client.connect()
         return _Connection(client, self._monotonic())
+
+
+async def _leave(client: aiosmtplib.SMTP) -> None:
+    with suppress(aiosmtplib.SMTPException, OSError):
+        await client.quit(timeout=GOODBYE_SECONDS)
+    client.close()
 
 
 async def _transfer(client: aiosmtplib.SMTP, mail: Mail) -> None:
