@@ -11,7 +11,8 @@ import httpx
 
 from tests.conftest import World
 
-STREAM = "/api/v1/notifications/stream"
+PATH = "/notifications/stream"
+STREAM = f"/api/v1{PATH}"
 PATIENCE = 20.0
 """Seconds within which whatever is to come has come, on a machine that is busy too."""
 
@@ -157,7 +158,7 @@ async def heard_from(
 ) -> AsyncIterator[AsyncIterator[Event]]:
     """Open a stream over the network; the events end with it, be that its end or a broken connection."""
     headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
-    async with client.stream("GET", STREAM, headers=headers, timeout=httpx.Timeout(30.0)) as response:
+    async with client.stream("GET", PATH, headers=headers, timeout=httpx.Timeout(30.0)) as response:
         assert response.status_code == 200, await response.aread()
 
         async def events() -> AsyncIterator[Event]:
