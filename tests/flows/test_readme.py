@@ -57,6 +57,9 @@ async def test_the_tour_runs_on_a_fresh_demo(readme: str, tmp_path: Path) -> Non
         assert "Item not found" in said
         assert '"message":"Item deleted successfully"' in said
         assert said.rstrip().endswith("401")
+        # The stream: where it stands, and what came in.
+        assert "\nevent: notification\n" in said
+        assert '"kind":"item_created"' in said
         # 999.99 and a fifth of it.
         assert "1199.99" in said
 
