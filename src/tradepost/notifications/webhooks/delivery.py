@@ -1,18 +1,20 @@
 """Carries planned deliveries to their receivers, and writes down what came of it."""
 
 import zlib
-from datetime import datetime, timedelta
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Final
 
 from tradepost.accounts.permissions import PERMISSIONS, Permission
 from tradepost.core.clock import Clock
-from tradepost.core.database import Database, WriteSession
+from tradepost.core.coalescer import Coalescer
+from tradepost.core.database import Database
 from tradepost.core.messages import Channel, Envelope, Postponed
-from tradepost.core.outbox import Outbox
+from tradepost.notifications.webhooks.attempts import Attempt, AttemptLog
 from tradepost.notifications.webhooks.events import TEST
-from tradepost.notifications.webhooks.messages import WebhookDisabled, WebhookDue
-from tradepost.notifications.webhooks.repository import DeliveryRepository, DueRow, WebhookRepository
-from tradepost.notifications.webhooks.schemas import DeliveryState, DisabledReason, Scope
+from tradepost.notifications.webhooks.messages import WebhookDue
+from tradepost.notifications.webhooks.repository import DeliveryRepository, DueRow
+from tradepost.notifications.webhooks.schemas import DeliveryState, Scope
 from tradepost.notifications.webhooks.sender import (
     ANSWER_TIMEOUT,
     CONCURRENCY,
@@ -41,8 +43,6 @@ LONGEST_PAUSE: Final = timedelta(hours=24)
 """As long as a ``Retry-After`` is heeded."""
 SPREAD: Final = 0.2
 """By what part a pause may be longer, so that what failed together is not tried together."""
-FAILING_AFTER: Final = timedelta(days=5)
-"""When a message is given up and nothing got through for so long, the webhook is switched off."""
 LONGEST_LIFE: Final = timedelta(days=8)
 """After which a delivery is over, whatever became of the message that should have had it sent."""
 KEPT: Final = timedelta(days=30)
@@ -60,11 +60,6 @@ CHANNEL: Final = Channel(
     max_age=LONGEST_LIFE.total_seconds(),
 )
 
-_REASONS: Final = {
-    DisabledReason.GONE: "Its receiver answered that it is gone for good (410).",
-    DisabledReason.FAILING: f"Nothing got through to it for {FAILING_AFTER.days} days.",
-}
-
 
 class WebhookDeliverer:
     """Sends deliveries over the channel for webhooks.
@@ -80,32 +75,32 @@ class WebhookDeliverer:
         sender: WebhookSender,
         signer: Signer,
         rules: TargetRules,
-        outbox: Outbox,
+        log: AttemptLog,
         clock: Clock,
     ) -> None:
         self._database = database
         self._sender = sender
         self._signer = signer
         self._rules = rules
-        self._outbox = outbox
+        self._log = log
         self._clock = clock
         self._turns = Turns(clock)
+        self._reads = Coalescer(self._find)
 
     async def deliver(self, envelope: Envelope[WebhookDue]) -> None:
         """Make one attempt, unless nobody wants it any more; ``Postponed`` when there is to be another."""
-        async with self._database.read() as session:
-            due = await DeliveryRepository(session).find_due(envelope.message.delivery_id)
+        due = await self._reads.get(envelope.message.delivery_id)
         if due is None or due.state is not DeliveryState.PENDING:
             return
         if reason := _unwanted(due):
             await self._cancel(due.id, reason)
             return
-        with self._turns.turn(self._places(due)):
+        async with self._turns.turn(self._places(due)):
             started = self._clock.monotonic()
             answer = await self._attempt(due)
             took = timedelta(seconds=self._clock.monotonic() - started)
-        pause = await self._record(due, answer, took)
-        if pause is not None:
+        pause = None if answer.delivered else _pause(due, answer)
+        if await self._log.note(Attempt(due, answer, took, self._clock.now(), pause)) and pause is not None:
             raise Postponed(answer.error or "", pause)
 
     async def clear_up(self) -> None:
@@ -119,6 +114,10 @@ class WebhookDeliverer:
         while deleted == PRUNE_CHUNK:
             async with self._database.transaction() as session:
                 deleted = await DeliveryRepository(session).prune(before=now - KEPT, limit=PRUNE_CHUNK)
+
+    async def _find(self, delivery_ids: Sequence[int]) -> Mapping[int, DueRow]:
+        async with self._database.read() as session:
+            return {row.id: row for row in await DeliveryRepository(session).find_due(delivery_ids)}
 
     def _places(self, due: DueRow) -> dict[str, int]:
         try:
@@ -140,47 +139,6 @@ class WebhookDeliverer:
         async with self._database.transaction() as session:
             await DeliveryRepository(session).cancel(id=delivery_id, now=self._clock.now(), reason=reason)
 
-    async def _record(self, due: DueRow, answer: Answer, took: timedelta) -> timedelta | None:
-        """Write down an attempt; return the pause until the next one if there is to be one."""
-        now = self._clock.now()
-        pause = None if answer.delivered else _pause(due, answer)
-        async with self._database.transaction() as session:
-            webhooks, deliveries = WebhookRepository(session), DeliveryRepository(session)
-            # The webhook before its deliveries, as everybody who locks both: or two would wait for each other.
-            if not await webhooks.lock(due.webhook_id):
-                return None
-            if not await deliveries.note_attempt(due.id, _noted(answer, took, now, pause)):
-                return None
-            if answer.delivered:
-                await webhooks.note_success(due.webhook_id)
-                return None
-            if answer.status == GONE:
-                await self._disable(session, due, DisabledReason.GONE, now)
-            elif due.event_type != TEST:
-                await webhooks.note_failure(due.webhook_id, now)
-                if pause is None:
-                    await self._disable(session, due, DisabledReason.FAILING, now)
-        return pause
-
-    async def _disable(
-        self, session: WriteSession, due: DueRow, reason: DisabledReason, now: datetime
-    ) -> None:
-        """Switch the webhook off, end what waits for it, and announce it: whoever comes first, and only once."""
-        disabled = await WebhookRepository(session).disable(
-            due.webhook_id,
-            url=due.url,
-            reason=reason,
-            now=now,
-            failing_before=now - FAILING_AFTER if reason is DisabledReason.FAILING else None,
-        )
-        if disabled is None:
-            return
-        text = _REASONS[reason]
-        await DeliveryRepository(session).cancel(
-            webhook_id=due.webhook_id, now=now, reason=f"The webhook was switched off. {text}"
-        )
-        await self._outbox.add(session, WebhookDisabled(disabled.id, disabled.user_id, disabled.url, text))
-
 
 def _unwanted(due: DueRow) -> str | None:
     """Say why a delivery is not to be sent, if so. What its owner may see counts now, not when it was planned."""
@@ -201,19 +159,3 @@ def _pause(due: DueRow, answer: Answer) -> timedelta | None:
     part = zlib.crc32(f"{due.id}.{due.attempts}".encode()) / 2**32
     pause = PAUSES[int(due.attempts)] * (1 + SPREAD * part)
     return max(pause, min(timedelta(seconds=answer.retry_after), LONGEST_PAUSE))
-
-
-def _noted(answer: Answer, took: timedelta, now: datetime, pause: timedelta | None) -> dict[str, Any]:
-    state = DeliveryState.PENDING
-    if pause is None:
-        state = DeliveryState.DELIVERED if answer.delivered else DeliveryState.FAILED
-    return {
-        "state": state,
-        "last_attempt_at": now - took,
-        "next_attempt_at": None if pause is None else now + pause,
-        "last_status": answer.status,
-        "error": answer.error,
-        "response_excerpt": answer.excerpt,
-        "duration_ms": round(took / timedelta(milliseconds=1)),
-        "settled_at": now if pause is None else None,
-    }

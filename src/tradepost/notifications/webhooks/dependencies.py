@@ -8,6 +8,7 @@ from tradepost.core.database import WriteSession
 from tradepost.core.outbox import Outbox
 from tradepost.core.resources import Resources
 from tradepost.core.settings import Settings
+from tradepost.notifications.webhooks.attempts import AttemptLog
 from tradepost.notifications.webhooks.delivery import WebhookDeliverer
 from tradepost.notifications.webhooks.sender import WebhookSender
 from tradepost.notifications.webhooks.service import WebhookReader, WebhookService
@@ -42,7 +43,7 @@ def build_webhook_deliverer(parts: Resources) -> WebhookDeliverer:
         sender=parts[WebhookSender],
         signer=build_signer(parts.settings),
         rules=build_target_rules(parts.settings),
-        outbox=parts[Outbox],
+        log=AttemptLog(parts.database, parts[Outbox]),
         clock=parts.clock,
     )
 

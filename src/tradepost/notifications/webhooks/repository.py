@@ -10,7 +10,7 @@ from sqlalchemy.orm import defer
 from tradepost.accounts.models import User
 from tradepost.accounts.permissions import Role
 from tradepost.core.pagination import Page, Window
-from tradepost.core.repository import Repository
+from tradepost.core.repository import Repository, among_ids
 from tradepost.notifications.webhooks.models import Webhook, WebhookDelivery
 from tradepost.notifications.webhooks.schemas import DeliveryState, DisabledReason, Scope
 
@@ -64,10 +64,15 @@ class WebhookRepository(Repository):
         """Return this person's webhook of this id, with the row locked until the transaction ends."""
         return await self.session.scalar(_owned(webhook_id, user_id).with_for_update(key_share=True))
 
-    async def lock(self, webhook_id: int) -> bool:
-        """Lock a webhook until the transaction ends; tell whether there is one."""
-        statement = select(Webhook.id).where(Webhook.id == webhook_id).with_for_update(key_share=True)
-        return await self.session.scalar(statement) is not None
+    async def lock(self, webhook_ids: Collection[int]) -> dict[int, datetime | None]:
+        """Lock those of these webhooks that exist, in one order for everybody; return since when each has been failing."""
+        statement = (
+            select(Webhook.id, Webhook.failing_since)
+            .where(Webhook.id.in_(webhook_ids))
+            .order_by(Webhook.id)
+            .with_for_update(key_share=True)
+        )
+        return {row.id: row.failing_since for row in await self.session.execute(statement)}
 
     async def page(self, user_id: int, window: Window) -> Page[Webhook]:
         """Return a part of a person's webhooks, in the order in which they were made."""
@@ -110,20 +115,10 @@ class WebhookRepository(Repository):
         )
         return (await self.session.execute(statement)).all()
 
-    async def note_success(self, webhook_id: int) -> None:
-        """Forget that nothing got through; mostly there is nothing to forget, and nothing is written."""
+    async def note_failing(self, webhook_id: int, since: datetime | None) -> None:
+        """Remember since when nothing got through; None for something just did."""
         await self.session.execute(
-            update(Webhook)
-            .where(Webhook.id == webhook_id, Webhook.failing_since.is_not(None))
-            .values(failing_since=None)
-        )
-
-    async def note_failure(self, webhook_id: int, now: datetime) -> None:
-        """Remember since when nothing got through."""
-        await self.session.execute(
-            update(Webhook)
-            .where(Webhook.id == webhook_id, Webhook.failing_since.is_(None))
-            .values(failing_since=now)
+            update(Webhook).where(Webhook.id == webhook_id).values(failing_since=since)
         )
 
     async def disable(
@@ -184,15 +179,15 @@ class DeliveryRepository(Repository):
         found = (await self.session.scalars(rows.limit(window.limit).offset(window.skip))).all()
         return Page(found, await self.count(rows, window.total), window)
 
-    async def find_due(self, delivery_id: int) -> DueRow | None:
-        """Return a delivery with all that is needed to send it."""
+    async def find_due(self, delivery_ids: Sequence[int]) -> Sequence[DueRow]:
+        """Return deliveries with all that is needed to send them, in no order."""
         statement = (
             select(*_DUE)
             .join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
             .join(User, User.id == Webhook.user_id)
-            .where(WebhookDelivery.id == delivery_id)
+            .where(among_ids(WebhookDelivery.id, on_postgres=self.on_postgres))
         )
-        return (await self.session.execute(statement)).one_or_none()
+        return (await self.session.execute(statement, {"ids": list(delivery_ids)})).all()
 
     async def note_attempt(self, delivery_id: int, values: Mapping[str, Any]) -> bool:
         """Write down what came of an attempt, unless the delivery has ended meanwhile; tell whether it had not."""
