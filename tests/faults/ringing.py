@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.core.post import Rang
+from tradepost.core import logging
 from tradepost.core.clock import Clock, SystemClock
 from tradepost.core.database import Database, DatabaseOptions, WriteSession
 from tradepost.core.database_url import async_url
@@ -96,6 +97,8 @@ def open_post(
 ) -> tuple[Database, Outbox, Signals, Dispatcher]:
     """Return what a process needs to send and to deliver."""
     clock = SystemClock()
+    # Without this, a traceback is drawn with the values of all variables, for seconds, on the loop.
+    logging.configure("WARNING", readable=False, clock=clock)
     database = Database(DatabaseOptions(async_url(url), pool_timeout=pool_timeout))
     signals: Signals = (
         SqliteSignals(database) if database.is_sqlite else postgres_signals(database.options.url, clock)

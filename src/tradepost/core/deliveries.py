@@ -213,20 +213,21 @@ class Deliveries:
 
     async def _settled(self, settlement: Settlement, *, until: float) -> bool:
         """Note what became of a message, trying until its lease has ended."""
-        told = False
         while True:
             try:
                 return await self._settler.settle(settlement)
             except Exception as error:
                 passing = isinstance(translate(error) or error, Unavailable)
                 if not passing or self._clock.monotonic() + SETTLE_PAUSE >= until:
-                    log.exception(
-                        "what became of a message could not be noted", message_id=settlement.message.id
+                    log.warning(
+                        "what became of a message could not be noted; it is delivered again",
+                        message_id=settlement.message.id,
+                        outcome=settlement.outcome,
+                        reason=described(error.__cause__ or error),
+                        # Of a database that is away there is nothing to be learnt from each message.
+                        exc_info=None if passing else error,
                     )
                     return False
-                if not told:
-                    told = True
-                    log.debug("not noted yet", message_id=settlement.message.id, reason=described(error))
             await asyncio.sleep(SETTLE_PAUSE)
 
 

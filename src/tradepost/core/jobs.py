@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy import String, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tradepost.core.attempts import described
+from tradepost.core.attempts import described, is_away
 from tradepost.core.clock import Clock
 from tradepost.core.database import Database
 from tradepost.core.messages import NAME_LENGTH, RecurringJob
@@ -140,6 +140,12 @@ class JobRunner:
             async with asyncio.timeout(self.job.timeout):
                 await self.job.run()
         except Exception as error:
-            log.exception("a recurring job failed; it is run again at its next time", job=self.job.name)
-            return described(error)
+            reason = described(error.__cause__ or error) if is_away(error) else described(error)
+            log.warning(
+                "a recurring job failed; it is run again at its next time",
+                job=self.job.name,
+                reason=reason,
+                exc_info=None if is_away(error) else error,
+            )
+            return reason
         return None
