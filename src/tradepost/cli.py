@@ -237,9 +237,15 @@ async def migrate(parts: Resources) -> None:
 
 
 @main.command()
-def worker() -> None:
+@click.option(
+    "--metrics-port",
+    default=0,
+    type=click.IntRange(0, 65535),
+    help="Answer Prometheus on this port of every address.",
+)
+def worker(metrics_port: int) -> None:
     """Deliver messages until SIGTERM: e-mails, webhooks, inboxes. Any number may be at it."""
-    run(work(load_settings()))
+    run(work(load_settings(), metrics_port=metrics_port))
 
 
 @main.group()

@@ -12,11 +12,12 @@ from typing import Any, Final
 
 import structlog
 from fastapi import FastAPI
+from redis.asyncio import Redis
 from sqlalchemy.exc import SQLAlchemyError
 
 from tradepost.accounts import page_routes
 from tradepost.api import ROUTERS
-from tradepost.bootstrap import dispatch, opened, prepare_database
+from tradepost.bootstrap import build_backlog, dispatch, opened, prepare_database
 from tradepost.core import database, logging, migrations
 from tradepost.core.clock import SystemClock
 from tradepost.core.database import Database
@@ -100,9 +101,14 @@ def create_served_app() -> FastAPI:
 async def _lifespan(
     settings: Settings, clock: SystemClock, metrics: Metrics, readiness: Readiness, *, dispatches: bool
 ) -> AsyncIterator[Mapping[str, Any]]:
-    async with opened(settings, clock=clock, batches=metrics.batch_observer) as parts:
+    async with opened(
+        settings, clock=clock, batches=metrics.batch_observer, attempts=metrics.observe_attempt
+    ) as parts:
         readiness.add("database", lambda: _check_database(parts.database))
         readiness.add("storage", parts[Storage].check)
+        if settings.REDIS_URL is not None:
+            # Without it everything is slower, and nothing is wrong.
+            readiness.add("redis", lambda: _check_redis(parts[Redis]), required=False)
         _watch_pool(metrics, parts.database)
         metrics.add_gauge(
             "notification_streams", "Open streams of notifications", lambda: parts[LiveInboxes].open
@@ -114,6 +120,7 @@ async def _lifespan(
                 asyncio.create_task(parts[LiveInboxes].run(), name="streams"),
                 asyncio.create_task(metrics.watch(), name="metrics"),
                 asyncio.create_task(parts[Signals].run(), name="signals"),
+                asyncio.create_task(build_backlog(parts, metrics.show_backlog).run(), name="backlog"),
                 asyncio.create_task(_end_with_parent(), name="parent"),
             )
             if dispatches:
@@ -201,6 +208,10 @@ async def _end_with_parent() -> None:
 async def _check_database(db: Database) -> None:
     if not migrations.suits(await migrations.current(db)):
         raise RuntimeError("the schema is not at this version's revision")
+
+
+async def _check_redis(redis: Redis) -> None:
+    await redis.ping()
 
 
 def _watch_pool(metrics: Metrics, db: Database) -> None:

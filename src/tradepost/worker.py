@@ -2,13 +2,16 @@
 
 import asyncio
 import signal
+from contextlib import nullcontext
 from typing import Final
 
 import structlog
 
-from tradepost.bootstrap import dispatch, opened
+from tradepost.bootstrap import build_backlog, dispatch, opened
 from tradepost.core import logging
 from tradepost.core.clock import SystemClock
+from tradepost.core.metrics import Metrics
+from tradepost.core.resources import Resources
 from tradepost.core.settings import Settings
 from tradepost.core.signals import Signals
 
@@ -17,26 +20,41 @@ STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 log = structlog.stdlib.get_logger(__name__)
 
 
-async def work(settings: Settings) -> None:
+async def work(settings: Settings, *, metrics_port: int = 0) -> None:
     """Deliver until SIGTERM or SIGINT; what is under way then gets a few seconds, the rest is handed back.
 
-    A database that is away, or that nobody has migrated yet, is waited for.
+    A database that is away, or that nobody has migrated yet, is waited for. ``metrics_port`` is where Prometheus is
+    answered, 0 for nowhere.
     """
     clock = SystemClock()
     logging.configure(settings.LOG_LEVEL, readable=None if settings.is_local else False, clock=clock)
+    for warning in settings.warnings:
+        log.warning("questionable setting", setting=warning)
+    metrics = Metrics(clock=clock)
+    with metrics.served(metrics_port) if metrics_port else nullcontext():
+        async with opened(settings, clock=clock, attempts=metrics.observe_attempt) as parts:
+            await _deliver(parts, metrics)
+    metrics.close()
+
+
+async def _deliver(parts: Resources, metrics: Metrics) -> None:
     loop = asyncio.get_running_loop()
-    async with opened(settings, clock=clock) as parts:
-        signals = asyncio.create_task(parts[Signals].run(), name="signals")
-        dispatching = asyncio.create_task(dispatch(parts), name="dispatcher")
+    beside = [
+        asyncio.create_task(parts[Signals].run(), name="signals"),
+        asyncio.create_task(build_backlog(parts, metrics.show_backlog).run(), name="backlog"),
+        asyncio.create_task(metrics.watch(), name="metrics"),
+    ]
+    dispatching = asyncio.create_task(dispatch(parts), name="dispatcher")
+    for number in STOPS:
+        loop.add_signal_handler(number, dispatching.cancel)
+    log.info("delivering messages")
+    try:
+        await dispatching
+    except asyncio.CancelledError:
+        log.info("told to end; what was not done is handed back")
+    finally:
         for number in STOPS:
-            loop.add_signal_handler(number, dispatching.cancel)
-        log.info("delivering messages")
-        try:
-            await dispatching
-        except asyncio.CancelledError:
-            log.info("told to end; what was not done is handed back")
-        finally:
-            for number in STOPS:
-                loop.remove_signal_handler(number)
-            signals.cancel()
-            await asyncio.gather(signals, return_exceptions=True)
+            loop.remove_signal_handler(number)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)

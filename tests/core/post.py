@@ -15,7 +15,7 @@ from tradepost.core.database import Database
 from tradepost.core.dispatcher import TOPIC, Dispatcher
 from tradepost.core.messages import Channel, Message, Subscriptions
 from tradepost.core.outbox import Outbox, StoredMessage
-from tradepost.core.signals import LocalSignals
+from tradepost.core.signals import LocalSignals, Signals
 
 FAST = Channel("fast", concurrency=8, timeout=5.0, first_pause=10.0, grace=5.0)
 
@@ -60,7 +60,7 @@ class Post:
     database: Database
     clock: SetClock = field(default_factory=SetClock)
     subscriptions: Subscriptions = field(default_factory=Subscriptions)
-    signals: LocalSignals = field(default_factory=LocalSignals)
+    signals: Signals = field(default_factory=LocalSignals)
     seen: list[tuple[str, Outcome]] = field(default_factory=list)
 
     def __post_init__(self) -> None:

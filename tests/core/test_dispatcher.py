@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 
 from tests.core.post import FAST, Knocked, Post, Rang, running, until
 from tradepost.core.attempts import STRANGER_PAUSE, Outcome
+from tradepost.core.backlog import Backlog
 from tradepost.core.database import Database, WriteSession
 from tradepost.core.dispatcher import KEPT_DEAD, KEPT_DONE, PRUNE_CHUNK
 from tradepost.core.messages import Channel, Envelope, Postponed, Undeliverable
@@ -525,3 +526,26 @@ async def test_settled_messages_are_pruned_in_time(post: Post, sink: Sink) -> No
     post.clock.forward((KEPT_DEAD - KEPT_DONE).total_seconds() + 1)
     await dispatcher.run_jobs()
     assert await post.stored() == []
+
+
+# --- what is shown of it ----------------------------------------------------------------------------------------------
+
+
+async def test_the_backlog_says_how_many_wait_for_how_long(post: Post, sink: Sink) -> None:
+    shown: dict[str, tuple[int, int, float]] = {}
+
+    def show(channel: str, *, waiting: int, dead: int, lag: float) -> None:
+        shown[channel] = (waiting, dead, lag)
+
+    backlog = Backlog(post.database, post.subscriptions, post.clock, show)
+    await backlog.look()
+    assert shown == {"fast": (0, 0, 0.0), "reactions": (0, 0, 0.0)}
+    sink.failures[0] = Undeliverable("never")
+    await post.send(Rang(0))
+    await post.dispatcher().drain()
+    await post.send(Rang(1), Rang(2))
+    post.clock.forward(60)
+    await backlog.look()
+    waiting, dead, lag = shown["fast"]
+    assert (waiting, dead) == (2, 1)
+    assert lag >= 60

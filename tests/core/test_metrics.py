@@ -149,3 +149,18 @@ def test_what_is_shown_is_what_prometheus_reads(tmp_path: Path) -> None:
         if line and not line.startswith("#")
     }
     assert json.dumps(sorted(names)).count("tradepost_") == len(names)
+
+
+async def test_messages_are_counted_by_channel_and_outcome() -> None:
+    metrics = Metrics(clock=SystemClock())
+    metrics.observe_attempt("mail", "done", 0.5)
+    metrics.observe_attempt("mail", "dead", 0.1)
+    metrics.observe_attempt("reactions", "done", 0.0)
+    metrics.show_backlog("mail", waiting=3, dead=1, lag=1.5)
+    text = (await metrics.render())[0].decode()
+    assert 'tradepost_messages_total{channel="mail",outcome="done"} 1.0' in text
+    assert 'tradepost_messages_total{channel="mail",outcome="dead"} 1.0' in text
+    assert 'tradepost_message_delivery_seconds_count{channel="mail"} 2.0' in text
+    assert 'tradepost_message_delivery_seconds_count{channel="reactions"}' not in text
+    assert 'tradepost_messages_waiting{channel="mail"} 3.0' in text
+    assert 'tradepost_messages_lag_seconds{channel="mail"} 1.5' in text

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import select
 
@@ -15,7 +16,7 @@ from tests.conftest import Template, settings_for
 from tests.core.post import Rang, running, until
 from tests.faults.ringing import Doom, open_post
 from tests.faults.stoppable import StoppablePostgres, stoppable_postgres
-from tests.flows.live import TRADEPOST, environment, eventually, tradepost
+from tests.flows.live import TRADEPOST, environment, eventually, reserved_port, tradepost
 from tradepost.bootstrap import opened
 from tradepost.core.outbox import MessageState, Outbox, StoredMessage
 from tradepost.core.resources import Resources
@@ -46,11 +47,16 @@ class Worker:
 
 
 @asynccontextmanager
-async def working(env: dict[str, str], directory: Path) -> AsyncIterator[Worker]:
+async def working(env: dict[str, str], directory: Path, *arguments: str) -> AsyncIterator[Worker]:
     log = directory / "worker.log"
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            TRADEPOST, "worker", env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            TRADEPOST,
+            *("worker", *arguments),
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
         )
     worker = Worker(process, log)
     try:
@@ -94,13 +100,23 @@ async def test_a_worker_waits_for_the_schema_delivers_and_ends_when_told_to(
 ) -> None:
     url = await template.empty()
     env = environment(tmp_path, url, LOG_LEVEL="INFO")
-    async with working(env, tmp_path) as worker:
+    with reserved_port() as port:
+        await delivers_and_ends(url, env, tmp_path, number, port)
+
+
+async def delivers_and_ends(
+    url: str, env: dict[str, str], tmp_path: Path, number: signal.Signals, port: int
+) -> None:
+    async with working(env, tmp_path, "--metrics-port", str(port)) as worker:
         await worker.says("no database of this version's schema yet")
         migrated = await tradepost("migrate", env=env)
         assert migrated.status == 0, migrated.output
         async with in_touch(url, tmp_path) as parts:
             await announce(parts, "Lamp")
             await eventually(lambda: all_done(parts))
+        async with httpx.AsyncClient() as client:
+            metrics = await client.get(f"http://127.0.0.1:{port}/metrics")
+            assert 'tradepost_messages_total{channel="reactions",outcome="done"}' in metrics.text
         worker.process.send_signal(number)
         async with asyncio.timeout(30):
             assert await worker.process.wait() == 0

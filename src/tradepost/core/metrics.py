@@ -8,8 +8,8 @@ this module is imported (prometheus-client decides then), and the directory must
 import asyncio
 import os
 import re
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,7 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
     generate_latest,
+    start_http_server,
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS_TYPE
@@ -81,6 +82,34 @@ class Metrics:
             buckets=BATCH_BUCKETS,
             registry=self._registry,
         )
+        self._messages = Counter(
+            "tradepost_messages",
+            "Attempts to deliver a message, by what came of them",
+            ("channel", "outcome"),
+            registry=self._registry,
+        )
+        self._message_duration = Histogram(
+            "tradepost_message_delivery_seconds",
+            "Time of one delivery; reactions, which come in groups, are not in it",
+            ("channel",),
+            buckets=BUCKETS,
+            registry=self._registry,
+        )
+        # Every process reads the same table: the most recent look counts, not their sum.
+        self._backlog = {
+            name: Gauge(
+                f"tradepost_messages_{name}",
+                text,
+                ("channel",),
+                registry=self._registry,
+                multiprocess_mode="livemax",
+            )
+            for name, text in (
+                ("waiting", "Messages that are not delivered yet"),
+                ("dead", "Messages that were given up"),
+                ("lag_seconds", "For how long the first message that is due has been so"),
+            )
+        }
         self._in_progress = self._gauge("http_requests_in_progress", "Requests that are being answered")
         self._lag = self._gauge(
             "event_loop_lag_seconds",
@@ -114,6 +143,32 @@ class Metrics:
     def batch_observer(self, name: str) -> Callable[[int], None]:
         """Return what notes the sizes of the batches of one coalesced read."""
         return self._batches.labels(name).observe
+
+    def observe_attempt(self, channel: str, outcome: str, seconds: float) -> None:
+        """Count one attempt to deliver a message; ``seconds`` is 0 where it has no time of its own."""
+        self._messages.labels(channel, outcome).inc()
+        if seconds:
+            self._message_duration.labels(channel).observe(seconds)
+
+    def show_backlog(self, channel: str, *, waiting: int, dead: int, lag: float) -> None:
+        """Show how a channel's messages stand; ``lag`` is in seconds."""
+        for name, value in (("waiting", waiting), ("dead", dead), ("lag_seconds", lag)):
+            self._backlog[name].labels(channel).set(value)
+
+    @contextmanager
+    def served(self, port: int) -> Iterator[None]:
+        """Answer Prometheus on a port of its own, from a thread, for a process that serves nothing else."""
+        registry = self._registry
+        if self._directory is not None:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry, path=self._directory)  # type: ignore[no-untyped-call]
+        server, thread = start_http_server(port, registry=registry)
+        try:
+            yield
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join()
 
     def add_gauge(self, name: str, text: str, reading: Reading) -> None:
         """Show what ``reading`` returns as ``tradepost_<name>``."""

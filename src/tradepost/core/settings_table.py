@@ -7,7 +7,6 @@ from tradepost.core.settings import Settings
 # Read and checked already, and used by the part named, once it is there. A name here stands for all it begins.
 _LATER = {
     "REQUEST_TIMEOUT": "deadlines",
-    "REDIS_": "deployment",
     "SENTRY_": "deployment",
     "RATE_LIMIT_DEFAULT": "rate limits",
 }
