@@ -83,9 +83,7 @@ openapi: setup ## Print the OpenAPI document
 
 .PHONY: test
 test: .venv/.dev ## Run all tests on SQLite and on a PostgreSQL of their own, then `make check`
-	@.venv/bin/coverage erase
-	@.venv/bin/coverage run -m pytest $(ARGS)
-	@.venv/bin/coverage report
+	@.venv/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --cov --cov-report term $(ARGS)
 	@$(MAKE) check
 
 .PHONY: check

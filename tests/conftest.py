@@ -105,19 +105,31 @@ class Template:
         return await self.postgres.create_database(name)
 
 
+@pytest.fixture(scope="session")
+def templates() -> dict[str, Template]:
+    """The templates made so far: one for each engine, however often tests change from one engine to the other."""
+    return {}
+
+
 @pytest_asyncio.fixture(scope="session", params=ENGINES)
 async def template(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer
+    request: pytest.FixtureRequest,
+    templates: dict[str, Template],
+    tmp_path_factory: pytest.TempPathFactory,
+    postgres: PostgresServer,
 ) -> Template:
     """The template of each engine, migrated once."""
-    found = Template(request.param, tmp_path_factory.mktemp(request.param), postgres)
-    if found.engine == "sqlite":
-        url = f"sqlite:///{found.directory / found.name}.db"
-    else:
-        url = await postgres.create_database(found.name)
-    async with opened(settings_for(url, found.directory)) as parts:
-        await prepare_database(parts)
-    return found
+    engine: str = request.param
+    if engine not in templates:
+        found = Template(engine, tmp_path_factory.mktemp(engine), postgres)
+        if engine == "sqlite":
+            url = f"sqlite:///{found.directory / found.name}.db"
+        else:
+            url = await postgres.create_database(found.name)
+        async with opened(settings_for(url, found.directory)) as parts:
+            await prepare_database(parts)
+        templates[engine] = found
+    return templates[engine]
 
 
 @pytest_asyncio.fixture(scope="module")
