@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.conftest import Template, settings_for
+from tests.faults.stoppable import stoppable_postgres
 from tests.faults.test_drain import STAGING
 from tests.flows.live import (
     TRADEPOST,
@@ -308,6 +309,27 @@ async def test_many_streams_hold_no_connection_to_the_database(template: Templat
         finally:
             for _, writer in open_streams:
                 writer.close()
+
+
+async def test_streams_outlive_a_database_that_goes_and_comes_back(tmp_path: Path) -> None:
+    with stoppable_postgres() as postgres:
+        await asyncio.to_thread(postgres.start)
+        with serving(environment(tmp_path, await postgres.create_database("streams"))) as server:
+            await server.ready()
+            async with server.client() as client:
+                account = await join(client, "ada@example.com")
+            async with server.client(account.token) as client, heard_from(client, "0") as events:
+                await put_up(client, "A")
+                assert [event.id for event in await next_events(events, 2)] == ["1", "2"]
+                await asyncio.to_thread(postgres.stop)
+                await server.answers("/readyz", 503)
+                refused = await client.get(PATH)
+                assert refused.status_code == 503, refused.text
+                await asyncio.to_thread(postgres.start)
+                await server.ready()
+                await put_up(client, "B")
+                (event,) = await next_events(events, 1)
+                assert (event.id, title_of(event)) == ("3", "B")
 
 
 @asynccontextmanager
