@@ -127,6 +127,8 @@ def serve(host: str, port: int, workers: int, *, demo: bool) -> None:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=20,
+        # A worker that is still starting, on a busy machine, is not one that hangs.
+        timeout_worker_healthcheck=60,
     )
     with metrics_directory(workers):
         if workers > 1:
