@@ -122,6 +122,10 @@ bench: .venv/.dev ## Measure Tradepost beside its hand-written limit (Linux; ARG
 profile: .venv/.dev ## Show where the server's time goes under load (Linux; ARGS='--workload list --sqlite')
 	@.venv/bin/python -m tests.load.profiling $(ARGS)
 
+.PHONY: bench-messages
+bench-messages: .venv/.dev ## Measure messages: how many a second, and how soon after the commit (ARGS=--help)
+	@.venv/bin/python -m tests.load.messages $(ARGS)
+
 # Rounds of the tests that have a small form in `make test`, and requests for each operation of the OpenAPI document.
 ROUNDS ?= 50
 EXAMPLES ?= 200

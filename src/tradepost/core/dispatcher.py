@@ -75,6 +75,8 @@ class Dispatcher:
         """Deliver until cancelled, and then end in good order: nothing more is taken, what is under way gets a few seconds,
         and the rest is handed back for others to take at once.
         """
+        if self._stopping.is_set():
+            raise RuntimeError("a dispatcher that was stopped is not started again; build another one")
         work = asyncio.create_task(self._work(), name="dispatcher's work")
         try:
             await asyncio.shield(work)
