@@ -1,13 +1,14 @@
 """Recurring jobs: run when due, by one process of all, and again whatever became of the last run."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from tests.core.post import SetClock, until
 from tradepost.core.database import Database
-from tradepost.core.jobs import GRACE, JobRunner, ScheduledJob
+from tradepost.core.jobs import GRACE, JobRepository, JobRunner, ScheduledJob
 from tradepost.core.messages import RecurringJob, Subscriptions
 
 
@@ -103,6 +104,40 @@ async def test_a_stop_hands_the_job_back(database: Database, clock: SetClock, ch
     await task
     handed_back = await row(database)
     assert (handed_back.lease, handed_back.due_at <= clock.now()) == (None, True)
+
+
+async def test_a_stop_while_a_job_is_being_taken_begins_no_run(
+    database: Database, clock: SetClock, chore: Chore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chore.held = asyncio.Event()
+    one = runner(database, clock, chore)
+    claim = JobRepository.claim
+
+    async def interrupted(*args: Any, **values: Any) -> bool:
+        taken = await claim(*args, **values)
+        one.stop()
+        return taken
+
+    monkeypatch.setattr(JobRepository, "claim", interrupted)
+    async with asyncio.timeout(20):
+        await one.run_if_due()
+    assert chore.runs == 0
+    handed_back = await row(database)
+    assert (handed_back.lease, handed_back.due_at <= clock.now()) == (None, True)
+
+
+async def test_a_clock_that_was_a_year_ahead_puts_no_job_off_for_a_year(
+    database: Database, clock: SetClock, chore: Chore
+) -> None:
+    clock.forward(365 * 24 * 3600)
+    await runner(database, clock, chore).run_if_due()
+    clock.forward(-365 * 24 * 3600)
+    one = runner(database, clock, chore)
+    await one.run_if_due()
+    assert chore.runs == 2
+    clock.forward(-200)
+    await one.run_if_due()
+    assert chore.runs == 2, "clocks that differ a little do not make a job run more often"
 
 
 async def test_a_killed_process_holds_a_job_up_until_its_lease_ends(

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
-from sqlalchemy import String, select, update
+from sqlalchemy import String, or_, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tradepost.core.attempts import described, is_away
@@ -20,6 +20,8 @@ LONGEST_LOOK: Final = 60.0
 """Seconds until a process looks again whether a job is due that another has."""
 GRACE: Final = 15.0
 """Seconds beyond its time limit for which a run keeps others away."""
+CLOCKS_DIFFER: Final = 300.0
+"""Seconds by which the clocks of two machines may differ."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -51,11 +53,14 @@ class JobRepository(Repository):
         """Return when a job is due."""
         return await self.session.scalar(select(ScheduledJob.due_at).where(ScheduledJob.name == name))
 
-    async def claim(self, name: str, *, now: datetime, lease: str, until: datetime) -> bool:
-        """Take a job that is due; False when it is not, or when somebody else has it."""
+    async def claim(self, name: str, *, now: datetime, latest: datetime, lease: str, until: datetime) -> bool:
+        """Take a job that is due; False when it is not, or when somebody else has it.
+
+        One that is due after ``latest`` was put off by a clock that was far ahead: it is due now, and not in a year.
+        """
         taken = await self.session.scalar(
             update(ScheduledJob)
-            .where(ScheduledJob.name == name, ScheduledJob.due_at <= now)
+            .where(ScheduledJob.name == name, or_(ScheduledJob.due_at <= now, ScheduledJob.due_at > latest))
             .values(lease=lease, due_at=until)
             .returning(ScheduledJob.name)
         )
@@ -103,11 +108,12 @@ class JobRunner:
         """Run the job if it is due and free; return in how many seconds to look again."""
         name, lease, now = self.job.name, self._clock.token(), self._clock.now()
         until = now + timedelta(seconds=self.job.timeout + GRACE)
+        latest = max(until, now + timedelta(seconds=self.job.seconds)) + timedelta(seconds=CLOCKS_DIFFER)
         async with self._database.transaction() as session:
             jobs = JobRepository(session)
             if not self._known:
                 await jobs.ensure(name, due_at=now)
-            taken = await jobs.claim(name, now=now, lease=lease, until=until)
+            taken = await jobs.claim(name, now=now, latest=latest, lease=lease, until=until)
             due_at = None if taken else await jobs.due_at(name)
         # Only now: before the commit the row was not there for certain.
         self._known = taken or due_at is not None
@@ -118,6 +124,9 @@ class JobRunner:
 
     async def _run(self, lease: str) -> float:
         pause = self.job.seconds
+        # Told to end while the job was being taken, there is no run to break off: it is handed back untouched.
+        if self._stop.is_set():
+            return await self._settled(lease, pause=0.0, error=None)
         self._running = asyncio.create_task(self._attempt(), name=self.job.name)
         try:
             error = await self._running
@@ -128,6 +137,9 @@ class JobRunner:
         finally:
             self._running.cancel()
             self._running = None
+        return await self._settled(lease, pause=pause, error=error)
+
+    async def _settled(self, lease: str, *, pause: float, error: str | None) -> float:
         now = self._clock.now()
         async with self._database.transaction() as session:
             await JobRepository(session).settle(
