@@ -6,14 +6,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from tests.conftest import NewPerson, Person, World
 from tests.notifications.webhooks.conftest import Hook, NewHook, sell
 from tests.notifications.webhooks.receiver import OK, Received, Receiver, answer, receiving, saying
 from tradepost.core.dispatcher import Dispatcher
-from tradepost.core.messages import Envelope, Postponed
+from tradepost.core.messages import Envelope, Postponed, Subscriptions
 from tradepost.core.outbox import StoredMessage
+from tradepost.items.messages import ItemCreated, ItemUpdated
 from tradepost.notifications.webhooks.delivery import WebhookDeliverer
 from tradepost.notifications.webhooks.dependencies import build_webhook_deliverer
 from tradepost.notifications.webhooks.messages import WebhookDue
@@ -254,3 +255,31 @@ async def test_the_log_goes_back_thirty_days(
         (stuck["id"], "failed"),
         (fresh["id"], "pending"),
     ]
+
+
+async def test_a_person_is_deleted_while_facts_about_them_are_planned(
+    world: World, new_person: NewPerson, new_hook: NewHook, admin: Person
+) -> None:
+    if world.database.is_sqlite:
+        pytest.skip("whoever writes is alone there")
+    zoe = await new_person("Zoe")
+    await new_hook(zoe, "https://hooks.example.com/")
+    subscriptions = world.parts[Subscriptions].by_name
+    plan_webhooks = subscriptions["webhooks.items.updated"].react
+    tell = subscriptions["notifications.item_created"].react
+    assert plan_webhooks is not None
+    assert tell is not None
+    now = datetime.now(UTC)
+    async with world.database.transaction() as session:
+        await plan_webhooks(session, [Envelope(1, ItemUpdated(1, zoe.id, "Lamp", 2), now)])
+        deletion = asyncio.create_task(admin.api.delete(f"/api/v1/users/{zoe.id}"))
+        # Of this database only: others' tests share the server.
+        waits = text(
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_locks JOIN pg_database "
+            "ON pg_database.oid = pg_locks.database WHERE datname = current_database())"
+        )
+        while not await session.scalar(waits):
+            await asyncio.sleep(0.01)
+        # One of the two would be ended as a deadlock if they had locked the person and the webhook in different orders.
+        await tell(session, [Envelope(2, ItemCreated(2, zoe.id, "Lamp"), now)])
+    assert (await deletion).status_code == 200

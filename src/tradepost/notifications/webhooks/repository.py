@@ -102,7 +102,8 @@ class WebhookRepository(Repository):
     async def find_listeners(self, user_ids: Collection[int]) -> Sequence[ListenerRow]:
         """Return the active webhooks of these people and those that are told everything, of people who are active.
 
-        They stay until the transaction ends: one that is deleted at this moment is waited for, and then not found.
+        They stay until the transaction ends, as do their owners, who are locked first, as who deletes one locks them: one
+        that is deleted at this moment is waited for, and then not found.
         """
         statement = (
             select(Webhook.id, Webhook.user_id, Webhook.event_types, Webhook.scope, User.role)
@@ -111,7 +112,7 @@ class WebhookRepository(Repository):
             .where(or_(Webhook.user_id.in_(user_ids), Webhook.scope == literal_column("'all'")))
             .where(Webhook.is_active, User.is_active)
             .order_by(Webhook.id)
-            .with_for_update(read=True, key_share=True, of=Webhook)
+            .with_for_update(read=True, key_share=True, of=(User, Webhook))
         )
         return (await self.session.execute(statement)).all()
 
