@@ -199,7 +199,7 @@ ENDPOINTS: list[tuple[str, str, int]] = [
     ("owner", f"{V1}/webhooks/{{webhook}}", 2),
     ("owner", f"{V1}/webhooks/{{webhook}}/deliveries/", 4),
     ("owner", f"{V1}/webhooks/{{webhook}}/deliveries/{{delivery}}", 2),
-    ("owner", f"{V1}/upload/usage", 2),
+    ("owner", f"{V1}/upload/usage", 3),
     ("admin", f"{V1}/upload/usage/{{user}}", 3),
     ("admin", f"{V1}/admin/messages/", 3),
     ("admin", f"{V1}/admin/messages/{{message}}", 2),

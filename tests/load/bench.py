@@ -37,7 +37,7 @@ Number = TypeVar("Number", int, float)
 
 RESULTS = Path(__file__).with_name("results")
 WORKLOADS = ("read", "list", "pages", "total", "me", "create")
-ON_SQLITE = {"tradepost", "straightforward"}
+ON_SQLITE = {"tradepost", "tradepost-local", "straightforward"}
 EXTRA = 0.5
 """Seconds that starting the generator takes beside the measuring, for the estimate of a run's length."""
 

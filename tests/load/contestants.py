@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,8 @@ class Contestant:
     command: Callable[[int], list[str]]
     prepare: Callable[[], None] = lambda: None
     """Brings what the command needs, if that is not installed with the development tools."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Settings of its own."""
 
 
 def _install_node_packages() -> None:
@@ -51,6 +53,15 @@ def _install_node_packages() -> None:
         subprocess.run(["npm", "install"], cwd=FASTIFY, check=True, stdout=sys.stderr)
 
 
+def _tradepost(port: int) -> list[str]:
+    serve = [tradepost_command(), "serve", "--host", "127.0.0.1"]
+    return [*serve, "--port", str(port), "--workers", "1"]
+
+
+STAGING = {"ENVIRONMENT": "staging", "FIRST_SUPERUSER_PASSWORD": "Not-to-be-guessed-1"}
+"""As it is deployed: messages wait for a `tradepost worker`, which is not measured here."""
+
+
 def _peer(module: str) -> Callable[[int], list[str]]:
     return lambda port: [sys.executable, "-m", f"tests.load.peers.{module}", "--port", str(port)]
 
@@ -58,13 +69,11 @@ def _peer(module: str) -> Callable[[int], list[str]]:
 CONTESTANTS: Mapping[str, Contestant] = {
     contestant.name: contestant
     for contestant in (
+        Contestant("tradepost", "Tradepost as `tradepost serve` runs it", _tradepost, environment=STAGING),
         Contestant(
-            "tradepost",
-            "Tradepost as `tradepost serve` runs it",
-            lambda port: [
-                *(tradepost_command(), "serve", "--host", "127.0.0.1"),
-                *("--port", str(port), "--workers", "1"),
-            ],
+            "tradepost-local",
+            "the same in `local`, where the server delivers messages itself (inbox entries, e-mails into a folder)",
+            _tradepost,
         ),
         Contestant(
             LIMIT, "the hand-written limit: bare ASGI + asyncpg + SQL that answers JSON", _peer("limit")
@@ -112,6 +121,7 @@ def running(contestant: Contestant, *, database_url: str, secret: str, ready_pat
             "ENVIRONMENT": "local",
             "RATE_LIMIT_ENABLED": "false",
             "DATA_DIR": directory,
+            **contestant.environment,
         }
         log = Path(directory) / "log"
         with log.open("wb") as output:
