@@ -104,18 +104,20 @@ class Repository:
         key: ColumnElement[Any] = collate(column, "C") if textual else column.expression
         return (key.desc(), ties.desc()) if sort.startswith("-") else (key.asc(), ties.asc())
 
-    async def count(self, rows: Select[Any], total: Total) -> int | None:
+    async def count(
+        self, rows: Select[Any], total: Total, parameters: Mapping[str, Any] | None = None
+    ) -> int | None:
         """Count ``rows``: exactly, by the planner's estimate (exactly on SQLite, which makes none), or not at all."""
         if total is Total.NONE:
             return None
         bare = rows.order_by(None).limit(None).offset(None)
         if total is Total.ESTIMATED and self.on_postgres:
-            return await self._estimate(bare)
+            return await self._estimate(bare, parameters)
         counted = bare.with_only_columns(func.count(), maintain_column_froms=True)
-        return int(await self.session.scalar(counted) or 0)
+        return int(await self.session.scalar(counted, parameters) or 0)
 
-    async def _estimate(self, rows: Select[Any]) -> int:
-        plan = await self.session.scalar(_Explained(rows))
+    async def _estimate(self, rows: Select[Any], parameters: Mapping[str, Any] | None) -> int:
+        plan = await self.session.scalar(_Explained(rows), parameters)
         return int(plan[0]["Plan"]["Plan Rows"])
 
     async def any(self, column: InstrumentedAttribute[Any], value: Any) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, cast
 
 from sqlalchemy import (
@@ -140,23 +140,49 @@ class ItemFilter:
         """Whether this is what every stranger's unfiltered list asks for."""
         return self == ItemFilter()
 
+    @property
+    def shape(self) -> "ItemFilter":
+        """The same for all filters whose conditions are the same but for the values."""
+        return ItemFilter(
+            status=self.status and ItemStatus.ACTIVE,
+            category=self.category,
+            tags=("",) * len(self.tags),
+            owner_id=None if self.owner_id is None else 0,
+            min_price=None if self.min_price is None else Decimal(0),
+            max_price=None if self.max_price is None else Decimal(0),
+            q=self.q,
+            viewer_id=None if self.viewer_id is None else 0,
+            sees_all=self.sees_all,
+        )
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the values for the parameters in the conditions."""
+        values: dict[str, Any] = {
+            name: value
+            for name in ("status", "owner_id", "min_price", "max_price", "viewer_id")
+            if (value := getattr(self, name)) is not None
+        }
+        return values | {f"tag_{number}": tag for number, tag in enumerate(self.tags)}
+
     def conditions(self, category_ids: Select[int] | None, *, on_postgres: bool) -> list[ColumnElement[bool]]:
-        """Return what a row must fulfil."""
+        """Return what a row must fulfil; the values come with the execution."""
         wanted: list[ColumnElement[bool]] = []
         if not self.sees_all:
-            own = Item.owner_id == self.viewer_id
+            own = Item.owner_id == bindparam("viewer_id")
             wanted.append(IS_ACTIVE if self.viewer_id is None else or_(IS_ACTIVE, own))
         if self.status is not None:
-            wanted.append(Item.status == self.status)
+            wanted.append(Item.status == bindparam("status", type_=Item.status.type))
         if category_ids is not None:
             wanted.append(_is_in_one_of(category_ids, on_postgres=on_postgres))
         if self.owner_id is not None:
-            wanted.append(Item.owner_id == self.owner_id)
+            wanted.append(Item.owner_id == bindparam("owner_id"))
         if self.min_price is not None:
-            wanted.append(Item.price >= self.min_price)
+            wanted.append(Item.price >= bindparam("min_price", type_=Item.price.type))
         if self.max_price is not None:
-            wanted.append(Item.price <= self.max_price)
-        wanted += [Item.id.in_(select(ItemTag.item_id).where(ItemTag.tag == tag)) for tag in self.tags]
+            wanted.append(Item.price <= bindparam("max_price", type_=Item.price.type))
+        for number in range(len(self.tags)):
+            tagged = select(ItemTag.item_id).where(ItemTag.tag == bindparam(f"tag_{number}"))
+            wanted.append(Item.id.in_(tagged))
         if self.q is not None:
             wanted.append(_mentions(self.q, on_postgres=on_postgres))
         return wanted
@@ -178,6 +204,30 @@ def _mentions(q: str, *, on_postgres: bool) -> ColumnElement[bool]:
         folded(Item.description).like(pattern, escape="\\"),
         exists().where(ItemTag.item_id == Item.id, ItemTag.tag.in_(names)),
     )
+
+
+def _page(
+    conditions: Sequence[ColumnElement[bool]], sort: str, limit: int, *, skips: bool
+) -> tuple[Select[*tuple[Any, ...]], Select[int]]:
+    """Return the statement for a page, and the one for all items that it is a page of."""
+    column = SORTS[sort.removeprefix("-")]
+    order = (column.desc(), Item.id.desc()) if sort.startswith("-") else (column, Item.id)
+    matching = select(Item.id).where(*conditions)
+    # Which items they are comes first, from an index alone where one will do: owners and tags are read only for what
+    # is shown, however many are skipped or sorted.
+    ids = matching.order_by(*order).limit(_spelt_out(limit))
+    if skips:
+        ids = ids.offset(bindparam("skip", type_=BigInteger()))
+    page = ids.subquery("page")
+    return WITH_OWNER_AND_TAGS.join(page, page.c.id == Item.id).order_by(*order), matching
+
+
+@lru_cache(maxsize=512)
+def _page_like(
+    shape: ItemFilter, sort: str, limit: int, *, skips: bool, on_postgres: bool
+) -> tuple[Select[*tuple[Any, ...]], Select[int]]:
+    """Return the same for a filter of this shape: putting a statement together takes longer than running it."""
+    return _page(shape.conditions(None, on_postgres=on_postgres), sort, limit, skips=skips)
 
 
 def _is_one_of(item_ids: Collection[int]) -> ColumnElement[bool]:
@@ -208,18 +258,16 @@ class ItemRepository(Repository):
 
         ``category_ids`` is the statement for the wanted category and its descendants.
         """
-        conditions = wanted.conditions(category_ids, on_postgres=self.on_postgres)
-        column = SORTS[window.sort.removeprefix("-")]
-        order = (column.desc(), Item.id.desc()) if window.sort.startswith("-") else (column, Item.id)
-        # Which items they are comes first, from an index alone where one will do: owners and tags are read only for what
-        # is shown, however many are skipped or sorted.
-        ids = select(Item.id).where(*conditions).order_by(*order).limit(_spelt_out(window.limit))
-        if window.skip:
-            ids = ids.offset(window.skip)
-        page = ids.subquery("page")
-        rows = WITH_OWNER_AND_TAGS.join(page, page.c.id == Item.id).order_by(*order)
-        found = (await self.rows(rows)).all()
-        return Page(found, await self.count(select(Item.id).where(*conditions), window.total), window)
+        if wanted.q is None and category_ids is None:
+            rows, matching = _page_like(
+                wanted.shape, window.sort, window.limit, skips=window.skip > 0, on_postgres=self.on_postgres
+            )
+        else:
+            conditions = wanted.conditions(category_ids, on_postgres=self.on_postgres)
+            rows, matching = _page(conditions, window.sort, window.limit, skips=window.skip > 0)
+        values = wanted.parameters()
+        found = (await self.rows(rows, {**values, "skip": window.skip} if window.skip else values)).all()
+        return Page(found, await self.count(matching, window.total, values), window)
 
     async def count_public(self) -> int:
         """Count what strangers see."""
