@@ -105,7 +105,8 @@ async def _lifespan(
         settings, clock=clock, batches=metrics.batch_observer, attempts=metrics.observe_attempt
     ) as parts:
         readiness.add("database", lambda: _check_database(parts.database))
-        readiness.add("storage", parts[Storage].check)
+        # Not required: without it everything but files is served as ever.
+        readiness.add("storage", parts[Storage].check, required=False)
         if settings.REDIS_URL is not None:
             # Without it everything is slower, and nothing is wrong.
             readiness.add("redis", lambda: _check_redis(parts[Redis]), required=False)

@@ -14,6 +14,7 @@ from starlette.types import Message, Scope
 from tests.conftest import Person, World, world_on
 from tests.items.market import sell
 from tests.uploading import AVATAR, code, doc, docx, kept, nothing_left, pdf, png, rows, send, usage
+from tradepost.web.parting import Patience
 
 LIMIT = 100_000
 TYPE = {"Content-Type": "multipart/form-data; boundary=b"}
@@ -290,3 +291,18 @@ async def test_requests_that_are_cancelled(world: World, alice: Person) -> None:
         for url in shown:
             await alice.api.delete(url)
         assert await nothing_left(world)
+
+
+async def test_a_body_that_comes_too_slowly(
+    world: World, alice: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tradepost.web.uploads.PATIENCE", Patience(silence=0.05))
+
+    async def silent() -> AsyncIterator[bytes]:
+        yield part(png())[:-2]
+        await asyncio.sleep(3)
+
+    answer = await post(alice, silent())
+    assert code(answer) == (408, "HTTP_408")
+    assert answer.headers["connection"] == "close"
+    assert await nothing_left(world)
