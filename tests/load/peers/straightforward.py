@@ -6,12 +6,17 @@ Tradepost's own: they say how its tables keep money and time on each database.
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
 from typing import Annotated, Any
+from uuid import uuid4
 
-from fastapi import Depends, FastAPI, Header, HTTPException, Request
+from fastapi import Depends, FastAPI, Header, HTTPException, Request, UploadFile
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ForeignKey, func, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
@@ -20,6 +25,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship,
 from tests.load.peers.bearer import BadTokenError, read_bearer
 from tests.load.peers.serving import serve
 from tradepost.core.models import Money, Percent, PortableJson, UtcDateTime
+
+UPLOADS = Path(os.environ.get("DATA_DIR", "."))
+CHUNK = 1024 * 1024
 
 
 class Base(DeclarativeBase):
@@ -110,6 +118,24 @@ class Item(Base):
         """What a buyer pays."""
         base = self.price if self.discount_price is None else self.discount_price
         return (base * (1 + (self.tax or 0) / Decimal(100))).quantize(Decimal("0.01"), ROUND_HALF_UP)
+
+
+class File(Base):
+    """A file that was uploaded."""
+
+    __tablename__ = "files"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    category: Mapped[str]
+    original_name: Mapped[str]
+    content_type: Mapped[str]
+    size: Mapped[int]
+    sha256: Mapped[str]
+    state: Mapped[str]
+    owner_id: Mapped[int]
+    subject_id: Mapped[int]
+    created_at: Mapped[datetime]
+    changed_at: Mapped[datetime]
 
 
 class OwnerRead(BaseModel):
@@ -212,6 +238,41 @@ CurrentUser = Annotated[User, Depends(get_current_user)]
 WITH_OWNER_AND_TAGS = (selectinload(Item.owner), selectinload(Item.item_tags))
 
 
+async def upload(item_id: int, session: Session, owner: CurrentUser, files: list[UploadFile]) -> Any:
+    """Keep documents with an item, as `UploadFile` hands them over."""
+    item = await session.get(Item, item_id)
+    if item is None or item.owner_id != owner.id:
+        raise HTTPException(404)
+    stored = []
+    for file in files:
+        name = f"{uuid4().hex}.pdf"
+        digest, size = hashlib.sha256(), 0
+        with (UPLOADS / name).open("wb") as out:
+            while chunk := await file.read(CHUNK):
+                digest.update(chunk)
+                size += len(chunk)
+                await run_in_threadpool(out.write, chunk)
+        now = datetime.now(UTC)
+        stored.append(
+            File(
+                name=name,
+                category="documents",
+                original_name=file.filename or "",
+                content_type=file.content_type or "",
+                size=size,
+                sha256=digest.hexdigest(),
+                state="stored",
+                owner_id=owner.id,
+                subject_id=item_id,
+                created_at=now,
+                changed_at=now,
+            )
+        )
+    session.add_all(stored)
+    await session.commit()
+    return {"uploaded_files": [{"filename": file.name, "size": file.size} for file in stored]}
+
+
 def make_app(database_url: str, secret: str) -> FastAPI:
     """The application."""
     app = FastAPI()
@@ -266,6 +327,8 @@ def make_app(database_url: str, secret: str) -> FastAPI:
         session.add(item)
         await session.commit()
         return item
+
+    app.add_api_route("/api/v1/upload/items/{item_id}/documents/", upload, methods=["POST"])
 
     @app.get("/api/v1/users/me", response_model=UserRead)
     async def read_me(user: CurrentUser) -> Any:
