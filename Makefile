@@ -142,6 +142,7 @@ soak: .venv/.dev ## Run the long forms of the tests: kills, histories, memory, r
 
 # The tests that have a long form.
 LONG = tests/faults/test_kill.py \
+	tests/faults/test_uploads.py \
 	tests/faults/test_memory.py \
 	tests/faults/test_messages_kill.py \
 	tests/flows/test_linearizable.py \

@@ -2,8 +2,7 @@
 
 Both check a token, look at the item, store the file, hash it and write its row. What is compared is the CPU time of the
 server's process for each upload, and how much its memory grows while many are under way; Tradepost besides waits until
-the file is on the disk. A prober asks Tradepost for `/livez` meanwhile, once with pictures to be cleaned among the files:
-how long that takes is how long the event loop was busy with something else.
+the file is on the disk. How long the event loop is kept from its work meanwhile, `tests.load.loop_lag` tells.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import http.client
-import io
 import json
 import secrets
 import signal
@@ -19,10 +17,8 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 from typing import TYPE_CHECKING
-
-from PIL import Image
 
 from tests.load.contestants import CONTESTANTS, running
 from tests.load.database import filled_database
@@ -37,8 +33,6 @@ if TYPE_CHECKING:
 
 BOUNDARY = b"load-test-boundary"
 MEBIBYTE = 2**20
-MEANWHILE = 0.01
-"""Seconds between two questions of the prober."""
 NAMES = ("tradepost", "straightforward")
 
 
@@ -92,25 +86,6 @@ async def uploads(server: Server, requests: Sequence[bytes], connections: int) -
 
     await asyncio.gather(*(client() for _ in range(connections)))
     return statuses
-
-
-async def probed(server: Server, requests: Sequence[bytes], connections: int) -> list[float]:
-    """Upload, and return how many milliseconds each question to `/livez` took meanwhile."""
-    took: list[float] = []
-
-    async def probe() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        while True:
-            before = time.perf_counter()
-            writer.write(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-            await answer(reader)
-            took.append((time.perf_counter() - before) * 1000)
-            await asyncio.sleep(MEANWHILE)
-
-    prober = asyncio.create_task(probe())
-    await uploads(server, requests, connections)
-    prober.cancel()
-    return took
 
 
 def memory(pid: int, field: str) -> int:
@@ -184,32 +159,8 @@ def main() -> int:
         pairs = zip(*(found[name] for name in NAMES), strict=True)
         ratio = median(ours[0] / theirs[0] for ours, theirs in pairs)
         lines.append(f"\nCPU: {ratio:.2f} of what `UploadFile` costs.")
-        lines.append(lag(servers[0], tokens, requests, options.connections))
         sys.stdout.write("\n".join(lines) + "\n")
     return 0
-
-
-def lag(server: Server, tokens: Sequence[str], requests: Sequence[bytes], connections: int) -> str:
-    """Say how long the event loop let others wait while files and pictures came in."""
-    avatar = form(b"file", picture())
-    avatars = [encoded("/api/v1/upload/avatar/", token, avatar) for token in tokens]
-    mixed = [*requests[: len(requests) // 2], *avatars * 3]
-    took = asyncio.run(probed(server, mixed, connections))
-    p99 = quantiles(took, n=100)[98]
-    return (
-        f"`/livez` meanwhile, pictures among the files: median {median(took):.1f} ms, p99 {p99:.1f} ms"
-        f" ({len(took)} asked)."
-    )
-
-
-def picture() -> bytes:
-    """Return a JPEG as a telephone makes it, turned on its side, so that it has to be drawn anew."""
-    noise = Image.effect_noise((2000, 1500), 60).convert("RGB")
-    file = io.BytesIO()
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    noise.save(file, "JPEG", quality=80, exif=exif)
-    return file.getvalue()
 
 
 if __name__ == "__main__":
