@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import PASSWORD, Person, Template, World, world_on
 from tests.notifications.mail.sink import states
 from tests.notifications.mail.test_headers import NASTY, written
-from tests.notifications.mail.test_sending import item_created, send
+from tests.notifications.mail.test_sending import item_created, prove, send
 from tradepost.core.dispatcher import Dispatcher
 from tradepost.core.outbox import MessageState
 from tradepost.notifications.mail import folder
@@ -82,6 +82,7 @@ async def test_only_emails_are_read(tmp_path: Path, name: str) -> None:
 
 
 async def test_a_page_shows_them(client: httpx.AsyncClient, alice: Person, world: World) -> None:
+    await prove(world, alice)
     for title in NASTY:
         await send(world, item_created(alice, f"{title.replace(chr(0), '')} <img src=x onerror=alert(1)>"))
     listed = await client.get("/dev/mails")

@@ -63,7 +63,7 @@ def test_what_is_filled_in_stays_text(nasty: str) -> None:
         plain = LETTERS.write(kind, name="A", link=LINK, params=PARAMS)
         params = {key: nasty if isinstance(value, str) else value for key, value in PARAMS.items()}
         letter = LETTERS.write(kind, name=nasty, link=LINK, params=params)
-        assert letter.html.count("<") == plain.html.count("<"), "no tag more"
+        assert letter.html.count("<") <= plain.html.count("<"), "no tag more; fewer without a title"
         assert letter.text.count("\n") <= plain.text.count("\n"), "no line more"
 
 

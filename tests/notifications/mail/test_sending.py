@@ -282,6 +282,7 @@ async def test_the_date_is_that_of_the_message(alice: Person, world: World, sink
 
 
 async def test_who_puts_an_item_up_for_sale_is_told(alice: Person, world: World, sink: Sink) -> None:
+    await prove(world, alice)
     item = {"title": "Lamp <b>& more</b>", "price": 5}
     made = await alice.api.post("/api/v1/items/", json=item)
     assert made.status_code == 201
@@ -290,3 +291,23 @@ async def test_who_puts_an_item_up_for_sale_is_told(alice: Person, world: World,
     assert mail.read["Subject"] == "Item Created: Lamp <b>& more</b>"
     assert "Lamp &lt;b&gt;&amp; more&lt;/b&gt;" in mail.body("html"), "in HTML, a title is text"
     assert f"https://market.example.com/api/v1/items/{made.json()['id']}" in mail.body()
+
+
+async def test_nobody_advertises_to_an_address_that_is_not_proved(
+    alice: Person, world: World, sink: Sink
+) -> None:
+    made = await alice.api.post("/api/v1/items/", json={"title": "Win at evil.example", "price": 5})
+    disabled: dict[str, int | str] = {"webhook_id": 3, "url": "https://evil.example/", "reason": "Gone."}
+    await send(world, MailDue("webhook_disabled", alice.id, disabled))
+    assert sorted(mail.read["Subject"] for mail in sink.taken) == [
+        "Item Created",
+        "Your webhook was switched off",
+    ]
+    for mail in sink.taken:
+        assert "evil" not in str(mail.headers) + mail.body() + mail.body("html")
+    bodies = "".join(mail.body() for mail in sink.taken).replace("\r\n", "\n")
+    assert (
+        f"Your item has been created:\n\nhttps://market.example.com/api/v1/items/{made.json()['id']}"
+        in bodies
+    )
+    assert "kept failing.\n\nNothing is sent to it any more." in bodies

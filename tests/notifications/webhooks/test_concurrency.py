@@ -278,7 +278,7 @@ async def test_a_person_is_deleted_while_facts_about_them_are_planned(
             "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_locks JOIN pg_database "
             "ON pg_database.oid = pg_locks.database WHERE datname = current_database())"
         )
-        while not await session.scalar(waits):
+        while not await session.scalar(waits):  # noqa: ASYNC110 - only the database knows
             await asyncio.sleep(0.01)
         # One of the two would be ended as a deadlock if they had locked the person and the webhook in different orders.
         await tell(session, [Envelope(2, ItemCreated(2, zoe.id, "Lamp"), now)])

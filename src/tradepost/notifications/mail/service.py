@@ -1,5 +1,6 @@
 """From a message to an e-mail that is on its way."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import structlog
@@ -59,10 +60,11 @@ class MailService:
             return
         user = addressee.user
         # A stranger can register anybody's address, under a name that is an advertisement: until the address is proved,
-        # nothing that was typed in with it is sent there.
+        # nothing that was typed in with it, nor by whoever is logged in there, a title say, is sent there.
         proved = user.email_verified_at is not None
+        params = due.params if proved else _without_texts(due.params)
         letter = self._letters.write(
-            due.template, name=user.first_name if proved else None, link=addressee.link, params=due.params
+            due.template, name=user.first_name if proved else None, link=addressee.link, params=params
         )
         moment = envelope.created_at
         stamp = f"{moment:%Y%m%dT%H%M%S%f}"
@@ -75,3 +77,8 @@ class MailService:
             filed_as=f"{stamp}-{envelope.id}-{due.template}",
         )
         await self._mailer.send(mail)
+
+
+def _without_texts(params: Mapping[str, int | str]) -> Mapping[str, int | str]:
+    """Return ``params`` with nothing in place of each text: templates do without."""
+    return {name: "" if isinstance(value, str) else value for name, value in params.items()}
