@@ -18,8 +18,8 @@ def test_every_setting_has_a_row_with_a_meaning() -> None:
 
 
 def test_the_part_that_will_use_a_setting_is_named() -> None:
-    assert PARTS["SMTP_HOST"] == PARTS["EMAILS_FROM_NAME"] == "later: notifications"
-    assert PARTS["USE_S3"] == PARTS["AWS_REGION"] == PARTS["UPLOAD_QUOTA_FILES"] == "later: media"
+    assert PARTS["SENTRY_DSN"] == "later: deployment"
+    assert PARTS["REDIS_URL"] == PARTS["SMTP_HOST"] == PARTS["USE_S3"] == "in use"
     assert PARTS["SECRET_KEY"] == PARTS["RATE_LIMIT_LOGIN"] == PARTS["MAX_BODY_BYTES"] == "in use"
 
 
