@@ -202,7 +202,15 @@ async def _to_the_end(work: Coroutine[Any, Any, None]) -> asyncio.CancelledError
             if task.cancelled():
                 raise
             cancelled = error
-    task.result()
+        except Exception:  # noqa: BLE001, S110 - it is the task's own, which is asked below
+            pass
+    try:
+        task.result()
+    except Exception as error:
+        if cancelled is not None:
+            # Or a loop that goes on after errors would never hear that it is to end.
+            raise cancelled from error
+        raise
     return cancelled
 
 
