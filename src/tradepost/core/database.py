@@ -7,7 +7,7 @@ SQLAlchemy's own queue lets some waiters starve when many wait, so a semaphore o
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -254,6 +254,14 @@ def _sqlite_engine(options: DatabaseOptions, *, writes: bool) -> AsyncEngine:
         @event.listens_for(engine.sync_engine, "reset")
         def end(connection: Any, _entry: ConnectionPoolEntry, _state: PoolResetState) -> None:
             if connection.driver_connection.in_transaction:
+                connection.rollback()
+
+        # Who is cancelled in the middle of a statement has their connection closed, and SQLite keeps a connection whose
+        # cursors are still known to somebody (a traceback is enough) open behind the scenes, with its lock.
+        @event.listens_for(engine.sync_engine, "invalidate")
+        def let_go(connection: Any, _entry: ConnectionPoolEntry, _error: BaseException | None) -> None:
+            # Whatever is wrong with it, or with who is cancelled once more, it is closed next.
+            with suppress(Exception, asyncio.CancelledError):
                 connection.rollback()
 
     return engine
