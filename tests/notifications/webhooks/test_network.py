@@ -171,6 +171,34 @@ async def test_a_lookup_that_hangs_holds_up_no_other(
             released.set()
 
 
+async def test_many_names_of_one_slow_site_hold_up_no_other() -> None:
+    released = threading.Event()
+
+    def lookup(host: str, _port: int) -> Sequence[str]:
+        if host.endswith(".slow.example"):
+            released.wait(60)
+        return ["127.0.0.1"]
+
+    resolver = Resolver(lookup)
+    slow = [asyncio.create_task(resolver.find(f"n{number}.slow.example", 443)) for number in range(40)]
+    try:
+        await asyncio.sleep(0)
+        async with asyncio.timeout(20):
+            assert await resolver.find("good.example", 443) == [ip_address("127.0.0.1")]
+        # Who stops waiting leaves the thread to its lookup, and the place of that one is taken until it ends.
+        for task in slow[:20]:
+            task.cancel()
+        await asyncio.gather(*slow[:20], return_exceptions=True)
+        async with asyncio.timeout(20):
+            assert await resolver.find("other.example", 443) == [ip_address("127.0.0.1")]
+        assert not any(task.done() for task in slow[20:])
+        released.set()
+        assert await asyncio.gather(*slow[20:]) == [[ip_address("127.0.0.1")]] * 20
+    finally:
+        released.set()
+        resolver.close()
+
+
 @pytest.mark.parametrize("dribble", [b"", b"HTTP/1.1 200 OK\r\nX: y"])
 async def test_a_receiver_that_never_answers_is_left(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch, dribble: bytes

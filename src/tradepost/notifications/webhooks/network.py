@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import httpcore
 from typing_extensions import override
@@ -18,6 +19,8 @@ from tradepost.notifications.webhooks.targets import Address, TargetRules, Unacc
 
 RESOLVER_THREADS: Final = 16
 """Names looked up at once. The system's resolver may hang for half a minute, and can be told neither when nor to stop."""
+LOOKUPS_PER_SITE: Final = 4
+"""Of these, names below the same two last labels: whoever has a slow name server has any number of names in it."""
 MOST_ADDRESSES: Final = 4
 """How many addresses of one name are tried."""
 NOT_PUBLIC: Final = "The host has no public address"
@@ -35,13 +38,16 @@ def system_lookup(host: str, port: int) -> Sequence[str]:
 class Resolver:
     """Looks names up in threads of its own: however many hang, nothing else that needs a thread waits for them.
 
-    Who asks for a name that is being looked up waits for that lookup, so one name takes up one thread.
+    Who asks for a name that is being looked up waits for that lookup, so one name takes up one thread, and one site
+    takes up a few of them.
     """
 
     def __init__(self, lookup: Lookup = system_lookup) -> None:
         self._lookup = lookup
         self._threads = ThreadPoolExecutor(RESOLVER_THREADS, thread_name_prefix="resolver")
         self._lookups: dict[tuple[str, int], asyncio.Future[Sequence[str]]] = {}
+        # Each is there as long as a lookup holds it or waits for it.
+        self._sites: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def find(self, host: str, port: int) -> list[Address]:
         """Return the addresses of a name, or of a text that is one; ``UnacceptableTarget`` when there are none."""
@@ -50,12 +56,7 @@ class Resolver:
         except ValueError:
             pass
         key = (host, port)
-        lookup = self._lookups.get(key)
-        if lookup is None:
-            loop = asyncio.get_running_loop()
-            lookup = loop.run_in_executor(self._threads, self._lookup, host, port)
-            self._lookups[key] = lookup
-            lookup.add_done_callback(lambda done: self._forget(key, done))
+        lookup = self._lookups.get(key) or await self._begun(key)
         try:
             found = await asyncio.shield(lookup)
         except (OSError, UnicodeError):
@@ -63,7 +64,26 @@ class Resolver:
         # A zone, as in `fe80::1%eth0`, is only ever that of an address that is not public.
         return list(dict.fromkeys(ip_address(address.partition("%")[0]) for address in found))
 
-    def _forget(self, key: tuple[str, int], done: asyncio.Future[Sequence[str]]) -> None:
+    async def _begun(self, key: tuple[str, int]) -> asyncio.Future[Sequence[str]]:
+        """Return a lookup, begun as soon as the site has room; it has until the thread ends, not until its caller left."""
+        host, port = key
+        name = ".".join(host.split(".")[-2:])
+        site = self._sites.get(name)
+        if site is None:
+            site = self._sites[name] = asyncio.Semaphore(LOOKUPS_PER_SITE)
+        await site.acquire()
+        if (lookup := self._lookups.get(key)) is not None:
+            site.release()
+            return lookup
+        lookup = asyncio.get_running_loop().run_in_executor(self._threads, self._lookup, host, port)
+        self._lookups[key] = lookup
+        lookup.add_done_callback(lambda done: self._forget(key, done, site))
+        return lookup
+
+    def _forget(
+        self, key: tuple[str, int], done: asyncio.Future[Sequence[str]], site: asyncio.Semaphore
+    ) -> None:
+        site.release()
         del self._lookups[key]
         if not done.cancelled():
             # Looked at, or the loop would complain when nobody had waited to the end.
