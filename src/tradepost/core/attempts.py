@@ -25,6 +25,9 @@ from tradepost.core.outbox import ERROR_LENGTH, MessageState
 TAKEN_OVER: Final = "the process that had it ended, or lost the database, before it said what became of it"
 TAKEN_OVER_TOO_OFTEN: Final = 3
 """Attempts after which a message that is taken over once more waits first: it may be what ends the processes."""
+FEWEST_ATTEMPTS: Final = 8
+"""So many a message gets, however old it is: after days without a worker, a mail server that says "not now" to the whole
+backlog must not be the end of it."""
 STRANGER_PAUSE: Final = timedelta(minutes=1)
 """How long a message waits for a process that knows its subscription: of a newer version, or of an older one."""
 LONGEST_POSTPONEMENT: Final = timedelta(days=1)
@@ -117,7 +120,8 @@ def settled(message: Claimed, channel: Channel, clock: Clock, error: BaseExcepti
             pause, outcome = STRANGER_PAUSE, Outcome.POSTPONED
         case _:
             pause, outcome = _pause(channel, message.attempts, clock), Outcome.RETRY
-    if now >= message.expires_at:
+    is_early = outcome is Outcome.RETRY and message.attempts < FEWEST_ATTEMPTS
+    if now >= message.expires_at and not is_early:
         return Settlement(message, Outcome.DEAD, now, now, described(error))
     return Settlement(message, outcome, now, now + pause, described(error))
 

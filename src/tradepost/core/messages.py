@@ -88,7 +88,7 @@ class Channel:
     """Seconds before the second attempt; the pause doubles each time, with jitter."""
     longest_pause: float = 3600.0
     max_age: float = 3 * 24 * 3600.0
-    """Seconds, from when it was first due, after which a message whose attempts all failed is dead."""
+    """Seconds, from when it was first due, after which a message whose attempts all failed is dead, if they were a few."""
     grace: float = 15.0
     """Seconds beyond ``timeout`` for which a message stays in the hands of who took it: to note what became of it, and for
     clocks of different machines that do not quite agree. So long, and ``timeout``, a killed process holds up its own."""

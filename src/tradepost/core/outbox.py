@@ -58,7 +58,7 @@ class StoredMessage(Identified, Base):
     due_at: Mapped[datetime]
     """When the next attempt may begin; of one that is under way, when its lease ends."""
     expires_at: Mapped[datetime]
-    """A failed attempt after this moment was the last."""
+    """A failed attempt after this moment was the last, unless it was one of the first."""
     lease: Mapped[str | None] = mapped_column(String(64))
     """Who is at it: only with this token it can be settled."""
     settled_at: Mapped[datetime | None]
