@@ -45,7 +45,7 @@ def seen(asked: int, answered: int, told: State | None, *, by_stranger: bool = F
         [created(0, 1, NEW), deleted(2, 5, was_there=True), changed(3, 4, "title", "b", None)],
         [created(0, 1, NEW), changed(2, 3, "status", "draft", HIDDEN), seen(4, 5, None, by_stranger=True)],
     ],
-    ids=str,
+    ids=lambda history: "-then-".join(operation.words for operation in history) or "nothing",
 )
 def test_what_can_have_been(history: list[Operation]) -> None:
     assert is_linearizable(history)
