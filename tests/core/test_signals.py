@@ -162,7 +162,8 @@ async def test_postgresql_carries_hints_and_its_end_is_a_gap(postgres: PostgresS
         await until(lambda: here == ["", "1", "2"] and sorted(there) == ["", "1", "2"])
         admin = await asyncpg.connect(url)
         ended = await admin.fetchval(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = $1",
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+            "WHERE application_name = $1 AND datname = current_database()",
             APPLICATION_NAME,
         )
         assert ended == 2

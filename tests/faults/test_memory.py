@@ -18,8 +18,8 @@ from tests.flows.live import LiveServer, environment, join, serving
 from tests.load.generator import Job, Result
 from tests.servers import PostgresServer
 
-SECONDS = float(os.environ.get("SOAK_SECONDS", "12"))
-LAP = max(1.0, SECONDS / 60)
+SECONDS = float(os.environ.get("SOAK_SECONDS", "4"))
+LAP = max(0.4, SECONDS / 60)
 """Seconds of one kind of request, before the next kind has its turn."""
 CONNECTIONS = 32
 MOST_GROWTH = 12 * 2**20
