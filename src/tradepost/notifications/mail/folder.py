@@ -9,6 +9,8 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Final
 
+import aiofiles
+
 from tradepost.notifications.mail.composition import Mail
 
 KEPT: Final = 500
@@ -41,7 +43,10 @@ class MailFolder:
 
     async def send(self, mail: Mail) -> None:
         """Put ``mail`` into the folder; the same one again takes its own place."""
-        await asyncio.to_thread(self._write, mail)
+        half = await asyncio.to_thread(self._begin, mail)
+        async with aiofiles.open(half, "wb") as file:
+            await file.write(mail.content)
+        await asyncio.to_thread(self._finish, mail, half)
 
     async def close(self) -> None:
         """There is nothing to close."""
@@ -54,12 +59,14 @@ class MailFolder:
         """Return the e-mail that is filed under ``name``."""
         return await asyncio.to_thread(self._read, name)
 
-    def _write(self, mail: Mail) -> None:
+    def _begin(self, mail: Mail) -> Path:
         self.directory.mkdir(parents=True, exist_ok=True)
         # Whoever looks meanwhile sees a whole e-mail or none. It holds a link: it is for its owner's eyes.
         half = self.directory / f".{mail.filed_as}.half"
         half.touch(mode=0o600)
-        half.write_bytes(mail.content)
+        return half
+
+    def _finish(self, mail: Mail, half: Path) -> None:
         half.replace(self.directory / f"{mail.filed_as}.eml")
         self._written += 1
         if self._written % TIDIED_EVERY == 0:
