@@ -83,8 +83,15 @@ openapi: setup ## Print the OpenAPI document
 
 .PHONY: test
 test: .venv/.dev ## Run all tests on SQLite and on a PostgreSQL of their own, then `make check`
-	@.venv/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --cov --cov-report term $(ARGS)
+	@.venv/bin/pytest $(PARALLEL) $(ARGS)
 	@$(MAKE) check
+
+# The tests of one file stay together: they share a database.
+PARALLEL = --numprocesses auto --maxprocesses 4 --dist loadfile
+
+.PHONY: coverage
+coverage: .venv/.dev ## Run all tests and tell which lines they run (a third slower)
+	@.venv/bin/pytest $(PARALLEL) --cov --cov-report term $(ARGS)
 
 .PHONY: check
 check: .venv/.dev ## Check format, lint, types, layers, locks and container files

@@ -17,7 +17,7 @@ CHECKS = (
     "unsupported_method",
     "allow_header_conformance",
 )
-EXAMPLES = os.environ.get("SOAK_EXAMPLES", "8")
+EXAMPLES = os.environ.get("SOAK_EXAMPLES", "5")
 """Requests for each operation, besides those that cover its schema one rule after the other."""
 HAS_NO_END = "/notifications/stream"
 """Operations whose answers go on: waiting for one would be waiting for ever."""
