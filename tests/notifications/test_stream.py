@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from tests.conftest import NewPerson, Person, World
+from tests.flows.live import eventually
 from tests.items.market import ITEMS
 from tests.notifications.listening import Event, Listener, listening
 from tests.notifications.test_inbox import INBOX, inbox_of, tell
@@ -287,9 +288,12 @@ async def test_idle_streams_hold_no_connection_and_share_their_reads(
         for listener in listeners:
             await listener.begun()
         # One at a time is taken for a moment, to look at all sessions and inboxes together.
-        async with asyncio.timeout(10):
-            while world.database.read_gate.held or world.database.write_gate.held:
-                await asyncio.sleep(0.01)
+        gates = world.database.read_gate, world.database.write_gate
+
+        async def nobody_holds_one() -> bool:
+            return not any(gate.held for gate in gates)
+
+        await eventually(nobody_holds_one)
         now = world.parts.clock.now()
         with statements() as sent:
             async with world.database.transaction() as session:
