@@ -179,9 +179,10 @@ class Database:
         ):
             yield session
             cancelled = await _to_the_end(session.commit())
-            callbacks = session.committed_callbacks
-        for callback in callbacks:
-            callback()
+            # Here and not after the block: giving the connection back waits, and who is cancelled in that would have
+            # committed without anybody being told.
+            for callback in session.committed_callbacks:
+                callback()
         if cancelled is not None:
             raise cancelled
 
