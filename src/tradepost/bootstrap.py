@@ -244,7 +244,7 @@ async def opened(
     storage = open_storage(settings)
     parts.put(Storage, storage)
     parts.put(FileSubjects, FilesOfItems(partial(build_item_service, parts=parts)))
-    build_media(parts)
+    build_media(parts, observe=batches("new files"))
     parts.put(Mailer, build_mailer(settings, clock))
     parts.put(MailService, await build_mail_service(parts))
     parts.put(WebhookSender, build_webhook_sender(parts))
@@ -257,7 +257,7 @@ async def opened(
             observe=batches("stream"),
         ),
     )
-    parts.put(ItemUploads, build_item_uploads(parts))
+    parts.put(ItemUploads, build_item_uploads(parts, observe=batches("uploads")))
     for subscribe in SUBSCRIBERS:
         subscribe(subscriptions, parts)
     try:

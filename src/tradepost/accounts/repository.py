@@ -50,6 +50,13 @@ def _profiles(on_postgres: bool) -> Select[*tuple[Any, ...]]:  # noqa: FBT001 - 
 
 
 @cache
+def _held(on_postgres: bool) -> Select[*tuple[Any, ...]]:  # noqa: FBT001 - the key of a cache
+    shown = select(User.id, User.first_name, User.last_name, User.avatar_url)
+    held = shown.where(among_ids(User.id, on_postgres=on_postgres)).order_by(User.id)
+    return held.with_for_update(read=True, key_share=True)
+
+
+@cache
 def _living(on_postgres: bool) -> Select[int]:  # noqa: FBT001 - the key of a cache
     return (
         select(LoginSession.id)
@@ -183,9 +190,7 @@ class UserRepository(Repository):
 
     async def hold_public(self, user_ids: Collection[int]) -> Sequence[PublicRow]:
         """Return the public columns of these users, and keep the users from being deleted until the transaction ends."""
-        held = select(User.id, User.first_name, User.last_name, User.avatar_url).where(User.id.in_(user_ids))
-        ordered = held.order_by(User.id).with_for_update(read=True, key_share=True)
-        return (await self.session.execute(ordered)).all()
+        return (await self.rows(_held(self.on_postgres), {"ids": sorted(user_ids)})).all()
 
     async def delete(self, user_id: int) -> bool:
         """Delete the user, and by the database all that hangs on them; tell whether there was one."""

@@ -15,7 +15,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from tradepost.core.errors import RuleBroken, TooLarge, TradepostError, Unprocessable, UnsupportedType
 
-BLOCK: Final = 128 * 1024
+BLOCK: Final = 192 * 1024
 """Bytes that are handed on at once, where there are as many: each block is a trip to a thread."""
 HEADERS_LIMIT: Final = 8
 """Header fields of one part; RFC 7578 knows three."""

@@ -9,6 +9,7 @@ from starlette.types import Scope
 from tradepost.accounts.dependencies import Requires, build_user_service, visitor_of
 from tradepost.accounts.permissions import Permission
 from tradepost.categories.dependencies import build_category_service
+from tradepost.core.coalescer import Observe
 from tradepost.core.database import WriteSession
 from tradepost.core.errors import Unauthenticated
 from tradepost.core.outbox import Outbox
@@ -40,13 +41,15 @@ def build_item_service(session: WriteSession, parts: Resources) -> ItemService:
     )
 
 
-def build_item_uploads(parts: Resources) -> ItemUploads:
-    """Build the service for items' pictures and documents."""
+def build_item_uploads(parts: Resources, *, observe: Observe) -> ItemUploads:
+    """Build the service for items' pictures and documents; ``observe`` is told how many uploads are kept at once."""
     return ItemUploads(
         parts.database,
         parts[FileIntake],
+        reader=parts[ItemReader],
         people=partial(build_user_service, parts=parts),
         items=partial(build_item_service, parts=parts),
+        observe=observe,
     )
 
 

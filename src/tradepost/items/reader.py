@@ -72,11 +72,19 @@ class ItemReader:
 
     async def get(self, item_id: int, viewer: Principal | None) -> bytes:
         """Return an item that ``viewer`` may see, and count the view; the JSON of ``ItemRead``."""
+        found = await self._visible(item_id, viewer)
+        self._views.count(item_id)
+        return found.body
+
+    async def owner_of(self, item_id: int, viewer: Principal) -> int:
+        """Return whose an item is that ``viewer`` may see."""
+        return (await self._visible(item_id, viewer)).owner_id
+
+    async def _visible(self, item_id: int, viewer: Principal | None) -> _Found:
         found = await self._points.get(item_id)
         if found is None or not is_visible(found.status, found.owner_id, viewer):
             raise ItemNotFound
-        self._views.count(item_id)
-        return found.body
+        return found
 
     async def page(self, wanted: ItemFilter, window: Window, viewer: Principal | None) -> Page[bytes]:
         """List the wanted items that ``viewer`` may see, each as the JSON of ``ItemRead``."""

@@ -28,6 +28,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
@@ -251,6 +252,11 @@ class ItemRepository(Repository):
         """Return the item of this id, with the row locked until the transaction ends."""
         return await self.session.get(Item, item_id, with_for_update=True)
 
+    async def find_locked(self, item_ids: Collection[int]) -> Sequence[Item]:
+        """Return the items of these ids, with the rows locked until the transaction ends."""
+        found = select(Item).where(among_ids(Item.id, on_postgres=self.on_postgres)).order_by(Item.id)
+        return (await self.session.scalars(found.with_for_update(), {"ids": sorted(item_ids)})).all()
+
     async def page(
         self, wanted: ItemFilter, window: Window, *, category_ids: Select[int] | None = None
     ) -> Page[ItemRow]:
@@ -287,6 +293,12 @@ class ItemRepository(Repository):
         connection = await self.session.connection()
         made = await connection.execute(_INSERT_ITEMS, rows)
         return {created_at: item_id for item_id, created_at in made}
+
+    async def change_held(self, item: Item, values: Mapping[str, Any]) -> None:
+        """Set columns of a locked item, and of the object: whoever holds it may change it once more."""
+        await self.change(item.id, values)
+        for name, value in values.items():
+            set_committed_value(item, name, value)
 
     async def change(self, item_id: int, values: Mapping[str, Any]) -> None:
         """Set columns of an item."""

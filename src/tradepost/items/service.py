@@ -83,9 +83,15 @@ class ItemService:
         self._shift_total(item.status, None)
         self._session.after_commit(self._popular.forget_shown)
 
-    async def hold_for_files(self, item_id: int, principal: Principal) -> Item:
-        """Return an item that may get files from ``principal``, its owner or staff, locked until the transaction ends."""
-        return await self._locked(item_id, principal, overriding=STAFF)
+    async def hold_for_files(self, wanted: Sequence[tuple[int, Principal]]) -> dict[int, Item]:
+        """Return the items that these people want to give files to, locked until the transaction ends.
+
+        Each must be an item's owner, or staff.
+        """
+        items = {item.id: item for item in await self._items.find_locked({item_id for item_id, _ in wanted})}
+        for item_id, principal in wanted:
+            _checked(items.get(item_id), principal, overriding=STAFF)
+        return items
 
     async def add_images(self, item: Item, urls: Sequence[str]) -> None:
         """Have a locked item show further pictures."""
@@ -99,20 +105,15 @@ class ItemService:
 
     async def _set_images(self, item: Item, images: list[str]) -> None:
         version = item.version + 1
-        await self._items.change(
-            item.id, {"images": images, "version": version, "updated_at": self._clock.now()}
+        await self._items.change_held(
+            item, {"images": images, "version": version, "updated_at": self._clock.now()}
         )
         await self._outbox.add(self._session, ItemUpdated(item.id, item.owner_id, item.title, version))
         self._session.after_commit(self._popular.forget_shown)
 
     async def _locked(self, item_id: int, principal: Principal, *, overriding: Permission) -> Item:
         """Return an item for writing, locked; ``overriding`` is the permission that stands in for ownership."""
-        item = await self._items.get_locked(item_id)
-        if item is None or not is_visible(item.status, item.owner_id, principal):
-            raise ItemNotFound
-        if item.owner_id != principal.user_id and overriding not in principal.permissions:
-            raise NotOwner
-        return item
+        return _checked(await self._items.get_locked(item_id), principal, overriding=overriding)
 
     async def _row(self, item_id: int) -> bytes:
         row = await self._items.get_row(item_id)
@@ -131,3 +132,11 @@ class ItemService:
         by = (after is ItemStatus.ACTIVE) - (before is ItemStatus.ACTIVE)
         if by:
             self._session.after_commit(lambda: self._public_total.shift(by))
+
+
+def _checked(item: Item | None, principal: Principal, *, overriding: Permission) -> Item:
+    if item is None or not is_visible(item.status, item.owner_id, principal):
+        raise ItemNotFound
+    if item.owner_id != principal.user_id and overriding not in principal.permissions:
+        raise NotOwner
+    return item

@@ -4,6 +4,7 @@ Pictures are only sorted here, by their first bytes; ``pictures`` looks at all o
 pass (``Watch``), and at their end where their kind keeps its directory there.
 """
 
+import asyncio
 import struct
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ class Watch(Protocol):
         """Look at the next block."""
         ...
 
-    def end(self) -> None:
+    async def end(self) -> None:
         """Judge the whole."""
         ...
 
@@ -48,7 +49,7 @@ class NoWatch:
     def see(self, block: bytes) -> None:
         pass
 
-    def end(self) -> None:
+    async def end(self) -> None:
         pass
 
 
@@ -63,7 +64,7 @@ class TextWatch:
         if b"\x00" in block:
             raise UnsupportedFile
 
-    def end(self) -> None:
+    async def end(self) -> None:
         self._decode(b"", final=True)
 
     def _decode(self, block: bytes, *, final: bool) -> None:
@@ -98,7 +99,7 @@ class WordWatch:
         self._before = window[-len(_OLE_NAME) + 1 :]
         self._at += len(block)
 
-    def end(self) -> None:
+    async def end(self) -> None:
         if not self._found:
             raise UnsupportedFile
 
@@ -112,8 +113,9 @@ class WordArchiveWatch:
     def see(self, block: bytes) -> None:
         self._end = (self._end + block)[-END_LIMIT:] if len(block) < END_LIMIT else block[-END_LIMIT:]
 
-    def end(self) -> None:
-        names = set(_names_in_archive(self._end))
+    async def end(self) -> None:
+        # Ten thousand entries take a while.
+        names = await asyncio.to_thread(lambda: set(_names_in_archive(self._end)))
         if b"[Content_Types].xml" not in names or b"word/document.xml" not in names:
             raise UnsupportedFile
 

@@ -8,6 +8,7 @@ from fastapi import Depends
 
 from tradepost.accounts.dependencies import build_user_service
 from tradepost.accounts.profiles import Profiles
+from tradepost.core.coalescer import Observe
 from tradepost.core.database import WriteSession
 from tradepost.core.outbox import Outbox
 from tradepost.core.resources import Resources
@@ -42,8 +43,8 @@ def build_file_service(session: WriteSession, parts: Resources) -> FileService:
     )
 
 
-def build_media(parts: Resources) -> None:
-    """Put what media keeps for the life of the process among ``parts``."""
+def build_media(parts: Resources, *, observe: Observe) -> None:
+    """Put what media keeps for the life of the process among ``parts``; ``observe`` is told how many files are begun at once."""
     settings, database, clock = parts.settings, parts.database, parts.clock
     quota = Quota(files=settings.UPLOAD_QUOTA_FILES, bytes=int(settings.UPLOAD_QUOTA_BYTES))
     files = partial(build_file_service, parts=parts)
@@ -55,6 +56,7 @@ def build_media(parts: Resources) -> None:
         clean=parts[PictureStudio].clean,
         files_url=files_url(settings),
         clock=clock,
+        observe=observe,
     )
     parts.put(FileIntake, intake)
     parts.put(FileReader, FileReader(database, parts[FileSubjects], profiles=parts[Profiles], quota=quota))

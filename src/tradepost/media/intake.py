@@ -5,18 +5,21 @@ stored (``pending``); the second says that they are all there, in the transactio
 between is removed at once; what a crash leaves behind is still ``pending``, and ``FileKeeper.sweep`` removes it.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from datetime import datetime
+from typing import Any, Protocol
 
 import structlog
 
 from tradepost.core.clock import Clock
+from tradepost.core.coalescer import Observe
 from tradepost.core.database import Database, WriteSession, violations
 from tradepost.core.errors import Unauthenticated, Unavailable
 from tradepost.core.finishing import finished
+from tradepost.core.group_writer import GroupWriter
 from tradepost.core.storage.store import Storage, Stored
 from tradepost.media.content import Kind, Watch
 from tradepost.media.errors import PictureRefused, QuotaExceeded, UnsupportedFile
@@ -71,12 +74,16 @@ class NewFile:
     original_name: str
     content_type: str
     size: int = 0
-    sha256: str | None = None
+    sha256: str = ""
 
 
 def raw_key(name: str) -> str:
     """Return the key under which a picture lies as it came, until it is cleaned."""
     return f"{name}.raw"
+
+
+class CannotKeepAll(Exception):
+    """Not all of several batches can be kept."""
 
 
 class FileIntake:
@@ -91,13 +98,15 @@ class FileIntake:
         clean: CleanPicture,
         files_url: str,
         clock: Clock,
+        observe: Observe | None = None,
     ) -> None:
-        self.database = database
         self.storage = storage
-        self.quota = quota
         self.clean = clean
-        self.clock = clock
-        self.files_url = files_url
+        self._database = database
+        self._quota = quota
+        self._clock = clock
+        self._files_url = files_url
+        self._places: GroupWriter[_Place, NewFile] = GroupWriter(self._reserve, observe=observe)
 
     @asynccontextmanager
     async def batch(
@@ -114,10 +123,76 @@ class FileIntake:
             if batch.files and not batch.is_kept:
                 await finished(self._remove(batch))
 
+    async def reserve(self, batch: "FileBatch", original_name: str, kind: Kind) -> NewFile:
+        """Give a file a row, before its first byte; ``QuotaExceeded`` if there is no room for it.
+
+        To its end even for who is cancelled meanwhile, so that the batch knows of all that there is to remove.
+        """
+        name = f"{self._clock.token(18)}.{kind.extension}"
+        place = _Place(batch, NewFile(0, name, batch.category, original_name, kind.content_type))
+        return await finished(self._places.submit(place))
+
+    async def _reserve(self, places: "Sequence[_Place]") -> "list[NewFile | QuotaExceeded]":
+        now = self._clock.now()
+        wanted = Counter(place.batch.owner_id for place in places)
+        async with self._database.transaction() as session:
+            # Somebody was deleted at this very moment if a key finds nobody.
+            with violations(foreign_key=Unauthenticated):
+                taken = await self._take_room(session, {owner: (files, 0) for owner, files in wanted.items()})
+            if any(wanted[owner] > 1 for owner in wanted.keys() - taken):
+                # There may be room for one of them.
+                raise QuotaExceeded
+            given = [place for place in places if place.batch.owner_id in taken]
+            if given:
+                ids = await FileRepository(session).add([place.row(now) for place in given])
+                for place in given:
+                    place.file.id = ids[place.file.name]
+                    session.after_commit(place.note_given)
+        return [place.file if place.batch.owner_id in taken else QuotaExceeded() for place in places]
+
+    async def keep(self, session: WriteSession, batches: "Sequence[FileBatch]") -> list[list[UploadedFile]]:
+        """Have the files of these batches be there, once the caller's transaction is committed.
+
+        ``QuotaExceeded`` if they are too much. Of several batches all are kept, or ``CannotKeepAll`` is raised.
+        """
+        total: Counter[int] = Counter()
+        for batch in batches:
+            total[batch.owner_id] += sum(file.size for file in batch.files)
+        taken = await self._take_room(session, {owner: (0, size) for owner, size in total.items()})
+        if total.keys() - taken:
+            raise CannotKeepAll if len(batches) > 1 else QuotaExceeded
+        stored = {file.id: (file.size, file.sha256) for batch in batches for file in batch.files}
+        if not await FileRepository(session).note_stored(stored, now=self._clock.now()):
+            # One took so long that it was swept.
+            raise CannotKeepAll if len(batches) > 1 else Unavailable
+        for batch in batches:
+            session.after_commit(batch.note_kept)
+        return [
+            [
+                UploadedFile(
+                    filename=file.name,
+                    original_name=file.original_name,
+                    content_type=file.content_type,
+                    size=file.size,
+                    url=f"{self._files_url}/{file.category}/{file.name}",
+                )
+                for file in batch.files
+            ]
+            for batch in batches
+        ]
+
+    async def _take_room(
+        self, session: WriteSession, wanted: Mapping[int, tuple[int, int]]
+    ) -> Collection[int]:
+        quota = self._quota
+        return await UsageRepository(session).take_room(
+            wanted, most_files=quota.files, most_bytes=quota.bytes
+        )
+
     async def _remove(self, batch: "FileBatch") -> None:
-        now = self.clock.now()
+        now = self._clock.now()
         try:
-            async with self.database.transaction() as session:
+            async with self._database.transaction() as session:
                 # Doomed first, and only if still pending: should a commit have happened whose answer was lost, the files
                 # are somebody's.
                 doomed = await FileRepository(session).doom_pending(
@@ -128,7 +203,7 @@ class FileIntake:
             for name in names:
                 await self.storage.delete(raw_key(name))
                 await self.storage.delete(name)
-            async with self.database.transaction() as session:
+            async with self._database.transaction() as session:
                 await FileRepository(session).remove_doomed(names)
         except Exception:  # noqa: BLE001 - the refusal that is under way is what the client should hear of
             _log.exception("files of a failed upload are left to the sweep", files=len(batch.files))
@@ -142,20 +217,20 @@ class FileBatch:
     ) -> None:
         self.files: list[NewFile] = []
         self.is_kept = False
-        self._intake = intake
         self.category = category
-        self._owner_id = owner_id
-        self._subject_id = subject_id
+        self.owner_id = owner_id
+        self.subject_id = subject_id
+        self._intake = intake
 
     async def take(self, upload: Upload, kind_of: Callable[[bytes], Kind]) -> None:
         """Store a file as it comes; ``UnsupportedFile`` if it is none of the kinds that ``kind_of`` knows."""
         blocks = aiter(upload)
         head = await anext(blocks, b"")
         kind = kind_of(head)
-        file = await self._reserve(upload.file_name or "", kind)
+        file = await self._intake.reserve(self, upload.file_name or "", kind)
         watch = kind.watch()
         stored = await self._intake.storage.put(file.name, _watched(head, blocks, watch))
-        await asyncio.to_thread(watch.end)
+        await watch.end()
         file.size, file.sha256 = stored.size, stored.sha256
 
     async def take_picture(self, upload: Upload, kind_of: Callable[[bytes], Kind]) -> None:
@@ -176,7 +251,7 @@ class FileBatch:
         blocks = aiter(upload)
         head = await anext(blocks, b"")
         kind = kind_of(head)
-        file = await self._reserve(upload.file_name or "", becomes or kind)
+        file = await self._intake.reserve(self, upload.file_name or "", becomes or kind)
         await self._intake.storage.put(raw_key(file.name), _watched(head, blocks, kind.watch()))
         return file
 
@@ -198,66 +273,43 @@ class FileBatch:
 
     async def keep(self, session: WriteSession) -> list[UploadedFile]:
         """Have the files be there, once the caller's transaction is committed; ``QuotaExceeded`` if they are too much."""
-        usage, rows = UsageRepository(session), FileRepository(session)
-        now = self._intake.clock.now()
-        total = sum(file.size for file in self.files)
-        if not await usage.reserve_bytes(self._owner_id, total, most_bytes=self._intake.quota.bytes):
-            raise QuotaExceeded
-        for file in self.files:
-            values = {"size": file.size, "sha256": file.sha256, "changed_at": now}
-            if not await rows.note_stored(file.id, values=values):
-                # It took so long that it was swept.
-                raise Unavailable
-        session.after_commit(self._note_kept)
-        return [
-            UploadedFile(
-                filename=file.name,
-                original_name=file.original_name,
-                content_type=file.content_type,
-                size=file.size,
-                url=f"{self._intake.files_url}/{file.category}/{file.name}",
-            )
-            for file in self.files
-        ]
+        (kept,) = await self._intake.keep(session, [self])
+        return kept
 
-    def _note_kept(self) -> None:
+    def note_kept(self) -> None:
+        """Know that nothing is to be removed."""
         self.is_kept = True
-
-    async def _reserve(self, original_name: str, kind: Kind) -> NewFile:
-        intake = self._intake
-        now = intake.clock.now()
-        name = f"{intake.clock.token(18)}.{kind.extension}"
-        values = {
-            "name": name,
-            "category": self.category,
-            "original_name": original_name,
-            "content_type": kind.content_type,
-            "size": 0,
-            "state": FileState.PENDING,
-            "owner_id": self._owner_id,
-            "subject_id": self._subject_id,
-            "created_at": now,
-            "changed_at": now,
-        }
-        async with intake.database.transaction() as session:
-            # The person was deleted at this very moment if the key finds nobody.
-            with violations(foreign_key=Unauthenticated):
-                there_is_room = await UsageRepository(session).reserve_file(
-                    self._owner_id, most_files=intake.quota.files, most_bytes=intake.quota.bytes
-                )
-            if not there_is_room:
-                raise QuotaExceeded
-            file_id = await FileRepository(session).add(values)
-            file = NewFile(file_id, name, self.category, original_name, kind.content_type)
-            # With the commit, not after it: a cancellation that comes during it is raised in between.
-            session.after_commit(lambda: self.files.append(file))
-        return file
 
     async def _put(self, name: str, data: bytes) -> Stored:
         async def whole() -> AsyncIterator[bytes]:
             yield data
 
         return await self._intake.storage.put(name, whole())
+
+
+@dataclass(eq=False, slots=True)
+class _Place:
+    """A file of a batch that is to get a row."""
+
+    batch: FileBatch
+    file: NewFile
+
+    def note_given(self) -> None:
+        self.batch.files.append(self.file)
+
+    def row(self, now: datetime) -> dict[str, Any]:
+        return {
+            "name": self.file.name,
+            "category": self.file.category,
+            "original_name": self.file.original_name,
+            "content_type": self.file.content_type,
+            "size": 0,
+            "state": FileState.PENDING,
+            "owner_id": self.batch.owner_id,
+            "subject_id": self.batch.subject_id,
+            "created_at": now,
+            "changed_at": now,
+        }
 
 
 async def _watched(head: bytes, blocks: AsyncIterator[bytes], watch: Watch) -> AsyncIterator[bytes]:

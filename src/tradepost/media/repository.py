@@ -2,11 +2,26 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, cast
 
-from sqlalchemy import ColumnElement, Row, bindparam, delete, insert, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Insert,
+    Row,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
 
-from tradepost.core.repository import Repository
+from tradepost.core.repository import Repository, among_ids
 from tradepost.media.models import FileUsage, FileVariant, StoredFile
 from tradepost.media.schemas import FileState
 
@@ -22,6 +37,41 @@ VariantRow = Row[*tuple[Any, ...]]
 
 _VARIANT_COLUMNS: Final = FileVariant.__table__.columns
 _LIVING: Final = (FileState.PENDING, FileState.STORED)
+
+# What every upload does is put together once: that takes as long as running it.
+_FILES: Final = cast("Table", StoredFile.__table__)
+_USAGE: Final = cast("Table", FileUsage.__table__)
+_INSERT_FILES: Final = insert(_FILES).returning(_FILES.c.name, _FILES.c.id)
+_NOTE_STORED: Final = (
+    update(_FILES)
+    .where(_FILES.c.id == bindparam("file_id"), _FILES.c.state == FileState.PENDING)
+    .values(
+        state=FileState.STORED,
+        size=bindparam("new_size"),
+        sha256=bindparam("new_sha256"),
+        changed_at=bindparam("now"),
+    )
+)
+
+
+@cache
+def _count_stored(on_postgres: bool) -> Select[int]:  # noqa: FBT001 - the key of a cache
+    among = among_ids(StoredFile.id, on_postgres=on_postgres)
+    return select(func.count()).where(among, StoredFile.state == FileState.STORED)
+
+
+@cache
+def _take_room(on_postgres: bool, most_files: int, most_bytes: int) -> Insert:  # noqa: FBT001
+    statement = (postgresql if on_postgres else sqlite).insert(_USAGE)
+    files = _USAGE.c.files + statement.excluded.files
+    size = _USAGE.c.bytes + statement.excluded.bytes
+    taking: Insert = statement.on_conflict_do_update(
+        index_elements=["owner_id"],
+        set_={"files": files, "bytes": size},
+        # Who has used up their bytes need not begin.
+        where=(files <= most_files) & (size <= most_bytes) & (_USAGE.c.bytes < most_bytes),
+    )
+    return taking.returning(_USAGE.c.owner_id)
 
 
 class FileRepository(Repository):
@@ -41,21 +91,22 @@ class FileRepository(Repository):
         )
         return (await self.session.scalars(names)).all()
 
-    async def add(self, values: Mapping[str, Any]) -> int:
-        """Insert a file and return its id."""
-        made = await self.session.scalar(insert(StoredFile).values(**values).returning(StoredFile.id))
-        return int(made or 0)
+    async def add(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, int]:
+        """Insert files and return their ids by their names."""
+        connection = await self.session.connection()
+        made = await connection.execute(_INSERT_FILES, rows)
+        return {row.name: row.id for row in made}
 
-    async def note_stored(self, file_id: int, *, values: Mapping[str, Any]) -> bool:
-        """Have a file that is on its way in be there; tell whether it was still on its way."""
-        statement = (
-            update(StoredFile)
-            .where(StoredFile.id == file_id, StoredFile.state == FileState.PENDING)
-            .values(state=FileState.STORED, **values)
-            .returning(StoredFile.id)
-            .execution_options(synchronize_session=False)
-        )
-        return await self.session.scalar(statement) is not None
+    async def note_stored(self, stored: Mapping[int, tuple[int, str]], *, now: datetime) -> bool:
+        """Have files on their way in be there, with these sizes and digests; tell whether all of them were on their way."""
+        connection = await self.session.connection()
+        rows = [
+            {"file_id": file_id, "new_size": size, "new_sha256": sha256, "now": now}
+            for file_id, (size, sha256) in stored.items()
+        ]
+        await connection.execute(_NOTE_STORED, rows)
+        counted = await self.rows(_count_stored(self.on_postgres), {"ids": list(stored)})
+        return bool(counted.scalar_one() == len(stored))
 
     async def doom_names(self, names: Collection[str], *, now: datetime) -> Sequence[DoomedRow]:
         """Doom the files of these names that are not, and return them."""
@@ -128,26 +179,24 @@ class UsageRepository(Repository):
         row = found.one_or_none()
         return (0, 0) if row is None else (row.files, row.bytes)
 
-    async def reserve_file(self, owner_id: int, *, most_files: int, most_bytes: int) -> bool:
-        """Count one more file if there is room for it; tell whether there was. One statement: nobody comes between."""
-        statement = self.insert(FileUsage).values(owner_id=owner_id, files=1, bytes=0)
-        statement = statement.on_conflict_do_update(
-            index_elements=["owner_id"],
-            set_={"files": FileUsage.files + 1},
-            where=(FileUsage.files < most_files) & (FileUsage.bytes < most_bytes),
-        )
-        return await self.session.scalar(statement.returning(FileUsage.files)) is not None
+    async def take_room(
+        self, wanted: Mapping[int, tuple[int, int]], *, most_files: int, most_bytes: int
+    ) -> Collection[int]:
+        """Count so many more files and bytes for each of these owners if there is room for them; return whose there was.
 
-    async def reserve_bytes(self, owner_id: int, count: int, *, most_bytes: int) -> bool:
-        """Count so many more bytes if there is room for them; tell whether there was."""
-        statement = (
-            update(FileUsage)
-            .where(FileUsage.owner_id == owner_id, FileUsage.bytes + count <= most_bytes)
-            .values(bytes=FileUsage.bytes + count)
-            .returning(FileUsage.bytes)
-            .execution_options(synchronize_session=False)
-        )
-        return await self.session.scalar(statement) is not None
+        One statement: nobody comes between. Whoever has nothing yet is given a row.
+        """
+        rows = [
+            {"owner_id": owner, "files": files, "bytes": size}
+            # In one order for everybody: two that take room for the same people crosswise would wait for each other.
+            for owner, (files, size) in sorted(wanted.items())
+            if files <= most_files and size <= most_bytes
+        ]
+        if not rows:
+            return []
+        connection = await self.session.connection()
+        taken = await connection.execute(_take_room(self.on_postgres, most_files, most_bytes), rows)
+        return taken.scalars().all()
 
     async def release(self, freed: Mapping[int, tuple[int, int]]) -> None:
         """Take files and bytes off what people have; those who are gone have nothing any more."""

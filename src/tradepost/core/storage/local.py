@@ -36,14 +36,17 @@ class _NewFile:
         self._file: io.FileIO | None = None
         self._is_published = False
 
+    @property
+    def is_created(self) -> bool:
+        return self._file is not None
+
     def create(self) -> None:
         self._file = io.FileIO(self.part, "xb")
 
-    def write(self, chunk: bytes) -> None:
-        """Write and hash: one trip to a thread for both."""
-        self.sha256.update(chunk)
-        self.size += len(chunk)
-        left = memoryview(chunk)
+    def write(self, block: bytes) -> None:
+        self.sha256.update(block)
+        self.size += len(block)
+        left = memoryview(block)
         while left:
             # The system may take less than it is given, and says so only here.
             left = left[self._open().write(left) :]
@@ -85,11 +88,15 @@ class LocalStorage:
 
     async def put(self, key: str, content: AsyncIterator[bytes]) -> Stored:
         new = _NewFile(self._path(key))
+        # A block waits for the next: the last one is written and the file published in one trip to a thread, as the file
+        # is created and the first one written. Trips are what storing costs most.
+        held: bytes | None = None
         try:
-            await self._run(lambda: self._create(new))
-            async for chunk in content:
-                await self._run(partial(new.write, chunk))
-            await self._run(new.publish)
+            async for block in content:
+                if held is not None:
+                    await self._run(partial(self._write, new, held))
+                held = block
+            await self._run(partial(self._write_last, new, held or b""))
         except BaseException:
             # Nobody is helped by a second error: what cannot be removed now is removed with the key.
             with suppress(TradepostError):
@@ -169,6 +176,15 @@ class LocalStorage:
             self._prepared = True
         elif not self._directory.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "the directory of uploads is gone")
+
+    def _write(self, new: _NewFile, block: bytes) -> None:
+        if not new.is_created:
+            self._create(new)
+        new.write(block)
+
+    def _write_last(self, new: _NewFile, block: bytes) -> None:
+        self._write(new, block)
+        new.publish()
 
     def _create(self, new: _NewFile) -> None:
         self._prepare()
