@@ -127,10 +127,6 @@ check-locks: .venv/.dev
 bench: .venv/.dev ## Measure Tradepost beside its hand-written limit (Linux; ARGS=--help shows what)
 	@.venv/bin/python -m tests.load.bench $(ARGS)
 
-.PHONY: bench-uploads
-bench-uploads: .venv/.dev ## Measure uploads beside a server that uses UploadFile (Linux; ARGS=--help shows what)
-	@.venv/bin/python -m tests.load.uploads $(ARGS)
-
 .PHONY: profile
 profile: .venv/.dev ## Show where the server's time goes under load (Linux; ARGS='--workload list --sqlite')
 	@.venv/bin/python -m tests.load.profiling $(ARGS)

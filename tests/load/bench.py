@@ -16,6 +16,7 @@ import secrets
 import signal
 import sys
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -26,6 +27,7 @@ from tests.load.picture import svg
 from tests.load.report import markdown
 from tests.load.rounds import WARM_UP, Load, Rounds
 from tests.load.summary import Spread, summarise
+from tests.load.uploads import MEBIBYTE, UPLOAD, UPLOADERS, compare, table
 from tests.load.workloads import build_workloads, log_in
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 Number = TypeVar("Number", int, float)
 
 RESULTS = Path(__file__).with_name("results")
-WORKLOADS = ("read", "list", "pages", "total", "me", "create")
+WORKLOADS = ("read", "list", "pages", "total", "me", "create", UPLOAD)
 ON_SQLITE = {"tradepost", "tradepost-local", "straightforward"}
 EXTRA = 0.5
 """Seconds that starting the generator takes beside the measuring, for the estimate of a run's length."""
@@ -73,6 +75,9 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=_numbers(float),
         default=[],
         help="the same at these shares of what each contestant does in the closed loop, such as 0.7,3",
+    )
+    parser.add_argument(
+        "--upload-size", type=int, default=MEBIBYTE, help="bytes of an uploaded file (default: 1 MiB)"
     )
     parser.add_argument("--items", type=int, default=100_000, help="in the database (default: 100000)")
     parser.add_argument("--users", type=int, default=1_000, help="in the database (default: 1000)")
@@ -133,18 +138,29 @@ def main() -> int:
             # Tradepost is always there: it issues the tokens.
             for name in dict.fromkeys(["tradepost", *options.contestants])
         }
-        workloads = build_workloads(dataset, log_in(servers["tradepost"], dataset))
+        tokens = log_in(servers["tradepost"], dataset)
+        workloads = build_workloads(dataset, tokens)
         measured = [servers[name] for name in options.contestants]
         rounds = Rounds(dataset, measured, rounds=options.rounds, seconds=options.seconds, say=say)
         for workload in workloads.values():
             if workload.name in options.workloads:
                 rounds.run(workload, loads)
+        uploaded = []
+        if UPLOAD in options.workloads:
+            takers = [server for server in measured if server.contestant.name in UPLOADERS]
+            uploaded = compare(takers, tokens, rounds=options.rounds, size=options.upload_size, say=say)
     titles = {workload.name: workload.title for workload in workloads.values()}
-    heading = describe(options, dataset, Spread.of(each.others for each in rounds.measurements))
+    others = [each.others for each in rounds.measurements]
+    heading = describe(options, dataset, Spread.of(others) if others else None)
     sections = summarise(rounds.measurements)
     text = markdown(sections, titles, heading)
+    if uploaded:
+        lines = table(uploaded, rounds=options.rounds, size=options.upload_size)
+        text += "\n".join(["", *lines])
     sys.stdout.write(text)
-    record = json.dumps({"run": heading, "measurements": [each.to_json() for each in rounds.measurements]})
+    measurements = [each.to_json() for each in rounds.measurements]
+    uploads = [asdict(each) for each in uploaded]
+    record = json.dumps({"run": heading, "measurements": measurements, "uploads": uploads})
     if options.json:
         options.json.write_text(record + "\n")
     if options.record:
@@ -157,7 +173,7 @@ def main() -> int:
     return 1 if rounds.faults else 0
 
 
-def describe(options: argparse.Namespace, dataset: Dataset, others: Spread) -> list[str]:
+def describe(options: argparse.Namespace, dataset: Dataset, others: Spread | None) -> list[str]:
     """What a reader must know to judge the figures."""
     waits = options.durable or dataset.is_sqlite
     commits = "commits wait for the disk" if waits else "commits do not wait for the disk"
@@ -166,7 +182,9 @@ def describe(options: argparse.Namespace, dataset: Dataset, others: Spread) -> l
         f"Python {platform.python_version()}, {database} ({commits}), {os.cpu_count()} cores.",
         f"{dataset.items:,} items; one server process for each contestant; all on one machine.",
         f"Medians (lowest-highest) of {options.rounds} interleaved rounds of {options.seconds:g} s.",
-        f"Meanwhile other processes took {others.median:.0%} ({others.low:.0%}-{others.high:.0%}) of the cores.",
+        "How much other processes took of the cores meanwhile was not measured."
+        if others is None
+        else f"Meanwhile other processes took {others.median:.0%} ({others.low:.0%}-{others.high:.0%}) of the cores.",
         "CPU: user + system microseconds for each answer. Ratios: those within each round.",
         "Answers a client: of the worst and of the best served connection.",
         "",

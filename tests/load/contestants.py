@@ -105,6 +105,8 @@ class Server:
     contestant: Contestant
     port: int
     pid: int
+    directory: Path
+    """Where it keeps its files."""
 
 
 @contextmanager
@@ -135,7 +137,7 @@ def running(contestant: Contestant, *, database_url: str, secret: str, ready_pat
             )
         try:
             _wait_until_ready(contestant, process, port, ready_path, log)
-            yield Server(contestant, port, process.pid)
+            yield Server(contestant, port, process.pid, Path(directory))
         finally:
             process.terminate()
             try:

@@ -1,49 +1,42 @@
-"""`python -m tests.load.uploads`: upload files of 1 MiB to Tradepost, and to a server that uses `UploadFile`.
+"""Uploads of files of 1 MiB, to Tradepost and beside it: how much CPU each takes, and how memory grows meanwhile.
 
-Both check a token, look at the item, store the file, hash it and write its row. What is compared is the CPU time of the
-server's process for each upload, and how much its memory grows while many are under way; Tradepost besides waits until
-the file is on the disk. How long the event loop is kept from its work meanwhile, `tests.load.loop_lag` tells.
+Every contestant checks a token, looks at the item, stores the file, hashes it and writes its row; Tradepost besides counts
+quotas, and waits until the file is on the disk. How long the event loop is kept from its work meanwhile, `tests.load.loop_lag`
+tells.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import http.client
+import itertools
 import json
-import secrets
-import signal
-import sys
+import os
+import string
 import time
-from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from tests.load.contestants import CONTESTANTS, running
-from tests.load.database import filled_database
+from tests.load.contestants import LIMIT
 from tests.load.processor_time import seconds_of_tree
-from tests.load.workloads import log_in
 from tests.uploading import pdf
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tests.load.contestants import Server
 
-BOUNDARY = b"load-test-boundary"
+UPLOAD = "upload"
+"""The workload's name."""
+UPLOADERS = frozenset({"tradepost", LIMIT, "straightforward"})
 MEBIBYTE = 2**20
-NAMES = ("tradepost", "straightforward")
-
-
-def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m tests.load.uploads", description=__doc__)
-    parser.add_argument("--size", type=int, default=MEBIBYTE, help="bytes of a file (default: 1 MiB)")
-    parser.add_argument("--count", type=int, default=400, help="uploads in a round (default: 400)")
-    parser.add_argument("--connections", type=int, default=20, help="default: 20")
-    parser.add_argument("--rounds", type=int, default=3, help="default: 3")
-    return parser.parse_args(argv)
+CONNECTIONS = 20
+COUNT = 400
+"""Uploads of a round."""
+WARM_UP = 40
+BOUNDARY = b"load-test-boundary"
 
 
 def form(field: bytes, content: bytes) -> bytes:
@@ -93,17 +86,30 @@ def memory(pid: int, field: str) -> int:
     return int(Path(f"/proc/{pid}/status").read_text().partition(f"{field}:")[2].split()[0])
 
 
-def measure(server: Server, requests: Sequence[bytes], connections: int) -> tuple[float, float, float]:
-    """Return CPU milliseconds for an upload, uploads a second, and by how many MiB memory grew at its most."""
+@dataclass(frozen=True)
+class Uploaded:
+    """What one round of one contestant took."""
+
+    contestant: str
+    cpu: float
+    """Milliseconds of the server's process for each upload."""
+    rate: float
+    """Uploads a second."""
+    grown: float
+    """By how many MiB the server's memory grew at its most."""
+
+
+def measure(server: Server, requests: Sequence[bytes]) -> Uploaded:
+    """Send these uploads to a server."""
     Path(f"/proc/{server.pid}/clear_refs").write_text("5")
     resident, cpu, began = memory(server.pid, "VmRSS"), seconds_of_tree(server.pid), time.perf_counter()
-    statuses = asyncio.run(uploads(server, requests, connections))
+    statuses = asyncio.run(uploads(server, requests, CONNECTIONS))
     seconds = time.perf_counter() - began
     if set(statuses) != {200}:
         raise SystemExit(f"WRONG: {server.contestant.name} answered {sorted(set(statuses))}")
     used = seconds_of_tree(server.pid) - cpu
     grown = (memory(server.pid, "VmHWM") - resident) / 1024
-    return used / len(requests) * 1000, len(requests) / seconds, grown
+    return Uploaded(server.contestant.name, used / len(requests) * 1000, len(requests) / seconds, grown)
 
 
 def item_of(server: Server, token: str) -> int:
@@ -116,52 +122,67 @@ def item_of(server: Server, token: str) -> int:
     return int(found["id"])
 
 
-def main() -> int:
-    """Measure; the exit status."""
-    options = arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    secret = secrets.token_urlsafe(32)
-    with ExitStack() as stack:
-        dataset = stack.enter_context(filled_database(items=500, users=100, secret=secret, durable=False))
-        ready = f"/api/v1/items/{dataset.item_ids[0]}"
-        servers = [
-            stack.enter_context(
-                running(CONTESTANTS[name], database_url=dataset.url, secret=secret, ready_path=ready)
+def use_for_a_while(server: Server) -> None:
+    """Make the directories that a store has which has been in use for a while."""
+    letters = string.ascii_letters + string.digits + "-_"
+    for pair in itertools.product(letters, repeat=2):
+        (server.directory / "uploads" / "".join(pair)).mkdir(parents=True, exist_ok=True)
+
+
+def empty(server: Server) -> None:
+    """Give back the memory that a round's files take, or the next one would be served by a machine with less of it.
+
+    They are emptied, not removed: some file systems are slow to reuse what was removed just now.
+    """
+    for path in server.directory.rglob("*.pdf"):
+        os.truncate(path, 0)
+
+
+def compare(
+    servers: Sequence[Server],
+    tokens: Sequence[str],
+    *,
+    rounds: int,
+    size: int,
+    say: Callable[[str], None],
+) -> list[Uploaded]:
+    """Have servers that share a database take uploads in turn; the first one makes the items."""
+    body = form(b"files", pdf(size - 20)[:size])
+    requests = [
+        encoded(f"/api/v1/upload/items/{item_of(servers[0], token)}/documents/", token, body)
+        for token in tokens
+    ]
+    requests = list(itertools.islice(itertools.cycle(requests), COUNT))
+    for server in servers:
+        use_for_a_while(server)
+        measure(server, requests[:WARM_UP])
+    found = []
+    for number in range(rounds):
+        turn = number % len(servers)
+        for server in [*servers[turn:], *servers[:turn]]:
+            found.append(measure(server, requests))
+            empty(server)
+            one = found[-1]
+            say(
+                f"{UPLOAD:7} {CONNECTIONS:4} {one.contestant:16} round {number + 1}: {one.rate:8,.0f}/s  "
+                f"CPU {one.cpu:6.2f} ms  memory +{one.grown:.1f} MiB"
             )
-            for name in NAMES
-        ]
-        tokens = log_in(servers[0], dataset)
-        items = [item_of(servers[0], token) for token in tokens]
-        body = form(b"files", pdf(options.size - 20)[: options.size])
-        requests = [
-            encoded(f"/api/v1/upload/items/{item}/documents/", token, body)
-            for token, item in zip(tokens, items, strict=True)
-        ]
-        requests = (requests * (options.count // len(requests) + 1))[: options.count]
-        found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in NAMES}
-        for server in servers:
-            measure(server, requests[:40], options.connections)
-        for number in range(options.rounds):
-            for server in servers if number % 2 == 0 else reversed(servers):
-                found[server.contestant.name].append(measure(server, requests, options.connections))
-        lines = [
-            (
-                f"Uploads of {options.size:,} bytes over {options.connections} connections,"
-                f" {options.count} in a round, medians of {options.rounds} rounds."
-            ),
-            "",
-            "| server | CPU ms/upload | uploads/s | memory grew, MiB |",
-            "|---|---|---|---|",
-        ]
-        for name, figures in found.items():
-            cpu, rate, grown = (median(values) for values in zip(*figures, strict=True))
-            lines.append(f"| {name} | {cpu:.2f} | {rate:.0f} | {grown:.1f} |")
-        pairs = zip(*(found[name] for name in NAMES), strict=True)
-        ratio = median(ours[0] / theirs[0] for ours, theirs in pairs)
-        lines.append(f"\nCPU: {ratio:.2f} of what `UploadFile` costs.")
-        sys.stdout.write("\n".join(lines) + "\n")
-    return 0
+    return found
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def table(found: Sequence[Uploaded], *, rounds: int, size: int) -> list[str]:
+    """A section of the report."""
+    names = dict.fromkeys(each.contestant for each in found)
+    of = {name: [each for each in found if each.contestant == name] for name in names}
+    ours = of[next(iter(names))]
+    lines = [
+        f"### upload {size:,} bytes ({CONNECTIONS} connections, {COUNT} uploads a round, medians of {rounds} rounds)",
+        "",
+        f"| contestant | uploads/s | server CPU ms | memory grew, MiB | {ours[0].contestant}'s CPU to this |",
+        "|---|---|---|---|---|",
+    ]
+    for name, rounds_of in of.items():
+        ratio = median(mine.cpu / theirs.cpu for mine, theirs in zip(ours, rounds_of, strict=True))
+        figures = [median(getattr(each, field) for each in rounds_of) for field in ("rate", "cpu", "grown")]
+        lines.append("| {} | {:.0f} | {:.2f} | {:.1f} | {:.2f} |".format(name, *figures, ratio))
+    return [*lines, ""]

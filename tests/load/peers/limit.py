@@ -7,12 +7,18 @@ which resets a connection's state after each use; `limit_without_reset` is what 
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import json
+import os
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qs
+from uuid import uuid4
 
 import asyncpg
+from python_multipart.multipart import MultipartParser
 
 from tests.load.peers.bearer import BadTokenError, Bearer, read_bearer
 from tests.load.peers.serving import serve
@@ -23,6 +29,8 @@ if TYPE_CHECKING:
 POOL_SIZE = 8
 ITEMS = "/api/v1/items/"
 ME = "/api/v1/users/me"
+UPLOADS = "/api/v1/upload/items/"
+FILES = Path(os.environ.get("DATA_DIR", "."))
 
 # `i` is a row of items, `u` one of users.
 OWNER = """json_build_object('id', u.id, 'first_name', u.first_name, 'last_name', u.last_name,
@@ -83,6 +91,13 @@ linked AS (
 SELECT {ITEM.format(tags="$8::text[]")}::text FROM i, u
 """  # noqa: S608
 
+KEEP = f"""
+INSERT INTO files (name, category, original_name, content_type, size, sha256, state, owner_id, subject_id, created_at,
+    changed_at)
+SELECT $4, 'documents', '', 'application/pdf', $5, $6, 'stored', u.id, i.id, now(), now()
+FROM ({PERSON.format(columns="u.id")}) u JOIN items i ON i.owner_id = u.id AND i.id = $3 RETURNING name
+"""  # noqa: S608
+
 
 class Limit:
     """The ASGI application."""
@@ -126,6 +141,9 @@ class Limit:
     async def answer(self, scope: HTTPScope, receive: ASGIReceiveCallable) -> tuple[int, str | None]:
         """The status and the JSON for a request."""
         path = scope["path"]
+        if path.startswith(UPLOADS):
+            item_id = int(path[len(UPLOADS) :].partition("/")[0])
+            return await self.upload(self.bearer(scope), item_id, scope, receive)
         if scope["method"] == "POST" and path == ITEMS:
             return await self.create(self.bearer(scope), await whole_body(receive))
         if path == ITEMS:
@@ -170,6 +188,40 @@ class Limit:
             new.get("tags", []),
         )
         return (201, created) if created else (401, None)
+
+    async def upload(
+        self, bearer: Bearer, item_id: int, scope: HTTPScope, receive: ASGIReceiveCallable
+    ) -> tuple[int, str | None]:
+        """Write the one file of a form while it arrives, in a thread, and insert its row."""
+        name = f"{uuid4().hex}.pdf"
+        digest, size = hashlib.sha256(), 0
+        pieces: list[bytes] = []
+        boundary = next(value for name, value in scope["headers"] if name == b"content-type").split(b"=")[1]
+        parser = MultipartParser(
+            boundary, {"on_part_data": lambda data, start, end: pieces.append(data[start:end])}
+        )
+        with (FILES / name).open("wb", buffering=0) as out:
+            more = True
+
+            def keep() -> None:
+                for piece in pieces:
+                    digest.update(piece)
+                    out.write(piece)
+
+            while more:
+                event = await receive()
+                if event["type"] != "http.request":
+                    raise ConnectionError
+                parser.write(event["body"])
+                more = event["more_body"]
+                if pieces:
+                    size += sum(map(len, pieces))
+                    await asyncio.to_thread(keep)
+                    pieces.clear()
+        kept = await self.pool.fetchval(
+            KEEP, bearer.session_id, bearer.user_id, item_id, name, size, digest.hexdigest()
+        )
+        return (200, json.dumps({"uploaded_files": [{"filename": kept}]})) if kept else (404, None)
 
 
 async def whole_body(receive: ASGIReceiveCallable) -> bytes:
