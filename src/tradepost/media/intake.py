@@ -224,12 +224,10 @@ class FileBatch:
 
     async def take(self, upload: Upload, kind_of: Callable[[bytes], Kind]) -> None:
         """Store a file as it comes; ``UnsupportedFile`` if it is none of the kinds that ``kind_of`` knows."""
-        blocks = aiter(upload)
-        head = await anext(blocks, b"")
-        kind = kind_of(head)
+        kind, blocks = await _recognised(upload, kind_of)
         file = await self._intake.reserve(self, upload.file_name or "", kind)
         watch = kind.watch()
-        stored = await self._intake.storage.put(file.name, _watched(head, blocks, watch))
+        stored = await self._intake.storage.put(file.name, _watched(blocks, watch))
         await watch.end()
         file.size, file.sha256 = stored.size, stored.sha256
 
@@ -248,11 +246,9 @@ class FileBatch:
         self, upload: Upload, kind_of: Callable[[bytes], Kind], *, becomes: Kind | None = None
     ) -> NewFile:
         """Store a file as it comes, to be made into what is served; ``becomes`` is the kind of that, if another."""
-        blocks = aiter(upload)
-        head = await anext(blocks, b"")
-        kind = kind_of(head)
+        kind, blocks = await _recognised(upload, kind_of)
         file = await self._intake.reserve(self, upload.file_name or "", becomes or kind)
-        await self._intake.storage.put(raw_key(file.name), _watched(head, blocks, kind.watch()))
+        await self._intake.storage.put(raw_key(file.name), _watched(blocks, kind.watch()))
         return file
 
     def raw(self, file: NewFile) -> Load:
@@ -312,10 +308,22 @@ class _Place:
         }
 
 
-async def _watched(head: bytes, blocks: AsyncIterator[bytes], watch: Watch) -> AsyncIterator[bytes]:
+async def _recognised(upload: Upload, kind_of: Callable[[bytes], Kind]) -> tuple[Kind, AsyncIterator[bytes]]:
+    """Return what the first block of a file says that it is, and all of its blocks."""
+    blocks = aiter(upload)
+    # Nobody keeps the first one for longer than the others: it is as large as they are.
+    first = [await anext(blocks, b"")]
+
+    async def whole() -> AsyncIterator[bytes]:
+        yield first.pop()
+        async for block in blocks:
+            yield block
+
+    return kind_of(first[0]), whole()
+
+
+async def _watched(blocks: AsyncIterator[bytes], watch: Watch) -> AsyncIterator[bytes]:
     """Yield what comes after it was looked at."""
-    watch.see(head)
-    yield head
     async for block in blocks:
         watch.see(block)
         yield block
