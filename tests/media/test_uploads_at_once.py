@@ -1,0 +1,194 @@
+"""Uploads that come together share transactions, and yet each is taken or refused as if it had been alone."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import delete
+
+from tests.conftest import Person, World, world_on
+from tests.items.market import read, sell
+from tests.uploading import kept, nothing_left, pdf, rows, send, usage
+from tradepost.accounts.models import User
+from tradepost.accounts.permissions import PERMISSIONS, Role
+from tradepost.core.errors import Unauthenticated
+from tradepost.core.principal import Principal
+from tradepost.items.errors import ItemNotFound
+from tradepost.items.models import Item
+from tradepost.items.uploads import ItemUploads
+from tradepost.media.content import document_kind
+from tradepost.media.errors import QuotaExceeded
+from tradepost.media.intake import FileBatch, FileIntake
+from tradepost.media.schemas import Category
+
+QUOTA_BYTES = 1_000
+QUOTA_FILES = 3
+
+
+@pytest_asyncio.fixture(scope="module")
+async def module_world(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """An application in which a person keeps little."""
+    directory = tmp_path_factory.mktemp("data")
+    async with world_on(
+        database_url, directory, UPLOAD_QUOTA_BYTES=QUOTA_BYTES, UPLOAD_QUOTA_FILES=QUOTA_FILES
+    ) as world:
+        yield world
+
+
+class Upload:
+    """A document; ``then`` happens when its last byte has come."""
+
+    name = "files"
+    file_name = "x.pdf"
+
+    def __init__(self, content: bytes, then: Callable[[], Awaitable[Any]] | None = None) -> None:
+        self._content = content
+        self._then = then
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._content
+        if self._then is not None:
+            await self._then()
+
+
+async def each(*uploads: Upload) -> AsyncIterator[Upload]:
+    for upload in uploads:
+        yield upload
+
+
+def principal(person: Person) -> Principal:
+    return Principal(person.id, PERMISSIONS[Role.USER], 1)
+
+
+async def reserve(intake: FileIntake, stack: AsyncExitStack, person: Person) -> FileBatch:
+    batch = await stack.enter_async_context(intake.batch(Category.DOCUMENTS, owner_id=person.id))
+    await intake.reserve(batch, "x.pdf", document_kind(pdf()))
+    return batch
+
+
+async def test_files_that_come_together_get_their_rows_in_one_transaction(
+    world: World, alice: Person, bob: Person, statements: Callable[[], Any]
+) -> None:
+    intake = world.parts[FileIntake]
+    async with AsyncExitStack() as stack:
+        with statements() as seen:
+            batches = await asyncio.gather(
+                *(reserve(intake, stack, person) for person in (alice, bob, alice, bob))
+            )
+        assert len([statement for statement in seen if not statement.startswith("BEGIN")]) == 2, seen
+        names = [file.name for batch in batches for file in batch.files]
+        assert sorted(names) == sorted(name for name, _ in await rows(world))
+        assert await usage(world, alice.id) == await usage(world, bob.id) == (2, 0)
+    assert await nothing_left(world)
+
+
+async def test_who_has_no_room_is_refused_alone(world: World, alice: Person, bob: Person) -> None:
+    intake = world.parts[FileIntake]
+    async with AsyncExitStack() as stack:
+        asked = [alice] * (QUOTA_FILES + 2) + [bob]
+        found = await asyncio.gather(
+            *(reserve(intake, stack, person) for person in asked), return_exceptions=True
+        )
+        assert [type(outcome) for outcome in found] == [
+            *[FileBatch] * QUOTA_FILES,
+            *[QuotaExceeded] * 2,
+            FileBatch,
+        ]
+        assert await usage(world, alice.id) == (QUOTA_FILES, 0)
+        # Once there is none, whoever comes with others is told so without holding them up.
+        found = await asyncio.gather(
+            *(reserve(intake, stack, person) for person in (alice, bob)), return_exceptions=True
+        )
+        assert [type(outcome) for outcome in found] == [QuotaExceeded, FileBatch]
+    assert await nothing_left(world)
+    assert await usage(world, alice.id) == (0, 0)
+
+
+async def test_who_is_gone_is_refused_alone(world: World, alice: Person, bob: Person) -> None:
+    intake = world.parts[FileIntake]
+    async with world.database.transaction() as session:
+        await session.execute(delete(User).where(User.id == alice.id))
+    async with AsyncExitStack() as stack:
+        found = await asyncio.gather(
+            *(reserve(intake, stack, person) for person in (alice, bob)), return_exceptions=True
+        )
+        assert [type(outcome) for outcome in found] == [Unauthenticated, FileBatch]
+
+
+async def end_together(
+    world: World, wanted: list[tuple[Person, dict[str, Any], bytes]], before: Callable[[], Awaitable[Any]]
+) -> list[Any]:
+    """Have uploads end in the same moment, which comes right after ``before``; return what becomes of each."""
+    come, end = asyncio.Barrier(len(wanted) + 1), asyncio.Barrier(len(wanted) + 1)
+    uploads = world.parts[ItemUploads]
+
+    async def wait() -> None:
+        await come.wait()
+        await end.wait()
+
+    async def upload(person: Person, item: dict[str, Any], content: bytes) -> Any:
+        document = Upload(content, wait)
+        return await uploads.add_documents(item["id"], principal(person), each(document))
+
+    async def happen() -> None:
+        await come.wait()
+        await before()
+        await end.wait()
+
+    *found, _ = await asyncio.gather(*(upload(*one) for one in wanted), happen(), return_exceptions=True)
+    return found
+
+
+async def test_one_whose_item_goes_fails_alone(world: World, alice: Person, bob: Person) -> None:
+    going, staying = await sell(alice), await sell(bob)
+
+    async def go() -> None:
+        async with world.database.transaction() as session:
+            await session.execute(delete(Item).where(Item.id == going["id"]))
+
+    gone, stays = await end_together(world, [(alice, going, pdf()), (bob, staying, pdf())], go)
+    assert isinstance(gone, ItemNotFound)
+    assert kept(world) == [file.filename for file in stays.uploaded_files]
+    assert await usage(world, alice.id) == (0, 0)
+    assert await usage(world, bob.id) == (1, len(pdf()))
+
+
+async def test_together_they_may_be_too_much(world: World, alice: Person, bob: Person) -> None:
+    item, other = await sell(alice), await sell(bob)
+
+    async def nothing() -> None:
+        """Let them end."""
+
+    large = pdf().ljust(QUOTA_BYTES * 2 // 3)
+    found = await end_together(
+        world, [(alice, item, large), (bob, other, large), (alice, item, large)], nothing
+    )
+    assert sorted(type(outcome).__name__ for outcome in found) == [
+        "QuotaExceeded",
+        "UploadedFiles",
+        "UploadedFiles",
+    ]
+    assert await usage(world, alice.id) == await usage(world, bob.id) == (1, len(large))
+    assert len(kept(world)) == 2
+
+
+@pytest.mark.parametrize("steps", range(0, 12, 2))
+async def test_one_that_is_cancelled_touches_no_other(
+    world: World, alice: Person, bob: Person, steps: int
+) -> None:
+    item, other = await sell(alice), await sell(bob)
+    going = asyncio.create_task(send(alice, item, pdf(), to="documents"))
+    staying = [asyncio.create_task(send(bob, other, pdf(), to="documents")) for _ in range(QUOTA_FILES)]
+    for _ in range(steps):
+        await asyncio.sleep(0.002)
+    going.cancel()
+    answers = await asyncio.gather(*staying)
+    await asyncio.gather(going, return_exceptions=True)
+    assert [answer.status_code for answer in answers] == [200] * QUOTA_FILES
+    assert await usage(world, bob.id) == (QUOTA_FILES, QUOTA_FILES * len(pdf()))
+    assert await usage(world, alice.id) in {(0, 0), (1, len(pdf()))}
+    assert {state for _, state in await rows(world)} == {"stored"}
+    assert (await read(bob.api, other))["version"] == 1, "documents are no part of what an item shows"
