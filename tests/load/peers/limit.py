@@ -218,6 +218,8 @@ class Limit:
                     size += sum(map(len, pieces))
                     await asyncio.to_thread(keep)
                     pieces.clear()
+            # What is answered is on the disk, as with Tradepost.
+            await asyncio.to_thread(os.fsync, out.fileno())
         kept = await self.pool.fetchval(
             KEEP, bearer.session_id, bearer.user_id, item_id, name, size, digest.hexdigest()
         )
