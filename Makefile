@@ -127,6 +127,10 @@ check-locks: .venv/.dev
 bench: .venv/.dev ## Measure Tradepost beside its hand-written limit (Linux; ARGS=--help shows what)
 	@.venv/bin/python -m tests.load.bench $(ARGS)
 
+.PHONY: bench-lag
+bench-lag: .venv/.dev ## Measure how long the event loop is kept from its work while pictures are worked on (ARGS=--help)
+	@.venv/bin/python -m tests.load.loop_lag $(ARGS)
+
 .PHONY: profile
 profile: .venv/.dev ## Show where the server's time goes under load (Linux; ARGS='--workload list --sqlite')
 	@.venv/bin/python -m tests.load.profiling $(ARGS)
