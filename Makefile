@@ -21,7 +21,7 @@ INSTALL = "$(UV)" pip install --quiet --compile-bytecode --python .venv/bin/pyth
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 	@echo "  Variables: PORT=8000 (run), ARGS='…' (run, test, seed, bench, …), PYTHON=python3 (setup)"
 
 ## Installing. The stamps .venv/.runtime and .venv/.dev stand for what is installed: no lock changed, nothing to do.
