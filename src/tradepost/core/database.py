@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
+from pydantic_core import from_json
 from sqlalchemy import URL, event, exc
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
@@ -222,6 +223,7 @@ def _sqlite_engine(options: DatabaseOptions, *, writes: bool) -> AsyncEngine:
         pool_size=1 if writes else SQLITE_READERS,
         max_overflow=0,
         pool_timeout=options.pool_timeout,
+        json_deserializer=from_json,
         # Autocommit on the driver's side: BEGIN is ours to say.
         connect_args={"isolation_level": None, "cached_statements": 512},
         **({} if writes else {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}),
@@ -288,6 +290,7 @@ def _postgres_engine(options: DatabaseOptions) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=options.pool_timeout,
         pool_recycle=options.pool_recycle,
+        json_deserializer=from_json,
         connect_args={
             "async_creator_fn": connect,
             "timeout": CONNECT_TIMEOUT,

@@ -1,14 +1,17 @@
 """What every table shares: the naming of constraints, and types that mean the same on both engines."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Enum, Integer, MetaData, Numeric
+from sqlalchemy import BigInteger, DateTime, Dialect, Enum, Integer, MetaData, Numeric, String
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import JSON, TypeDecorator, TypeEngine
+
+T = TypeVar("T")
 
 BigId = BigInteger().with_variant(Integer, "sqlite")
 """A 64-bit id. SQLite's INTEGER is 64-bit too, and only that spelling may be AUTOINCREMENT."""
@@ -16,7 +19,20 @@ BigId = BigInteger().with_variant(Integer, "sqlite")
 PortableJson = JSON().with_variant(JSONB, "postgresql")
 
 
-class UtcDateTime(TypeDecorator[datetime]):
+class ConvertedOnSqlite(TypeDecorator[T]):
+    """A type whose values PostgreSQL's driver hands out as they are wanted: only those of SQLite are converted.
+
+    A function that is called for each value of each row is most of what it costs to read many rows.
+    """
+
+    impl: TypeEngine[Any] | type[TypeEngine[Any]] = String
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], T | None] | None:
+        return super().result_processor(dialect, coltype) if dialect.name == "sqlite" else None
+
+
+class UtcDateTime(ConvertedOnSqlite[datetime]):
     """An aware moment in UTC to the microsecond; refuses naive ones. ``timestamptz``, or naive UTC text on SQLite."""
 
     impl = DateTime
@@ -35,12 +51,10 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
-        if value is None or value.tzinfo is not None:
-            return value
-        return value.replace(tzinfo=UTC)
+        return None if value is None else value.replace(tzinfo=UTC)
 
 
-class Hundredths(TypeDecorator[Decimal]):
+class Hundredths(ConvertedOnSqlite[Decimal]):
     """An exact decimal with two places: NUMERIC on PostgreSQL; whole hundredths on SQLite, whose NUMERIC is a float.
 
     Both compare and sort alike; arithmetic in SQL would not, so there is none.
@@ -63,10 +77,8 @@ class Hundredths(TypeDecorator[Decimal]):
             return value
         return int(value.scaleb(2))
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
-        if value is None or dialect.name != "sqlite":
-            return value  # type: ignore[no-any-return]
-        return Decimal(value).scaleb(-2)
+    def process_result_value(self, value: Any, _dialect: Dialect) -> Decimal | None:
+        return None if value is None else Decimal(value).scaleb(-2)
 
 
 Money = Hundredths(12)

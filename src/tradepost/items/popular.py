@@ -48,4 +48,4 @@ class PopularItems:
             ranking = await self._ranking.get(lambda: items.find_most_viewed(MOST))
             rows = {row.id: row for row in await items.find_rows(ranking)}
         shown = (rows[item_id] for item_id in ranking if item_id in rows)
-        return [item_json(row) for row in shown if row.status is ItemStatus.ACTIVE]
+        return [item_json(row) for row in shown if row.status == ItemStatus.ACTIVE]

@@ -27,9 +27,9 @@ def sees_all(principal: Principal | None) -> bool:
     return principal is not None and STAFF in principal.permissions
 
 
-def is_visible(status: ItemStatus, owner_id: int, viewer: Principal | None) -> bool:
+def is_visible(status: str, owner_id: int, viewer: Principal | None) -> bool:
     """Tell whether ``viewer`` may know of an item."""
-    return status is ItemStatus.ACTIVE or (
+    return status == ItemStatus.ACTIVE or (
         viewer is not None and (viewer.user_id == owner_id or sees_all(viewer))
     )
 
@@ -38,7 +38,7 @@ def is_visible(status: ItemStatus, owner_id: int, viewer: Principal | None) -> b
 class _Found:
     """An item as JSON, and what says who may see it."""
 
-    status: ItemStatus
+    status: str
     owner_id: int
     body: bytes
 

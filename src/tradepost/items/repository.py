@@ -15,7 +15,6 @@ from sqlalchemy import (
     Select,
     String,
     Table,
-    TypeDecorator,
     any_,
     bindparam,
     delete,
@@ -23,17 +22,19 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    literal_column,
     or_,
     select,
+    type_coerce,
     update,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import TypeEngine
 
 from tradepost.accounts.models import User
+from tradepost.core.models import ConvertedOnSqlite
 from tradepost.core.pagination import Page, Total, Window
 from tradepost.core.repository import Repository, among_ids, escaped
 from tradepost.items.models import Item, ItemTag
@@ -48,14 +49,11 @@ SORTS: Final = {
 }
 
 
-class _TagNames(TypeDecorator[list[str]]):
+class _TagNames(ConvertedOnSqlite[list[str]]):
     """A list of names: an array from PostgreSQL, JSON text from SQLite."""
 
-    impl = String
-    cache_ok = True
-
-    def process_result_value(self, value: Any, dialect: Any) -> list[str]:  # noqa: ARG002 - SQLAlchemy's signature
-        return json.loads(value) if isinstance(value, str) else value  # type: ignore[no-any-return]
+    def process_result_value(self, value: Any, _dialect: Any) -> list[str]:
+        return json.loads(value)  # type: ignore[no-any-return]
 
 
 class _TagsOfItem(FunctionElement[list[str]]):
@@ -76,12 +74,18 @@ def _tags_as_json(_element: _TagsOfItem, _compiler: SQLCompiler, **_options: Any
     return f"(SELECT json_group_array(tag) FROM ({ordered}))"  # noqa: S608 - nothing comes from outside
 
 
+_READ: Final[Mapping[str, ColumnElement[Any]]] = {
+    **Item.__table__.columns,
+    # Text: to be made a member of the enumeration costs a row as much as to be written as JSON.
+    "status": type_coerce(Item.status, String),
+    "owner_first_name": User.first_name.expression,
+    "owner_last_name": User.last_name.expression,
+    "owner_avatar_url": User.avatar_url.expression,
+    "tags": _TagsOfItem(),
+}
+
 WITH_OWNER_AND_TAGS: Final[Select[*tuple[Any, ...]]] = select(
-    *Item.__table__.columns,
-    User.first_name.label("owner_first_name"),
-    User.last_name.label("owner_last_name"),
-    User.avatar_url.label("owner_avatar_url"),
-    _TagsOfItem().label("tags"),
+    *(_READ[name].label(name) for name in ItemRow._fields)
 ).join(User, User.id == Item.owner_id)
 """What one item looks like to its readers, in one statement: columns, for entities would cost several times as much."""
 
@@ -96,16 +100,16 @@ def _rows_of(on_postgres: bool) -> Select[*tuple[Any, ...]]:  # noqa: FBT001 - t
     return WITH_OWNER_AND_TAGS.where(among_ids(Item.id, on_postgres=on_postgres))
 
 
-def _spelt_out(value: Any, kind: TypeEngine[Any] | None = None) -> ColumnElement[Any]:
-    """Return a value that stands in the text of the statement.
-
-    PostgreSQL cannot plan ahead for a limit that it does not know, and would plan each execution anew: that costs more
-    than a first page does.
-    """
-    return bindparam(None, value, type_=kind, literal_execute=True)
+# Values that stand in the text of a statement. PostgreSQL cannot plan ahead for a limit that it does not know, and would
+# plan each execution anew, which costs more than a first page does. With SQLAlchemy's own way to spell values out,
+# ``literal_execute``, the text would be put together for each execution, which costs as much as executing it.
 
 
-IS_ACTIVE: Final = Item.status == _spelt_out(ItemStatus.ACTIVE, Item.status.type)
+def _spelt_out(limit: int) -> ColumnElement[int]:
+    return literal_column(str(limit), BigInteger())
+
+
+IS_ACTIVE: Final = Item.status == literal_column(f"'{ItemStatus.ACTIVE}'", Item.status.type)
 """What everybody sees."""
 
 
@@ -241,7 +245,7 @@ class ItemRepository(Repository):
 
     async def find_rows(self, item_ids: Sequence[int]) -> Sequence[ItemRow]:
         """Return the items of these ids with their owners' public views and their tags, in no order."""
-        return (await self.rows(_rows_of(self.on_postgres), {"ids": list(item_ids)})).all()
+        return await self._item_rows(_rows_of(self.on_postgres), {"ids": list(item_ids)})
 
     async def get_row(self, item_id: int) -> ItemRow | None:
         """Return one item likewise."""
@@ -272,8 +276,13 @@ class ItemRepository(Repository):
             conditions = wanted.conditions(category_ids, on_postgres=self.on_postgres)
             rows, matching = _page(conditions, window.sort, window.limit, skips=window.skip > 0)
         values = wanted.parameters()
-        found = (await self.rows(rows, {**values, "skip": window.skip} if window.skip else values)).all()
+        found = await self._item_rows(rows, {**values, "skip": window.skip} if window.skip else values)
         return Page(found, await self.count(matching, window.total, values), window)
+
+    async def _item_rows(
+        self, statement: Select[*tuple[Any, ...]], values: Mapping[str, Any]
+    ) -> Sequence[ItemRow]:
+        return list(map(ItemRow._make, await self.rows(statement, values)))
 
     async def count_public(self) -> int:
         """Count what strangers see."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import (
     AfterValidator,
@@ -14,16 +14,12 @@ from pydantic import (
     WithJsonSchema,
     field_validator,
 )
-from pydantic_core import PydanticCustomError, PydanticKnownError
+from pydantic_core import PydanticCustomError, PydanticKnownError, to_json
 from sqlalchemy import Row
 
 from tradepost.accounts.schemas import PublicUser
-from tradepost.core.row_json import as_dict, row_encoder
 from tradepost.core.schemas import Changes, Id, Input, Number, Output, PageInfo
 from tradepost.tags.schemas import TagList
-
-ItemRow = Row[*tuple[Any, ...]]
-"""The columns of an item with its owner's public view and its tags, as the repository reads them."""
 
 CENT = Decimal("0.01")
 HUNDRED = Decimal(100)
@@ -137,14 +133,60 @@ class ItemRead(Output):
     updated_at: datetime
 
 
-_item_json = row_encoder(ItemRead)
+class ItemRow(NamedTuple):
+    """An item with its owner's public view and its tags: the columns that the repository reads, in this order."""
+
+    id: int
+    title: str
+    description: str | None
+    price: Decimal
+    discount_price: Decimal | None
+    tax: Decimal | None
+    status: str
+    category_id: int | None
+    images: Sequence[str]
+    views: int
+    owner_id: int
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    owner_first_name: str
+    owner_last_name: str
+    owner_avatar_url: str | None
+    tags: Sequence[str]
 
 
 def item_json(row: ItemRow) -> bytes:
-    """Return the JSON of ``ItemRead`` for a row with its owner and tags."""
-    item = as_dict(row)
-    return _encoded(
-        item, row.owner_id, item["owner_first_name"], item["owner_last_name"], item["owner_avatar_url"]
+    """Return the JSON of ``ItemRead``, written down once more: a list spends most of its time on this.
+
+    Tests hold the two against each other, to the byte.
+    """
+    return to_json(
+        {
+            "id": row.id,
+            "title": row.title,
+            "description": row.description,
+            "price": float(row.price),
+            "discount_price": None if row.discount_price is None else float(row.discount_price),
+            "tax": None if row.tax is None else float(row.tax),
+            "total_price": float(total_price(row.price, row.discount_price, row.tax)),
+            "status": row.status,
+            "tags": row.tags,
+            "category_id": row.category_id,
+            "images": row.images,
+            "views": row.views,
+            "owner_id": row.owner_id,
+            "owner": {
+                "id": row.owner_id,
+                "first_name": row.owner_first_name,
+                "last_name": row.owner_last_name,
+                "full_name": f"{row.owner_first_name} {row.owner_last_name}",
+                "avatar_url": row.owner_avatar_url,
+            },
+            "version": row.version,
+            "created_at": row.created_at,
+            "updated_at": row.updated_at,
+        }
     )
 
 
@@ -152,22 +194,16 @@ def new_item_json(
     item_id: int, values: Mapping[str, Any], tags: Sequence[str], owner: Row[int, str, str, Any]
 ) -> bytes:
     """Return the JSON of ``ItemRead`` for an item that was just inserted with these ``values``."""
-    item = {**values, "id": item_id, "tags": tags}
-    return _encoded(item, owner.id, owner.first_name, owner.last_name, owner.avatar_url)
-
-
-def _encoded(
-    item: dict[str, Any], owner_id: int, first_name: str, last_name: str, avatar_url: str | None
-) -> bytes:
-    item["owner"] = {
-        "id": owner_id,
-        "first_name": first_name,
-        "last_name": last_name,
-        "full_name": f"{first_name} {last_name}",
-        "avatar_url": avatar_url,
-    }
-    item["total_price"] = total_price(item["price"], item["discount_price"], item["tax"])
-    return _item_json(item)
+    return item_json(
+        ItemRow(
+            **values,
+            id=item_id,
+            tags=tags,
+            owner_first_name=owner.first_name,
+            owner_last_name=owner.last_name,
+            owner_avatar_url=owner.avatar_url,
+        )
+    )
 
 
 class ItemPage(PageInfo):
