@@ -7,8 +7,8 @@ from datetime import datetime
 from tradepost.accounts.permissions import PERMISSIONS
 from tradepost.accounts.profiles import profile_json
 from tradepost.accounts.repository import IdentityRow, SessionRepository
-from tradepost.core.coalescer import Coalescer, Observe
-from tradepost.core.database import Database
+from tradepost.core.coalescer import Observe, Reads
+from tradepost.core.database import Database, ReadSession
 from tradepost.core.principal import Principal
 
 
@@ -38,7 +38,7 @@ class Identities:
 
     def __init__(self, database: Database, *, observe: Observe | None = None) -> None:
         self._database = database
-        self._reads = Coalescer(self._load, observe=observe)
+        self._reads = Reads(database, self._load, observe=observe)
 
     async def find(self, *, session_id: int, user_id: int, now: datetime) -> Identity | None:
         """Return the living session of this active user."""
@@ -52,7 +52,6 @@ class Identities:
         async with self._database.read() as session:
             return await SessionRepository(session).find_living(session_ids, now=now)
 
-    async def _load(self, session_ids: Sequence[int]) -> Mapping[int, Identity]:
-        async with self._database.read() as session:
-            rows = await SessionRepository(session).find_identities(session_ids)
+    async def _load(self, session: ReadSession, session_ids: Sequence[int]) -> Mapping[int, Identity]:
+        rows = await SessionRepository(session).find_identities(session_ids)
         return {row.session_id: Identity(row) for row in rows}

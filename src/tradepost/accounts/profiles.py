@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from tradepost.accounts.errors import UserNotFound
 from tradepost.accounts.repository import ProfileRow, UserRepository
 from tradepost.accounts.schemas import UserRead
-from tradepost.core.coalescer import Coalescer, Observe
-from tradepost.core.database import Database
+from tradepost.core.coalescer import Observe, Reads
+from tradepost.core.database import Database, ReadSession
 from tradepost.core.row_json import as_dict, row_encoder
 
 _encoded = row_encoder(UserRead)
@@ -21,8 +21,7 @@ class Profiles:
     """Finds users by id. Lives as long as the process."""
 
     def __init__(self, database: Database, *, observe: Observe | None = None) -> None:
-        self._database = database
-        self._reads = Coalescer(self._load, observe=observe)
+        self._reads = Reads(database, self._load, observe=observe)
 
     async def get(self, user_id: int) -> bytes:
         """Return the user of this id, the JSON of ``UserRead``, or raise ``UserNotFound``."""
@@ -31,7 +30,6 @@ class Profiles:
             raise UserNotFound
         return found
 
-    async def _load(self, user_ids: Sequence[int]) -> Mapping[int, bytes]:
-        async with self._database.read() as session:
-            rows = await UserRepository(session).find_profiles(user_ids)
+    async def _load(self, session: ReadSession, user_ids: Sequence[int]) -> Mapping[int, bytes]:
+        rows = await UserRepository(session).find_profiles(user_ids)
         return {row.id: profile_json(row) for row in rows}

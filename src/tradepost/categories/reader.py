@@ -9,8 +9,8 @@ from tradepost.categories.errors import CategoryNotFound
 from tradepost.categories.nodes import nested, topmost
 from tradepost.categories.repository import CategoryRepository, CategoryRow
 from tradepost.categories.schemas import CategoryPage, CategoryRead
-from tradepost.core.coalescer import Coalescer
-from tradepost.core.database import Database
+from tradepost.core.coalescer import Reads
+from tradepost.core.database import Database, ReadSession
 from tradepost.core.pagination import Total, Window
 from tradepost.core.principal import Principal
 
@@ -36,9 +36,8 @@ class CategoryReader:
     """Finds categories for whoever asks, as JSON. Lives as long as the process."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
-        self._single = Coalescer(self._load_single, lanes=LANES, max_batch=1)
-        self._lists = Coalescer(self._load_lists, lanes=LANES, max_batch=1)
+        self._single = Reads(database, self._load_single, lanes=LANES, max_batch=1)
+        self._lists = Reads(database, self._load_lists, lanes=LANES, max_batch=1)
 
     async def get(self, key: str, viewer: Principal | None) -> bytes:
         """Return a category by id or slug with all those below it that ``viewer`` may see: the JSON of ``CategoryRead``."""
@@ -65,30 +64,30 @@ class CategoryReader:
             raise LookupError("a list that was not answered")
         return page
 
-    async def _load_single(self, keys: Sequence[tuple[str, bool]]) -> Mapping[tuple[str, bool], bytes]:
+    async def _load_single(
+        self, session: ReadSession, keys: Sequence[tuple[str, bool]]
+    ) -> Mapping[tuple[str, bool], bytes]:
         found: dict[tuple[str, bool], bytes] = {}
-        async with self._database.read() as session:
-            for key, active_only in keys:
-                rows = await CategoryRepository(session).find_subtree(key, active_only=active_only)
-                top = topmost(rows)
-                if top is not None:
-                    found[key, active_only] = CategoryRead.model_validate(top).model_dump_json().encode()
+        for key, active_only in keys:
+            rows = await CategoryRepository(session).find_subtree(key, active_only=active_only)
+            top = topmost(rows)
+            if top is not None:
+                found[key, active_only] = CategoryRead.model_validate(top).model_dump_json().encode()
         return found
 
-    async def _load_lists(self, questions: Sequence[_Question]) -> Mapping[_Question, bytes]:
-        return {asked: await self._load_list(asked) for asked in questions}
+    async def _load_lists(
+        self, session: ReadSession, questions: Sequence[_Question]
+    ) -> Mapping[_Question, bytes]:
+        categories = CategoryRepository(session)
+        return {asked: await self._load_list(categories, asked) for asked in questions}
 
-    async def _load_list(self, asked: _Question) -> bytes:
-        async with self._database.read() as session:
-            categories = CategoryRepository(session)
-            if asked.tree:
-                rows = await categories.find_all(
-                    asked.window.sort, active_only=asked.active_only, is_active=asked.is_active
-                )
-                return _tree(rows, counted=asked.window.total is not Total.NONE)
-            page = await categories.page(
-                asked.window, active_only=asked.active_only, is_active=asked.is_active
+    async def _load_list(self, categories: CategoryRepository, asked: _Question) -> bytes:
+        if asked.tree:
+            rows = await categories.find_all(
+                asked.window.sort, active_only=asked.active_only, is_active=asked.is_active
             )
+            return _tree(rows, counted=asked.window.total is not Total.NONE)
+        page = await categories.page(asked.window, active_only=asked.active_only, is_active=asked.is_active)
         shown = [CategoryRead.model_validate(row) for row in page.rows]
         return CategoryPage(categories=shown, **page.info).model_dump_json().encode()
 

@@ -5,10 +5,15 @@ cache. At one caller a time it adds nothing; at many it divides what a statement
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from functools import partial
 from typing import Final, Generic, TypeVar
 
+from typing_extensions import override
+
+from tradepost.core.database import Database, ReadSession
 from tradepost.core.errors import Unavailable
 
 K = TypeVar("K", bound=Hashable)
@@ -17,27 +22,18 @@ V = TypeVar("V")
 MAX_WAITING: Final = 4_096
 """Callers that may wait for one kind of read; one more is told to come back."""
 
+MAX_SERIES: Final = 32
+"""Batches that may share a session, which then costs each of them little; nobody holds a connection for ever."""
+
 Observe = Callable[[int], None]
+Load = Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]
+_Batch = Mapping[K, Sequence[asyncio.Future[V | None]]]
 
 
-class Coalescer(Generic[K, V]):
-    """Answers keys through ``load``, which takes the keys of a batch and returns what it found of them.
+class _Lanes(ABC, Generic[K, V]):
+    """Gathers keys and has them answered in batches."""
 
-    At most ``lanes`` batches of at most ``max_batch`` keys run at once. The end of one caller touches no other, and a key
-    that nobody waits for any more is not asked for; an error of ``load`` reaches the callers of its batch only.
-    ``observe`` is told the size of each batch.
-    """
-
-    def __init__(
-        self,
-        load: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]],
-        *,
-        lanes: int = 1,
-        max_batch: int = 256,
-        max_waiting: int = MAX_WAITING,
-        observe: Observe | None = None,
-    ) -> None:
-        self._load = load
+    def __init__(self, *, lanes: int, max_batch: int, max_waiting: int, observe: Observe | None) -> None:
         self._free_lanes = lanes
         self._max_batch = max_batch
         self._room = max_waiting
@@ -81,31 +77,103 @@ class Coalescer(Generic[K, V]):
     async def _run_lane(self) -> None:
         try:
             while self._waiting:
-                await self._run_batch()
+                await self._run_batches(self._take())
         finally:
             self._free_lanes += 1
 
-    async def _run_batch(self) -> None:
+    @abstractmethod
+    async def _run_batches(self, batch: _Batch[K, V]) -> None:
+        """Answer a batch that was taken, and perhaps some that are waiting."""
+
+    def _take(self) -> _Batch[K, V]:
         size = min(len(self._waiting), self._max_batch)
-        batch = dict(self._waiting.popitem(last=False) for _ in range(size))
-        keys = list(batch)
         if self._observe is not None:
-            self._observe(len(batch))
+            self._observe(size)
+        return dict(self._waiting.popitem(last=False) for _ in range(size))
+
+    async def _answer(self, batch: _Batch[K, V], load: Load[K, V]) -> bool:
+        """Answer a batch by ``load``; tell whether that could be done."""
         try:
-            found = await self._load(keys)
+            found = await load(list(batch))
         except BaseException as error:
             _fail(batch, error)
             if not isinstance(error, Exception):
                 raise
-            return
+            return False
         for key, callers in batch.items():
             value = found.get(key)
             for answer in callers:
                 if not answer.done():
                     answer.set_result(value)
+        return True
 
 
-def _fail(batch: Mapping[K, Sequence[asyncio.Future[V | None]]], error: BaseException) -> None:
+class Coalescer(_Lanes[K, V]):
+    """Answers keys through ``load``, which takes the keys of a batch and returns what it found of them.
+
+    At most ``lanes`` batches of at most ``max_batch`` keys run at once. The end of one caller touches no other, and a key
+    that nobody waits for any more is not asked for; an error of ``load`` reaches the callers of its batch only.
+    ``observe`` is told the size of each batch.
+    """
+
+    def __init__(
+        self,
+        load: Load[K, V],
+        *,
+        lanes: int = 1,
+        max_batch: int = 256,
+        max_waiting: int = MAX_WAITING,
+        observe: Observe | None = None,
+    ) -> None:
+        super().__init__(lanes=lanes, max_batch=max_batch, max_waiting=max_waiting, observe=observe)
+        self._load = load
+
+    @override
+    async def _run_batches(self, batch: _Batch[K, V]) -> None:
+        await self._answer(batch, self._load)
+
+
+class Reads(_Lanes[K, V]):
+    """A coalescer whose ``load`` is handed a session: batches that follow each other without a pause share one.
+
+    To open a session costs as much as a statement. It is given back as soon as somebody waits for a connection, and
+    after ``MAX_SERIES`` batches.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        load: Callable[[ReadSession, Sequence[K]], Awaitable[Mapping[K, V]]],
+        *,
+        lanes: int = 1,
+        max_batch: int = 256,
+        observe: Observe | None = None,
+    ) -> None:
+        super().__init__(lanes=lanes, max_batch=max_batch, max_waiting=MAX_WAITING, observe=observe)
+        self._database = database
+        self._load = load
+
+    @override
+    async def _run_batches(self, batch: _Batch[K, V]) -> None:
+        gate = self._database.read_gate
+        try:
+            async with self._database.read() as session:
+                load = partial(self._load, session)
+                for left in reversed(range(MAX_SERIES)):
+                    answered = await self._answer(batch, load)
+                    if not answered or not left or not self._waiting or gate.waiting:
+                        return
+                    # What a session remembers it would not look up again for the next batch.
+                    session.expunge_all()
+                    batch = self._take()
+        except BaseException as error:
+            # There was no session to be had. (Whoever was answered is not touched.)
+            _fail(batch, error)
+            if not isinstance(error, Exception):
+                raise
+
+
+def _fail(batch: _Batch[K, V], error: BaseException) -> None:
     """Give ``error`` to every caller of a batch that is still waiting; a lane that is cancelled cancels them."""
     for callers in batch.values():
         for answer in callers:

@@ -6,8 +6,8 @@ from typing import Final
 
 from tradepost.accounts.permissions import STAFF
 from tradepost.categories.service import CategoryService
-from tradepost.core.coalescer import Coalescer, Observe
-from tradepost.core.database import Database
+from tradepost.core.coalescer import Observe, Reads
+from tradepost.core.database import Database, ReadSession
 from tradepost.core.pagination import Page, Total, Window
 from tradepost.core.principal import Principal
 from tradepost.items.errors import ItemNotFound
@@ -62,13 +62,12 @@ class ItemReader:
         public_total: PublicTotal,
         observe: Observe | None = None,
     ) -> None:
-        self._database = database
         self._views = views
         self._public_total = public_total
-        self._points = Coalescer(self._load_points, observe=observe)
-        self._lists = Coalescer(self._load_list, lanes=LIST_LANES, max_batch=1)
+        self._points = Reads(database, self._load_points, observe=observe)
+        self._lists = Reads(database, self._load_list, lanes=LIST_LANES, max_batch=1)
         lanes = 1 if database.is_sqlite else SEARCH_LANES
-        self._searches = Coalescer(self._load_list, lanes=lanes, max_batch=1)
+        self._searches = Reads(database, self._load_list, lanes=lanes, max_batch=1)
 
     async def get(self, item_id: int, viewer: Principal | None) -> bytes:
         """Return an item that ``viewer`` may see, and count the view; the JSON of ``ItemRead``."""
@@ -103,20 +102,20 @@ class ItemReader:
             raise LookupError("a list that was not answered")
         return page
 
-    async def _load_points(self, item_ids: Sequence[int]) -> Mapping[int, _Found]:
-        async with self._database.read() as session:
-            rows = await ItemRepository(session).find_rows(item_ids)
+    async def _load_points(self, session: ReadSession, item_ids: Sequence[int]) -> Mapping[int, _Found]:
+        rows = await ItemRepository(session).find_rows(item_ids)
         return {row.id: _Found(row.status, row.owner_id, item_json(row)) for row in rows}
 
-    async def _load_list(self, questions: Sequence[_Question]) -> Mapping[_Question, Page[bytes]]:
-        return {question: await self._read_list(question.wanted, question.window) for question in questions}
+    async def _load_list(
+        self, session: ReadSession, questions: Sequence[_Question]
+    ) -> Mapping[_Question, Page[bytes]]:
+        items = ItemRepository(session)
+        return {asked: await self._read_list(items, asked.wanted, asked.window) for asked in questions}
 
-    async def _read_list(self, wanted: ItemFilter, window: Window) -> Page[bytes]:
+    async def _read_list(self, items: ItemRepository, wanted: ItemFilter, window: Window) -> Page[bytes]:
         categories = None if wanted.category is None else CategoryService.subtree(wanted.category)
         lagging = wanted.is_public_list and window.total is Total.EXACT
-        async with self._database.read() as session:
-            items = ItemRepository(session)
-            asked = replace(window, total=Total.NONE) if lagging else window
-            page = await items.page(wanted, asked, category_ids=categories)
-            total = await self._public_total.get(items.count_public) if lagging else page.total
+        asked = replace(window, total=Total.NONE) if lagging else window
+        page = await items.page(wanted, asked, category_ids=categories)
+        total = await self._public_total.get(items.count_public) if lagging else page.total
         return Page([item_json(row) for row in page.rows], total, window)

@@ -1,14 +1,14 @@
 """Reading tags. What is asked while the same is being read is answered by the next read, and nothing is ever old.
 
 The read path in small, for other domains to follow: a service that lives as long as the process, asks through a
-``Coalescer``, and returns JSON that is made once for all who asked.
+``Reads``, and returns JSON that is made once for all who asked.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from tradepost.core.coalescer import Coalescer, Observe
-from tradepost.core.database import Database
+from tradepost.core.coalescer import Observe, Reads
+from tradepost.core.database import Database, ReadSession
 from tradepost.core.pagination import Page, Window
 from tradepost.core.row_json import as_dict, page_json, row_encoder
 from tradepost.tags.errors import TagNotFound
@@ -26,10 +26,9 @@ class TagReader:
     """Finds tags for whoever asks, as JSON. Lives as long as the process."""
 
     def __init__(self, database: Database, usage: TagUsage, *, observe: Observe | None = None) -> None:
-        self._database = database
         self._usage = usage
-        self._points = Coalescer(self._load_points, observe=observe)
-        self._lists = Coalescer(self._load_list, lanes=LIST_LANES, max_batch=1)
+        self._points = Reads(database, self._load_points, observe=observe)
+        self._lists = Reads(database, self._load_list, lanes=LIST_LANES, max_batch=1)
 
     async def get(self, tag_id: int) -> bytes:
         """Return the tag of this id, the JSON of ``TagRead``, or raise ``TagNotFound``."""
@@ -45,21 +44,21 @@ class TagReader:
             raise LookupError("a list that was not answered")
         return page
 
-    async def _load_points(self, tag_ids: Sequence[int]) -> Mapping[int, bytes]:
-        async with self._database.read() as session:
-            tags = TagRepository(session)
-            rows = await tags.find_rows(tag_ids)
-            bodies = await self._counted(tags, rows)
+    async def _load_points(self, session: ReadSession, tag_ids: Sequence[int]) -> Mapping[int, bytes]:
+        tags = TagRepository(session)
+        rows = await tags.find_rows(tag_ids)
+        bodies = await self._counted(tags, rows)
         return dict(zip((row.id for row in rows), bodies, strict=True))
 
-    async def _load_list(self, asked: Sequence[tuple[Window, str]]) -> Mapping[tuple[Window, str], bytes]:
+    async def _load_list(
+        self, session: ReadSession, asked: Sequence[tuple[Window, str]]
+    ) -> Mapping[tuple[Window, str], bytes]:
         found = {}
-        async with self._database.read() as session:
-            tags = TagRepository(session)
-            for window, containing in asked:
-                page = await tags.page(window, containing=containing)
-                rows = await self._counted(tags, page.rows)
-                found[window, containing] = page_json("tags", Page(rows, page.total, window))
+        tags = TagRepository(session)
+        for window, containing in asked:
+            page = await tags.page(window, containing=containing)
+            rows = await self._counted(tags, page.rows)
+            found[window, containing] = page_json("tags", Page(rows, page.total, window))
         return found
 
     async def _counted(self, tags: TagRepository, rows: Sequence[TagRow]) -> list[bytes]:
