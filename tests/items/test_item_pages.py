@@ -5,9 +5,13 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from tests.conftest import Person, World
 from tests.items.market import ITEMS, MINE, SEARCH, change, faults, page, path_of, sell, set_columns, titles
+from tradepost.core.database import Database
+from tradepost.core.pagination import Total, Window
+from tradepost.items.repository import ItemFilter, ItemRepository
 
 NUMBERS = ("total", "page", "size", "pages")
 
@@ -207,3 +211,30 @@ class TestBareArrays:
         answer = await alice.api.get(MINE, params={"total": "estimated"})
         assert answer.headers["x-total-count"].isdigit()
         assert [item["title"] for item in answer.json()] == ["Lamp"]
+
+
+MANY = """
+INSERT INTO items (title, price, status, images, views, owner_id, version, created_at, updated_at)
+SELECT 'Lamp', 1, 'active', '[]', 0, :owner, 1, now() + number * interval '1 second', now()
+FROM generate_series(1, 10000) AS number
+"""
+PLANS = """
+SELECT sum(custom_plans), sum(generic_plans) FROM pg_prepared_statements WHERE statement LIKE 'SELECT items.id %'
+"""
+
+
+async def test_later_pages_are_planned_once(world: World, alice: Person) -> None:
+    """PostgreSQL takes longer to plan a page than to find it."""
+    if world.engine != "postgresql":
+        pytest.skip("SQLite plans each statement once")
+    async with world.database.transaction() as session:
+        await session.execute(text(MANY), {"owner": alice.id})
+        await session.execute(text("ANALYZE items"))
+    own = Database(world.database.options)
+    async with own.read() as session:
+        for skip in range(140, 230, 10):
+            window = Window(skip, 20, Total.NONE, "-created_at")
+            assert len((await ItemRepository(session).page(ItemFilter(), window)).rows) == 20
+        # The first five executions are always planned for themselves.
+        assert (await session.execute(text(PLANS))).one() == (5, 4)
+    await own.close()

@@ -37,6 +37,7 @@ from tradepost.accounts.models import User
 from tradepost.core.models import ConvertedOnSqlite
 from tradepost.core.pagination import Page, Total, Window
 from tradepost.core.repository import Repository, among_ids, escaped
+from tradepost.core.schemas import MAX_ID
 from tradepost.items.models import Item, ItemTag
 from tradepost.items.schemas import ItemRow, ItemStatus
 from tradepost.tags.models import Tag
@@ -211,28 +212,46 @@ def _mentions(q: str, *, on_postgres: bool) -> ColumnElement[bool]:
     )
 
 
+def _reach(window: Window) -> int | None:
+    """Return a power of two that the window lies within; None for a window at the beginning.
+
+    To PostgreSQL, rows to skip that it does not know are a tenth of all there are: a plan made ahead looks so dear to it
+    that it plans anew each time, which costs more than the page. Of this many, a tenth is little.
+    """
+    return None if window.skip == 0 else min(1 << (window.skip + window.limit - 1).bit_length(), MAX_ID)
+
+
 def _page(
-    conditions: Sequence[ColumnElement[bool]], sort: str, limit: int, *, skips: bool
+    conditions: Sequence[ColumnElement[bool]], sort: str, limit: int, reach: int | None
 ) -> tuple[Select[*tuple[Any, ...]], Select[int]]:
-    """Return the statement for a page, and the one for all items that it is a page of."""
-    column = SORTS[sort.removeprefix("-")]
-    order = (column.desc(), Item.id.desc()) if sort.startswith("-") else (column, Item.id)
+    """Return the statement for a page, and the one for all items that it is a page of.
+
+    Without ``reach`` it is the first page; else it is within the first ``reach`` items.
+    """
+    name = sort.removeprefix("-")
+
+    def ordered(key: ColumnElement[Any], item_id: ColumnElement[int]) -> tuple[ColumnElement[Any], ...]:
+        return (key.desc(), item_id.desc()) if sort.startswith("-") else (key, item_id)
+
+    order = ordered(SORTS[name].expression, Item.id.expression)
     matching = select(Item.id).where(*conditions)
     # Which items they are comes first, from an index alone where one will do: owners and tags are read only for what
     # is shown, however many are skipped or sorted.
-    ids = matching.order_by(*order).limit(_spelt_out(limit))
-    if skips:
-        ids = ids.offset(bindparam("skip", type_=BigInteger()))
+    ids = matching.order_by(*order).limit(_spelt_out(limit if reach is None else reach))
+    if reach is not None:
+        near = ids.add_columns(SORTS[name].label("key")).subquery("near")
+        ids = select(near.c.id).order_by(*ordered(near.c.key, near.c.id))
+        ids = ids.limit(_spelt_out(limit)).offset(bindparam("skip", type_=BigInteger()))
     page = ids.subquery("page")
     return WITH_OWNER_AND_TAGS.join(page, page.c.id == Item.id).order_by(*order), matching
 
 
 @lru_cache(maxsize=512)
 def _page_like(
-    shape: ItemFilter, sort: str, limit: int, *, skips: bool, on_postgres: bool
+    shape: ItemFilter, sort: str, limit: int, reach: int | None, *, on_postgres: bool
 ) -> tuple[Select[*tuple[Any, ...]], Select[int]]:
     """Return the same for a filter of this shape: putting a statement together takes longer than running it."""
-    return _page(shape.conditions(None, on_postgres=on_postgres), sort, limit, skips=skips)
+    return _page(shape.conditions(None, on_postgres=on_postgres), sort, limit, reach)
 
 
 def _is_one_of(item_ids: Collection[int]) -> ColumnElement[bool]:
@@ -268,13 +287,11 @@ class ItemRepository(Repository):
 
         ``category_ids`` is the statement for the wanted category and its descendants.
         """
+        asked = (window.sort, window.limit, _reach(window))
         if wanted.q is None and category_ids is None:
-            rows, matching = _page_like(
-                wanted.shape, window.sort, window.limit, skips=window.skip > 0, on_postgres=self.on_postgres
-            )
+            rows, matching = _page_like(wanted.shape, *asked, on_postgres=self.on_postgres)
         else:
-            conditions = wanted.conditions(category_ids, on_postgres=self.on_postgres)
-            rows, matching = _page(conditions, window.sort, window.limit, skips=window.skip > 0)
+            rows, matching = _page(wanted.conditions(category_ids, on_postgres=self.on_postgres), *asked)
         values = wanted.parameters()
         found = await self._item_rows(rows, {**values, "skip": window.skip} if window.skip else values)
         return Page(found, await self.count(matching, window.total, values), window)
