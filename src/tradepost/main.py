@@ -62,6 +62,8 @@ def create_app(settings: Settings | None = None, *, dispatches: bool | None = No
     readiness = Readiness(clock)
     app = FastAPI(
         **openapi.options(settings),
+        # Else each request would look for a provider, of which nobody sets one up: it costs as much as a layer of ours.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=lambda _app: _lifespan(settings, clock, metrics, readiness, dispatches=dispatches),
     )
     app.include_router(meta.build_router(settings=settings, readiness=readiness, metrics=metrics))
