@@ -74,7 +74,7 @@ class UserRepository(Repository):
 
     async def find_profiles(self, user_ids: Sequence[int]) -> Sequence[ProfileRow]:
         """Return what is shown of the users of these ids."""
-        return (await self.rows(_profiles(self.on_postgres), {"ids": list(user_ids)})).all()
+        return await self.rows(_profiles(self.on_postgres), {"ids": list(user_ids)})
 
     async def get(self, user_id: int) -> User | None:
         """Return the user of this id."""
@@ -210,8 +210,7 @@ class SessionRepository(Repository):
 
     async def find_identities(self, session_ids: Sequence[int]) -> Sequence[IdentityRow]:
         """Return the sessions of these ids with their users; ended ones and those of nobody are left out."""
-        found = await self.rows(_identities(self.on_postgres), {"ids": list(session_ids)})
-        return found.all()
+        return await self.rows(_identities(self.on_postgres), {"ids": list(session_ids)})
 
     async def find_living(self, session_ids: Collection[int], *, now: datetime) -> Sequence[int]:
         """Return which of these sessions have not ended."""

@@ -8,9 +8,9 @@ from sqlalchemy import (
     BigInteger,
     ClauseElement,
     ColumnElement,
-    CursorResult,
     Dialect,
     Executable,
+    Row,
     Select,
     String,
     any_,
@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -84,9 +84,16 @@ class Repository:
 
     async def rows(
         self, statement: Select[*tuple[Any, ...]], parameters: Mapping[str, Any] | None = None
-    ) -> CursorResult[*tuple[Any, ...]]:
-        """Read columns, for the busiest reads: past the ORM's session, which would look for entities among them."""
-        return await (await self.session.connection()).execute(statement, parameters)
+    ) -> Sequence[Row[*tuple[Any, ...]]]:
+        """Read columns, for the busiest reads: past the ORM's session, which would look for entities among them.
+
+        In one step out of asyncio and back: two cost a tenth of reading a page more.
+        """
+
+        def read(session: Session) -> Sequence[Row[*tuple[Any, ...]]]:
+            return session.connection().execute(statement, parameters).all()
+
+        return await self.session.run_sync(read)
 
     def insert(self, model: type[Base]) -> postgresql.Insert | sqlite.Insert:
         """Return an INSERT that knows ``on_conflict_do_nothing``, which both engines spell alike."""
