@@ -150,6 +150,12 @@ class TestFailures:
         assert await outcomes(await in_one_group(store, writer, 7, 8)) == [49, 64]
         assert store.groups[-2:] == [[0], [7, 8]]
 
+    async def test_one_that_is_told_to_come_back_does_not_send_the_others_away(self, store: Store) -> None:
+        writer: GroupWriter[int, int] = GroupWriter(store.write)
+        store.poison = {1: Unavailable("1")}
+        tasks = await in_one_group(store, writer, 1, 2, 3)
+        assert await outcomes(tasks) == ["1", 4, 9]
+
     async def test_one_that_fails_alone_is_not_tried_again(self, store: Store) -> None:
         writer: GroupWriter[int, int] = GroupWriter(store.write)
         store.poison = {2: LookupError("2")}
@@ -161,7 +167,6 @@ class TestFailures:
         "error",
         [
             DatabaseUnavailable(),
-            Unavailable(),
             OperationalError("BEGIN", {}, ConnectionRefusedError("away")),
             InterfaceError("COMMIT", {}, ValueError("gone"), connection_invalidated=True),
             # Whether a commit happened that broke off like this is open: written again, it might be there twice.

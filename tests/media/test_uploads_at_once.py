@@ -7,22 +7,25 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 
 from tests.conftest import Person, World, world_on
 from tests.items.market import read, sell
 from tests.uploading import kept, nothing_left, pdf, rows, send, usage
 from tradepost.accounts.models import User
 from tradepost.accounts.permissions import PERMISSIONS, Role
-from tradepost.core.errors import Unauthenticated
+from tradepost.core.dispatcher import Dispatcher
+from tradepost.core.errors import Unauthenticated, Unavailable
 from tradepost.core.principal import Principal
 from tradepost.items.errors import ItemNotFound
 from tradepost.items.models import Item
-from tradepost.items.uploads import ItemUploads
+from tradepost.items.uploads import ItemUploads, _Upload
 from tradepost.media.content import document_kind
 from tradepost.media.errors import QuotaExceeded
 from tradepost.media.intake import FileBatch, FileIntake
-from tradepost.media.schemas import Category
+from tradepost.media.keeper import STALE, FileKeeper
+from tradepost.media.models import StoredFile
+from tradepost.media.schemas import Category, UploadedFiles
 
 QUOTA_BYTES = 1_000
 QUOTA_FILES = 3
@@ -118,6 +121,16 @@ async def test_who_is_gone_is_refused_alone(world: World, alice: Person, bob: Pe
         assert [type(outcome) for outcome in found] == [Unauthenticated, FileBatch]
 
 
+async def sweep(world: World, owner: Person) -> None:
+    """Have the uploads of a person last longer than any should, and be swept."""
+    async with world.database.transaction() as session:
+        long_ago = world.parts.clock.now() - 2 * STALE
+        await session.execute(
+            update(StoredFile).where(StoredFile.owner_id == owner.id).values(changed_at=long_ago)
+        )
+    await world.parts[FileKeeper].sweep()
+
+
 async def end_together(
     world: World, wanted: list[tuple[Person, dict[str, Any], bytes]], before: Callable[[], Awaitable[Any]]
 ) -> list[Any]:
@@ -154,6 +167,30 @@ async def test_one_whose_item_goes_fails_alone(world: World, alice: Person, bob:
     assert kept(world) == [file.filename for file in stays.uploaded_files]
     assert await usage(world, alice.id) == (0, 0)
     assert await usage(world, bob.id) == (1, len(pdf()))
+
+
+async def test_one_that_was_swept_fails_alone(world: World, alice: Person, bob: Person) -> None:
+    uploads, intake = world.parts[ItemUploads], world.parts[FileIntake]
+    async with AsyncExitStack() as stack:
+        ended = []
+        for person in (alice, bob, bob):
+            item = await sell(person)
+            batch = await stack.enter_async_context(
+                intake.batch(Category.DOCUMENTS, owner_id=person.id, subject_id=item["id"])
+            )
+            await batch.take(Upload(pdf()), document_kind)
+            ended.append(_Upload(batch, item["id"], principal(person)))
+        await sweep(world, alice)
+        # In one and the same step, so that they are one group.
+        swept, *stay = await asyncio.gather(
+            *(uploads._kept(upload) for upload in ended), return_exceptions=True
+        )
+    assert isinstance(swept, Unavailable)
+    assert [type(outcome) for outcome in stay] == [UploadedFiles] * 2
+    await world.parts[Dispatcher].drain()
+    assert len(kept(world)) == 2
+    assert await usage(world, alice.id) == (0, 0)
+    assert await usage(world, bob.id) == (2, 2 * len(pdf()))
 
 
 async def test_together_they_may_be_too_much(world: World, alice: Person, bob: Person) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from tradepost.core.coalescer import Coalescer, Observe
 from tradepost.core.database import is_undone, translate
-from tradepost.core.errors import Unavailable
+from tradepost.core.errors import DatabaseUnavailable
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -71,7 +71,7 @@ def _is_away(error: Exception) -> bool:
     """Tell whether trying again is pointless, or worse: a commit whose connection broke off may have happened."""
     if is_undone(error):
         return False
-    return isinstance(error, OSError) or isinstance(translate(error) or error, Unavailable)
+    return isinstance(error, OSError) or isinstance(translate(error) or error, DatabaseUnavailable)
 
 
 class _Ticket(Generic[J]):
