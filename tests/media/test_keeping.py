@@ -27,7 +27,7 @@ from tests.uploading import (
 from tradepost.core.dispatcher import Dispatcher
 from tradepost.core.errors import Unavailable
 from tradepost.core.storage.store import StorageUnavailable
-from tradepost.media.content import picture_kind
+from tradepost.media.content import document_kind, picture_kind
 from tradepost.media.intake import FileIntake
 from tradepost.media.keeper import FORGOTTEN, STALE, FileKeeper
 from tradepost.media.models import StoredFile
@@ -115,6 +115,33 @@ async def test_the_sweep_takes_an_upload_that_is_still_under_way_as_a_whole(
         await batch.take_picture(Upload(png()), picture_kind)
         await age(world, STALE + timedelta(minutes=1))
         await world.parts[FileKeeper].sweep()
+        with pytest.raises(Unavailable):
+            async with world.database.transaction() as session:
+                await batch.keep(session)
+    assert await nothing_left(world)
+    assert await usage(world, alice.id) == (0, 0)
+
+
+@pytest.mark.parametrize("is_picture", [False, True])
+async def test_bytes_that_come_after_the_sweep_has_removed_them_go_too(
+    world: World, alice: Person, *, is_picture: bool
+) -> None:
+    class Slow(Upload):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            async for block in super().__aiter__():
+                yield block
+            await age(world, STALE + timedelta(minutes=1))
+            await world.parts[FileKeeper].sweep()
+            await world.parts[Dispatcher].drain()
+            assert await rows(world) == []
+
+    intake = world.parts[FileIntake]
+    category = Category.ITEMS if is_picture else Category.DOCUMENTS
+    async with intake.batch(category, owner_id=alice.id) as batch:
+        if is_picture:
+            await batch.take_picture(Slow(png()), picture_kind)
+        else:
+            await batch.take(Slow(pdf()), document_kind)
         with pytest.raises(Unavailable):
             async with world.database.transaction() as session:
                 await batch.keep(session)

@@ -195,11 +195,13 @@ class FileIntake:
             async with self._database.transaction() as session:
                 # Doomed first, and only if still pending: should a commit have happened whose answer was lost, the files
                 # are somebody's.
-                doomed = await FileRepository(session).doom_pending(
-                    [file.id for file in batch.files], now=now
+                files = FileRepository(session)
+                await UsageRepository(session).release(
+                    freed(await files.doom_pending([file.id for file in batch.files], now=now))
                 )
-                await UsageRepository(session).release(freed(doomed))
-            names = [row.name for row in doomed]
+                # Bytes of all others go, of those that were swept too: they may have come after they were removed.
+                stored = {row.name for row in await files.find_stored([file.name for file in batch.files])}
+            names = [file.name for file in batch.files if file.name not in stored]
             for name in names:
                 await self.storage.delete(raw_key(name))
                 await self.storage.delete(name)
