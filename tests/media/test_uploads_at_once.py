@@ -11,7 +11,7 @@ from sqlalchemy import delete, update
 
 from tests.conftest import Person, World, world_on
 from tests.items.market import read, sell
-from tests.uploading import kept, nothing_left, pdf, rows, send, usage
+from tests.uploading import kept, nothing_left, pdf, png, rows, send, usage
 from tradepost.accounts.models import User
 from tradepost.accounts.permissions import PERMISSIONS, Role
 from tradepost.core.dispatcher import Dispatcher
@@ -25,6 +25,7 @@ from tradepost.media.errors import QuotaExceeded
 from tradepost.media.intake import FileBatch, FileIntake
 from tradepost.media.keeper import STALE, FileKeeper
 from tradepost.media.models import StoredFile
+from tradepost.media.processing import PictureProcessing
 from tradepost.media.schemas import Category, UploadedFiles
 
 QUOTA_BYTES = 1_000
@@ -55,6 +56,12 @@ class Upload:
         yield self._content
         if self._then is not None:
             await self._then()
+
+
+async def go(world: World, person: Person) -> None:
+    """Have a person be deleted."""
+    async with world.database.transaction() as session:
+        await session.execute(delete(User).where(User.id == person.id))
 
 
 async def each(*uploads: Upload) -> AsyncIterator[Upload]:
@@ -112,8 +119,7 @@ async def test_who_has_no_room_is_refused_alone(world: World, alice: Person, bob
 
 async def test_who_is_gone_is_refused_alone(world: World, alice: Person, bob: Person) -> None:
     intake = world.parts[FileIntake]
-    async with world.database.transaction() as session:
-        await session.execute(delete(User).where(User.id == alice.id))
+    await go(world, alice)
     async with AsyncExitStack() as stack:
         found = await asyncio.gather(
             *(reserve(intake, stack, person) for person in (alice, bob)), return_exceptions=True
@@ -129,6 +135,36 @@ async def sweep(world: World, owner: Person) -> None:
             update(StoredFile).where(StoredFile.owner_id == owner.id).values(changed_at=long_ago)
         )
     await world.parts[FileKeeper].sweep()
+
+
+async def test_an_item_goes_with_its_owner_whoever_brings_the_files(
+    world: World, alice: Person, moderator: Person
+) -> None:
+    item = await sell(alice)
+
+    class Bringing(Upload):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            await go(world, alice)
+            yield pdf()
+
+    staff = Principal(moderator.id, PERMISSIONS[Role.MODERATOR], 1)
+    with pytest.raises(ItemNotFound):
+        await world.parts[ItemUploads].add_documents(item["id"], staff, each(Bringing(b"")))
+
+
+async def test_who_goes_while_a_picture_is_made_is_not_known_any_more(world: World, alice: Person) -> None:
+    class Sent(Upload):
+        name = "file"
+
+        async def text(self) -> str:
+            return ""
+
+    async def sent() -> AsyncIterator[Sent]:
+        yield Sent(png(), lambda: go(world, alice))
+
+    with pytest.raises(Unauthenticated):
+        await world.parts[PictureProcessing].process(principal(alice), sent())
+    assert await nothing_left(world)
 
 
 async def end_together(
@@ -158,11 +194,11 @@ async def end_together(
 async def test_one_whose_item_goes_fails_alone(world: World, alice: Person, bob: Person) -> None:
     going, staying = await sell(alice), await sell(bob)
 
-    async def go() -> None:
+    async def remove() -> None:
         async with world.database.transaction() as session:
             await session.execute(delete(Item).where(Item.id == going["id"]))
 
-    gone, stays = await end_together(world, [(alice, going, pdf()), (bob, staying, pdf())], go)
+    gone, stays = await end_together(world, [(alice, going, pdf()), (bob, staying, pdf())], remove)
     assert isinstance(gone, ItemNotFound)
     assert kept(world) == [file.filename for file in stays.uploaded_files]
     assert await usage(world, alice.id) == (0, 0)

@@ -13,6 +13,7 @@ from tradepost.core.errors import NotOwner
 from tradepost.core.finishing import finished
 from tradepost.core.group_writer import GroupWriter
 from tradepost.core.principal import Principal
+from tradepost.items.errors import ItemNotFound
 from tradepost.items.reader import ItemReader
 from tradepost.items.service import ItemService
 from tradepost.media.content import document_kind, picture_kind
@@ -83,7 +84,13 @@ class ItemUploads:
         owner_id = await self._reader.owner_of(item_id, principal)
         if owner_id != principal.user_id and STAFF not in principal.permissions:
             raise NotOwner
-        async with self._intake.batch(category, owner_id=owner_id, subject_id=item_id) as batch:
+        async with self._intake.batch(
+            category,
+            owner_id=owner_id,
+            subject_id=item_id,
+            # The item goes with its owner; whoever brings the files may be somebody else, and still logged in.
+            ownerless=ItemNotFound,
+        ) as batch:
             yield batch
 
     async def _kept(self, upload: _Upload) -> UploadedFiles:

@@ -17,7 +17,7 @@ import structlog
 from tradepost.core.clock import Clock
 from tradepost.core.coalescer import Observe
 from tradepost.core.database import Database, WriteSession, violations
-from tradepost.core.errors import Unauthenticated, Unavailable
+from tradepost.core.errors import TradepostError, Unauthenticated, Unavailable
 from tradepost.core.finishing import finished
 from tradepost.core.group_writer import GroupWriter
 from tradepost.core.storage.store import Storage, Stored
@@ -110,13 +110,18 @@ class FileIntake:
 
     @asynccontextmanager
     async def batch(
-        self, category: Category, *, owner_id: int, subject_id: int | None = None
+        self,
+        category: Category,
+        *,
+        owner_id: int,
+        subject_id: int | None = None,
+        ownerless: Callable[[], TradepostError] = Unauthenticated,
     ) -> AsyncIterator["FileBatch"]:
-        """Take files that are kept together or not at all.
+        """Take files that are kept together or not at all; ``ownerless`` is raised when the owner was deleted meanwhile.
 
         Those that are not kept (``FileBatch.keep``) by the end of the block are removed, with their bytes.
         """
-        batch = FileBatch(self, category, owner_id=owner_id, subject_id=subject_id)
+        batch = FileBatch(self, category, owner_id=owner_id, subject_id=subject_id, ownerless=ownerless)
         try:
             yield batch
         finally:
@@ -136,9 +141,9 @@ class FileIntake:
         now = self._clock.now()
         wanted = Counter(place.batch.owner_id for place in places)
         async with self._database.transaction() as session:
-            # Somebody was deleted at this very moment if a key finds nobody.
-            with violations(foreign_key=Unauthenticated):
-                taken = await self._take_room(session, {owner: (files, 0) for owner, files in wanted.items()})
+            taken = await self._take_room(
+                session, places[0].batch, {owner: (files, 0) for owner, files in wanted.items()}
+            )
             if any(wanted[owner] > 1 for owner in wanted.keys() - taken):
                 # There may be room for one of them.
                 raise QuotaExceeded
@@ -158,7 +163,9 @@ class FileIntake:
         total: Counter[int] = Counter()
         for batch in batches:
             total[batch.owner_id] += sum(file.size for file in batch.files)
-        taken = await self._take_room(session, {owner: (0, size) for owner, size in total.items()})
+        taken = await self._take_room(
+            session, batches[0], {owner: (0, size) for owner, size in total.items()}
+        )
         if total.keys() - taken:
             raise CannotKeepAll if len(batches) > 1 else QuotaExceeded
         stored = {file.id: (file.size, file.sha256) for batch in batches for file in batch.files}
@@ -182,12 +189,15 @@ class FileIntake:
         ]
 
     async def _take_room(
-        self, session: WriteSession, wanted: Mapping[int, tuple[int, int]]
+        self, session: WriteSession, first: "FileBatch", wanted: Mapping[int, tuple[int, int]]
     ) -> Collection[int]:
         quota = self._quota
-        return await UsageRepository(session).take_room(
-            wanted, most_files=quota.files, most_bytes=quota.bytes
-        )
+        # Somebody was deleted at this very moment if a key finds nobody. Of several batches any may be theirs, and each is
+        # tried again alone before anybody is told.
+        with violations(foreign_key=first.ownerless):
+            return await UsageRepository(session).take_room(
+                wanted, most_files=quota.files, most_bytes=quota.bytes
+            )
 
     async def _remove(self, batch: "FileBatch") -> None:
         now = self._clock.now()
@@ -215,13 +225,20 @@ class FileBatch:
     """Files of one call."""
 
     def __init__(
-        self, intake: FileIntake, category: Category, *, owner_id: int, subject_id: int | None
+        self,
+        intake: FileIntake,
+        category: Category,
+        *,
+        owner_id: int,
+        subject_id: int | None,
+        ownerless: Callable[[], TradepostError],
     ) -> None:
         self.files: list[NewFile] = []
         self.is_kept = False
         self.category = category
         self.owner_id = owner_id
         self.subject_id = subject_id
+        self.ownerless = ownerless
         self._intake = intake
 
     async def take(self, upload: Upload, kind_of: Callable[[bytes], Kind]) -> None:
