@@ -17,6 +17,8 @@ from tradepost.core.errors import RuleBroken, TooLarge, TradepostError, Unproces
 
 BLOCK: Final = 192 * 1024
 """Bytes that are handed on at once, where there are as many: each block is a trip to a thread."""
+SMALL_PIECE: Final = 1024
+"""Bytes below which a piece is put together with the next: one of a single byte takes up a hundred by itself."""
 HEADERS_LIMIT: Final = 8
 """Header fields of one part; RFC 7578 knows three."""
 HEADER_LIMIT: Final = 4 * 1024
@@ -182,7 +184,10 @@ class MultipartForm:
                     if part.file_name is None
                     else FileTooLarge
                 )
-            pieces.append(piece)
+            if pieces and len(pieces[-1]) < SMALL_PIECE:
+                pieces[-1] += piece
+            else:
+                pieces.append(piece)
             if size >= BLOCK:
                 block = b"".join(pieces)
                 pieces.clear()
