@@ -343,3 +343,31 @@ async def test_a_crowd_does_everything_at_once(
     found = await asyncio.gather(*(live(number) for number in range(16)))
     assert {status for answers in found for status in answers} <= {200, 201, 403, 404}
     await world.parts[ViewCounter].flush()
+
+
+@pytest.mark.parametrize("how", ["category", "tag"])
+async def test_many_items_are_locked_in_one_order_by_everybody(
+    world: World, alice: Person, admin: Person, how: str
+) -> None:
+    """Uploads that end together lock several items: whoever changes many at once must not meet them crosswise."""
+    if world.engine == "sqlite":
+        # One writer at a time.
+        return
+    source, target = await new_category(admin, "Source"), await new_category(admin, "Target")
+    first, second = [await sell(alice, category_id=source["id"], tags=["old"]) for _ in range(2)]
+    async with world.database.transaction() as session:
+        # The first lies behind the second now, and a plain UPDATE comes to it last.
+        await session.execute(update(Item).where(Item.id == first["id"]).values(views=1))
+    async with world.database.transaction() as session:
+        lock = select(Item.id).with_for_update(nowait=True)
+        await session.execute(lock.where(Item.id == first["id"]))
+        if how == "category":
+            change = admin.api.delete(f"{CATEGORIES}{source['id']}", params={"move_to": target["id"]})
+        else:
+            tag_id = await session.scalar(select(Tag.id).where(Tag.name == "old"))
+            change = admin.api.delete(f"/api/v1/tags/{tag_id}")
+        changing = asyncio.create_task(change)
+        await asyncio.sleep(0.3)
+        assert not changing.done()
+        await session.execute(lock.where(Item.id == second["id"]))
+    assert (await changing).status_code == 200
