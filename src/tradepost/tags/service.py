@@ -62,15 +62,16 @@ class TagService:
             raise TagNotFound
         sent = changes.model_dump(exclude_unset=True)
         changed = {field: value for field, value in sent.items() if getattr(tag, field) != value}
-        renamed = "name" in changed
         if changed:
+            now = self._clock.now()
+            if "name" in changed:
+                # Items before their links, to which the database hands the new name: as with whoever deletes an item.
+                await self._usage.note_change(self._tags.session, tag=tag.name, now=now)
             for field, value in changed.items():
                 setattr(tag, field, value)
-            tag.updated_at = self._clock.now()
+            tag.updated_at = now
             with violations(unique=_name_taken):
                 await self._tags.save()
-            if renamed:
-                await self._usage.note_change(self._tags.session, tag=tag.name, now=tag.updated_at)
         return await self._with_count(tag)
 
     async def merge(self, tag_id: int, merge: TagMerge) -> CountedTag:
