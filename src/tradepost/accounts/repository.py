@@ -190,7 +190,7 @@ class UserRepository(Repository):
 
     async def hold_public(self, user_ids: Collection[int]) -> Sequence[PublicRow]:
         """Return the public columns of these users, and keep the users from being deleted until the transaction ends."""
-        return (await self.rows(_held(self.on_postgres), {"ids": sorted(user_ids)})).all()
+        return await self.rows(_held(self.on_postgres), {"ids": sorted(user_ids)})
 
     async def delete(self, user_id: int) -> bool:
         """Delete the user, and by the database all that hangs on them; tell whether there was one."""

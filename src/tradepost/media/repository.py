@@ -105,8 +105,8 @@ class FileRepository(Repository):
             for file_id, (size, sha256) in stored.items()
         ]
         await connection.execute(_NOTE_STORED, rows)
-        counted = await self.rows(_count_stored(self.on_postgres), {"ids": list(stored)})
-        return bool(counted.scalar_one() == len(stored))
+        ((count,),) = await self.rows(_count_stored(self.on_postgres), {"ids": list(stored)})
+        return bool(count == len(stored))
 
     async def doom_names(self, names: Collection[str], *, now: datetime) -> Sequence[DoomedRow]:
         """Doom the files of these names that are not, and return them."""
