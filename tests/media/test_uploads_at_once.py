@@ -88,7 +88,8 @@ async def test_files_that_come_together_get_their_rows_in_one_transaction(
             batches = await asyncio.gather(
                 *(reserve(intake, stack, person) for person in (alice, bob, alice, bob))
             )
-        assert len([statement for statement in seen if not statement.startswith("BEGIN")]) == 2, seen
+        # What the application does by itself meanwhile is no part of it.
+        assert len([statement for statement in seen if "file" in statement]) == 2, seen
         names = [file.name for batch in batches for file in batch.files]
         assert sorted(names) == sorted(name for name, _ in await rows(world))
         assert await usage(world, alice.id) == await usage(world, bob.id) == (2, 0)
