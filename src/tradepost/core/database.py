@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
 
 from tradepost.core.errors import Conflict, DatabaseUnavailable, OperationFailed, TradepostError
+from tradepost.core.sqlite_connection import connect_sqlite
 
 IDLE_BEFORE_PING: Final = 1.0
 """Seconds a pooled PostgreSQL connection may have been idle and still be trusted without a ping."""
@@ -225,7 +226,7 @@ def _sqlite_engine(options: DatabaseOptions, *, writes: bool) -> AsyncEngine:
         pool_timeout=options.pool_timeout,
         json_deserializer=from_json,
         # Autocommit on the driver's side: BEGIN is ours to say.
-        connect_args={"isolation_level": None, "cached_statements": 512},
+        connect_args={"async_creator_fn": connect_sqlite, "isolation_level": None, "cached_statements": 512},
         **({} if writes else {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}),
     )
     pragmas = (
