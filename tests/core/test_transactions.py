@@ -1,9 +1,12 @@
-"""The commit of a transaction, and what its caller hears."""
+"""The ends of transactions, of sessions and of the database, and what those hear who are cancelled in them."""
 
 import asyncio
+from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from tests.conftest import World
 from tradepost.core.database import Database, WriteSession
 
 
@@ -37,3 +40,33 @@ async def test_who_is_cancelled_in_a_commit_hears_of_it_whatever_becomes_of_the_
     with pytest.raises(asyncio.CancelledError):
         await writing
     assert called == ([] if fails else ["committed"])
+
+
+async def test_a_database_is_closed_when_those_are_done_who_use_it(world: World) -> None:
+    database = Database(world.database.options)
+    reading, goes_on = asyncio.Event(), asyncio.Event()
+    given_back: list[Any] = []
+
+    async def read() -> None:
+        async with database.read() as session:
+            pooled = await (await session.connection()).get_raw_connection()
+            reading.set()
+            await goes_on.wait()
+            await session.execute(text("SELECT 1"))
+            given_back.append(pooled.driver_connection)
+
+    task = asyncio.create_task(read())
+    await reading.wait()
+    closing = asyncio.create_task(database.close())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not closing.done()
+    goes_on.set()
+    await closing
+    await task
+    (connection,) = given_back
+    if database.is_sqlite:
+        with pytest.raises(ValueError, match="no active connection"):
+            await connection.execute("SELECT 1")
+    else:
+        assert connection.is_closed()

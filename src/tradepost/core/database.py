@@ -131,6 +131,11 @@ class Gate:
             self._holders.discard(task)
             self._places.release()
 
+    async def shut(self) -> None:
+        """Wait until all have left who are in, or in the queue, and let nobody in any more."""
+        for _ in range(self.size):
+            await self._places.acquire()
+
 
 @dataclass(frozen=True)
 class DatabaseOptions:
@@ -189,7 +194,15 @@ class Database:
             raise cancelled
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, for good.
+
+        Those in use are waited for, as long as anybody waits for one: reads go on when all who asked for them have left,
+        and a connection that is given back afterwards would never be closed.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.options.pool_timeout):
+                for gate in {self.write_gate, self.read_gate}:
+                    await gate.shut()
         await self.engine.dispose()
         await self.read_engine.dispose()
 
