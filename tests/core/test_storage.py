@@ -5,7 +5,10 @@ import hashlib
 import shutil
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -121,11 +124,12 @@ async def test_what_is_cancelled_leaves_nothing(store: tuple[Storage, Names], si
     assert names() == []
 
 
-async def test_cancelled_at_any_moment(store: tuple[Storage, Names]) -> None:
+@pytest.mark.parametrize("size", [1000, 6 * MEBIBYTE])
+async def test_cancelled_at_any_moment(store: tuple[Storage, Names], size: int) -> None:
     storage, names = store
     for steps in range(0, 60, 3):
         key = f"cancelled-after-{steps:03}-steps"
-        putting = asyncio.create_task(storage.put(key, pieces(6 * MEBIBYTE, piece=500_000)))
+        putting = asyncio.create_task(storage.put(key, pieces(size, piece=500_000)))
         for _ in range(steps):
             await asyncio.sleep(0.001)
         putting.cancel()
@@ -136,6 +140,53 @@ async def test_cancelled_at_any_moment(store: tuple[Storage, Names]) -> None:
         else:
             await storage.delete(key)
     assert names() == []
+
+
+async def test_what_was_sent_to_s3_is_taken_back_however_late_it_arrives(
+    s3: S3Server, tmp_path: Path
+) -> None:
+    given = s3.create_bucket("late")
+    sent, arrives, answered = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    ways: list[tuple[asyncio.Task[Any] | None, asyncio.StreamWriter]] = []
+
+    async def pass_on(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, passed: asyncio.Event
+    ) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                passed.set()
+                writer.write(data)
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ways.append((asyncio.current_task(), writer))
+        begin = await reader.readuntil(b"\r\n\r\n")
+        sent.set()
+        await arrives.wait()
+        there = urlsplit(s3.url)
+        from_store, to_store = await asyncio.open_connection(there.hostname, there.port)
+        to_store.write(begin)
+        # Who has hung up may still have sent all of it.
+        onwards = asyncio.create_task(pass_on(reader, to_store, sent))
+        await pass_on(from_store, writer, answered)
+        await onwards
+        to_store.close()
+
+    async with await asyncio.start_server(carry, "127.0.0.1", 0) as carrier:
+        given["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{carrier.sockets[0].getsockname()[1]}"
+        storage = S3Storage(settings_for(UNUSED, tmp_path, **given))
+        putting = asyncio.create_task(storage.put(KEY, pieces(1000)))
+        await sent.wait()
+        putting.cancel()
+        await asyncio.wait([putting], timeout=0.1)
+        arrives.set()
+        with pytest.raises(asyncio.CancelledError):
+            await putting
+        await answered.wait()
+        for task, writer in ways:
+            writer.close()
+            if task is not None:
+                await task
+    assert s3.names("late") == []
 
 
 @pytest.mark.parametrize(

@@ -126,11 +126,20 @@ class S3Storage:
             if await source.fill(PART):
                 await self._put_parts(key, source)
             else:
-                with _translated():
-                    await obstore.put_async(self._store, key, source.taken(), use_multipart=False)
+                await self._put_whole(key, source.taken())
             return Stored(source.size, source.sha256.hexdigest())
         finally:
             self._free += 1
+
+    async def _put_whole(self, key: str, content: bytes) -> None:
+        try:
+            with _translated():
+                # The store may keep it after whoever sent it has hung up, and after it was deleted for that.
+                await finished(obstore.put_async(self._store, key, content, use_multipart=False))
+        except asyncio.CancelledError:
+            with suppress(StorageUnavailable):
+                await finished(self.delete(key))
+            raise
 
     async def _put_parts(self, key: str, source: _Source) -> None:
         upload = asyncio.ensure_future(
