@@ -25,6 +25,8 @@ def main() -> None:
     signal.set_wakeup_fd(signal_arrived)
     for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
+    # A shell has what it starts in the background ignore this one, and the command would go on doing so until it is killed.
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     # A group of its own, so that the stop signal also reaches what a shell in front of the server has started.
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)
     try:

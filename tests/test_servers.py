@@ -1,3 +1,4 @@
+import signal
 import socket
 import subprocess
 import sys
@@ -9,7 +10,8 @@ import asyncpg
 import pytest
 
 from tests import servers
-from tests.servers import PostgresServer, ServerFailedError
+from tests.lifeline import STOP_TIMEOUT
+from tests.servers import PostgresServer, RedisServer, ServerFailedError
 
 
 @pytest.fixture
@@ -43,6 +45,17 @@ def test_a_server_ends_with_its_owner_even_when_that_is_killed() -> None:
 
 
 @pytest.mark.usefixtures("own_server")
+def test_a_server_ends_at_once_also_in_a_run_that_a_shell_has_in_the_background() -> None:
+    # Such a run ignores the signal, and what it starts inherits that.
+    before = signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+    try:
+        with RedisServer.running():
+            began = time.monotonic()
+    finally:
+        signal.signal(signal.SIGQUIT, before)
+    assert time.monotonic() - began < STOP_TIMEOUT / 2
+
+
 async def test_databases_are_created_from_a_template_and_dropped_with_their_connections() -> None:
     with PostgresServer.running() as server:
         template = await asyncpg.connect(await server.create_database("template"))
