@@ -84,8 +84,8 @@ openapi: setup ## Print the OpenAPI document
 .PHONY: test
 test: .venv/.dev ## Run all tests on SQLite and on a PostgreSQL of their own, then `make check`
 	@.venv/bin/pytest $(PARALLEL) $(ARGS) || { \
-		echo "Those that failed once more, with the machine to themselves:"; \
-		.venv/bin/pytest --last-failed --last-failed-no-failures none $(ARGS); }
+		echo "Those that failed once more, with the machine to themselves. What the summary calls PASSED needed that:"; \
+		.venv/bin/pytest --last-failed --last-failed-no-failures none -rap $(ARGS); }
 	@$(MAKE) check
 
 # The tests of one file stay together: they share a database.
