@@ -42,6 +42,34 @@ async def test_who_is_cancelled_in_a_commit_hears_of_it_whatever_becomes_of_the_
     assert called == ([] if fails else ["committed"])
 
 
+async def test_who_is_cancelled_when_the_connection_is_given_back_has_told_of_the_commit(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closing, goes_on = asyncio.Event(), asyncio.Event()
+    close = WriteSession.close
+
+    async def slowly(session: WriteSession) -> None:
+        closing.set()
+        await goes_on.wait()
+        await close(session)
+
+    called: list[str] = []
+
+    async def write() -> None:
+        async with database.transaction() as session:
+            session.after_commit(lambda: called.append("committed"))
+
+    monkeypatch.setattr(WriteSession, "close", slowly)
+    writing = asyncio.create_task(write())
+    await closing.wait()
+    writing.cancel()
+    await asyncio.sleep(0)
+    goes_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert called == ["committed"]
+
+
 async def test_a_database_is_closed_when_those_are_done_who_use_it(world: World) -> None:
     database = Database(world.database.options)
     reading, goes_on = asyncio.Event(), asyncio.Event()
