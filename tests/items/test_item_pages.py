@@ -11,7 +11,8 @@ from tests.conftest import Person, World
 from tests.items.market import ITEMS, MINE, SEARCH, change, faults, page, path_of, sell, set_columns, titles
 from tradepost.core.database import Database
 from tradepost.core.pagination import Total, Window
-from tradepost.items.repository import ItemFilter, ItemRepository
+from tradepost.items.filters import ItemFilter
+from tradepost.items.repository import ItemRepository
 
 NUMBERS = ("total", "page", "size", "pages")
 

@@ -11,8 +11,9 @@ from tradepost.core.database import Database, ReadSession
 from tradepost.core.pagination import Page, Total, Window
 from tradepost.core.principal import Principal
 from tradepost.items.errors import ItemNotFound
+from tradepost.items.filters import ItemFilter
 from tradepost.items.public_total import PublicTotal
-from tradepost.items.repository import ItemFilter, ItemRepository
+from tradepost.items.repository import ItemRepository
 from tradepost.items.schemas import ItemStatus, item_json
 from tradepost.items.view_counter import ViewCounter
 

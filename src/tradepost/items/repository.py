@@ -2,9 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any, Final, cast
 
@@ -18,12 +16,10 @@ from sqlalchemy import (
     any_,
     bindparam,
     delete,
-    exists,
     func,
     insert,
     literal,
     literal_column,
-    or_,
     select,
     type_coerce,
     update,
@@ -36,11 +32,11 @@ from sqlalchemy.sql.functions import FunctionElement
 from tradepost.accounts.models import User
 from tradepost.core.models import ConvertedOnSqlite
 from tradepost.core.pagination import Page, Total, Window
-from tradepost.core.repository import Repository, among_ids, escaped
+from tradepost.core.repository import Repository, among_ids
 from tradepost.core.schemas import MAX_ID
+from tradepost.items.filters import IS_ACTIVE, ItemFilter
 from tradepost.items.models import Item, ItemTag
 from tradepost.items.schemas import ItemRow, ItemStatus
-from tradepost.tags.models import Tag
 
 SORTS: Final = {
     "created_at": Item.created_at,
@@ -108,108 +104,6 @@ def _rows_of(on_postgres: bool) -> Select[*tuple[Any, ...]]:  # noqa: FBT001 - t
 
 def _spelt_out(limit: int) -> ColumnElement[int]:
     return literal_column(str(limit), BigInteger())
-
-
-IS_ACTIVE: Final = Item.status == literal_column(f"'{ItemStatus.ACTIVE}'", Item.status.type)
-"""What everybody sees."""
-
-
-def _is_in_one_of(category_ids: Select[int], *, on_postgres: bool) -> ColumnElement[bool]:
-    if not on_postgres:
-        return Item.category_id.in_(category_ids)
-    # An array is made first, and then the index of categories serves; for IN, all items would be gone through.
-    array = func.array(category_ids.scalar_subquery(), type_=ARRAY(BigInteger))
-    return Item.category_id == any_(array)
-
-
-@dataclass(frozen=True, slots=True)
-class ItemFilter:
-    """Which items are wanted; what is None is not asked.
-
-    ``category`` is an id or a slug, and its descendants count too; all of ``tags`` must be there.
-
-    ``viewer_id`` sees their own hidden items beside the active ones, ``sees_all`` everybody's.
-    """
-
-    status: ItemStatus | None = None
-    category: str | None = None
-    tags: tuple[str, ...] = ()
-    owner_id: int | None = None
-    min_price: Decimal | None = None
-    max_price: Decimal | None = None
-    q: str | None = None
-    viewer_id: int | None = None
-    sees_all: bool = False
-
-    @property
-    def is_public_list(self) -> bool:
-        """Whether this is what every stranger's unfiltered list asks for."""
-        return self == ItemFilter()
-
-    @property
-    def shape(self) -> "ItemFilter":
-        """The same for all filters whose conditions are the same but for the values."""
-        return ItemFilter(
-            status=self.status and ItemStatus.ACTIVE,
-            category=self.category,
-            tags=("",) * len(self.tags),
-            owner_id=None if self.owner_id is None else 0,
-            min_price=None if self.min_price is None else Decimal(0),
-            max_price=None if self.max_price is None else Decimal(0),
-            q=self.q,
-            viewer_id=None if self.viewer_id is None else 0,
-            sees_all=self.sees_all,
-        )
-
-    def parameters(self) -> dict[str, Any]:
-        """Return the values for the parameters in the conditions."""
-        values: dict[str, Any] = {
-            name: value
-            for name in ("status", "owner_id", "min_price", "max_price", "viewer_id")
-            if (value := getattr(self, name)) is not None
-        }
-        return values | {f"tag_{number}": tag for number, tag in enumerate(self.tags)}
-
-    def conditions(self, category_ids: Select[int] | None, *, on_postgres: bool) -> list[ColumnElement[bool]]:
-        """Return what a row must fulfil; the values come with the execution."""
-        wanted: list[ColumnElement[bool]] = []
-        if not self.sees_all:
-            own = Item.owner_id == bindparam("viewer_id")
-            wanted.append(IS_ACTIVE if self.viewer_id is None else or_(IS_ACTIVE, own))
-        if self.status is not None:
-            wanted.append(Item.status == bindparam("status", type_=Item.status.type))
-        if category_ids is not None:
-            wanted.append(_is_in_one_of(category_ids, on_postgres=on_postgres))
-        if self.owner_id is not None:
-            wanted.append(Item.owner_id == bindparam("owner_id"))
-        if self.min_price is not None:
-            wanted.append(Item.price >= bindparam("min_price", type_=Item.price.type))
-        if self.max_price is not None:
-            wanted.append(Item.price <= bindparam("max_price", type_=Item.price.type))
-        for number in range(len(self.tags)):
-            tagged = select(ItemTag.item_id).where(ItemTag.tag == bindparam(f"tag_{number}"))
-            wanted.append(Item.id.in_(tagged))
-        if self.q is not None:
-            wanted.append(_mentions(self.q, on_postgres=on_postgres))
-        return wanted
-
-
-def _mentions(q: str, *, on_postgres: bool) -> ColumnElement[bool]:
-    """Match title, description or a tag that contains ``q``, whatever the case of the letters."""
-    pattern = f"%{escaped(q.lower())}%"
-
-    def folded(column: Any) -> ColumnElement[str]:
-        # A collation that knows all letters, whatever the cluster's own locale is; SQLite gets Python's.
-        return func.lower(column.collate("und-x-icu")) if on_postgres else func.unicode_lower(column)
-
-    # Tags are in lower case already. Their few names are searched, not their many links; and EXISTS can always fall back
-    # on the index, where PostgreSQL would search all links of IN anew for each item once they do not fit its memory.
-    names = select(Tag.name).where(Tag.name.like(pattern, escape="\\"))
-    return or_(
-        folded(Item.title).like(pattern, escape="\\"),
-        folded(Item.description).like(pattern, escape="\\"),
-        exists().where(ItemTag.item_id == Item.id, ItemTag.tag.in_(names)),
-    )
 
 
 def _reach(window: Window) -> int | None:

@@ -23,7 +23,8 @@ from tradepost.items.dependencies import (
     writer_of,
 )
 from tradepost.items.errors import ItemNotFound
-from tradepost.items.repository import SORTS, ItemFilter
+from tradepost.items.filters import ItemFilter
+from tradepost.items.repository import SORTS
 from tradepost.items.schemas import ItemCreate, ItemPage, ItemRead, ItemStatus, ItemUpdate
 from tradepost.tags.schemas import TagName
 from tradepost.web.lean import JsonAnswer, JudgedQueries, lean, plain_id
