@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 import pytest
@@ -206,3 +206,43 @@ async def test_on_sqlite_only_what_another_process_writes_is_a_hint(database: Da
         await asyncio.sleep(0.6)
         assert told == [""]
     await elsewhere.close()
+
+
+class Deaf(Air):
+    """A line in whose opening, or on which, a cancellation is lost, as libraries lose it that send by ``wait_for``."""
+
+    def __init__(self, *, opening: bool) -> None:
+        super().__init__()
+        self.waits = asyncio.Event()
+        self._opening = opening
+
+    async def _lose(self) -> None:
+        self.waits.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    @asynccontextmanager
+    async def connect(self, heard: Listener, broken: Callable[[], None]) -> AsyncIterator[Line]:
+        if self._opening:
+            await self._lose()
+        async with super().connect(heard, broken) as line:
+            yield line
+
+    async def say(self, word: str) -> None:
+        await self._lose()
+        await super().say(word)
+
+
+@pytest.mark.parametrize("opening", [True, False])
+@pytest.mark.parametrize("cut", [True, False])
+async def test_they_end_though_their_line_loses_the_word(*, opening: bool, cut: bool) -> None:
+    air = Deaf(opening=opening)
+    signals = SharedSignals(air.connect, SystemClock())
+    signals.send("doors", "1")
+    running = asyncio.create_task(signals.run())
+    await air.waits.wait()
+    air.cut = cut
+    running.cancel()
+    done, _ = await asyncio.wait([running], timeout=10)
+    assert done
+    assert running.cancelled()

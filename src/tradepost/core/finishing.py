@@ -1,4 +1,4 @@
-"""Work that is begun is brought to its end, whatever becomes of who waits for it."""
+"""Work that is begun is brought to its end, whatever becomes of who waits for it; and who is told to end does."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -25,3 +25,14 @@ async def finished(work: Awaitable[T]) -> T:
             # Looked at, or the loop would complain that nobody did.
             task.exception()
         raise
+
+
+def heed_cancellation() -> None:
+    """Raise ``CancelledError`` if this task was cancelled and did not hear of it; for loops that end in no other way.
+
+    Until Python 3.12, ``asyncio.wait_for``, by which libraries send, keeps a cancellation to itself that comes in the moment
+    when its work is done.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

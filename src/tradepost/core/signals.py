@@ -12,6 +12,7 @@ from typing import Final, Protocol
 import structlog
 
 from tradepost.core.clock import Clock
+from tradepost.core.finishing import heed_cancellation
 
 Listener = Callable[[str], None]
 """Is told a hint's text, or ``""`` when hints may have been missed: look at everything."""
@@ -126,6 +127,7 @@ class SharedSignals(LocalSignals):
         """Keep a line open until cancelled."""
         failures = 0
         while True:
+            heed_cancellation()
             try:
                 async with self._connect(self._heard, self._breaks) as line:
                     self._broken = False
@@ -160,6 +162,7 @@ class SharedSignals(LocalSignals):
 
     async def _talk(self, line: Line) -> None:
         while True:
+            heed_cancellation()
             try:
                 async with asyncio.timeout(CHECK_PERIOD):
                     await self._woken.wait()
