@@ -225,8 +225,13 @@ async def test_a_client_that_reads_nothing_costs_little_and_holds_nobody_up(
                 async with heard_from(client, "4000") as events:
                     found = await next_events(events, 4_001)
                 assert [int(event.id) for event in found] == list(range(4_001, 8_002))
-                metrics = (await client.get(f"{server.url}/metrics")).text
-                assert "\ntradepost_notification_streams 3.0\n" in metrics
+
+                async def three_are_open() -> bool:
+                    metrics = (await client.get(f"{server.url}/metrics")).text
+                    return "\ntradepost_notification_streams 3.0\n" in metrics
+
+                # The server hears of a reader's end a moment after that.
+                await eventually(three_are_open)
             # They would be 24 MB each.
             assert memory_of(server) - before < 24 * 2**20
             server.send(signal.SIGTERM)
