@@ -98,7 +98,7 @@ class FileRepository(Repository):
         return {row.name: row.id for row in made}
 
     async def note_stored(self, stored: Mapping[int, tuple[int, str]], *, now: datetime) -> bool:
-        """Have files on their way in be there, with these sizes and digests; tell whether all of them were on their way."""
+        """Have files on their way in be there, with these sizes and digests; tell whether all of them are there now."""
         connection = await self.session.connection()
         rows = [
             {"file_id": file_id, "new_size": size, "new_sha256": sha256, "now": now}
