@@ -1,4 +1,4 @@
-"""Runs the migrations: on the connection that ``tradepost.core.migrations`` hands in, else on the settings' database."""
+"""Runs the migrations: on the connection that ``tradepost.core.database.migrations`` hands in, else on the settings' database."""
 
 import asyncio
 
@@ -6,9 +6,9 @@ from alembic import context
 from sqlalchemy import Connection
 
 from tradepost.bootstrap import METADATA, database_options
-from tradepost.core import migrations
-from tradepost.core.database import Database
-from tradepost.core.settings import Settings
+from tradepost.core.database import migrations
+from tradepost.core.database.engines import Database
+from tradepost.core.settings.settings import Settings
 
 
 def run(connection: Connection) -> None:

@@ -28,9 +28,9 @@ from tradepost.accounts.permissions import Role
 from tradepost.accounts.repository import SessionRepository, UserRepository
 from tradepost.accounts.tokens import Tokens
 from tradepost.bootstrap import METADATA, opened, prepare_database
-from tradepost.core.database import Database
+from tradepost.core.database.engines import Database
 from tradepost.core.resources import Resources
-from tradepost.core.settings import Settings
+from tradepost.core.settings.settings import Settings
 from tradepost.items.popular import PopularItems
 from tradepost.items.public_total import PublicTotal
 from tradepost.main import create_app

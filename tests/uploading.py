@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from tests.conftest import Person, World
 from tests.servers import S3Server
-from tradepost.core.dispatcher import Dispatcher
+from tradepost.core.messaging.dispatcher import Dispatcher
 from tradepost.core.storage.store import Storage
 from tradepost.media.models import FileUsage, StoredFile
 

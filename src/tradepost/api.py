@@ -9,9 +9,9 @@ from tradepost.items import upload_routes as item_upload_routes
 from tradepost.media import routes as upload_routes
 from tradepost.notifications.inbox import routes as inbox_routes
 from tradepost.notifications.preferences import routes as preference_routes
-from tradepost.notifications.webhooks import routes as webhook_routes
 from tradepost.outbox import routes as outbox_routes
 from tradepost.tags import routes as tag_routes
+from tradepost.webhooks import routes as webhook_routes
 
 ROUTERS: tuple[APIRouter, ...] = (
     item_routes.router,

@@ -34,29 +34,29 @@ from tradepost.categories.dependencies import build_category_service
 from tradepost.categories.models import Category
 from tradepost.categories.reader import CategoryReader
 from tradepost.categories.service import CategoryUsage
-from tradepost.core import migrations
-from tradepost.core.backlog import Backlog, Show
+from tradepost.core.batching.coalescer import Observe
 from tradepost.core.clock import Clock, SystemClock
-from tradepost.core.coalescer import Observe
-from tradepost.core.cursors import Cursors
-from tradepost.core.database import Database, DatabaseOptions
-from tradepost.core.deliveries import ObserveAttempt
-from tradepost.core.dispatcher import TOPIC, Dispatcher
+from tradepost.core.database import migrations
+from tradepost.core.database.engines import Database, DatabaseOptions
+from tradepost.core.database.models import Base
 from tradepost.core.errors import DatabaseUnavailable
-from tradepost.core.jobs import ScheduledJob
-from tradepost.core.messages import Subscriptions
-from tradepost.core.models import Base
-from tradepost.core.outbox import Outbox, StoredMessage
-from tradepost.core.postgres_signals import postgres_signals
+from tradepost.core.messaging.backlog import Backlog, Show
+from tradepost.core.messaging.deliveries import ObserveAttempt
+from tradepost.core.messaging.dispatcher import TOPIC, Dispatcher
+from tradepost.core.messaging.jobs import ScheduledJob
+from tradepost.core.messaging.messages import Subscriptions
+from tradepost.core.messaging.outbox import Outbox, StoredMessage
 from tradepost.core.rate_limiter import LocalRateLimiter, RateLimiter
-from tradepost.core.redis_signals import open_redis, redis_signals
 from tradepost.core.resources import Resources
-from tradepost.core.settings import Settings
-from tradepost.core.signals import Signals
-from tradepost.core.sqlite_signals import SqliteSignals
+from tradepost.core.settings.settings import Settings
+from tradepost.core.signals.postgres import postgres_signals
+from tradepost.core.signals.redis import open_redis, redis_signals
+from tradepost.core.signals.signals import Signals
+from tradepost.core.signals.sqlite import SqliteSignals
 from tradepost.core.storage.local import LocalStorage
 from tradepost.core.storage.s3 import S3Storage
 from tradepost.core.storage.store import Storage
+from tradepost.core.wire.cursors import Cursors
 from tradepost.items import handlers as item_handlers
 from tradepost.items.dependencies import build_item_service, build_item_uploads
 from tradepost.items.intake import ItemIntake
@@ -78,14 +78,14 @@ from tradepost.notifications.inbox.reader import InboxReader
 from tradepost.notifications.mail.dependencies import build_mail_service, build_mailer
 from tradepost.notifications.mail.service import Mailer, MailService
 from tradepost.notifications.preferences.models import Preference
-from tradepost.notifications.webhooks import handlers as webhook_handlers
-from tradepost.notifications.webhooks.dependencies import build_webhook_sender
-from tradepost.notifications.webhooks.models import Webhook, WebhookDelivery
-from tradepost.notifications.webhooks.sender import WebhookSender
 from tradepost.tags.dependencies import build_tag_service
 from tradepost.tags.models import Tag
 from tradepost.tags.reader import TagReader
-from tradepost.tags.usage import TagUsage
+from tradepost.tags.tagged import TagUsage
+from tradepost.webhooks import handlers as webhook_handlers
+from tradepost.webhooks.dependencies import build_webhook_sender
+from tradepost.webhooks.models import Webhook, WebhookDelivery
+from tradepost.webhooks.sender import WebhookSender
 
 MODELS = (
     User,

@@ -28,19 +28,19 @@ from tradepost.accounts.dependencies import build_user_service
 from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.schemas import UserRegister
 from tradepost.bootstrap import opened, prepare_database
-from tradepost.core import migrations
-from tradepost.core.database import translate
-from tradepost.core.dispatcher import PRUNE_CHUNK
+from tradepost.core.database import migrations
+from tradepost.core.database.faults import translate
 from tradepost.core.errors import OperationFailed, TradepostError
-from tradepost.core.metrics import MULTIPROCESS_VARIABLE, prepare_directory
-from tradepost.core.outbox import MessageState
-from tradepost.core.pagination import Total, Window
+from tradepost.core.messaging.dispatcher import PRUNE_CHUNK
+from tradepost.core.messaging.outbox import MessageState
+from tradepost.core.observability.metrics import MULTIPROCESS_VARIABLE, prepare_directory
 from tradepost.core.resources import Resources
-from tradepost.core.schemas import MAX_ID
-from tradepost.core.settings import Settings, SettingsError
+from tradepost.core.settings.settings import Settings, SettingsError
+from tradepost.core.wire.pagination import Total, Window
+from tradepost.core.wire.schemas import MAX_ID
 from tradepost.main import create_app
 from tradepost.outbox.dependencies import build_outbox_service
-from tradepost.outbox.repository import Selection
+from tradepost.outbox.schemas import Selection
 from tradepost.seeding.loader import EMAIL, PASSWORD, SeedRefused, SeedReport, seed
 from tradepost.web.protocol import BoundedHttpProtocol
 from tradepost.worker import work

@@ -18,14 +18,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from tradepost.accounts import page_routes
 from tradepost.api import ROUTERS
 from tradepost.bootstrap import build_backlog, dispatch, opened, prepare_database
-from tradepost.core import database, logging, migrations
 from tradepost.core.clock import SystemClock
-from tradepost.core.database import Database
+from tradepost.core.database import faults, migrations
+from tradepost.core.database.engines import Database
 from tradepost.core.errors import DatabaseUnavailable
-from tradepost.core.metrics import Metrics
+from tradepost.core.observability import logging
+from tradepost.core.observability.metrics import Metrics
 from tradepost.core.resources import Resources
-from tradepost.core.settings import Settings
-from tradepost.core.signals import Signals
+from tradepost.core.settings.settings import Settings
+from tradepost.core.signals.signals import Signals
 from tradepost.core.storage.store import Storage
 from tradepost.items.view_counter import ViewCounter
 from tradepost.media.routes import body_limits
@@ -71,7 +72,7 @@ def create_app(settings: Settings | None = None, *, dispatches: bool | None = No
     for router in ROUTERS:
         app.include_router(router, prefix=settings.API_V1_STR)
     openapi.install(app)
-    answers = problems.ErrorAnswers(database.translate)
+    answers = problems.ErrorAnswers(faults.translate)
     problems.install(app, answers)
     layers.install(
         app,
@@ -171,7 +172,7 @@ async def _prepared(parts: Resources) -> bool:
         await prepare_database(parts)
     except (DatabaseUnavailable, SQLAlchemyError) as error:
         # It can also go away in the middle of the migration, which is then taken back as a whole.
-        meaning = error if isinstance(error, DatabaseUnavailable) else database.translate(error)
+        meaning = error if isinstance(error, DatabaseUnavailable) else faults.translate(error)
         if not isinstance(meaning, DatabaseUnavailable):
             raise
         log.warning(

@@ -8,12 +8,12 @@ from typing import Final
 import structlog
 
 from tradepost.bootstrap import build_backlog, dispatch, opened
-from tradepost.core import logging
 from tradepost.core.clock import SystemClock
-from tradepost.core.metrics import Metrics
+from tradepost.core.observability import logging
+from tradepost.core.observability.metrics import Metrics
 from tradepost.core.resources import Resources
-from tradepost.core.settings import Settings
-from tradepost.core.signals import Signals
+from tradepost.core.settings.settings import Settings
+from tradepost.core.signals.signals import Signals
 
 STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 

@@ -8,9 +8,9 @@ import pytest_asyncio
 
 from tests.conftest import PASSWORD, NewPerson, Person, World
 from tradepost.accounts.messages import PasswordChanged, UserDeleted, UserRegistered
-from tradepost.core.database import WriteSession
-from tradepost.core.dispatcher import Dispatcher
-from tradepost.core.messages import Envelope, Message, Subscriptions
+from tradepost.core.database.sessions import WriteSession
+from tradepost.core.messaging.dispatcher import Dispatcher
+from tradepost.core.messaging.messages import Envelope, Message, Subscriptions
 
 TOLD: list[Message] = []
 

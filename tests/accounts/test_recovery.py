@@ -13,8 +13,8 @@ from tests.conftest import PASSWORD, Person, Template, World, world_on
 from tradepost.accounts.links import Links
 from tradepost.accounts.models import AccountToken, TokenPurpose, User
 from tradepost.accounts.recovery import RecoveryService
-from tradepost.core.dispatcher import Dispatcher
-from tradepost.core.outbox import StoredMessage
+from tradepost.core.messaging.dispatcher import Dispatcher
+from tradepost.core.messaging.outbox import StoredMessage
 
 AUTH = "/api/v1/auth"
 NEW = "Brandnew99"

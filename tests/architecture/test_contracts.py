@@ -20,24 +20,13 @@ PLANTS = {
         "items/service.py",
         "import fastapi",
     ),
-    "The repository of items is private to them": ("bootstrap.py", "import tradepost.items.repository"),
-    "The repository of tags is private to them": ("items/service.py", "import tradepost.tags.repository"),
-    "The repository of categories is private to them": (
-        "items/service.py",
-        "import tradepost.categories.repository",
+    "The rooms of core import only from the floors below them": (
+        "core/clock.py",
+        "import tradepost.core.database.engines",
     ),
-    "The repository of media is private to it": ("items/service.py", "import tradepost.media.repository"),
-    "The repository of messages for operators is private to them": (
-        "bootstrap.py",
-        "import tradepost.outbox.repository",
-    ),
-    "The repository of accounts is private to them": (
-        "items/service.py",
-        "import tradepost.accounts.repository",
-    ),
-    "The repository of webhooks is private to them": (
-        "bootstrap.py",
-        "import tradepost.notifications.webhooks.repository",
+    "No package imports in a circle": (
+        "core/storage/store.py",
+        "import tradepost.core.storage.local",
     ),
 }
 

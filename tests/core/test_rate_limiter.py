@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tradepost.core.rate_limiter import LocalRateLimiter
-from tradepost.core.settings import Rate
+from tradepost.core.settings.settings import Rate
 
 
 class HandClock:

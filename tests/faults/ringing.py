@@ -12,18 +12,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from tests.core.post import Rang
-from tradepost.core import logging
+from tests.core.messaging.post import Rang
 from tradepost.core.clock import Clock, SystemClock
-from tradepost.core.database import Database, DatabaseOptions, WriteSession
-from tradepost.core.database_url import async_url
-from tradepost.core.dispatcher import TOPIC, Dispatcher
-from tradepost.core.message_repository import MessageRepository
-from tradepost.core.messages import Channel, Envelope, Subscriptions
-from tradepost.core.outbox import Outbox
-from tradepost.core.postgres_signals import postgres_signals
-from tradepost.core.signals import Signals
-from tradepost.core.sqlite_signals import SqliteSignals
+from tradepost.core.database.engines import Database, DatabaseOptions
+from tradepost.core.database.sessions import WriteSession
+from tradepost.core.messaging.dispatcher import TOPIC, Dispatcher
+from tradepost.core.messaging.messages import Channel, Envelope, Subscriptions
+from tradepost.core.messaging.outbox import Outbox
+from tradepost.core.messaging.repository import MessageRepository
+from tradepost.core.observability import logging
+from tradepost.core.settings.database_url import async_url
+from tradepost.core.signals.postgres import postgres_signals
+from tradepost.core.signals.signals import Signals
+from tradepost.core.signals.sqlite import SqliteSignals
 from tradepost.tags.models import Tag
 
 PLACES: Final = 20

@@ -15,7 +15,7 @@ import pytest_asyncio
 from tests.conftest import world_on
 from tests.faults.stoppable import StoppablePostgres, stoppable_postgres
 from tests.flows.live import API, Account, LiveServer, environment, eventually, join, serving
-from tradepost.core.migrations import ADVISORY_LOCK
+from tradepost.core.database.migrations import ADVISORY_LOCK
 from tradepost.main import RETRY_PREPARATION
 
 POOL_SIZE = 2

@@ -17,7 +17,8 @@ from tests.conftest import World, settings_for, world_on
 from tests.flows.live import join
 from tests.servers import PostgresServer
 from tradepost.bootstrap import opened, prepare_database
-from tradepost.core.database import Database, Gate
+from tradepost.core.database.engines import Database
+from tradepost.core.database.gate import Gate
 from tradepost.core.errors import DatabaseUnavailable
 
 CLIENTS = 64

@@ -18,11 +18,11 @@ from random import Random
 from sqlalchemy import func, select
 
 from tests.conftest import Template
-from tests.core.post import Rang
+from tests.core.messaging.post import Rang
 from tests.faults.ringing import PLACES, STEPS, Doom, open_post
 from tests.flows.live import ROOT, eventually
-from tradepost.core.database import Database
-from tradepost.core.outbox import MessageState, Outbox, StoredMessage
+from tradepost.core.database.engines import Database
+from tradepost.core.messaging.outbox import MessageState, Outbox, StoredMessage
 from tradepost.tags.models import Tag
 
 ROUNDS = int(os.environ.get("SOAK_ROUNDS", "0"))

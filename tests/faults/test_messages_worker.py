@@ -13,14 +13,14 @@ import pytest
 from sqlalchemy import select
 
 from tests.conftest import Template, settings_for
-from tests.core.post import Rang, running, until
+from tests.core.messaging.post import Rang, running, until
 from tests.faults.ringing import Doom, open_post
 from tests.faults.stoppable import StoppablePostgres, stoppable_postgres
 from tests.flows.live import TRADEPOST, environment, eventually, reserved_port, tradepost
 from tradepost.bootstrap import opened
-from tradepost.core.outbox import MessageState, Outbox, StoredMessage
+from tradepost.core.messaging.outbox import MessageState, Outbox, StoredMessage
 from tradepost.core.resources import Resources
-from tradepost.core.signals import Signals
+from tradepost.core.signals.signals import Signals
 from tradepost.items.messages import ItemCreated
 
 

@@ -12,8 +12,8 @@ from tests.conftest import Template, settings_for, world_on
 from tests.flows.command_line import called
 from tests.flows.live import environment
 from tradepost.bootstrap import database_options
-from tradepost.core import migrations
-from tradepost.core.database import Database
+from tradepost.core.database import migrations
+from tradepost.core.database.engines import Database
 
 NEWER = "fffffffffff1"
 

@@ -9,10 +9,10 @@ from sqlalchemy import update
 
 from tests.conftest import ENGINES, settings_for
 from tests.flows.live import environment, eventually, join, serving
-from tests.notifications.webhooks.receiver import OK, Received, receiving
 from tests.servers import PostgresServer
+from tests.webhooks.receiver import OK, Received, receiving
 from tradepost.bootstrap import opened
-from tradepost.core.outbox import MessageState, StoredMessage
+from tradepost.core.messaging.outbox import MessageState, StoredMessage
 
 
 async def end_leases(url: str, directory: Path) -> None:

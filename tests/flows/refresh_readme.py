@@ -3,7 +3,7 @@
 import sys
 
 from tests.flows.live import ROOT
-from tradepost.core.settings_table import settings_table
+from tradepost.core.settings.table import settings_table
 
 README = ROOT / "README.md"
 BEGIN, END = "<!-- settings -->", "<!-- /settings -->"

@@ -9,7 +9,7 @@ import pytest_asyncio
 from tests.conftest import Template, world_on
 from tests.flows.command_line import called
 from tests.flows.live import API, environment
-from tradepost.core import migrations
+from tradepost.core.database import migrations
 
 
 @pytest_asyncio.fixture

@@ -30,7 +30,8 @@ from tests.flows.histories import (
 )
 from tests.flows.live import environment, join, serving
 from tests.servers import PostgresServer
-from tradepost.core.database import Database, ReadSession
+from tradepost.core.database.engines import Database
+from tradepost.core.database.sessions import ReadSession
 
 ROUNDS = int(os.environ.get("SOAK_ROUNDS", "1"))
 PAIRS, STEPS = (4, 40) if ROUNDS == 1 else (8, 100)

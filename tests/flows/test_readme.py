@@ -12,7 +12,7 @@ import pytest
 from tests.flows.live import ROOT, environment, serving
 from tests.flows.refresh_readme import BEGIN, END, README, refreshed
 from tradepost.cli import main
-from tradepost.core.settings_table import settings_table
+from tradepost.core.settings.table import settings_table
 
 TOUR_TIMEOUT = 60.0
 BASE = "BASE=http://localhost:8000/api/v1"

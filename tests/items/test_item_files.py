@@ -19,7 +19,7 @@ from tests.uploading import (
     send,
     usage,
 )
-from tradepost.core.dispatcher import Dispatcher
+from tradepost.core.messaging.dispatcher import Dispatcher
 
 
 async def test_an_item_shows_the_pictures_of_its_owner(

@@ -8,9 +8,9 @@ import pytest
 
 from tests.conftest import Person, World
 from tests.items.market import ITEMS
-from tradepost.core.database import WriteSession
-from tradepost.core.dispatcher import Dispatcher
-from tradepost.core.messages import Envelope, Message, Subscriptions
+from tradepost.core.database.sessions import WriteSession
+from tradepost.core.messaging.dispatcher import Dispatcher
+from tradepost.core.messaging.messages import Envelope, Message, Subscriptions
 from tradepost.items.messages import ItemCreated, ItemDeleted, ItemUpdated
 
 FACTS = (ItemCreated, ItemUpdated, ItemDeleted)

@@ -9,8 +9,8 @@ from sqlalchemy import text
 
 from tests.conftest import Person, World
 from tests.items.market import ITEMS, MINE, SEARCH, change, faults, page, path_of, sell, set_columns, titles
-from tradepost.core.database import Database
-from tradepost.core.pagination import Total, Window
+from tradepost.core.database.engines import Database
+from tradepost.core.wire.pagination import Total, Window
 from tradepost.items.filters import ItemFilter
 from tradepost.items.repository import ItemRepository
 

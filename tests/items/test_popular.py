@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import Person, World
 from tests.items.market import POPULAR, change, faults, page, path_of, read, sell, set_columns, titles
-from tradepost.core.cache import Remembered
+from tradepost.core.batching.cache import Remembered
 from tradepost.items.popular import PopularItems
 
 

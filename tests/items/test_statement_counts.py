@@ -14,15 +14,15 @@ from tests.items.market import ITEMS, MINE, POPULAR, SEARCH
 from tradepost.accounts.models import LoginSession, User
 from tradepost.accounts.permissions import Role
 from tradepost.categories.models import Category
-from tradepost.core.messages import Message, Subscriptions
-from tradepost.core.outbox import MessageState, StoredMessage
+from tradepost.core.messaging.messages import Message, Subscriptions
+from tradepost.core.messaging.outbox import MessageState, StoredMessage
 from tradepost.items.messages import ItemCreated, ItemDeleted, ItemUpdated
 from tradepost.items.models import Item, ItemTag
 from tradepost.items.schemas import ItemStatus
 from tradepost.notifications.inbox.models import Notification
-from tradepost.notifications.webhooks.models import Webhook, WebhookDelivery
-from tradepost.notifications.webhooks.schemas import DeliveryState, Scope
 from tradepost.tags.models import Tag
+from tradepost.webhooks.models import Webhook, WebhookDelivery
+from tradepost.webhooks.schemas import DeliveryState, Scope
 
 
 async def fill(world: World, owner: Person, rows: int) -> dict[str, int]:

@@ -21,16 +21,17 @@ from typing import Any, ClassVar, Final
 from sqlalchemy import func, select
 
 from tests.servers import PostgresServer
-from tradepost.core import migrations
 from tradepost.core.clock import SystemClock
-from tradepost.core.database import Database, DatabaseOptions, WriteSession
-from tradepost.core.database_url import async_url
-from tradepost.core.dispatcher import TOPIC, Dispatcher
-from tradepost.core.messages import Channel, Envelope, Message, Subscriptions
-from tradepost.core.outbox import MessageState, Outbox, StoredMessage
-from tradepost.core.postgres_signals import postgres_signals
-from tradepost.core.signals import Signals
-from tradepost.core.sqlite_signals import SqliteSignals
+from tradepost.core.database import migrations
+from tradepost.core.database.engines import Database, DatabaseOptions
+from tradepost.core.database.sessions import WriteSession
+from tradepost.core.messaging.dispatcher import TOPIC, Dispatcher
+from tradepost.core.messaging.messages import Channel, Envelope, Message, Subscriptions
+from tradepost.core.messaging.outbox import MessageState, Outbox, StoredMessage
+from tradepost.core.settings.database_url import async_url
+from tradepost.core.signals.postgres import postgres_signals
+from tradepost.core.signals.signals import Signals
+from tradepost.core.signals.sqlite import SqliteSignals
 
 CHANNEL: Final = Channel("bench", concurrency=64)
 

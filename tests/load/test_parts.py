@@ -230,11 +230,11 @@ def test_ratios_are_taken_within_a_round() -> None:
 
 def test_stacks_are_counted_by_function() -> None:
     collapsed = [
-        "run (/x/asyncio/runners.py);answer (/x/tradepost/web/paths.py:12);encode (/x/core/row_json.py:3) 6",
+        "run (/x/asyncio/runners.py);answer (/x/tradepost/web/paths.py:12);encode (/x/core/wire/row_json.py:3) 6",
         "run (/x/asyncio/runners.py);answer (/x/tradepost/web/paths.py:12) 3",
         "run (/x/asyncio/runners.py) 1",
     ]
     lines = table(read_stacks(collapsed), cpu=200, top=2).splitlines()
-    assert lines[1].split() == ["120.0", "60.0%", "60.0%", "encode", "(core/row_json.py)"]
+    assert lines[1].split() == ["120.0", "60.0%", "60.0%", "encode", "(core/wire/row_json.py)"]
     assert lines[2].split() == ["60.0", "30.0%", "90.0%", "answer", "(web/paths.py)"]
     assert len(lines) == 3

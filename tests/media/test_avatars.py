@@ -4,7 +4,7 @@ import httpx
 
 from tests.conftest import Person, World
 from tests.uploading import AVATAR, FILES, code, kept, nothing_left, png, rows, show, usage
-from tradepost.core.dispatcher import Dispatcher
+from tradepost.core.messaging.dispatcher import Dispatcher
 
 
 async def test_an_avatar_is_stored_and_served(world: World, alice: Person, client: httpx.AsyncClient) -> None:

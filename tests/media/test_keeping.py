@@ -24,8 +24,8 @@ from tests.uploading import (
     storage_of,
     usage,
 )
-from tradepost.core.dispatcher import Dispatcher
 from tradepost.core.errors import Unavailable
+from tradepost.core.messaging.dispatcher import Dispatcher
 from tradepost.core.storage.store import StorageUnavailable
 from tradepost.media.content import document_kind, picture_kind
 from tradepost.media.intake import FileIntake

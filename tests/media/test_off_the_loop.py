@@ -14,7 +14,7 @@ from PIL import Image
 from tests.conftest import Person, World
 from tests.items.market import sell
 from tests.uploading import doc, docx, pdf, png, send, show
-from tradepost.core.dispatcher import Dispatcher
+from tradepost.core.messaging.dispatcher import Dispatcher
 
 
 @dataclass

@@ -14,8 +14,8 @@ from tests.items.market import read, sell
 from tests.uploading import kept, nothing_left, pdf, png, rows, send, usage
 from tradepost.accounts.models import User
 from tradepost.accounts.permissions import PERMISSIONS, Role
-from tradepost.core.dispatcher import Dispatcher
 from tradepost.core.errors import Unauthenticated, Unavailable
+from tradepost.core.messaging.dispatcher import Dispatcher
 from tradepost.core.principal import Principal
 from tradepost.items.errors import ItemNotFound
 from tradepost.items.models import Item

@@ -12,7 +12,7 @@ from sqlalchemy import func, select, update
 from tests.conftest import Person, World, world_on
 from tests.media import gallery
 from tests.uploading import FILES, code, kept, nothing_left, pdf, send, show, usage
-from tradepost.core.dispatcher import Dispatcher
+from tradepost.core.messaging.dispatcher import Dispatcher
 from tradepost.core.storage.store import Storage, StorageUnavailable
 from tradepost.media.models import FileVariant, StoredFile
 from tradepost.media.pictures import Picture

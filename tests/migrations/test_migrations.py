@@ -17,8 +17,8 @@ from sqlalchemy import Connection
 
 from tests.conftest import Template, settings_for
 from tradepost.bootstrap import METADATA, database_options, opened, prepare_database
-from tradepost.core import migrations
-from tradepost.core.database import Database
+from tradepost.core.database import migrations
+from tradepost.core.database.engines import Database
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

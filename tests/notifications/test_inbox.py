@@ -11,9 +11,9 @@ from sqlalchemy import func, select
 from tests.conftest import NewPerson, Person, World
 from tests.items.market import ITEMS, faults
 from tradepost.accounts.messages import PasswordChanged, UserRegistered
-from tradepost.core.dispatcher import Dispatcher
-from tradepost.core.messages import Envelope, Subscriptions
-from tradepost.core.outbox import Outbox
+from tradepost.core.messaging.dispatcher import Dispatcher
+from tradepost.core.messaging.messages import Envelope, Subscriptions
+from tradepost.core.messaging.outbox import Outbox
 from tradepost.items.messages import ItemCreated
 from tradepost.notifications.inbox.models import Inbox, Notification
 

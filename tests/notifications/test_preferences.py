@@ -9,8 +9,8 @@ from tests.conftest import Person, World
 from tests.items.market import faults
 from tests.notifications.test_inbox import INBOX, inbox_of, tell, titles
 from tradepost.accounts.messages import PasswordChanged
-from tradepost.core.dispatcher import Dispatcher
-from tradepost.core.outbox import Outbox
+from tradepost.core.messaging.dispatcher import Dispatcher
+from tradepost.core.messaging.outbox import Outbox
 from tradepost.notifications.kinds import KINDS
 
 PREFERENCES = f"{INBOX}preferences"

@@ -15,8 +15,8 @@ from tests.notifications.test_inbox import INBOX, inbox_of, tell
 from tests.notifications.test_preferences import choose
 from tradepost.accounts.models import LoginSession
 from tradepost.accounts.permissions import Role
-from tradepost.core.dispatcher import Dispatcher
-from tradepost.core.signals import Signals
+from tradepost.core.messaging.dispatcher import Dispatcher
+from tradepost.core.signals.signals import Signals
 from tradepost.notifications.inbox import live
 from tradepost.notifications.inbox.live import INBOX_TOPIC, LiveInboxes
 from tradepost.notifications.inbox.models import Inbox, Notification

@@ -9,11 +9,11 @@ from httpx import AsyncClient
 from sqlalchemy import update
 
 from tests.conftest import Person, Template, World, world_on
-from tests.core.post import FAST, Post, Rang
+from tests.core.messaging.post import FAST, Post, Rang
 from tests.flows.command_line import called
 from tests.flows.live import API, environment
-from tradepost.core.messages import Envelope, Undeliverable
-from tradepost.core.outbox import MessageState, StoredMessage
+from tradepost.core.messaging.messages import Envelope, Undeliverable
+from tradepost.core.messaging.outbox import MessageState, StoredMessage
 
 PATH = f"{API}/admin/messages/"
 

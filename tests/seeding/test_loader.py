@@ -15,8 +15,8 @@ from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.permissions import Role
 from tradepost.bootstrap import opened
 from tradepost.categories.models import Category
-from tradepost.core.database import Database
-from tradepost.core.models import Base
+from tradepost.core.database.engines import Database
+from tradepost.core.database.models import Base
 from tradepost.items.models import Item, ItemTag
 from tradepost.seeding.fingerprint import fingerprint
 from tradepost.seeding.generator import Marketplace, tag_names

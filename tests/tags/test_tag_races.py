@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.conftest import Person, World
-from tradepost.core.database import WriteSession
+from tradepost.core.database.sessions import WriteSession
 from tradepost.items.repository import ItemRepository
 from tradepost.tags.dependencies import build_tag_service
 from tradepost.tags.models import Tag

@@ -8,10 +8,10 @@ import httpx
 from fastapi import APIRouter, FastAPI
 
 from tradepost.core.clock import SystemClock
-from tradepost.core.database import translate
-from tradepost.core.logging import AccessLog
-from tradepost.core.metrics import Metrics
-from tradepost.core.settings import Settings
+from tradepost.core.database.faults import translate
+from tradepost.core.observability.logging import AccessLog
+from tradepost.core.observability.metrics import Metrics
+from tradepost.core.settings.settings import Settings
 from tradepost.web import layers, openapi, problems
 from tradepost.web.routing import Route
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from tests.web.apps import caller, new_app, new_router
 from tradepost.core.errors import NotFound, TooManyRequests
-from tradepost.core.settings import Settings
+from tradepost.core.settings.settings import Settings
 from tradepost.web import docs, openapi
 from tradepost.web.openapi import CREDENTIALS_OPTIONAL, UntrueDocumentError
 from tradepost.web.parameters import MAX_SKIP, Limit, Skip

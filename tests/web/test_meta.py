@@ -7,8 +7,8 @@ import pytest
 
 from tests.web.apps import caller
 from tradepost.core.clock import SystemClock
-from tradepost.core.metrics import Metrics
-from tradepost.core.settings import Settings
+from tradepost.core.observability.metrics import Metrics
+from tradepost.core.settings.settings import Settings
 from tradepost.web import meta
 from tradepost.web.meta import Readiness
 

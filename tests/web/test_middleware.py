@@ -11,9 +11,9 @@ from starlette.responses import StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.web.apps import Lines, caller, new_app, new_router
-from tradepost.core import logging
 from tradepost.core.clock import SystemClock
-from tradepost.core.metrics import Metrics
+from tradepost.core.observability import logging
+from tradepost.core.observability.metrics import Metrics
 from tradepost.web.layers import BodyLimit, Cors, TrustedHosts
 from tradepost.web.middleware import Exchange, Failures, add_header
 

@@ -5,8 +5,8 @@ import pytest
 import pytest_asyncio
 
 from tests.web.apps import caller, new_app, new_router
-from tradepost.core.pagination import Page, Window
-from tradepost.core.schemas import MAX_ID
+from tradepost.core.wire.pagination import Page, Window
+from tradepost.core.wire.schemas import MAX_ID
 from tradepost.web.parameters import MAX_SKIP, Limit, PathId, Skip
 
 router = new_router()

@@ -12,7 +12,7 @@ from tests.web.apps import caller, new_app, new_router
 from tradepost.core.clock import SystemClock
 from tradepost.core.errors import RuleBroken
 from tradepost.core.rate_limiter import LocalRateLimiter, RateLimiter
-from tradepost.core.settings import Settings
+from tradepost.core.settings.settings import Settings
 from tradepost.web.rate_limits import Limited, address_of
 
 router = new_router()

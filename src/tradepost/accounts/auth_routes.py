@@ -19,8 +19,8 @@ from tradepost.accounts.schemas import (
 )
 from tradepost.accounts.sessions import Device
 from tradepost.core.errors import TooManyRequests, Unauthenticated
-from tradepost.core.pagination import Total, Window
-from tradepost.core.schemas import Message
+from tradepost.core.wire.pagination import Total, Window
+from tradepost.core.wire.schemas import Message
 from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery
 from tradepost.web.problems import problem_responses
 from tradepost.web.rate_limits import Limited

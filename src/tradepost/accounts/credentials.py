@@ -11,9 +11,10 @@ from tradepost.accounts.permissions import Role
 from tradepost.accounts.repository import AccountTokenRepository, SessionRepository, UserRepository
 from tradepost.accounts.schemas import PasswordChange, UserRegister, normalised_email
 from tradepost.core.clock import Clock
-from tradepost.core.database import Database, violations
+from tradepost.core.database.engines import Database
+from tradepost.core.database.faults import violations
 from tradepost.core.errors import RuleBroken, Unauthenticated
-from tradepost.core.outbox import Outbox
+from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
 
 

@@ -21,10 +21,10 @@ from tradepost.accounts.repository import SessionRepository, UserRepository
 from tradepost.accounts.service import UserService
 from tradepost.accounts.sessions import Device, SessionService
 from tradepost.accounts.tokens import Tokens
-from tradepost.core.database import ReadSession, WriteSession
+from tradepost.core.database.sessions import ReadSession, WriteSession
 from tradepost.core.errors import InsufficientPermissions, Unauthenticated
-from tradepost.core.messages import Message
-from tradepost.core.outbox import Outbox
+from tradepost.core.messaging.messages import Message
+from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
 from tradepost.web.lean import header

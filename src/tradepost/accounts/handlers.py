@@ -4,7 +4,7 @@ from typing import Final
 
 from tradepost.accounts.messages import PasswordForgotten, VerificationAsked
 from tradepost.accounts.recovery import RecoveryService
-from tradepost.core.messages import Subscriptions
+from tradepost.core.messaging.messages import Subscriptions
 from tradepost.core.resources import Resources
 
 PRUNE_SECONDS: Final = 3600.0

@@ -7,8 +7,9 @@ from datetime import datetime
 from tradepost.accounts.permissions import PERMISSIONS
 from tradepost.accounts.profiles import profile_json
 from tradepost.accounts.repository import IdentityRow, SessionRepository
-from tradepost.core.coalescer import Observe, Reads
-from tradepost.core.database import Database, ReadSession
+from tradepost.core.batching.coalescer import Observe, Reads
+from tradepost.core.database.engines import Database
+from tradepost.core.database.sessions import ReadSession
 from tradepost.core.principal import Principal
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tradepost.accounts.permissions import Role
-from tradepost.core.models import NEVER_REUSED, Base, BigId, Identified, Timestamped, choice
+from tradepost.core.database.models import NEVER_REUSED, Base, BigId, Identified, Timestamped, choice
 
 
 class User(Identified, Timestamped, Base):

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from tradepost.accounts.links import PAGES
 from tradepost.accounts.models import TokenPurpose
-from tradepost.core.settings import Settings
+from tradepost.core.settings.settings import Settings
 from tradepost.web.prepared import Shelf
 from tradepost.web.routing import Route
 

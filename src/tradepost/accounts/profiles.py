@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from tradepost.accounts.errors import UserNotFound
 from tradepost.accounts.repository import ProfileRow, UserRepository
 from tradepost.accounts.schemas import UserRead
-from tradepost.core.coalescer import Observe, Reads
-from tradepost.core.database import Database, ReadSession
-from tradepost.core.row_json import as_dict, row_encoder
+from tradepost.core.batching.coalescer import Observe, Reads
+from tradepost.core.database.engines import Database
+from tradepost.core.database.sessions import ReadSession
+from tradepost.core.wire.row_json import as_dict, row_encoder
 
 _encoded = row_encoder(UserRead)
 

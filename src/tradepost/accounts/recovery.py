@@ -17,10 +17,11 @@ from tradepost.accounts.models import AccountToken, TokenPurpose, User
 from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.repository import AccountTokenRepository, SessionRepository, UserRepository
 from tradepost.core.clock import Clock
-from tradepost.core.database import Database, WriteSession
+from tradepost.core.database.engines import Database
+from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import Unauthenticated
-from tradepost.core.messages import Envelope, Message
-from tradepost.core.outbox import Outbox
+from tradepost.core.messaging.messages import Envelope, Message
+from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
 
 

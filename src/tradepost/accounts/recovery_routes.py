@@ -8,7 +8,7 @@ from tradepost.accounts.dependencies import Recovery, bearer, visitor
 from tradepost.accounts.errors import InvalidToken
 from tradepost.accounts.schemas import AddressRequest, EmailVerification, PasswordReset
 from tradepost.core.errors import TooManyRequests, Unauthenticated
-from tradepost.core.schemas import Message
+from tradepost.core.wire.schemas import Message
 from tradepost.web.problems import problem_responses
 from tradepost.web.rate_limits import Limited, Limits
 from tradepost.web.routing import Route

@@ -10,8 +10,8 @@ from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from tradepost.accounts.models import AccountToken, LoginSession, TokenPurpose, User
 from tradepost.accounts.permissions import Role
-from tradepost.core.pagination import Page, Window
-from tradepost.core.repository import Repository, among_ids
+from tradepost.core.database.repository import Repository, among_ids
+from tradepost.core.wire.pagination import Page, Window
 
 SORTS: Final[dict[str, InstrumentedAttribute[Any]]] = {
     "created_at": User.created_at,

@@ -20,8 +20,8 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticKnownError
 
 from tradepost.accounts.permissions import Role
-from tradepost.core.letters import is_blank, is_control, is_invisible
-from tradepost.core.schemas import Changes, Input, Output, PageInfo
+from tradepost.core.wire.characters import is_blank, is_control, is_invisible
+from tradepost.core.wire.schemas import Changes, Input, Output, PageInfo
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 _HALF_SCHEME = re.compile(r"https?:(?!//)", re.IGNORECASE)

@@ -12,8 +12,8 @@ from tradepost.accounts.repository import PublicRow, SessionRepository, UserRepo
 from tradepost.accounts.schemas import ProfileUpdate
 from tradepost.core.clock import Clock
 from tradepost.core.errors import Unprocessable
-from tradepost.core.pagination import Page, Window
 from tradepost.core.principal import Principal
+from tradepost.core.wire.pagination import Page, Window
 
 PHONE_DIGITS = 10
 

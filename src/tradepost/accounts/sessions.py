@@ -12,10 +12,10 @@ from tradepost.accounts.repository import SessionRepository, UserRepository
 from tradepost.accounts.schemas import TokenPair, normalised_email
 from tradepost.accounts.tokens import Tokens
 from tradepost.core.clock import Clock
-from tradepost.core.database import Database
+from tradepost.core.database.engines import Database
 from tradepost.core.errors import Unauthenticated
-from tradepost.core.pagination import Page, Window
 from tradepost.core.principal import Principal
+from tradepost.core.wire.pagination import Page, Window
 
 REFRESH_GRACE: Final = timedelta(seconds=10)
 """How long the refresh token before the current one is still taken for an honest parallel refresh."""

@@ -12,7 +12,7 @@ import jwt
 
 from tradepost.core.clock import Clock
 from tradepost.core.errors import Unauthenticated
-from tradepost.core.schemas import MAX_ID
+from tradepost.core.wire.schemas import MAX_ID
 
 ISSUER: Final = "tradepost"
 AUDIENCE: Final = "tradepost-api"

@@ -29,8 +29,8 @@ from tradepost.accounts.schemas import (
     UserUpdate,
 )
 from tradepost.core.errors import InsufficientPermissions, TooManyRequests, Unauthenticated
-from tradepost.core.pagination import Total, Window
-from tradepost.core.schemas import Message
+from tradepost.core.wire.pagination import Total, Window
+from tradepost.core.wire.schemas import Message
 from tradepost.web.lean import JsonAnswer, header, lean
 from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery, sorts
 from tradepost.web.problems import problem_responses

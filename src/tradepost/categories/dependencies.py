@@ -9,7 +9,7 @@ from tradepost.accounts.permissions import Permission
 from tradepost.categories.reader import CategoryReader
 from tradepost.categories.repository import CategoryRepository
 from tradepost.categories.service import CategoryService, CategoryUsage
-from tradepost.core.database import WriteSession
+from tradepost.core.database.sessions import WriteSession
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
 from tradepost.web.session import ResourcesDep, WriteDep

@@ -3,7 +3,7 @@
 from sqlalchemy import CheckConstraint, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tradepost.core.models import NEVER_REUSED, Base, BigId, Identified, Timestamped
+from tradepost.core.database.models import NEVER_REUSED, Base, BigId, Identified, Timestamped
 
 
 class Category(Identified, Timestamped, Base):

@@ -9,10 +9,11 @@ from tradepost.categories.errors import CategoryNotFound
 from tradepost.categories.nodes import nested, topmost
 from tradepost.categories.repository import CategoryRepository, CategoryRow
 from tradepost.categories.schemas import CategoryPage, CategoryRead
-from tradepost.core.coalescer import Reads
-from tradepost.core.database import Database, ReadSession
-from tradepost.core.pagination import Total, Window
+from tradepost.core.batching.coalescer import Reads
+from tradepost.core.database.engines import Database
+from tradepost.core.database.sessions import ReadSession
 from tradepost.core.principal import Principal
+from tradepost.core.wire.pagination import Total, Window
 
 LANES: Final = 2
 """Different categories, and different lists, that are read at once."""

@@ -22,9 +22,9 @@ from sqlalchemy import (
 )
 
 from tradepost.categories.models import Category
-from tradepost.core.pagination import Page, Window
-from tradepost.core.repository import Repository
-from tradepost.core.schemas import MAX_ID
+from tradepost.core.database.repository import Repository
+from tradepost.core.wire.pagination import Page, Window
+from tradepost.core.wire.schemas import MAX_ID
 
 SORTS = {"name": Category.name, "created_at": Category.created_at, "id": Category.id}
 

@@ -12,8 +12,8 @@ from tradepost.categories.nodes import CategoryNode
 from tradepost.categories.repository import SORTS
 from tradepost.categories.schemas import CategoryCreate, CategoryPage, CategoryRead, CategoryUpdate
 from tradepost.core.errors import InsufficientPermissions, Unauthenticated
-from tradepost.core.pagination import Total, Window
-from tradepost.core.schemas import Id, Message
+from tradepost.core.wire.pagination import Total, Window
+from tradepost.core.wire.schemas import Id, Message
 from tradepost.web.lean import JsonAnswer
 from tradepost.web.openapi import CREDENTIALS_OPTIONAL
 from tradepost.web.parameters import Limit, Skip, TotalQuery, sorts

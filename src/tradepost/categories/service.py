@@ -24,7 +24,7 @@ from tradepost.categories.nodes import CategoryNode, topmost
 from tradepost.categories.repository import CategoryRepository, subtree_ids
 from tradepost.categories.schemas import CategoryCreate, CategoryUpdate
 from tradepost.core.clock import Clock
-from tradepost.core.database import violations
+from tradepost.core.database.faults import violations
 
 MAX_LEVELS: Final = 10
 """A root is the first level."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from tradepost.core.clock import Clock
-from tradepost.core.settings import Rate
+from tradepost.core.settings.settings import Rate
 
 MAX_KEYS: Final = 50_000
 """Keys that are remembered at a time; some 15 MB."""

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from tradepost.core.clock import Clock
-from tradepost.core.database import Database
-from tradepost.core.settings import Settings
+from tradepost.core.database.engines import Database
+from tradepost.core.settings.settings import Settings
 
 T = TypeVar("T")
 

@@ -9,10 +9,10 @@ from starlette.types import Scope
 from tradepost.accounts.dependencies import Requires, build_user_service, visitor_of
 from tradepost.accounts.permissions import Permission
 from tradepost.categories.dependencies import build_category_service
-from tradepost.core.coalescer import Observe
-from tradepost.core.database import WriteSession
+from tradepost.core.batching.coalescer import Observe
+from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import Unauthenticated
-from tradepost.core.outbox import Outbox
+from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
 from tradepost.items.intake import ItemIntake

@@ -18,7 +18,7 @@ from sqlalchemy import (
     select,
 )
 
-from tradepost.core.repository import escaped
+from tradepost.core.database.repository import escaped
 from tradepost.items.models import Item, ItemTag
 from tradepost.items.schemas import ItemStatus
 from tradepost.tags.models import Tag

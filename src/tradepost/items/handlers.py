@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from tradepost.core.database import WriteSession
-from tradepost.core.messages import Envelope, Subscriptions
+from tradepost.core.database.sessions import WriteSession
+from tradepost.core.messaging.messages import Envelope, Subscriptions
 from tradepost.core.resources import Resources
 from tradepost.items.messages import ItemDeleted
 from tradepost.media.dependencies import build_file_service

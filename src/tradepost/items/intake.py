@@ -7,12 +7,13 @@ from typing import Final
 
 from tradepost.accounts.service import UserService
 from tradepost.categories.service import CategoryService
+from tradepost.core.batching.coalescer import Observe
+from tradepost.core.batching.group_writer import GroupWriter
 from tradepost.core.clock import Clock
-from tradepost.core.coalescer import Observe
-from tradepost.core.database import Database, WriteSession
+from tradepost.core.database.engines import Database
+from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import TradepostError, Unauthenticated
-from tradepost.core.group_writer import GroupWriter
-from tradepost.core.outbox import Outbox
+from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
 from tradepost.items.errors import unknown_category
 from tradepost.items.messages import ItemCreated

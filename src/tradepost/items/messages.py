@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tradepost.core.messages import Message
+from tradepost.core.messaging.messages import Message
 
 
 @dataclass(frozen=True, slots=True)

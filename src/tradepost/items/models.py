@@ -5,7 +5,7 @@ from decimal import Decimal
 from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tradepost.core.models import (
+from tradepost.core.database.models import (
     NEVER_REUSED,
     Base,
     BigId,

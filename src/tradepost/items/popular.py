@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
-from tradepost.core.cache import Remembered
+from tradepost.core.batching.cache import Remembered
 from tradepost.core.clock import Clock
-from tradepost.core.database import Database
+from tradepost.core.database.engines import Database
 from tradepost.items.repository import ItemRepository
 from tradepost.items.schemas import ItemStatus, item_json
 

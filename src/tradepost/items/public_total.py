@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from tradepost.core.cache import Remembered
+from tradepost.core.batching.cache import Remembered
 from tradepost.core.clock import Clock
 
 LAG: Final = 1.0

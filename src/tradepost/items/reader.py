@@ -6,10 +6,11 @@ from typing import Final
 
 from tradepost.accounts.permissions import STAFF
 from tradepost.categories.service import CategoryService
-from tradepost.core.coalescer import Observe, Reads
-from tradepost.core.database import Database, ReadSession
-from tradepost.core.pagination import Page, Total, Window
+from tradepost.core.batching.coalescer import Observe, Reads
+from tradepost.core.database.engines import Database
+from tradepost.core.database.sessions import ReadSession
 from tradepost.core.principal import Principal
+from tradepost.core.wire.pagination import Page, Total, Window
 from tradepost.items.errors import ItemNotFound
 from tradepost.items.filters import ItemFilter
 from tradepost.items.public_total import PublicTotal

@@ -30,10 +30,10 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from tradepost.accounts.models import User
-from tradepost.core.models import ConvertedOnSqlite
-from tradepost.core.pagination import Page, Total, Window
-from tradepost.core.repository import Repository, among_ids
-from tradepost.core.schemas import MAX_ID
+from tradepost.core.database.models import ConvertedOnSqlite
+from tradepost.core.database.repository import Repository, among_ids
+from tradepost.core.wire.pagination import Page, Total, Window
+from tradepost.core.wire.schemas import MAX_ID
 from tradepost.items.filters import IS_ACTIVE, ItemFilter
 from tradepost.items.models import Item, ItemTag
 from tradepost.items.schemas import ItemRow, ItemStatus

@@ -9,9 +9,9 @@ from starlette.types import Receive, Scope
 
 from tradepost.accounts.dependencies import Person, Visitor, visitor_of
 from tradepost.core.errors import InsufficientPermissions, NotOwner, Unauthenticated, Unprocessable
-from tradepost.core.pagination import Page, Total, Window
-from tradepost.core.row_json import page_json
-from tradepost.core.schemas import MAX_ID, Message
+from tradepost.core.wire.pagination import Page, Total, Window
+from tradepost.core.wire.row_json import page_json
+from tradepost.core.wire.schemas import MAX_ID, Message
 from tradepost.items.dependencies import (
     Intake,
     Items,

@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError, PydanticKnownError, to_json
 from sqlalchemy import Row
 
 from tradepost.accounts.schemas import PublicUser
-from tradepost.core.schemas import Changes, Id, Input, Number, Output, PageInfo
+from tradepost.core.wire.schemas import Changes, Id, Input, Number, Output, PageInfo
 from tradepost.tags.schemas import TagList
 
 CENT = Decimal("0.01")

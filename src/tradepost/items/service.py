@@ -6,9 +6,9 @@ from typing import Any
 from tradepost.accounts.permissions import STAFF, Permission
 from tradepost.categories.service import CategoryService
 from tradepost.core.clock import Clock
-from tradepost.core.database import WriteSession
+from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import NotOwner, Unprocessable
-from tradepost.core.outbox import Outbox
+from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
 from tradepost.items.errors import ItemNotFound, unknown_category
 from tradepost.items.messages import ItemDeleted, ItemUpdated

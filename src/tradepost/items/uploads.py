@@ -7,11 +7,12 @@ from typing import Final
 
 from tradepost.accounts.permissions import STAFF
 from tradepost.accounts.service import UserService
-from tradepost.core.coalescer import Observe
-from tradepost.core.database import Database, WriteSession
+from tradepost.core.batching.coalescer import Observe
+from tradepost.core.batching.group_writer import GroupWriter
+from tradepost.core.database.engines import Database
+from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import NotOwner
 from tradepost.core.finishing import finished
-from tradepost.core.group_writer import GroupWriter
 from tradepost.core.principal import Principal
 from tradepost.items.errors import ItemNotFound
 from tradepost.items.reader import ItemReader

@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from tradepost.core.database import Database
+from tradepost.core.database.engines import Database
 from tradepost.items.repository import ItemRepository
 
 INTERVAL: Final = 1.0

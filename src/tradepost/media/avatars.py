@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncIterator, Callable
 
-from tradepost.core.database import Database, WriteSession
+from tradepost.core.database.engines import Database
+from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import Unprocessable
 from tradepost.core.principal import Principal
 from tradepost.media.content import picture_kind

@@ -8,11 +8,11 @@ from fastapi import Depends
 
 from tradepost.accounts.dependencies import build_user_service
 from tradepost.accounts.profiles import Profiles
-from tradepost.core.coalescer import Observe
-from tradepost.core.database import WriteSession
-from tradepost.core.outbox import Outbox
+from tradepost.core.batching.coalescer import Observe
+from tradepost.core.database.sessions import WriteSession
+from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.resources import Resources
-from tradepost.core.settings import Settings
+from tradepost.core.settings.settings import Settings
 from tradepost.core.storage.store import Storage
 from tradepost.media.avatars import Avatars
 from tradepost.media.intake import FileIntake, Quota

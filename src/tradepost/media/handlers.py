@@ -1,7 +1,7 @@
 """What media does because of messages."""
 
 from tradepost.accounts.messages import UserDeleted
-from tradepost.core.messages import Subscriptions
+from tradepost.core.messaging.messages import Subscriptions
 from tradepost.core.resources import Resources
 from tradepost.media.keeper import STORAGE, SWEEP_SECONDS, FileKeeper
 from tradepost.media.messages import FileDoomed

@@ -14,12 +14,14 @@ from typing import Any, Protocol
 
 import structlog
 
+from tradepost.core.batching.coalescer import Observe
+from tradepost.core.batching.group_writer import GroupWriter
 from tradepost.core.clock import Clock
-from tradepost.core.coalescer import Observe
-from tradepost.core.database import Database, WriteSession, violations
+from tradepost.core.database.engines import Database
+from tradepost.core.database.faults import violations
+from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import TradepostError, Unauthenticated, Unavailable
 from tradepost.core.finishing import finished
-from tradepost.core.group_writer import GroupWriter
 from tradepost.core.storage.store import Storage, Stored
 from tradepost.media.content import Kind, Watch
 from tradepost.media.errors import PictureRefused, QuotaExceeded, UnsupportedFile

@@ -6,8 +6,9 @@ from typing import Final
 
 from tradepost.accounts.messages import UserDeleted
 from tradepost.core.clock import Clock
-from tradepost.core.database import Database, WriteSession
-from tradepost.core.messages import Channel, Envelope
+from tradepost.core.database.engines import Database
+from tradepost.core.database.sessions import WriteSession
+from tradepost.core.messaging.messages import Channel, Envelope
 from tradepost.core.storage.store import Storage
 from tradepost.media.intake import raw_key
 from tradepost.media.messages import FileDoomed

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tradepost.core.models import NEVER_REUSED, Base, BigId, Identified, choice
+from tradepost.core.database.models import NEVER_REUSED, Base, BigId, Identified, choice
 from tradepost.media.schemas import Category, FileState
 
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from typing import Final, Protocol
 
-from tradepost.core.database import Database
+from tradepost.core.database.engines import Database
 from tradepost.core.errors import Unprocessable
 from tradepost.core.principal import Principal
 from tradepost.media.content import JPEG, picture_kind

@@ -6,8 +6,8 @@ from typing import Final
 
 from tradepost.accounts.permissions import STAFF
 from tradepost.accounts.profiles import Profiles
-from tradepost.core.coalescer import Coalescer, Observe
-from tradepost.core.database import Database
+from tradepost.core.batching.coalescer import Coalescer, Observe
+from tradepost.core.database.engines import Database
 from tradepost.core.principal import Principal
 from tradepost.media.errors import InvalidCategory, NoSuchFile
 from tradepost.media.intake import Quota

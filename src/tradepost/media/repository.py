@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from tradepost.core.repository import Repository, among_ids
+from tradepost.core.database.repository import Repository, among_ids
 from tradepost.media.models import FileUsage, FileVariant, StoredFile
 from tradepost.media.schemas import FileState
 

@@ -20,9 +20,9 @@ from tradepost.core.errors import (
     TooLarge,
     Unauthenticated,
 )
-from tradepost.core.schemas import Message
-from tradepost.core.settings import Settings
+from tradepost.core.settings.settings import Settings
 from tradepost.core.storage.store import NoSuchKey, Storage, StorageBusy, StorageFull, StorageUnavailable
+from tradepost.core.wire.schemas import Message
 from tradepost.media.content import DOCUMENT_TYPES, PICTURE_TYPES
 from tradepost.media.dependencies import AvatarUploads, Files, FileWrites, PictureVariants, Processing
 from tradepost.media.errors import (

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from tradepost.core.schemas import Output
+from tradepost.core.wire.schemas import Output
 
 
 class Category(StrEnum):

@@ -6,9 +6,9 @@ from datetime import datetime
 from tradepost.accounts.permissions import STAFF
 from tradepost.accounts.service import UserService
 from tradepost.core.clock import Clock
-from tradepost.core.database import WriteSession
+from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import NotOwner, Unauthenticated
-from tradepost.core.outbox import Outbox
+from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
 from tradepost.media.errors import NoSuchFile
 from tradepost.media.intake import FileBatch

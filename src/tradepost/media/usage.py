@@ -5,7 +5,7 @@ from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tradepost.core.database import WriteSession
+from tradepost.core.database.sessions import WriteSession
 from tradepost.media.repository import DoomedRow
 
 

@@ -12,13 +12,13 @@ from typing import Final
 
 import structlog
 
+from tradepost.core.batching.coalescer import Coalescer, Observe
+from tradepost.core.batching.single_flight import SingleFlight
 from tradepost.core.clock import Clock
-from tradepost.core.coalescer import Coalescer, Observe
-from tradepost.core.database import Database
+from tradepost.core.database.engines import Database
 from tradepost.core.errors import Unavailable, Unprocessable
 from tradepost.core.finishing import finished
-from tradepost.core.outbox import Outbox
-from tradepost.core.single_flight import SingleFlight
+from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.storage.store import NoSuchKey, Storage
 from tradepost.media.errors import NoSuchFile, PictureRefused
 from tradepost.media.messages import FileDoomed

@@ -4,10 +4,10 @@ from functools import partial
 from typing import Final
 
 from tradepost.accounts.dependencies import build_user_service
-from tradepost.core.messages import Subscriptions
-from tradepost.core.outbox import Outbox
+from tradepost.core.messaging.messages import Subscriptions
+from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.resources import Resources
-from tradepost.core.signals import Signals
+from tradepost.core.signals.signals import Signals
 from tradepost.notifications.inbox.pruner import InboxPruner
 from tradepost.notifications.kinds import KINDS
 from tradepost.notifications.mail import handlers as mail

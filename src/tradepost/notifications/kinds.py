@@ -9,9 +9,9 @@ from enum import StrEnum
 from typing import Any, Final, Generic, TypeVar
 
 from tradepost.accounts.messages import PasswordChanged, UserRegistered
-from tradepost.core.messages import Message
+from tradepost.core.messaging.messages import Message
 from tradepost.items.messages import ItemCreated
-from tradepost.notifications.webhooks.messages import WebhookDisabled
+from tradepost.webhooks.messages import WebhookDisabled
 
 M = TypeVar("M", bound=Message)
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from tradepost.accounts.service import UserService
 from tradepost.core.clock import Clock
-from tradepost.core.database import WriteSession
-from tradepost.core.messages import Envelope
-from tradepost.core.outbox import Outbox
-from tradepost.core.signals import Signals
+from tradepost.core.database.sessions import WriteSession
+from tradepost.core.messaging.messages import Envelope
+from tradepost.core.messaging.outbox import Outbox
+from tradepost.core.signals.signals import Signals
 from tradepost.notifications.inbox.live import INBOX_TOPIC
 from tradepost.notifications.inbox.models import BODY_LENGTH, TITLE_LENGTH
 from tradepost.notifications.inbox.repository import InboxRepository

@@ -6,11 +6,11 @@ from fastapi import Depends
 
 from tradepost.accounts.dependencies import Requires
 from tradepost.accounts.permissions import Permission
-from tradepost.core.database import ReadSession, WriteSession
-from tradepost.core.dispatcher import TOPIC
+from tradepost.core.database.sessions import ReadSession, WriteSession
+from tradepost.core.messaging.dispatcher import TOPIC
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
-from tradepost.core.signals import Signals
+from tradepost.core.signals.signals import Signals
 from tradepost.outbox.repository import StoredMessageRepository
 from tradepost.outbox.service import OutboxService
 from tradepost.web.session import ReadDep, ResourcesDep, WriteDep

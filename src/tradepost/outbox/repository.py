@@ -1,16 +1,15 @@
 """Every statement of those who look after the messages."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
-from tradepost.core.outbox import MessageState, StoredMessage
-from tradepost.core.pagination import Page, Window
-from tradepost.core.repository import Repository
+from tradepost.core.database.repository import Repository
+from tradepost.core.messaging.outbox import MessageState, StoredMessage
+from tradepost.core.wire.pagination import Page, Window
+from tradepost.outbox.schemas import Selection
 
 SORTS: Final[dict[str, InstrumentedAttribute[Any]]] = {
     "created_at": StoredMessage.created_at,
@@ -19,35 +18,12 @@ SORTS: Final[dict[str, InstrumentedAttribute[Any]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which messages are meant: those that fit everything that is given."""
-
-    state: MessageState | None = None
-    channel: str | None = None
-    type: str | None = None
-    ids: Sequence[int] = ()
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """Return what holds for the messages that are meant."""
-        found: list[ColumnElement[bool]] = []
-        if self.state is not None:
-            found.append(StoredMessage.state == self.state)
-        if self.channel is not None:
-            found.append(StoredMessage.channel == self.channel)
-        if self.type is not None:
-            found.append(StoredMessage.type == self.type)
-        if self.ids:
-            found.append(StoredMessage.id.in_(self.ids))
-        return found
-
-
 class StoredMessageRepository(Repository):
     """Messages, as an operator sees them."""
 
     async def page(self, selection: Selection, window: Window) -> Page[StoredMessage]:
         """Return a part of the messages that are meant."""
-        meant = select(StoredMessage).where(*selection.conditions())
+        meant = select(StoredMessage).where(*_meant(selection))
         order = self.ordering(window.sort, SORTS, ties=StoredMessage.id)
         rows = meant.order_by(*order).limit(window.limit).offset(window.skip)
         return Page((await self.session.scalars(rows)).all(), await self.count(meant, window.total), window)
@@ -61,7 +37,7 @@ class StoredMessageRepository(Repository):
         """Have dead messages that are meant delivered after all; return the channel of each."""
         revived = await self.session.execute(
             update(StoredMessage)
-            .where(StoredMessage.state == MessageState.DEAD, *selection.conditions())
+            .where(StoredMessage.state == MessageState.DEAD, *_meant(selection))
             .values(
                 state=MessageState.PENDING,
                 attempts=0,
@@ -79,7 +55,7 @@ class StoredMessageRepository(Repository):
         """Delete, of the messages that are meant, at most ``limit`` that wait no longer; return how many it were."""
         meant = (
             select(StoredMessage.id)
-            .where(StoredMessage.state != MessageState.PENDING, *selection.conditions())
+            .where(StoredMessage.state != MessageState.PENDING, *_meant(selection))
             .limit(limit)
         )
         deleted = await self.session.execute(
@@ -89,3 +65,16 @@ class StoredMessageRepository(Repository):
             .execution_options(synchronize_session=False)
         )
         return len(deleted.all())
+
+
+def _meant(selection: Selection) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if selection.state is not None:
+        conditions.append(StoredMessage.state == selection.state)
+    if selection.channel is not None:
+        conditions.append(StoredMessage.channel == selection.channel)
+    if selection.type is not None:
+        conditions.append(StoredMessage.type == selection.type)
+    if selection.ids:
+        conditions.append(StoredMessage.id.in_(selection.ids))
+    return conditions

@@ -5,14 +5,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from tradepost.core.errors import InsufficientPermissions, Unauthenticated
-from tradepost.core.messages import NAME_LENGTH
-from tradepost.core.outbox import MessageState
-from tradepost.core.pagination import Total, Window
-from tradepost.core.schemas import Message
+from tradepost.core.messaging.messages import NAME_LENGTH
+from tradepost.core.messaging.outbox import MessageState
+from tradepost.core.wire.pagination import Total, Window
+from tradepost.core.wire.schemas import Message
 from tradepost.outbox.dependencies import Admin, OutboxReads, OutboxWrites
 from tradepost.outbox.errors import MessageNotDead, MessageNotFound
-from tradepost.outbox.repository import SORTS, Selection
-from tradepost.outbox.schemas import MessagePage, MessageRead
+from tradepost.outbox.repository import SORTS
+from tradepost.outbox.schemas import MessagePage, MessageRead, Selection
 from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery, sorts
 from tradepost.web.problems import problem_responses
 from tradepost.web.routing import Route

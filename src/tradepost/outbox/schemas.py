@@ -1,10 +1,22 @@
-"""What goes out about messages."""
+"""Which messages are meant, and what goes out about them."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tradepost.core.outbox import MessageState
-from tradepost.core.schemas import Output, PageInfo
+from tradepost.core.messaging.outbox import MessageState
+from tradepost.core.wire.schemas import Output, PageInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which messages are meant: those that fit everything that is given."""
+
+    state: MessageState | None = None
+    channel: str | None = None
+    type: str | None = None
+    ids: Sequence[int] = ()
 
 
 class MessageRead(Output):

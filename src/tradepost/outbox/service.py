@@ -5,12 +5,12 @@ from datetime import timedelta
 from typing import Final
 
 from tradepost.core.clock import Clock
-from tradepost.core.database import WriteSession
-from tradepost.core.outbox import MessageState
-from tradepost.core.pagination import Page, Window
+from tradepost.core.database.sessions import WriteSession
+from tradepost.core.messaging.outbox import MessageState
+from tradepost.core.wire.pagination import Page, Window
 from tradepost.outbox.errors import MessageNotDead, MessageNotFound
-from tradepost.outbox.repository import Selection, StoredMessageRepository
-from tradepost.outbox.schemas import MessageRead
+from tradepost.outbox.repository import StoredMessageRepository
+from tradepost.outbox.schemas import MessageRead, Selection
 
 REVIVED_FOR: Final = timedelta(days=3)
 """How long a message that is sent again is tried before it is given up again."""

@@ -15,7 +15,8 @@ from tradepost.accounts.models import User
 from tradepost.accounts.permissions import Role
 from tradepost.categories.models import Category
 from tradepost.core.clock import Clock, SystemClock
-from tradepost.core.database import Database, WriteSession
+from tradepost.core.database.engines import Database
+from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import RuleBroken
 from tradepost.items.models import Item, ItemTag
 from tradepost.seeding import generator

@@ -7,7 +7,8 @@ from typing import Any, Final
 from sqlalchemy import Table, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tradepost.core.database import Database, WriteSession
+from tradepost.core.database.engines import Database
+from tradepost.core.database.sessions import WriteSession
 
 SQLITE_CACHE: Final = 64 * 1024
 """KiB for SQLite's pages while it is filled: its indexes are written at random places."""

@@ -6,13 +6,13 @@ from fastapi import Depends
 
 from tradepost.accounts.dependencies import Requires
 from tradepost.accounts.permissions import STAFF
-from tradepost.core.database import WriteSession
+from tradepost.core.database.sessions import WriteSession
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
 from tradepost.tags.reader import TagReader
 from tradepost.tags.repository import TagRepository
 from tradepost.tags.service import TagService
-from tradepost.tags.usage import TagUsage
+from tradepost.tags.tagged import TagUsage
 from tradepost.web.session import ResourcesDep, WriteDep
 
 

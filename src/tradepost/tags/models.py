@@ -3,7 +3,7 @@
 from sqlalchemy import CheckConstraint, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tradepost.core.models import NEVER_REUSED, Base, Identified, Timestamped
+from tradepost.core.database.models import NEVER_REUSED, Base, Identified, Timestamped
 
 TAG_LENGTH = 50
 

@@ -7,14 +7,15 @@ The read path in small, for other domains to follow: a service that lives as lon
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from tradepost.core.coalescer import Observe, Reads
-from tradepost.core.database import Database, ReadSession
-from tradepost.core.pagination import Page, Window
-from tradepost.core.row_json import as_dict, page_json, row_encoder
+from tradepost.core.batching.coalescer import Observe, Reads
+from tradepost.core.database.engines import Database
+from tradepost.core.database.sessions import ReadSession
+from tradepost.core.wire.pagination import Page, Window
+from tradepost.core.wire.row_json import as_dict, page_json, row_encoder
 from tradepost.tags.errors import TagNotFound
 from tradepost.tags.repository import TagRepository, TagRow
 from tradepost.tags.schemas import TagRead, normalised_tag
-from tradepost.tags.usage import TagUsage
+from tradepost.tags.tagged import TagUsage
 
 LIST_LANES: Final = 2
 """Different lists that are read at once."""

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Row, Select, collate, delete, select
 
-from tradepost.core.pagination import Page, Window
-from tradepost.core.repository import Repository, among_ids, escaped
+from tradepost.core.database.repository import Repository, among_ids, escaped
+from tradepost.core.wire.pagination import Page, Window
 from tradepost.tags.models import Tag
 
 SORTS = {"name": Tag.name, "created_at": Tag.created_at}

@@ -7,8 +7,8 @@ from starlette.responses import Response
 
 from tradepost.accounts.dependencies import Visitor
 from tradepost.core.errors import InsufficientPermissions, Unauthenticated
-from tradepost.core.pagination import Total, Window
-from tradepost.core.schemas import Message
+from tradepost.core.wire.pagination import Total, Window
+from tradepost.core.wire.schemas import Message
 from tradepost.tags.dependencies import Staff, TagReads, TagWrites
 from tradepost.tags.errors import SelfMerge, TagExists, TagNotFound
 from tradepost.tags.repository import SORTS

@@ -7,8 +7,8 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
-from tradepost.core.letters import is_invisible
-from tradepost.core.schemas import BodyId, Changes, Input, Output, PageInfo
+from tradepost.core.wire.characters import is_invisible
+from tradepost.core.wire.schemas import BodyId, Changes, Input, Output, PageInfo
 
 MAX_NAME_LENGTH: Final = 50
 MAX_TAGS: Final = 20

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tradepost.core.clock import Clock
-from tradepost.core.database import violations
+from tradepost.core.database.faults import violations
 from tradepost.core.errors import Unprocessable
 from tradepost.tags.errors import SelfMerge, TagExists, TagNotFound
 from tradepost.tags.models import Tag
 from tradepost.tags.repository import TagRepository
 from tradepost.tags.schemas import TagCreate, TagMerge, TagUpdate
-from tradepost.tags.usage import TagUsage
+from tradepost.tags.tagged import TagUsage
 
 
 @dataclass(frozen=True, slots=True)

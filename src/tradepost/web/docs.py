@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from tradepost.core.settings import Settings
+from tradepost.core.settings.settings import Settings
 from tradepost.web.prepared import Shelf, root_of
 from tradepost.web.routing import Route
 

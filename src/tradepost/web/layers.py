@@ -23,9 +23,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import override
 
 from tradepost.core.clock import Clock
-from tradepost.core.logging import AccessLog
-from tradepost.core.metrics import Metrics
-from tradepost.core.settings import Environment, Settings
+from tradepost.core.observability.logging import AccessLog
+from tradepost.core.observability.metrics import Metrics
+from tradepost.core.settings.settings import Environment, Settings
 from tradepost.web import paths, problems
 from tradepost.web.middleware import SENT_KEY, Exchange, Failures, add_header
 from tradepost.web.parting import BODY_KEY, IncomingBody, parting

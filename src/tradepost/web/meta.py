@@ -10,8 +10,8 @@ from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, Field
 
 from tradepost.core.clock import Clock
-from tradepost.core.metrics import Metrics
-from tradepost.core.settings import Settings
+from tradepost.core.observability.metrics import Metrics
+from tradepost.core.settings.settings import Settings
 from tradepost.web.routing import Route
 
 CHECK_TIMEOUT: Final = 2.0

@@ -13,9 +13,9 @@ from typing import Final
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tradepost.core import logging
 from tradepost.core.clock import Clock
-from tradepost.core.metrics import UNMATCHED, Metrics
+from tradepost.core.observability import logging
+from tradepost.core.observability.metrics import UNMATCHED, Metrics
 from tradepost.web import problems
 from tradepost.web.paths import TEMPLATE_KEY
 

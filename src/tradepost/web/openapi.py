@@ -10,7 +10,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from tradepost.core.settings import Settings
+from tradepost.core.settings.settings import Settings
 from tradepost.web import problems
 from tradepost.web.parameters import ARRAY_HEADERS
 from tradepost.web.routing import FORM_TYPES, URLENCODED

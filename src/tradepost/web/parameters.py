@@ -9,8 +9,8 @@ from pydantic import BeforeValidator
 from pydantic_core import PydanticKnownError
 from starlette.responses import Response
 
-from tradepost.core.pagination import Page, Total
-from tradepost.core.schemas import MAX_ID
+from tradepost.core.wire.pagination import Page, Total
+from tradepost.core.wire.schemas import MAX_ID
 from tradepost.web.lean import JsonAnswer
 
 MAX_SKIP: Final = 2**63 - 1024

@@ -14,7 +14,7 @@ from starlette.types import Scope
 
 from tradepost.core.errors import TooManyRequests
 from tradepost.core.rate_limiter import RateLimiter
-from tradepost.core.settings import Rate, Settings
+from tradepost.core.settings.settings import Rate, Settings
 from tradepost.web.middleware import add_header
 from tradepost.web.session import resources
 

@@ -22,8 +22,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope
 from typing_extensions import override
 
-from tradepost.core import strict_json
 from tradepost.core.errors import Unprocessable
+from tradepost.web import strict_json
 
 URLENCODED: Final = "application/x-www-form-urlencoded"
 FORM_TYPES: Final = frozenset({URLENCODED, "multipart/form-data"})

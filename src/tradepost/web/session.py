@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from tradepost.core.database import ReadSession, WriteSession
+from tradepost.core.database.sessions import ReadSession, WriteSession
 from tradepost.core.resources import Resources
 
 

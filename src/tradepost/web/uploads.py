@@ -10,7 +10,7 @@ from typing import Any, Final
 from fastapi import Request
 
 from tradepost.core.errors import TradepostError, Unprocessable
-from tradepost.core.multipart import FormLimits, FormPart, MalformedForm, MultipartForm
+from tradepost.web.multipart import FormLimits, FormPart, MalformedForm, MultipartForm
 from tradepost.web.parting import BODY_KEY, PATIENCE, IncomingBody
 from tradepost.web.session import resources
 

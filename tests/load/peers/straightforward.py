@@ -24,7 +24,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship,
 
 from tests.load.peers.bearer import BadTokenError, read_bearer
 from tests.load.peers.serving import serve
-from tradepost.core.models import Money, Percent, PortableJson, UtcDateTime
+from tradepost.core.database.models import Money, Percent, PortableJson, UtcDateTime
 
 UPLOADS = Path(os.environ.get("DATA_DIR", "."))
 CHUNK = 1024 * 1024

@@ -7,7 +7,7 @@ import pytest_asyncio
 
 from tests.conftest import World, world_on
 from tests.notifications.mail.sink import Sink
-from tradepost.core.dispatcher import Dispatcher
+from tradepost.core.messaging.dispatcher import Dispatcher
 
 
 @pytest_asyncio.fixture(scope="module")

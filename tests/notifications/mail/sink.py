@@ -16,8 +16,8 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from sqlalchemy import select, update
 
 from tests.conftest import World
-from tradepost.core.dispatcher import Dispatcher
-from tradepost.core.outbox import MessageState, StoredMessage
+from tradepost.core.messaging.dispatcher import Dispatcher
+from tradepost.core.messaging.outbox import MessageState, StoredMessage
 
 HOST = "127.0.0.1"
 OK = "250 taken"

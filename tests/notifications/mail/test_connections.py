@@ -15,7 +15,7 @@ from tests.conftest import settings_for
 from tests.notifications.mail.sink import HOST, Sink, only_password
 from tests.notifications.mail.test_headers import written
 from tradepost.core.clock import SystemClock
-from tradepost.core.messages import Undeliverable
+from tradepost.core.messaging.messages import Undeliverable
 from tradepost.notifications.mail.dependencies import build_mailer, smtp_options
 from tradepost.notifications.mail.folder import MailFolder
 from tradepost.notifications.mail.service import NoMailer

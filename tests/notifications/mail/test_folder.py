@@ -13,8 +13,8 @@ from tests.conftest import PASSWORD, Person, Template, World, world_on
 from tests.notifications.mail.sink import states
 from tests.notifications.mail.test_headers import NASTY, written
 from tests.notifications.mail.test_sending import item_created, prove, send
-from tradepost.core.dispatcher import Dispatcher
-from tradepost.core.outbox import MessageState
+from tradepost.core.messaging.dispatcher import Dispatcher
+from tradepost.core.messaging.outbox import MessageState
 from tradepost.notifications.mail import folder
 from tradepost.notifications.mail.composition import Mail
 from tradepost.notifications.mail.folder import MailFolder

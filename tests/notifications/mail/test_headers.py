@@ -14,7 +14,7 @@ from tests.conftest import Person, World
 from tests.notifications.mail.sink import Sink, Taken
 from tests.notifications.mail.test_sending import HEADERS, item_created, send
 from tradepost.accounts.models import User
-from tradepost.core.messages import Undeliverable
+from tradepost.core.messaging.messages import Undeliverable
 from tradepost.notifications.mail.composition import Mail, Mailbox, compose
 from tradepost.notifications.mail.letters import Letter, one_line
 

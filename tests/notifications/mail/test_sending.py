@@ -11,9 +11,9 @@ from sqlalchemy import update
 from tests.conftest import PASSWORD, Person, World
 from tests.notifications.mail.sink import OK, Sink, hasten, states
 from tradepost.accounts.models import User
-from tradepost.core.dispatcher import Dispatcher
-from tradepost.core.messages import Subscriptions
-from tradepost.core.outbox import MessageState, Outbox
+from tradepost.core.messaging.dispatcher import Dispatcher
+from tradepost.core.messaging.messages import Subscriptions
+from tradepost.core.messaging.outbox import MessageState, Outbox
 from tradepost.notifications.mail import smtp
 from tradepost.notifications.mail.messages import MailDue
 

@@ -15,7 +15,7 @@ from obstore.exceptions import NotFoundError as ObjectNotFoundError
 from obstore.store import S3Store
 
 from tradepost.core.finishing import finished
-from tradepost.core.settings import Settings
+from tradepost.core.settings.settings import Settings
 from tradepost.core.storage.store import NoSuchKey, StorageBusy, StorageUnavailable, Stored, checked
 
 PART: Final = 5 * 2**20

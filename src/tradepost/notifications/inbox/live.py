@@ -13,13 +13,13 @@ from typing import Any, Final
 
 import structlog
 
-from tradepost.core.coalescer import Coalescer, Observe
-from tradepost.core.database import Database
+from tradepost.core.batching.coalescer import Coalescer, Observe
+from tradepost.core.database.engines import Database
 from tradepost.core.errors import Unavailable
 from tradepost.core.principal import Principal
-from tradepost.core.row_json import row_encoder
-from tradepost.core.schemas import MAX_ID
-from tradepost.core.signals import Signals
+from tradepost.core.signals.signals import Signals
+from tradepost.core.wire.row_json import row_encoder
+from tradepost.core.wire.schemas import MAX_ID
 from tradepost.notifications.inbox.errors import TooManyStreams
 from tradepost.notifications.inbox.repository import HeadRow, InboxRepository
 from tradepost.notifications.inbox.schemas import NotificationRead

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tradepost.core.models import NEVER_REUSED, Base, BigId, Identified, PortableJson
+from tradepost.core.database.models import NEVER_REUSED, Base, BigId, Identified, PortableJson
 
 TITLE_LENGTH = 200
 BODY_LENGTH = 1000

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Final
 
 from tradepost.core.clock import Clock
-from tradepost.core.database import Database
+from tradepost.core.database.engines import Database
 from tradepost.notifications.inbox.repository import InboxRepository
 
 KEPT_FOR: Final = timedelta(days=90)

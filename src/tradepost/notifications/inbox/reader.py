@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from tradepost.core.cursors import BadCursor, Cursors
-from tradepost.core.database import Database
+from tradepost.core.database.engines import Database
 from tradepost.core.errors import Unprocessable
-from tradepost.core.pagination import Total
 from tradepost.core.principal import Principal
+from tradepost.core.wire.cursors import BadCursor, Cursors
+from tradepost.core.wire.pagination import Total
 from tradepost.notifications.inbox.repository import InboxRepository
 from tradepost.notifications.inbox.schemas import NotificationPage, NotificationRead
 

@@ -25,8 +25,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import JSON
 
-from tradepost.core.pagination import Total
-from tradepost.core.repository import Repository, among_ids
+from tradepost.core.database.repository import Repository, among_ids
+from tradepost.core.wire.pagination import Total
 from tradepost.notifications.inbox.models import Inbox, Notification
 
 NotificationRow = Row[int, int, str, str, str, dict[str, Any], datetime, datetime | None]

@@ -8,8 +8,8 @@ from starlette.responses import StreamingResponse
 
 from tradepost.accounts.dependencies import Person
 from tradepost.core.errors import Unauthenticated, Unavailable
-from tradepost.core.pagination import Total
-from tradepost.core.schemas import MAX_ID, Message
+from tradepost.core.wire.pagination import Total
+from tradepost.core.wire.schemas import MAX_ID, Message
 from tradepost.notifications.inbox.dependencies import InboxReads, InboxWrites, Live
 from tradepost.notifications.inbox.errors import NotificationNotFound, TooManyStreams
 from tradepost.notifications.inbox.reader import InboxWindow

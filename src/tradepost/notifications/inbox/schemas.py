@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from tradepost.core.schemas import Output, PageInfo
+from tradepost.core.wire.schemas import Output, PageInfo
 
 
 class NotificationRead(Output):

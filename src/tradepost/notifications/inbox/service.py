@@ -1,7 +1,7 @@
 """What people do with their notifications."""
 
 from tradepost.core.clock import Clock
-from tradepost.core.database import WriteSession
+from tradepost.core.database.sessions import WriteSession
 from tradepost.core.principal import Principal
 from tradepost.notifications.inbox.errors import NotificationNotFound
 from tradepost.notifications.inbox.repository import InboxRepository

@@ -17,7 +17,7 @@ from typing import Final
 
 from email_validator import EmailNotValidError, validate_email
 
-from tradepost.core.messages import Undeliverable
+from tradepost.core.messaging.messages import Undeliverable
 from tradepost.notifications.mail.letters import Letter, one_line
 
 CRLF: Final = "\r\n"

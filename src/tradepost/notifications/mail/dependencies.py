@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from tradepost.accounts.recovery import RecoveryService
 from tradepost.core.clock import Clock
 from tradepost.core.resources import Resources
-from tradepost.core.settings import Settings
+from tradepost.core.settings.settings import Settings
 from tradepost.notifications.mail.composition import Mailbox
 from tradepost.notifications.mail.folder import MailFolder
 from tradepost.notifications.mail.letters import Letters

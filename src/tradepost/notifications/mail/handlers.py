@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from tradepost.accounts.messages import PasswordResetRequested, VerificationRequested
-from tradepost.core.database import WriteSession
-from tradepost.core.messages import Channel, Envelope, Message, React, Subscriptions
-from tradepost.core.outbox import Outbox
+from tradepost.core.database.sessions import WriteSession
+from tradepost.core.messaging.messages import Channel, Envelope, Message, React, Subscriptions
+from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.resources import Resources
 from tradepost.notifications.mail.messages import MailDue
 from tradepost.notifications.mail.service import MailService

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateNotFound, select_autoescape
 
-from tradepost.core.letters import is_control
+from tradepost.core.wire.characters import is_control
 
 SUBJECT: Final = "Subject: "
 LONGEST_SUBJECT: Final = 150

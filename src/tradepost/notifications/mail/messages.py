@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from tradepost.core.messages import Message
+from tradepost.core.messaging.messages import Message
 
 
 @dataclass(frozen=True, slots=True)

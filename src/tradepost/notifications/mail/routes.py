@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from tradepost.core.settings import Settings
+from tradepost.core.settings.settings import Settings
 from tradepost.notifications.mail.dependencies import build_folder
 from tradepost.notifications.mail.folder import FiledMail
 from tradepost.web.routing import Route

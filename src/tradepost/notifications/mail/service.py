@@ -6,7 +6,7 @@ from typing import Protocol
 import structlog
 
 from tradepost.accounts.recovery import RecoveryService
-from tradepost.core.messages import Envelope, Undeliverable
+from tradepost.core.messaging.messages import Envelope, Undeliverable
 from tradepost.notifications.mail.composition import Mail, Mailbox, compose
 from tradepost.notifications.mail.letters import Letters
 from tradepost.notifications.mail.messages import MailDue

@@ -11,7 +11,7 @@ import aiosmtplib
 from aiosmtplib.email import parse_address
 
 from tradepost.core.clock import Clock
-from tradepost.core.messages import Undeliverable
+from tradepost.core.messaging.messages import Undeliverable
 from tradepost.notifications.mail.composition import Mail
 
 CONNECTIONS: Final = 4

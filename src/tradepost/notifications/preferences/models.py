@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tradepost.core.models import Base, BigId
+from tradepost.core.database.models import Base, BigId
 
 
 class Preference(Base):

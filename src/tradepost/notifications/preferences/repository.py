@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Row, case, select
 
-from tradepost.core.repository import Repository
+from tradepost.core.database.repository import Repository
 from tradepost.notifications.preferences.models import Preference
 
 PreferenceRow = Row[int, str, bool | None, bool | None]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tradepost.core.schemas import Input, Output
+from tradepost.core.wire.schemas import Input, Output
 
 
 class PreferenceChange(Input):

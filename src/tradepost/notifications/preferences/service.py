@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tradepost.core.clock import Clock
-from tradepost.core.database import ReadSession, WriteSession, violations
+from tradepost.core.database.faults import violations
+from tradepost.core.database.sessions import ReadSession, WriteSession
 from tradepost.core.errors import Unauthenticated, Unprocessable
 from tradepost.core.principal import Principal
 from tradepost.notifications.kinds import BY_NAME, KINDS, Choice, Kind

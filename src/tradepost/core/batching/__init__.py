@@ -1,0 +1,1 @@
+"""Many requests, one statement: coalesced reads, group commits, single flights and the cache."""

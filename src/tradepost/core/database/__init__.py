@@ -1,0 +1,1 @@
+"""Engines, sessions, models and migrations, alike on SQLite and PostgreSQL."""

@@ -1,0 +1,237 @@
+"""The two ways to the database: a read session that never writes, and a transaction that commits once.
+
+Both engines, SQLite and PostgreSQL, look the same from above. Connections are handed out first come, first served:
+SQLAlchemy's own queue lets some waiters starve when many wait, so a semaphore of the pool's size stands in front of it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+from pydantic_core import from_json
+from sqlalchemy import URL, event, exc
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
+
+from tradepost.core.database.gate import Gate
+from tradepost.core.database.sessions import ReadSession, WriteSession
+from tradepost.core.database.sqlite_connection import connect_sqlite
+from tradepost.core.errors import DatabaseUnavailable
+
+IDLE_BEFORE_PING: Final = 1.0
+"""Seconds a pooled PostgreSQL connection may have been idle and still be trusted without a ping."""
+SQLITE_READERS: Final = 2
+"""Fewer connections read more on SQLite: each is a thread, and they share the interpreter."""
+CONNECT_TIMEOUT: Final = 5.0
+"""Seconds to wait for PostgreSQL to accept a connection."""
+
+
+@dataclass(frozen=True)
+class DatabaseOptions:
+    """How to reach a database and how patient to be; all times in seconds."""
+
+    url: URL
+    pool_size: int = 8
+    pool_timeout: float = 5.0
+    pool_recycle: float = 300.0
+    pre_ping: bool = True
+    statement_timeout: float = 10.0
+
+
+class Database:
+    """Engines, sessions and the gate in front of them. Opening one connects to nothing yet."""
+
+    def __init__(self, options: DatabaseOptions) -> None:
+        self.options = options
+        self.is_sqlite = options.url.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            self.engine = _sqlite_engine(options, writes=True)
+            self.read_engine = _sqlite_engine(options, writes=False)
+            self.write_gate = Gate(1, options.pool_timeout)
+            self.read_gate = Gate(SQLITE_READERS, options.pool_timeout)
+        else:
+            self.engine = _postgres_engine(options)
+            self.read_engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+            self.write_gate = self.read_gate = Gate(options.pool_size, options.pool_timeout)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[ReadSession]:
+        """Open a session for reading; it returns its connection at the end of the block."""
+        async with (
+            self.read_gate.place(),
+            ReadSession(self.read_engine, expire_on_commit=False, autoflush=False) as session,
+        ):
+            yield session
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[WriteSession]:
+        """Open a transaction: leaving the block commits, an exception in it rolls back.
+
+        A commit that has begun is not cancelled by the caller's end: whether it happened must not be left open.
+        """
+        async with (
+            self.write_gate.place(),
+            WriteSession(self.engine, expire_on_commit=False) as session,
+        ):
+            yield session
+            cancelled = await _to_the_end(session.commit())
+            # Here and not after the block: giving the connection back waits, and who is cancelled in that would have
+            # committed without anybody being told.
+            for callback in session.committed_callbacks:
+                callback()
+        if cancelled is not None:
+            raise cancelled
+
+    async def close(self) -> None:
+        """Close every connection, for good.
+
+        Those in use are waited for, as long as anybody waits for one: reads go on when all who asked for them have left,
+        and a connection that is given back afterwards would never be closed.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.options.pool_timeout):
+                for gate in {self.write_gate, self.read_gate}:
+                    await gate.shut()
+        await self.engine.dispose()
+        await self.read_engine.dispose()
+
+
+async def _to_the_end(work: Coroutine[Any, Any, None]) -> asyncio.CancelledError | None:
+    """Await ``work`` to its end even when the awaiting task is cancelled meanwhile; return the cancellation, to be raised."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            if task.cancelled():
+                raise
+            cancelled = error
+        except Exception:  # noqa: BLE001, S110 - it is the task's own, which is asked below
+            pass
+    try:
+        task.result()
+    except Exception as error:
+        if cancelled is not None:
+            # Or a loop that goes on after errors would never hear that it is to end.
+            raise cancelled from error
+        raise
+    return cancelled
+
+
+def _sqlite_engine(options: DatabaseOptions, *, writes: bool) -> AsyncEngine:
+    Path(str(options.url.database)).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_async_engine(
+        options.url,
+        pool_size=1 if writes else SQLITE_READERS,
+        max_overflow=0,
+        pool_timeout=options.pool_timeout,
+        json_deserializer=from_json,
+        # Autocommit on the driver's side: BEGIN is ours to say.
+        connect_args={"async_creator_fn": connect_sqlite, "isolation_level": None, "cached_statements": 512},
+        **({} if writes else {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}),
+    )
+    pragmas = (
+        f"PRAGMA busy_timeout = {int(options.pool_timeout * 1000)}",
+        "PRAGMA journal_mode = WAL",
+        # An acknowledged write survives a power cut, not only a crash of the process.
+        "PRAGMA synchronous = FULL",
+        "PRAGMA foreign_keys = ON",
+        *(() if writes else ("PRAGMA query_only = ON",)),
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def configure(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(pragma)
+        cursor.close()
+        # SQLite's own LOWER knows only ASCII; searches must fold the same letters on both engines.
+        connection.create_function("unicode_lower", 1, _unicode_lower, deterministic=True)
+
+    if writes:
+        # A transaction that reads before it writes must hold the lock from the start, or it fails instead of waiting.
+        @event.listens_for(engine.sync_engine, "begin")
+        def begin(connection: Any) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+        # A COMMIT that fails leaves SQLite's transaction open, and SQLAlchemy takes it for ended: the lock would stay
+        # with an idle connection, and the next transaction on that could not begin.
+        @event.listens_for(engine.sync_engine, "reset")
+        def end(connection: Any, _entry: ConnectionPoolEntry, _state: PoolResetState) -> None:
+            if connection.driver_connection.in_transaction:
+                connection.rollback()
+
+        # Who is cancelled in the middle of a statement has their connection closed, and SQLite keeps a connection whose
+        # cursors are still known to somebody (a traceback is enough) open behind the scenes, with its lock.
+        @event.listens_for(engine.sync_engine, "invalidate")
+        def let_go(connection: Any, _entry: ConnectionPoolEntry, _error: BaseException | None) -> None:
+            # Whatever is wrong with it, or with who is cancelled once more, it is closed next.
+            with suppress(Exception, asyncio.CancelledError):
+                connection.rollback()
+
+    return engine
+
+
+def _unicode_lower(value: str | None) -> str | None:
+    return None if value is None else value.lower()
+
+
+def _postgres_engine(options: DatabaseOptions) -> AsyncEngine:
+    async def connect(*args: Any, **arguments: Any) -> "asyncpg.Connection[asyncpg.Record]":
+        try:
+            connection: asyncpg.Connection[Any] = await asyncpg.connect(*args, **arguments)
+        except (OSError, TimeoutError, asyncpg.InternalClientError, asyncpg.PostgresError) as error:
+            # Whatever the reason is (nobody there, starting up, no such database, a password that is being changed):
+            # there is no connection to be had, and later there may be.
+            raise DatabaseUnavailable from error
+        return connection
+
+    engine = create_async_engine(
+        options.url,
+        pool_size=options.pool_size,
+        max_overflow=0,
+        pool_timeout=options.pool_timeout,
+        pool_recycle=options.pool_recycle,
+        json_deserializer=from_json,
+        connect_args={
+            "async_creator_fn": connect,
+            "timeout": CONNECT_TIMEOUT,
+            "server_settings": {
+                "application_name": "tradepost",
+                "statement_timeout": str(int(options.statement_timeout * 1000)),
+                "jit": "off",
+            },
+        },
+    )
+    if options.pre_ping:
+        _ping_idle_connections(engine)
+    return engine
+
+
+def _ping_idle_connections(engine: AsyncEngine) -> None:
+    """Ping a connection at check-out when it was idle for a while: a ping at each one would double the round trips."""
+    loop_time = asyncio.get_running_loop().time
+
+    @event.listens_for(engine.sync_engine, "checkin")
+    def note(_connection: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
+        entry.info["idle_since"] = loop_time()
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def ping(connection: DBAPIConnection, entry: ConnectionPoolEntry, _proxy: Any) -> None:
+        # Costs nothing: the driver has heard already of a connection that the server has ended.
+        if connection.driver_connection.is_closed():
+            raise exc.DisconnectionError
+        idle_since = entry.info.get("idle_since")
+        if idle_since is None or loop_time() - idle_since < IDLE_BEFORE_PING:
+            return
+        try:
+            connection.ping()
+        except Exception as error:
+            # SQLAlchemy takes this as the sign to throw the connection away and try a fresh one.
+            raise exc.DisconnectionError from error

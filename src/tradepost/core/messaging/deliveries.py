@@ -1,0 +1,236 @@
+"""Deliveries over one channel: taken from the table a few at a time, carried out at once, and noted together."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from tradepost.core.batching.group_writer import GroupWriter
+from tradepost.core.clock import Clock
+from tradepost.core.database.engines import Database
+from tradepost.core.database.faults import translate
+from tradepost.core.errors import Unavailable
+from tradepost.core.messaging.attempts import (
+    TAKEN_OVER,
+    TAKEN_OVER_TOO_OFTEN,
+    Claimed,
+    Outcome,
+    Settlement,
+    described,
+    recognised,
+    settled,
+)
+from tradepost.core.messaging.messages import Channel, Subscriptions
+from tradepost.core.messaging.repository import MessageRepository
+
+SETTLE_PAUSE: Final = 0.5
+"""Seconds between two tries to note what became of a message, while the database is away."""
+SETTLE_GROUP: Final = 200
+"""Messages that are settled in one transaction, at most."""
+
+ObserveAttempt = Callable[[str, Outcome, float], None]
+"""Is told of each attempt: channel, outcome, and seconds it took."""
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class Settler:
+    """Notes what became of messages, those of all channels that end at the same time in one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._writer: GroupWriter[Settlement, bool] = GroupWriter(self._write, max_group=SETTLE_GROUP)
+
+    async def settle(self, settlement: Settlement) -> bool:
+        """Note a settlement; False when the lease was lost, and somebody else will tell what becomes of the message."""
+        return await self._writer.submit(settlement)
+
+    async def _write(self, settlements: Sequence[Settlement]) -> list[bool]:
+        async with self._database.transaction() as session:
+            found = await MessageRepository(session).settle(settlements)
+        return [settlement.message.id in found for settlement in settlements]
+
+
+class Deliveries:
+    """One channel's way out of this process. One that hangs fills its own places and no others'."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        *,
+        database: Database,
+        subscriptions: Subscriptions,
+        settler: Settler,
+        clock: Clock,
+        observe: ObserveAttempt,
+    ) -> None:
+        self.channel = channel
+        self._database = database
+        self._subscriptions = subscriptions
+        self._settler = settler
+        self._clock = clock
+        self._observe = observe
+        self._running: set[asyncio.Task[None]] = set()
+        self._delivering: set[asyncio.Task[None]] = set()
+        self._something_due = True
+        self._changed = asyncio.Event()
+        self._stopping = False
+
+    @property
+    def running(self) -> int:
+        """How many deliveries there are at this moment."""
+        return len(self._running)
+
+    def wake(self) -> None:
+        """Look for what is due, as soon as there is a place."""
+        self._something_due = True
+        self._changed.set()
+
+    def stop(self) -> None:
+        """Take nothing more."""
+        self._stopping = True
+        self._changed.set()
+
+    async def step(self) -> None:
+        """Wait until there is something to do and a place to do it in; take as much as there are places for, and begin."""
+        while not (self._something_due and self._free) and not self._stopping:
+            self._changed.clear()
+            await self._changed.wait()
+        if not self._stopping:
+            await self._take()
+
+    async def deliver_due(self) -> int:
+        """Deliver what is due, one filling of the places, to its end; return how many messages that was."""
+        taken = await self._take()
+        while self._running:
+            await asyncio.wait(self._running)
+        return taken
+
+    async def finish(self, seconds: float) -> None:
+        """Give what is under way these seconds; what is not done then is broken off and handed back."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=seconds)
+        for task in self._delivering:
+            task.cancel()
+        if self._running:
+            # For the notes of what was handed back; a delivery that does not let itself be broken off is left behind.
+            await asyncio.wait(self._running, timeout=seconds)
+
+    @property
+    def _free(self) -> int:
+        return self.channel.concurrency - len(self._running)
+
+    async def _take(self) -> int:
+        free = self._free
+        # Before the look, not after it: who wakes us meanwhile may have come too late for it.
+        self._something_due = False
+        try:
+            claimed = await self._claim(free)
+        except BaseException:
+            self._something_due = True
+            raise
+        self._something_due |= len(claimed) == free
+        for message in claimed:
+            task = asyncio.create_task(self._handle(message), name=f"message {message.id}")
+            self._running.add(task)
+            self._delivering.add(task)
+            task.add_done_callback(self._done)
+        return len(claimed)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._delivering.discard(task)
+        self._changed.set()
+
+    async def _claim(self, limit: int) -> list[Claimed]:
+        now = self._clock.now()
+        held = timedelta(seconds=self.channel.timeout + self.channel.grace)
+        async with self._database.transaction() as session:
+            return await MessageRepository(session).claim(
+                self.channel.name, now=now, limit=limit, lease=self._clock.token(), until=now + held
+            )
+
+    async def _handle(self, message: Claimed) -> None:
+        began = self._clock.monotonic()
+        lasts = self.channel.timeout + self.channel.grace
+        settlement = await self._attempted(message)
+        took = self._clock.monotonic() - began
+        task = asyncio.current_task()
+        if task is not None:
+            # From here on it is not to be broken off: the world knows already, and the table should.
+            self._delivering.discard(task)
+        outcome = settlement.outcome if await self._settled(settlement, until=began + lasts) else Outcome.LOST
+        self._observe(self.channel.name, outcome, took)
+        if outcome in {Outcome.DEAD, Outcome.LOST}:
+            log.warning(
+                "message given up" if outcome is Outcome.DEAD else "message taken over by another process",
+                message_id=message.id,
+                subscription=message.subscription,
+                attempts=message.attempts,
+                reason=settlement.error,
+            )
+
+    async def _attempted(self, message: Claimed) -> Settlement:
+        if message.taken_over and message.attempts > TAKEN_OVER_TOO_OFTEN:
+            return settled(message, self.channel, self._clock, _EndedTooOften(f"again: {TAKEN_OVER}"))
+        failure: Exception | None = None
+        try:
+            await self._deliver(message)
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+            now = self._clock.now()
+            return Settlement(message, Outcome.RETURNED, now, now)
+        except Exception as error:  # noqa: BLE001 - whatever a delivery raises is this message's own trouble
+            failure = error
+        settlement = settled(message, self.channel, self._clock, failure)
+        if settlement.outcome is Outcome.RETRY:
+            log.info(
+                "delivery failed, to be tried again",
+                message_id=message.id,
+                subscription=message.subscription,
+                attempts=message.attempts,
+                due_at=settlement.due_at,
+                reason=settlement.error,
+            )
+            log.debug("its traceback", exc_info=failure)
+        return settlement
+
+    async def _deliver(self, message: Claimed) -> None:
+        subscription, envelope = recognised(self._subscriptions, message, reacts=False)
+        if subscription.deliver is None:
+            raise TypeError(f"{subscription.name} delivers nothing")
+        limit = asyncio.timeout(self.channel.timeout)
+        try:
+            async with limit:
+                await subscription.deliver(envelope)
+        except TimeoutError as error:
+            # One of the delivery's own is told apart: it says more.
+            if limit.expired():
+                raise TimeoutError(f"more than {self.channel.timeout:g} s") from error
+            raise
+
+    async def _settled(self, settlement: Settlement, *, until: float) -> bool:
+        """Note what became of a message, trying until its lease has ended."""
+        while True:
+            try:
+                return await self._settler.settle(settlement)
+            except Exception as error:
+                passing = isinstance(translate(error) or error, Unavailable)
+                if not passing or self._clock.monotonic() + SETTLE_PAUSE >= until:
+                    log.warning(
+                        "what became of a message could not be noted; it is delivered again",
+                        message_id=settlement.message.id,
+                        outcome=settlement.outcome,
+                        reason=described(error.__cause__ or error),
+                        # Of a database that is away there is nothing to be learnt from each message.
+                        exc_info=None if passing else error,
+                    )
+                    return False
+            await asyncio.sleep(SETTLE_PAUSE)
+
+
+class _EndedTooOften(Exception):
+    """A message was in the hands of processes that ended, more than once: another attempt waits as after a failure."""

@@ -1,0 +1,231 @@
+"""Brings the messages of the outbox to their subscribers, and runs the recurring jobs."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from tradepost.core.clock import Clock
+from tradepost.core.database.engines import Database
+from tradepost.core.messaging.attempts import described, is_away
+from tradepost.core.messaging.deliveries import Deliveries, ObserveAttempt, Settler
+from tradepost.core.messaging.jobs import JobRunner
+from tradepost.core.messaging.messages import REACTIONS, Subscriptions
+from tradepost.core.messaging.outbox import MessageState
+from tradepost.core.messaging.reactions import Reactions
+from tradepost.core.messaging.repository import MessageRepository
+from tradepost.core.signals.signals import Signals
+
+TOPIC: Final = "messages"
+LOOK: Final = 1.0
+"""Seconds between two looks for what is due: the net below the hints, which may be lost."""
+STOP_SECONDS: Final = 5.0
+"""What deliveries get to end when the process is told to."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
+"""Seconds between two tries while the database is away."""
+
+PRUNE_EVERY: Final = 300.0
+PRUNE_CHUNK: Final = 1_000
+"""Rows deleted in one transaction: short enough not to hold up other writers."""
+KEPT_DONE: Final = timedelta(days=1)
+KEPT_DEAD: Final = timedelta(days=30)
+READDRESS_EVERY: Final = 600.0
+STRANGERS_KEPT: Final = timedelta(days=3)
+"""How long beyond their end messages stay that no version has known a channel for."""
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class Dispatcher:
+    """Has messages that are due handled, each channel in a loop of its own, and jobs run. Any number may be at it.
+
+    Built before the subscriptions are filled; it reads them when it starts.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        subscriptions: Subscriptions,
+        signals: Signals,
+        clock: Clock,
+        *,
+        observe: ObserveAttempt = lambda _channel, _outcome, _seconds: None,
+    ) -> None:
+        self._database = database
+        self._subscriptions = subscriptions
+        self._signals = signals
+        self._clock = clock
+        self._observe = observe
+        self._stopping = asyncio.Event()
+        self._look = asyncio.Event()
+        self._settler = Settler(database)
+        self._reactions = Reactions(
+            database=database, subscriptions=subscriptions, clock=clock, observe=observe
+        )
+        self._deliveries: dict[str, Deliveries] = {}
+        self._jobs: dict[str, JobRunner] = {}
+        self._failing: set[str] = set()
+        self._away = False
+        subscriptions.every("messages.prune", PRUNE_EVERY, self._prune)
+        subscriptions.every("messages.readdress", READDRESS_EVERY, self._readdress)
+
+    async def run(self) -> None:
+        """Deliver until cancelled, and then end in good order: nothing more is taken, what is under way gets a few seconds,
+        and the rest is handed back for others to take at once.
+        """
+        if self._stopping.is_set():
+            raise RuntimeError("a dispatcher that was stopped is not started again; build another one")
+        work = asyncio.create_task(self._work(), name="dispatcher's work")
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            self._stop()
+            await work
+            raise
+
+    async def drain(self) -> int:
+        """Handle everything that is due by now, and what comes of it; return how many messages that was."""
+        self._fill()
+        handled = 0
+        while True:
+            counts = [await self._reactions.react_to_due()]
+            counts += [await deliveries.deliver_due() for deliveries in self._deliveries.values()]
+            if not any(counts):
+                return handled
+            handled += sum(counts)
+
+    async def run_jobs(self) -> None:
+        """Run, once, every job that is due."""
+        self._fill()
+        for runner in self._jobs.values():
+            await runner.run_if_due()
+
+    def _fill(self) -> None:
+        for name, channel in self._subscriptions.channels().items():
+            if name != REACTIONS.name and name not in self._deliveries:
+                self._deliveries[name] = Deliveries(
+                    channel,
+                    database=self._database,
+                    subscriptions=self._subscriptions,
+                    settler=self._settler,
+                    clock=self._clock,
+                    observe=self._observe,
+                )
+        for name, job in self._subscriptions.jobs.items():
+            if name not in self._jobs:
+                self._jobs[name] = JobRunner(job, database=self._database, clock=self._clock)
+
+    async def _work(self) -> None:
+        self._fill()
+        stop_listening = self._signals.listen(TOPIC, self._hinted)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._again_and_again("the look for what is due", self._look_around))
+                group.create_task(self._again_and_again("reactions", self._reactions.step))
+                for deliveries in self._deliveries.values():
+                    name = f"deliveries by {deliveries.channel.name}"
+                    group.create_task(self._again_and_again(name, deliveries.step))
+                for runner in self._jobs.values():
+                    group.create_task(self._again_and_again(f"the job {runner.job.name}", runner.step))
+        finally:
+            stop_listening()
+        await asyncio.gather(*(deliveries.finish(STOP_SECONDS) for deliveries in self._deliveries.values()))
+
+    def _stop(self) -> None:
+        self._stopping.set()
+        self._look.set()
+        self._reactions.stop()
+        for deliveries in self._deliveries.values():
+            deliveries.stop()
+        for runner in self._jobs.values():
+            runner.stop()
+
+    def _hinted(self, channels: str) -> None:
+        if not channels:
+            self._look.set()
+        for name in channels.split():
+            self._wake(name)
+
+    def _wake(self, channel: str) -> None:
+        if channel == REACTIONS.name:
+            self._reactions.wake()
+        elif channel in self._deliveries:
+            self._deliveries[channel].wake()
+
+    async def _look_around(self) -> None:
+        """Wake the channels on which something is due, and know when those are to be woken on which something soon will be."""
+        self._look.clear()
+        async with self._database.read() as session:
+            due = await MessageRepository(session).next_due([REACTIONS.name, *self._deliveries])
+        now = self._clock.now()
+        if self._away:
+            self._away = False
+            log.info("the database is back; messages are delivered again")
+        loop = asyncio.get_running_loop()
+        for channel, due_at in due.items():
+            seconds = (due_at - now).total_seconds()
+            if seconds <= 0:
+                self._wake(channel)
+            elif seconds <= LOOK:
+                loop.call_later(seconds, self._wake, channel)
+        try:
+            # Spread, so that many processes do not all look in the same moment.
+            async with asyncio.timeout(LOOK * (0.9 + self._clock.chance() / 5)):
+                await self._look.wait()
+        except TimeoutError:
+            pass
+
+    async def _again_and_again(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
+        """Take a step after the other until told to stop; what one raises is logged, and the next one comes a little later."""
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                await step()
+            except Exception as error:  # noqa: BLE001 - a loop that ended here would leave messages for ever
+                failures += 1
+                self._tell(name, error)
+                pause = min(FIRST_PAUSE * 2 ** min(failures, 10), LONGEST_PAUSE)
+                try:
+                    async with asyncio.timeout(pause * (0.5 + self._clock.chance() / 2)):
+                        await self._stopping.wait()
+                except TimeoutError:
+                    pass
+            else:
+                failures = 0
+                self._failing.discard(name)
+
+    def _tell(self, name: str, error: Exception) -> None:
+        if is_away(error):
+            if not self._away:
+                self._away = True
+                log.warning(
+                    "the database is away; messages wait for it", reason=described(error.__cause__ or error)
+                )
+        elif name not in self._failing:
+            self._failing.add(name)
+            log.error("the dispatcher stumbled, and goes on", part=name, exc_info=error)
+
+    async def _prune(self) -> None:
+        now = self._clock.now()
+        for state, kept in ((MessageState.DONE, KEPT_DONE), (MessageState.DEAD, KEPT_DEAD)):
+            deleted = PRUNE_CHUNK
+            while deleted == PRUNE_CHUNK:
+                async with self._database.transaction() as session:
+                    deleted = await MessageRepository(session).prune(
+                        state, before=now - kept, limit=PRUNE_CHUNK
+                    )
+
+    async def _readdress(self) -> None:
+        """See to messages that a release before or after this one has written, for channels that are other ones here."""
+        for subscription in self._subscriptions.by_name.values():
+            async with self._database.transaction() as session:
+                await MessageRepository(session).readdress(subscription.name, subscription.channel.name)
+        channels = [REACTIONS.name, *self._subscriptions.channels()]
+        async with self._database.transaction() as session:
+            buried = await MessageRepository(session).bury_strangers(
+                channels, now=self._clock.now(), longer=STRANGERS_KEPT
+            )
+        if buried:
+            log.warning("messages given up whose channels nobody knows", number=buried)

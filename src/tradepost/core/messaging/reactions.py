@@ -1,0 +1,158 @@
+"""Reactions: what the database writes because of messages, exactly once and in their order."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+
+from tradepost.core.clock import Clock
+from tradepost.core.database.engines import Database
+from tradepost.core.database.sessions import WriteSession
+from tradepost.core.messaging.attempts import (
+    Claimed,
+    Outcome,
+    Settlement,
+    Stranger,
+    is_away,
+    recognised,
+    settled,
+)
+from tradepost.core.messaging.deliveries import ObserveAttempt
+from tradepost.core.messaging.messages import REACTIONS, Envelope, React, Subscriptions, Undeliverable
+from tradepost.core.messaging.repository import MessageRepository
+
+TIMEOUT: Final = REACTIONS.timeout
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Share:
+    """The messages of a group that one reaction gets."""
+
+    react: React
+    envelopes: list[Envelope[Any]] = field(default_factory=list)
+
+
+class Reactions:
+    """Runs reactions, a group of messages in one transaction that takes, handles and settles them.
+
+    A dispatcher that cannot be the only one leaves them to the one that is.
+    """
+
+    def __init__(
+        self, *, database: Database, subscriptions: Subscriptions, clock: Clock, observe: ObserveAttempt
+    ) -> None:
+        self._database = database
+        self._subscriptions = subscriptions
+        self._clock = clock
+        self._observe = observe
+        self._changed = asyncio.Event()
+        self._changed.set()
+        self._stopping = False
+
+    def wake(self) -> None:
+        """Look for what is due."""
+        self._changed.set()
+
+    def stop(self) -> None:
+        """Begin no other group."""
+        self._stopping = True
+        self._changed.set()
+
+    async def step(self) -> None:
+        """Wait until something may be due, and react to everything that is."""
+        await self._changed.wait()
+        self._changed.clear()
+        try:
+            while not self._stopping and await self.react_to_due():
+                pass
+        except BaseException:
+            self._changed.set()
+            raise
+
+    async def react_to_due(self) -> int:
+        """React to one group of messages; return how many it held, 0 when none is due or somebody else is at it."""
+        group: list[Claimed] = []
+        try:
+            async with asyncio.timeout(TIMEOUT), self._database.transaction() as session:
+                messages = MessageRepository(session)
+                if not await messages.only_reactor():
+                    return 0
+                group = await messages.due_reactions(now=self._clock.now(), limit=REACTIONS.concurrency)
+                await self._react(session, group)
+        except Exception as error:
+            if not group or is_away(error):
+                raise
+            log.debug("a group of reactions failed; one by one now", size=len(group), exc_info=error)
+            for message in group:
+                await self._react_to_one(message.id)
+        return len(group)
+
+    async def _react_to_one(self, message_id: int) -> None:
+        message: Claimed | None = None
+        try:
+            async with asyncio.timeout(TIMEOUT), self._database.transaction() as session:
+                messages = MessageRepository(session)
+                if not await messages.only_reactor():
+                    return
+                message = await messages.due_reaction(message_id, now=self._clock.now())
+                if message is None:
+                    return
+                await self._react(session, [message])
+        except Exception as error:
+            if message is None or is_away(error):
+                raise
+            settlement = self._put_off(message, error)
+            # When the database takes this, it was there all the time, and it is the message that is at fault.
+            async with self._database.transaction() as session:
+                await MessageRepository(session).not_reacted(settlement)
+
+    def _put_off(self, message: Claimed, error: Exception) -> Settlement:
+        """Return what comes of a reaction that failed."""
+        settlement = settled(message, REACTIONS, self._clock, error)
+        self._observe(REACTIONS.name, settlement.outcome, 0.0)
+        log.warning(
+            "message given up"
+            if settlement.outcome is Outcome.DEAD
+            else "reaction failed, to be tried again",
+            message_id=message.id,
+            subscription=message.subscription,
+            attempts=message.attempts,
+            due_at=settlement.due_at,
+            reason=settlement.error,
+            exc_info=None if isinstance(error, (Stranger, Undeliverable)) else error,
+        )
+        return settlement
+
+    async def _react(self, session: WriteSession, group: Sequence[Claimed]) -> None:
+        messages = MessageRepository(session)
+        shares: list[_Share] = []
+        readable: list[int] = []
+        for message in group:
+            try:
+                subscription, envelope = recognised(self._subscriptions, message, reacts=True)
+            except (Stranger, Undeliverable) as error:
+                # Known before anything was tried: the others need not be told one by one because of it.
+                await messages.not_reacted(self._put_off(message, error))
+                continue
+            if subscription.react is None:
+                raise TypeError(f"{subscription.name} does not react")
+            share = next((share for share in shares if share.react == subscription.react), None)
+            if share is None:
+                share = _Share(subscription.react)
+                shares.append(share)
+            share.envelopes.append(envelope)
+            readable.append(message.id)
+        for share in shares:
+            await share.react(session, share.envelopes)
+        if readable:
+            await session.flush()
+            await messages.reacted(readable, now=self._clock.now())
+            session.after_commit(lambda: self._observe_done(len(readable)))
+
+    def _observe_done(self, number: int) -> None:
+        for _ in range(number):
+            self._observe(REACTIONS.name, Outcome.DONE, 0.0)

@@ -1,0 +1,289 @@
+"""Every statement about stored messages."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    any_,
+    case,
+    delete,
+    func,
+    literal,
+    literal_column,
+    select,
+    union_all,
+    update,
+)
+
+from tradepost.core.database.repository import Repository, among_ids
+from tradepost.core.messaging.attempts import TAKEN_OVER, Claimed, Outcome, Settlement
+from tradepost.core.messaging.messages import REACTIONS
+from tradepost.core.messaging.outbox import MessageState, StoredMessage
+
+REACTION_LOCK: Final = 0x7472_6164_6570_7265
+"""The key of the one dispatcher on a PostgreSQL database that runs reactions at the moment."""
+
+# As letters in the statement, not as a parameter: only then the planner knows that the partial indexes will do.
+_PENDING: Final = StoredMessage.state == literal_column("'pending'")
+_REACTS: Final = StoredMessage.channel == literal_column(f"'{REACTIONS.name}'")
+_UNTRACKED: Final = {"synchronize_session": False}
+
+
+class MessageRepository(Repository):
+    """Messages on their way."""
+
+    async def claim(
+        self, channel: str, *, now: datetime, limit: int, lease: str, until: datetime
+    ) -> list[Claimed]:
+        """Take at most ``limit`` messages of a channel that are due, for whoever has ``lease``, until that moment.
+
+        One statement on either engine. Those that others are taking at this moment are passed over, never waited for.
+        """
+        due = (
+            select(StoredMessage.id)
+            .where(_PENDING, StoredMessage.channel == channel, StoredMessage.due_at <= now)
+            .order_by(StoredMessage.due_at, StoredMessage.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+            .cte("due")
+        )
+        taken = await self.session.execute(
+            update(StoredMessage)
+            .where(self._one_of(select(due.c.id)))
+            .values(
+                lease=lease,
+                due_at=until,
+                attempts=StoredMessage.attempts + 1,
+                error=case((StoredMessage.lease.is_not(None), TAKEN_OVER), else_=StoredMessage.error),
+            )
+            .returning(*_CLAIMED, StoredMessage.error)
+            .execution_options(**_UNTRACKED)
+        )
+        claimed = []
+        for *values, error in taken:
+            message = dict(zip(_NAMES, values, strict=True))
+            claimed.append(Claimed(**message, lease=lease, taken_over=error == TAKEN_OVER))
+        return sorted(claimed, key=lambda message: message.id)
+
+    def _one_of(self, ids: Select[tuple[int]]) -> ColumnElement[bool]:
+        if self.on_postgres:
+            # Of an array the planner expects few elements and uses the key; of a subquery it may expect many, and join.
+            return StoredMessage.id == any_(func.array(ids.scalar_subquery()))
+        return StoredMessage.id.in_(ids)
+
+    async def settle(self, settlements: Sequence[Settlement]) -> set[int]:
+        """Note what became of claimed messages; return the ids of those that were still in the hands of their claimer."""
+        found: set[int] = set()
+        done: dict[tuple[str | None, datetime], list[int]] = defaultdict(list)
+        for settlement in settlements:
+            if settlement.outcome is Outcome.DONE:
+                done[settlement.message.lease, settlement.at].append(settlement.message.id)
+            elif await self._settle_one(settlement):
+                found.add(settlement.message.id)
+        leases: dict[str | None, list[int]] = defaultdict(list)
+        for (lease, _), ids in done.items():
+            leases[lease] += ids
+        at = max((moment for _, moment in done), default=None)
+        for lease, ids in leases.items():
+            settled = await self.session.execute(
+                update(StoredMessage)
+                .where(
+                    among_ids(StoredMessage.id, on_postgres=self.on_postgres), StoredMessage.lease == lease
+                )
+                .values(state=MessageState.DONE, lease=None, error=None, settled_at=at, due_at=at)
+                .returning(StoredMessage.id)
+                .execution_options(**_UNTRACKED),
+                {"ids": ids},
+            )
+            found.update(settled.scalars())
+        return found
+
+    async def _settle_one(self, settlement: Settlement) -> bool:
+        message = settlement.message
+        changed = await self.session.execute(
+            update(StoredMessage)
+            .where(StoredMessage.id == message.id, StoredMessage.lease == message.lease)
+            .values(
+                state=settlement.state,
+                lease=None,
+                due_at=settlement.due_at,
+                attempts=StoredMessage.attempts - int(settlement.outcome is Outcome.RETURNED),
+                settled_at=None if settlement.state is MessageState.PENDING else settlement.at,
+                error=StoredMessage.error if settlement.outcome is Outcome.RETURNED else settlement.error,
+            )
+            .returning(StoredMessage.id)
+            .execution_options(**_UNTRACKED)
+        )
+        return changed.first() is not None
+
+    async def only_reactor(self) -> bool:
+        """Be the only one that runs reactions, to the end of the transaction; False when somebody else is.
+
+        On SQLite whoever writes is alone already.
+        """
+        if not self.on_postgres:
+            return True
+        return bool(await self.session.scalar(select(func.pg_try_advisory_xact_lock(REACTION_LOCK))))
+
+    async def due_reactions(self, *, now: datetime, limit: int) -> list[Claimed]:
+        """Return the oldest messages that wait for reactions, locked to the end of the transaction."""
+        rows = await self.session.execute(
+            select(*_CLAIMED)
+            .where(_PENDING, _REACTS, StoredMessage.due_at <= now)
+            .order_by(StoredMessage.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        return [_of_reaction(row) for row in rows]
+
+    async def due_reaction(self, message_id: int, *, now: datetime) -> Claimed | None:
+        """Return one message that waits for a reaction, locked, unless somebody has dealt with it."""
+        row = (
+            await self.session.execute(
+                select(*_CLAIMED)
+                .where(StoredMessage.id == message_id, _PENDING, StoredMessage.due_at <= now)
+                .with_for_update(skip_locked=True)
+            )
+        ).first()
+        return None if row is None else _of_reaction(row)
+
+    async def reacted(self, ids: Sequence[int], *, now: datetime) -> None:
+        """Note that reactions are done, in the transaction that did them."""
+        await self.session.execute(
+            update(StoredMessage)
+            .where(among_ids(StoredMessage.id, on_postgres=self.on_postgres))
+            .values(
+                state=MessageState.DONE,
+                attempts=StoredMessage.attempts + 1,
+                error=None,
+                settled_at=now,
+                due_at=now,
+            )
+            .execution_options(**_UNTRACKED),
+            {"ids": ids},
+        )
+
+    async def not_reacted(self, settlement: Settlement) -> None:
+        """Note that a reaction failed, unless somebody has tried it meanwhile."""
+        message = settlement.message
+        await self.session.execute(
+            update(StoredMessage)
+            .where(
+                StoredMessage.id == message.id,
+                _PENDING,
+                StoredMessage.attempts == message.attempts - 1,
+                StoredMessage.lease.is_(None),
+            )
+            .values(
+                state=settlement.state,
+                due_at=settlement.due_at,
+                attempts=message.attempts,
+                settled_at=None if settlement.state is MessageState.PENDING else settlement.at,
+                error=settlement.error,
+            )
+            .execution_options(**_UNTRACKED)
+        )
+
+    async def next_due(self, channels: Iterable[str]) -> dict[str, datetime]:
+        """Return for each channel when its first message is due, or when the first lease on one ends."""
+        # One look into the index for each; GROUP BY would read all that wait.
+        firsts = [
+            select(
+                literal(name).label("channel"),
+                select(func.min(StoredMessage.due_at))
+                .where(_PENDING, StoredMessage.channel == name)
+                .scalar_subquery()
+                .label("due_at"),
+            )
+            for name in channels
+        ]
+        if not firsts:
+            return {}
+        rows = await self.session.execute(union_all(*firsts))
+        return {row.channel: row.due_at for row in rows if row.due_at is not None}
+
+    async def counts(self) -> dict[tuple[str, MessageState], int]:
+        """Count, by channel, the messages that wait and those that are dead."""
+        rows = await self.session.execute(
+            select(StoredMessage.channel, StoredMessage.state, func.count())
+            .where(StoredMessage.state.in_([MessageState.PENDING, MessageState.DEAD]))
+            .group_by(StoredMessage.channel, StoredMessage.state)
+        )
+        return {(channel, state): number for channel, state, number in rows}
+
+    async def prune(self, state: MessageState, *, before: datetime, limit: int) -> int:
+        """Delete at most ``limit`` messages that have been in ``state`` since before that; return how many it were."""
+        old = (
+            select(StoredMessage.id)
+            .where(StoredMessage.state == state, StoredMessage.settled_at < before)
+            .order_by(StoredMessage.settled_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+            .cte("old")
+        )
+        deleted = await self.session.execute(
+            delete(StoredMessage)
+            .where(self._one_of(select(old.c.id)))
+            .returning(StoredMessage.id)
+            .execution_options(**_UNTRACKED)
+        )
+        return len(deleted.all())
+
+    async def readdress(self, subscription: str, channel: str) -> None:
+        """Send what waits for a subscription over the channel that it has now; nobody may be at it."""
+        await self.session.execute(
+            update(StoredMessage)
+            .where(
+                _PENDING,
+                StoredMessage.subscription == subscription,
+                StoredMessage.channel != channel,
+                StoredMessage.lease.is_(None),
+            )
+            .values(channel=channel)
+            .execution_options(**_UNTRACKED)
+        )
+
+    async def bury_strangers(self, channels: Iterable[str], *, now: datetime, longer: timedelta) -> int:
+        """Give up what waits on other channels than these, ``longer`` after it expired; return how many it were."""
+        buried = await self.session.execute(
+            update(StoredMessage)
+            .where(
+                _PENDING,
+                StoredMessage.channel.not_in(list(channels)),
+                StoredMessage.expires_at < now - longer,
+            )
+            .values(
+                state=MessageState.DEAD,
+                lease=None,
+                settled_at=now,
+                error="no version that ran meanwhile has this channel",
+            )
+            .returning(StoredMessage.id)
+            .execution_options(**_UNTRACKED)
+        )
+        return len(buried.all())
+
+
+_CLAIMED: Final = (
+    StoredMessage.id,
+    StoredMessage.type,
+    StoredMessage.subscription,
+    StoredMessage.channel,
+    StoredMessage.payload,
+    StoredMessage.created_at,
+    StoredMessage.expires_at,
+    StoredMessage.attempts,
+)
+"""The columns of ``Claimed``, in its order."""
+
+
+_NAMES: Final = tuple(column.key for column in _CLAIMED)
+
+
+def _of_reaction(row: Any) -> Claimed:
+    message = dict(zip(_NAMES, row, strict=True))
+    return Claimed(**message | {"attempts": message["attempts"] + 1})

@@ -1,0 +1,422 @@
+"""Every setting of Tradepost: read from the environment, checked once, handed around as one frozen object.
+
+A setting is looked for in this order: keyword arguments, environment variables, ``.env`` in the working
+directory, and a file of its name in ``SECRETS_DIR``. Instead of ``NAME``, a variable ``NAME_FILE`` may give
+the path of a file that holds the value; setting both is a fault. A variable that is set to nothing counts as
+not set. Names are not case-sensitive, except those of keyword arguments.
+
+Importing this module and making a ``Settings`` leave no trace on the machine; ``Settings.load`` may write the
+key that ``local`` keeps for itself. Whatever is wrong is reported in one ``SettingsError``, which never
+repeats a value that may be secret.
+"""
+
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import ByteSize, EmailStr, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from sqlalchemy.engine import URL
+
+from tradepost.core.settings.database_url import async_url, options_left_out
+from tradepost.core.settings.sources import Fault, FileSource, kept_key, reason
+from tradepost.core.settings.values import (
+    DAY,
+    LOWER,
+    SECONDS,
+    UPPER,
+    Bytes,
+    Directory,
+    Hosts,
+    Line,
+    Origins,
+    PublicUrl,
+    Rate,
+    RateText,
+    RedisUrl,
+    Region,
+    Seconds,
+    SecretWebUrl,
+    UrlPath,
+    WebUrl,
+)
+
+__all__ = ["MINIMUM_KEY_BYTES", "Environment", "LogLevel", "Rate", "Settings", "SettingsError"]
+
+PUBLISHED = "changethis"
+"""The password that the documentation tells everybody."""
+
+MINIMUM_KEY_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
+"""RFC 7518, section 3.2: a key at least as long as the hash. PyJWT is told to refuse shorter ones."""
+
+
+class SettingsError(Exception):
+    """The settings do not let Tradepost start; ``faults`` names each one as ``NAME: what is wrong``."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self.faults = faults
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        super().__init__("\n  - ".join([f"Tradepost cannot start: {count} in its settings", *faults]))
+
+
+class Environment(StrEnum):
+    """Where this copy of Tradepost runs: ``local`` forgives, the other two refuse unsafe settings."""
+
+    LOCAL = "local"
+    STAGING = "staging"
+    PRODUCTION = "production"
+
+
+class LogLevel(StrEnum):
+    """The least severe log line that is still written."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+    CRITICAL = "CRITICAL"
+
+
+def _embedded_database(data: dict[str, Any]) -> SecretStr:
+    url = URL.create("sqlite", database=str(data["DATA_DIR"] / "tradepost.db"))
+    return SecretStr(url.render_as_string(hide_password=False))
+
+
+def _upload_directory(data: dict[str, Any]) -> Path:
+    return Path(data["DATA_DIR"], "uploads")
+
+
+def _default_rate(data: dict[str, Any]) -> Rate | None:
+    return None if data["ENVIRONMENT"] is Environment.LOCAL else Rate(100, 60.0)
+
+
+class Settings(BaseSettings):
+    """What an operator can choose. Build it with ``Settings.load()``; a change makes a copy (``model_copy``).
+
+    Constructing it reads and checks everything and writes nothing; ``SECRET_KEY`` may then still be empty in
+    ``local``. Raises ``SettingsError``.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8-sig",
+        dotenv_filtering="only_existing",
+        env_ignore_empty=True,
+        enable_decoding=False,  # lists may also be written with commas
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        validate_default=True,
+    )
+
+    # A check may look at fields declared above its own, so the order counts.
+    ENVIRONMENT: Annotated[Environment, LOWER] = Field(
+        Environment.LOCAL,
+        description="`local`, `staging` or `production`; the last two refuse unsafe settings",
+    )
+    SECRETS_DIR: Path = Field(
+        Path("/run/secrets"),
+        description="directory whose files give the settings they are named after; one set here must exist",
+    )
+    PROJECT_NAME: Line = Field(
+        "Tradepost", description="name of the service in its answers and documentation"
+    )
+    VERSION: Line = Field(
+        default_factory=lambda: version("tradepost"), description="version shown in the documentation"
+    )
+    API_V1_STR: UrlPath = Field(
+        "/api/v1", description="path in front of every route but the probes, metrics and documentation"
+    )
+    PUBLIC_URL: PublicUrl = Field(
+        "http://localhost:8000", description="how people reach this service: links in e-mails begin with it"
+    )
+    ALGORITHM: Annotated[Literal["HS256", "HS384", "HS512"], UPPER] = Field(
+        "HS256", description="how access tokens are signed: `HS256`, `HS384` or `HS512`"
+    )
+    SECRET_KEY: SecretStr = Field(
+        SecretStr(""),
+        description="signs tokens: at least 32 bytes (`HS384` 48, `HS512` 64), the same in every replica",
+    )
+    ACCESS_TOKEN_EXPIRE_MINUTES: int = Field(
+        60, ge=1, le=43_200, description="minutes for which an access token is good"
+    )
+    REFRESH_TOKEN_EXPIRE_DAYS: int = Field(
+        30, ge=1, le=3_650, description="days after which a session ends, however often it was refreshed"
+    )
+    FIRST_SUPERUSER: EmailStr = Field(
+        "admin@example.com", description="e-mail address of the first administrator, made with the database"
+    )
+    FIRST_SUPERUSER_PASSWORD: SecretStr = Field(
+        SecretStr(PUBLISHED),
+        min_length=1,
+        max_length=1000,
+        description="the first administrator's password; outside `local` it must be changed",
+    )
+    DATA_DIR: Directory = Field(Path("data"), description="directory for everything kept on this machine")
+    DATABASE_URL: SecretStr = Field(
+        default_factory=_embedded_database,
+        description="`postgresql://user:password@host:5432/name` (also `postgres://`) or `sqlite:///./x.db`",
+    )
+    UPLOAD_DIR: Directory = Field(
+        default_factory=_upload_directory, description="directory for uploaded files when S3 is not used"
+    )
+    DB_POOL_SIZE: int = Field(8, ge=1, le=1_000, description="database connections of one process, at most")
+    DB_POOL_TIMEOUT: Seconds = Field(5.0, description="seconds a request waits for a database connection")
+    DB_POOL_RECYCLE: Seconds = Field(
+        300.0, description="seconds after which a database connection is replaced"
+    )
+    DB_PRE_PING: bool = Field(default=True, description="whether a connection is tried before it is used")
+    DB_STATEMENT_TIMEOUT: Seconds = Field(
+        10.0, description="seconds after which PostgreSQL ends a statement; SQLite does not"
+    )
+    REQUEST_TIMEOUT: Seconds = Field(15.0, description="seconds after which a request is given up")
+    REDIS_URL: RedisUrl | None = Field(
+        None,
+        description="`redis://host:6379/0`, shared by several nodes; without it, each process keeps its own",
+    )
+    BACKEND_CORS_ORIGINS: Origins = Field(
+        [],
+        description="origins whose pages may call the API, by commas or as a JSON list; `*` only in `local`",
+    )
+    ALLOWED_HOSTS: Hosts = Field(
+        ["*"], description="host names served, `*.name` and `*` too, by commas or as a JSON list"
+    )
+    LOG_LEVEL: Annotated[LogLevel, UPPER] = Field(
+        LogLevel.INFO, description="`DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`"
+    )
+    SENTRY_DSN: SecretWebUrl | None = Field(None, description="where Sentry takes reports of errors")
+    SENTRY_TRACES_SAMPLE_RATE: float = Field(0.1, ge=0, le=1, description="share of requests traced")
+    SMTP_HOST: Line | None = Field(
+        None, description="mail server; without it, `local` writes e-mails to `{DATA_DIR}/mails`"
+    )
+    SMTP_PORT: int = Field(
+        587, ge=1, le=65_535, description="port of the mail server; 465 speaks TLS from the start"
+    )
+    SMTP_TLS: bool = Field(
+        default=True, description="whether mail is sent over TLS only, which other ports begin with STARTTLS"
+    )
+    SMTP_USER: Line | None = Field(None, description="user name at the mail server; needs a password")
+    SMTP_PASSWORD: SecretStr | None = Field(None, description="password at the mail server")
+    EMAILS_FROM_EMAIL: EmailStr | None = Field(
+        None, description="address that e-mails come from; needed with `SMTP_HOST`"
+    )
+    EMAILS_FROM_NAME: Line | None = Field(
+        None, description="name that e-mails come from, else `PROJECT_NAME`"
+    )
+    USE_S3: bool = Field(default=False, description="whether files are kept in S3, not in `UPLOAD_DIR`")
+    AWS_ACCESS_KEY_ID: Line | None = Field(
+        None, description="key for S3; without one, the machine's own role is used"
+    )
+    AWS_SECRET_ACCESS_KEY: SecretStr | None = Field(None, description="secret of that key")
+    AWS_S3_BUCKET_NAME: Line | None = Field(None, description="bucket for the files; needed with `USE_S3`")
+    AWS_ENDPOINT_URL: WebUrl | None = Field(
+        None, description="URL of a server that speaks S3, if it is not AWS"
+    )
+    AWS_REGION: Line | None = Field(None, description="region of the bucket")
+    MAX_BODY_BYTES: Bytes = Field(ByteSize(2**20), description="largest request body that is not an upload")
+    MAX_UPLOAD_BYTES: Bytes = Field(ByteSize(10 * 2**20), description="largest uploaded file")
+    UPLOAD_QUOTA_BYTES: Bytes = Field(ByteSize(2**30), description="what one person's files may take up")
+    UPLOAD_QUOTA_FILES: int = Field(1000, ge=1, le=10**9, description="how many files one person may keep")
+    RATE_LIMIT_ENABLED: bool = Field(
+        default=True, description="`false` lifts every limit, for load tests; `production` refuses that"
+    )
+    RATE_LIMIT_DEFAULT: RateText | None = Field(
+        default_factory=_default_rate,
+        description="requests of one client or person to all routes together, as `requests/period`",
+    )
+    RATE_LIMIT_LOGIN: RateText = Field(
+        Rate(10, 60.0), description="attempts to log in to one account from one address"
+    )
+    RATE_LIMIT_REGISTER: RateText = Field(Rate(20, 3600.0), description="registrations from one address")
+    RATE_LIMIT_PASSWORD: RateText = Field(
+        Rate(5, 3600.0),
+        description="changes of one account's password, and e-mails asked for, for one account or by one client",
+    )
+    WEBHOOK_ALLOW_PRIVATE: bool = Field(
+        default=False,
+        description="whether webhooks may lead to private addresses, for development; `production` refuses that",
+    )
+    PHONE_DEFAULT_REGION: Region = Field(
+        "US", description="country of phone numbers written without one (ISO 3166, two letters)"
+    )
+    CACHE_POPULAR_SECONDS: Annotated[float, SECONDS] = Field(
+        30.0,
+        ge=0,
+        le=DAY,
+        description="seconds for which the list of popular items is kept, 0 for not at all",
+    )
+
+    def __init__(self, **values: Any) -> None:
+        """Read every source, ``values`` first; ``_env_file`` and its like are for pydantic-settings."""
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise SettingsError(_faults(error)) from None
+        except (OSError, UnicodeError) as error:
+            raise SettingsError([f".env: cannot be read: {reason(error)}"]) from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - ours reports what it cannot read
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where values come from, the strongest first (a hook of pydantic-settings)."""
+        files = FileSource(settings_cls, env_settings, dotenv_settings)
+        return init_settings, files, env_settings, dotenv_settings
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _report_unread_file(cls, value: object) -> object:
+        if isinstance(value, Fault):
+            raise ValueError(value.message)  # noqa: TRY004 - pydantic collects ValueErrors
+        return value
+
+    @field_validator("SECRET_KEY", "FIRST_SUPERUSER_PASSWORD")
+    @classmethod
+    def _check_published(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        if _is_strict(info) and PUBLISHED in value.get_secret_value().lower():
+            raise ValueError(f"holds the published example {PUBLISHED}, which only local accepts")
+        return value
+
+    @field_validator("SECRET_KEY")
+    @classmethod
+    def _check_secret_key(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        key = value.get_secret_value()
+        if key:
+            _check_key_length(key, info.data.get("ALGORITHM", "HS256"))
+        elif _is_strict(info):
+            raise ValueError(
+                'is missing; make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"'
+            )
+        return value
+
+    @field_validator("DATABASE_URL")
+    @classmethod
+    def _check_database_url(cls, value: SecretStr) -> SecretStr:
+        async_url(value.get_secret_value())
+        return value
+
+    @field_validator("BACKEND_CORS_ORIGINS")
+    @classmethod
+    def _check_origins(cls, value: list[str], info: ValidationInfo) -> list[str]:
+        if _is_strict(info) and "*" in value:
+            raise ValueError("may not hold the wildcard * outside local, because pages may send credentials")
+        return value
+
+    @field_validator("RATE_LIMIT_ENABLED")
+    @classmethod
+    def _check_rate_limit(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic calls it
+        if not value and info.data.get("ENVIRONMENT") not in {Environment.LOCAL, Environment.STAGING}:
+            raise ValueError("may not be false in production")
+        return value
+
+    @field_validator("WEBHOOK_ALLOW_PRIVATE")
+    @classmethod
+    def _check_webhooks(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic calls it
+        if value and info.data.get("ENVIRONMENT") not in {Environment.LOCAL, Environment.STAGING}:
+            raise ValueError("may not be true in production")
+        return value
+
+    @field_validator("SMTP_PASSWORD", "AWS_SECRET_ACCESS_KEY")
+    @classmethod
+    def _check_pair(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        name = "SMTP_USER" if info.field_name == "SMTP_PASSWORD" else "AWS_ACCESS_KEY_ID"
+        if name in info.data and (value is None) != (info.data[name] is None):
+            raise ValueError(f"and {name} are set together or not at all")
+        return value
+
+    @field_validator("EMAILS_FROM_EMAIL")
+    @classmethod
+    def _check_sender(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and info.data.get("SMTP_HOST"):
+            raise ValueError("is missing, and SMTP_HOST is set")
+        return value
+
+    @field_validator("AWS_S3_BUCKET_NAME")
+    @classmethod
+    def _check_bucket(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and info.data.get("USE_S3"):
+            raise ValueError("is missing, and USE_S3 is true")
+        return value
+
+    @classmethod
+    def load(cls, **values: Any) -> Self:
+        """Read and check the settings, and see to it that ``local`` has a key that outlives a restart.
+
+        The key is kept in ``{DATA_DIR}/secret_key``, for its owner's eyes only, the same in every worker.
+        Raises ``SettingsError``.
+        """
+        settings = cls(**values)
+        if settings.SECRET_KEY.get_secret_value():
+            return settings
+        path = settings.DATA_DIR / "secret_key"
+        try:
+            key = kept_key(path)
+            _check_key_length(key, settings.ALGORITHM)
+        except OSError as error:
+            fault = f"SECRET_KEY: cannot be kept in {path}: {reason(error)}; set it, or another DATA_DIR"
+            raise SettingsError([fault]) from None
+        except ValueError as error:
+            fault = f"SECRET_KEY: {path} is of no use: {reason(error)}; delete it to have a new one made"
+            raise SettingsError([fault]) from None
+        return settings.model_copy(update={"SECRET_KEY": SecretStr(key)})
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this is a developer's machine, where unsafe defaults are welcome."""
+        return self.ENVIRONMENT is Environment.LOCAL
+
+    @property
+    def database_url(self) -> URL:
+        """``DATABASE_URL`` for SQLAlchemy's async engine; printing it hides the password."""
+        return async_url(self.DATABASE_URL.get_secret_value())
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the database is the embedded one."""
+        return self.database_url.get_backend_name() == "sqlite"
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is allowed and probably not meant: to be logged once at start-up, each as ``NAME: why``."""
+        found: list[str] = []
+        if self.is_sqlite and self.REDIS_URL is not None:
+            found.append("DATABASE_URL: SQLite cannot be shared by several nodes, which REDIS_URL is for")
+        if options := options_left_out(self.DATABASE_URL.get_secret_value()):
+            found.append(f"DATABASE_URL: options without a meaning to the driver: {', '.join(options)}")
+        if self.SMTP_HOST is None and not self.is_local:
+            found.append("SMTP_HOST: is not set, so no e-mail is sent, nor can a password be reset")
+        if self.SMTP_HOST is not None and self.SMTP_USER is not None and not self.SMTP_TLS:
+            found.append("SMTP_TLS: without it, the mail server's password is sent for everybody to read")
+        if not self.is_local and urlsplit(self.PUBLIC_URL).hostname in {"localhost", "127.0.0.1", "::1"}:
+            found.append(
+                "PUBLIC_URL: links in e-mails lead to localhost, where nobody else finds this service"
+            )
+        return found
+
+
+def _is_strict(info: ValidationInfo) -> bool:
+    """Whether unsafe values are refused: also when ENVIRONMENT is wrong, so that every fault is named."""
+    return info.data.get("ENVIRONMENT") is not Environment.LOCAL
+
+
+def _check_key_length(key: str, algorithm: str) -> None:
+    size, least = len(key.encode()), MINIMUM_KEY_BYTES[algorithm]
+    if size < least:
+        raise ValueError(f"it has {size} bytes, and {algorithm} needs at least {least}")
+
+
+def _faults(error: ValidationError) -> list[str]:
+    """Put pydantic's findings in words; a default that waited for a faulty setting is no fault of its own."""
+    faults = [
+        f"{found['loc'][0]}: {found['msg'].removeprefix('Value error, ').removeprefix('Input ')}"
+        for found in error.errors(include_url=False, include_context=False, include_input=False)
+        if found["type"] != "default_factory_not_called"
+    ]
+    return list(dict.fromkeys(faults))  # a list may hold the same fault twice

@@ -1,0 +1,48 @@
+"""Hints between the processes that share an SQLite file: each sees that another has written, not what."""
+
+import asyncio
+from typing import Any, Final
+
+import structlog
+
+from tradepost.core.database.engines import Database
+from tradepost.core.signals.signals import LocalSignals
+
+PERIOD: Final = 0.25
+"""Seconds between two looks."""
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class SqliteSignals(LocalSignals):
+    """Hints within the process, and ``""`` to all when another process has changed the file."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__()
+        self._database = database
+        self._seen: tuple[Any, int] | None = None
+
+    async def run(self) -> None:
+        """Look at the file's version until cancelled."""
+        while True:
+            await asyncio.sleep(PERIOD)
+            try:
+                if await self._has_changed():
+                    self._tell_all()
+            except Exception as error:  # noqa: BLE001 - the writer is busy, or the disk is away: the next look tells
+                log.debug("could not look whether another process has written", reason=repr(error))
+
+    async def _has_changed(self) -> bool:
+        """Tell whether somebody else has committed since the last look.
+
+        Asked of the connection that writes: only on that one the version stays the same when this process commits.
+        """
+        database = self._database
+        async with database.write_gate.place(), database.engine.connect() as pooled:
+            connection: Any = (await pooled.get_raw_connection()).driver_connection
+            # By the driver: through SQLAlchemy it would begin a transaction, and wait for others' writes.
+            cursor = await connection.execute("PRAGMA data_version")
+            (version,) = await cursor.fetchone()
+            await cursor.close()
+        seen, self._seen = self._seen, (connection, version)
+        return seen is not None and seen != self._seen

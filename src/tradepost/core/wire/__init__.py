@@ -1,0 +1,1 @@
+"""What lists, rows, cursors and text look like on the wire."""

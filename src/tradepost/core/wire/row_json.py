@@ -1,0 +1,40 @@
+"""JSON of plain dictionaries by the fields of a model: what the model would write, without making one."""
+
+from collections.abc import Callable, Mapping
+from operator import itemgetter
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import to_json
+from sqlalchemy import Row
+
+from tradepost.core.wire.pagination import Page
+
+
+def row_encoder(model: type[BaseModel]) -> Callable[[Mapping[str, Any]], bytes]:
+    """Return a function from a dictionary with the fields of ``model`` to JSON, in the order of the model.
+
+    Nothing is checked or converted: it is for rows, which the database kept valid. A third of the cost of making the
+    model first. A dictionary of a model within it must be in that one's order already.
+    """
+    fields = tuple(model.model_fields)
+    in_order = itemgetter(*fields)
+
+    def encode(row: Mapping[str, Any]) -> bytes:
+        # A dictionary is written in its own order, and rows come in that of their columns: the same item would be other
+        # bytes in the answer to a POST than in the one to a GET.
+        return to_json(dict(zip(fields, in_order(row), strict=False)))
+
+    return encode
+
+
+def as_dict(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
+    """Return a row's values by their columns' names; its own ``_asdict`` takes five times as long."""
+    return dict(zip(row._fields, row, strict=False))
+
+
+def page_json(name: str, page: Page[bytes]) -> bytes:
+    """Return the envelope of a list whose rows are JSON already; ``name`` is the field that holds them."""
+    info = page.info
+    fields = ",".join(f'"{field}":{"null" if value is None else value}' for field, value in info.items())
+    return b'{"%s":[%s],%s}' % (name.encode(), b",".join(page.rows), fields.encode())

@@ -1,0 +1,115 @@
+"""The log of attempts, and what follows from them for a webhook."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from tradepost.core.batching.group_writer import GroupWriter
+from tradepost.core.database.engines import Database
+from tradepost.core.database.sessions import WriteSession
+from tradepost.core.messaging.outbox import Outbox
+from tradepost.webhooks.facts import TEST
+from tradepost.webhooks.messages import WebhookDisabled
+from tradepost.webhooks.repository import DeliveryRepository, DueRow, WebhookRepository
+from tradepost.webhooks.schemas import DeliveryState, DisabledReason
+from tradepost.webhooks.sender import GONE, Answer
+
+FAILING_AFTER: Final = timedelta(days=5)
+"""When a message is given up and nothing got through for so long, the webhook is switched off."""
+
+_REASONS: Final = {
+    DisabledReason.GONE: "Its receiver answered that it is gone for good (410).",
+    DisabledReason.FAILING: f"Nothing got through to it for {FAILING_AFTER.days} days.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request that was made for a delivery, which ended at ``ended_at``."""
+
+    due: DueRow
+    answer: Answer
+    took: timedelta
+    ended_at: datetime
+    pause: timedelta | None
+    """Until the next attempt; None when this was the last."""
+
+    @property
+    def noted(self) -> dict[str, Any]:
+        """What the delivery's row says from now on."""
+        state = DeliveryState.PENDING
+        if self.pause is None:
+            state = DeliveryState.DELIVERED if self.answer.delivered else DeliveryState.FAILED
+        return {
+            "state": state,
+            "last_attempt_at": self.ended_at - self.took,
+            "next_attempt_at": None if self.pause is None else self.ended_at + self.pause,
+            "last_status": self.answer.status,
+            "error": self.answer.error,
+            "response_excerpt": self.answer.excerpt,
+            "duration_ms": round(self.took / timedelta(milliseconds=1)),
+            "settled_at": self.ended_at if self.pause is None else None,
+        }
+
+
+class AttemptLog:
+    """Writes attempts down, those that end at the same time in one transaction. Lives as long as the process."""
+
+    def __init__(self, database: Database, outbox: Outbox) -> None:
+        self._database = database
+        self._outbox = outbox
+        self._writer: GroupWriter[Attempt, bool] = GroupWriter(self._write)
+
+    async def note(self, attempt: Attempt) -> bool:
+        """Write an attempt down; False when its delivery or its webhook has ended meanwhile, and nothing is to follow."""
+        return await self._writer.submit(attempt)
+
+    async def _write(self, attempts: Sequence[Attempt]) -> list[bool]:
+        async with self._database.transaction() as session:
+            # Webhooks before deliveries, and in one order, as everybody locks them: or two would wait for each other.
+            failing = await WebhookRepository(session).lock({attempt.due.webhook_id for attempt in attempts})
+            return [
+                attempt.due.webhook_id in failing and await self._note(session, attempt, failing)
+                for attempt in attempts
+            ]
+
+    async def _note(
+        self, session: WriteSession, attempt: Attempt, failing: dict[int, datetime | None]
+    ) -> bool:
+        """Write one down. ``failing`` says of each webhook since when nothing got through, and is kept up."""
+        webhooks, due, now = WebhookRepository(session), attempt.due, attempt.ended_at
+        if not await DeliveryRepository(session).note_attempt(due.id, attempt.noted):
+            return False
+        if attempt.answer.delivered:
+            if failing[due.webhook_id] is not None:
+                await webhooks.note_failing(due.webhook_id, None)
+                failing[due.webhook_id] = None
+        elif attempt.answer.status == GONE:
+            await self._disable(session, due, DisabledReason.GONE, now)
+        elif due.event_type != TEST:
+            if failing[due.webhook_id] is None:
+                await webhooks.note_failing(due.webhook_id, now)
+                failing[due.webhook_id] = now
+            if attempt.pause is None:
+                await self._disable(session, due, DisabledReason.FAILING, now)
+        return True
+
+    async def _disable(
+        self, session: WriteSession, due: DueRow, reason: DisabledReason, now: datetime
+    ) -> None:
+        """Switch the webhook off, end what waits for it, and announce it: whoever comes first, and only once."""
+        disabled = await WebhookRepository(session).disable(
+            due.webhook_id,
+            url=due.url,
+            reason=reason,
+            now=now,
+            failing_before=now - FAILING_AFTER if reason is DisabledReason.FAILING else None,
+        )
+        if disabled is None:
+            return
+        text = _REASONS[reason]
+        await DeliveryRepository(session).cancel(
+            webhook_id=due.webhook_id, now=now, reason=f"The webhook was switched off. {text}"
+        )
+        await self._outbox.add(session, WebhookDisabled(disabled.id, disabled.user_id, disabled.url, text))

@@ -1,0 +1,73 @@
+"""How routes and handlers get at the services for webhooks."""
+
+from typing import Annotated
+
+from fastapi import Depends
+
+from tradepost.core.database.sessions import WriteSession
+from tradepost.core.messaging.outbox import Outbox
+from tradepost.core.resources import Resources
+from tradepost.core.settings.settings import Settings
+from tradepost.web.session import ReadDep, ResourcesDep, WriteDep
+from tradepost.webhooks.attempts import AttemptLog
+from tradepost.webhooks.delivery import WebhookDeliverer
+from tradepost.webhooks.sender import WebhookSender
+from tradepost.webhooks.service import WebhookReader, WebhookService
+from tradepost.webhooks.signing import Signer
+from tradepost.webhooks.targets import TargetRules
+
+
+def build_signer(settings: Settings) -> Signer:
+    """Build what derives secrets and signs."""
+    return Signer(settings.SECRET_KEY.get_secret_value())
+
+
+def build_target_rules(settings: Settings) -> TargetRules:
+    """Build what judges addresses."""
+    return TargetRules(plain=settings.is_local, private=settings.WEBHOOK_ALLOW_PRIVATE)
+
+
+def build_webhook_sender(parts: Resources) -> WebhookSender:
+    """Build what sends requests to receivers; close it at the end."""
+    return WebhookSender(
+        build_target_rules(parts.settings),
+        clock=parts.clock,
+        agent=f"Tradepost-Webhooks/{parts.settings.VERSION}",
+    )
+
+
+def build_webhook_deliverer(parts: Resources) -> WebhookDeliverer:
+    """Build what carries planned deliveries to their receivers."""
+    return WebhookDeliverer(
+        parts.database,
+        sender=parts[WebhookSender],
+        signer=build_signer(parts.settings),
+        rules=build_target_rules(parts.settings),
+        log=AttemptLog(parts.database, parts[Outbox]),
+        clock=parts.clock,
+    )
+
+
+def build_webhook_service(session: WriteSession, parts: Resources) -> WebhookService:
+    """Build the service for changing webhooks."""
+    return WebhookService(
+        session,
+        outbox=parts[Outbox],
+        signer=build_signer(parts.settings),
+        rules=build_target_rules(parts.settings),
+        clock=parts.clock,
+    )
+
+
+async def webhook_reader(session: ReadDep) -> WebhookReader:
+    """Return the service for reading webhooks."""
+    return WebhookReader(session)
+
+
+async def webhook_writes(session: WriteDep, parts: ResourcesDep) -> WebhookService:
+    """Return the service for webhooks in the request's transaction."""
+    return build_webhook_service(session, parts)
+
+
+WebhookReads = Annotated[WebhookReader, Depends(webhook_reader, scope="function")]
+WebhookWrites = Annotated[WebhookService, Depends(webhook_writes, scope="function")]

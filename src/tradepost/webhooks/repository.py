@@ -1,0 +1,236 @@
+"""Every statement about webhooks and their deliveries."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Row, Select, delete, insert, literal_column, or_, select, update
+from sqlalchemy.orm import defer
+
+from tradepost.accounts.models import User
+from tradepost.accounts.permissions import Role
+from tradepost.core.database.repository import Repository, among_ids
+from tradepost.core.wire.pagination import Page, Window
+from tradepost.webhooks.models import Webhook, WebhookDelivery
+from tradepost.webhooks.schemas import DeliveryState, DisabledReason, Scope
+
+ListenerRow = Row[int, int, list[str], Scope, Role]
+"""id, user_id, event_types and scope of a webhook, and the role of its owner."""
+
+_DUE: Final = (
+    WebhookDelivery.id,
+    WebhookDelivery.message_id,
+    WebhookDelivery.event_type,
+    WebhookDelivery.body,
+    WebhookDelivery.state,
+    WebhookDelivery.attempts,
+    WebhookDelivery.webhook_id,
+    Webhook.user_id,
+    Webhook.url,
+    Webhook.scope,
+    Webhook.is_active,
+    Webhook.nonce,
+    Webhook.previous_nonce,
+    Webhook.previous_until,
+    User.role,
+    User.is_active.label("owner_is_active"),
+)
+DueRow = Row[*tuple[Any, ...]]
+"""A delivery, its webhook and its owner: the columns of ``_DUE``."""
+
+
+class WebhookRepository(Repository):
+    """Webhooks."""
+
+    async def find_slots(self, user_id: int) -> Sequence[int]:
+        """Return which of a person's slots are taken."""
+        return (await self.session.scalars(select(Webhook.slot).where(Webhook.user_id == user_id))).all()
+
+    async def claim_slot(self, values: Mapping[str, Any]) -> Webhook | None:
+        """Insert a webhook unless its slot was taken meanwhile; who is taking it at this moment is waited for."""
+        statement = (
+            self.insert(Webhook)
+            .values(**values)
+            .on_conflict_do_nothing(index_elements=["user_id", "slot"])
+            .returning(Webhook)
+        )
+        return await self.session.scalar(statement)
+
+    async def get(self, webhook_id: int, user_id: int) -> Webhook | None:
+        """Return this person's webhook of this id."""
+        return await self.session.scalar(_owned(webhook_id, user_id))
+
+    async def get_locked(self, webhook_id: int, user_id: int) -> Webhook | None:
+        """Return this person's webhook of this id, with the row locked until the transaction ends."""
+        return await self.session.scalar(_owned(webhook_id, user_id).with_for_update(key_share=True))
+
+    async def lock(self, webhook_ids: Collection[int]) -> dict[int, datetime | None]:
+        """Lock those of these webhooks that exist, in one order for everybody; return since when each has been failing."""
+        statement = (
+            select(Webhook.id, Webhook.failing_since)
+            .where(Webhook.id.in_(webhook_ids))
+            .order_by(Webhook.id)
+            .with_for_update(key_share=True)
+        )
+        return {row.id: row.failing_since for row in await self.session.execute(statement)}
+
+    async def page(self, user_id: int, window: Window) -> Page[Webhook]:
+        """Return a part of a person's webhooks, in the order in which they were made."""
+        rows = select(Webhook).where(Webhook.user_id == user_id).order_by(Webhook.id)
+        found = (await self.session.scalars(rows.limit(window.limit).offset(window.skip))).all()
+        return Page(found, await self.count(rows, window.total), window)
+
+    async def save(self) -> None:
+        """Write the changes that were made to webhooks of this session."""
+        await self.session.flush()
+
+    async def rotate(self, webhook_id: int, user_id: int, *, nonce: str, until: datetime) -> Webhook | None:
+        """Put a nonce in force; the one before it signs as well ``until`` then, and older ones no more."""
+        statement = (
+            update(Webhook)
+            .where(Webhook.id == webhook_id, Webhook.user_id == user_id)
+            .values(previous_nonce=Webhook.nonce, previous_until=until, nonce=nonce)
+            .returning(Webhook)
+        )
+        return await self.session.scalar(statement)
+
+    async def delete(self, webhook_id: int, user_id: int) -> bool:
+        """Delete this person's webhook of this id, with its log; tell whether there was one."""
+        statement = delete(Webhook).where(Webhook.id == webhook_id, Webhook.user_id == user_id)
+        return await self.session.scalar(statement.returning(Webhook.id)) is not None
+
+    async def find_listeners(self, user_ids: Collection[int]) -> Sequence[ListenerRow]:
+        """Return the active webhooks of these people and those that are told everything, of people who are active.
+
+        They stay until the transaction ends, as do their owners, who are locked first, as who deletes one locks them: one
+        that is deleted at this moment is waited for, and then not found.
+        """
+        statement = (
+            select(Webhook.id, Webhook.user_id, Webhook.event_types, Webhook.scope, User.role)
+            .join(User, User.id == Webhook.user_id)
+            # Spelt out, not a parameter: only so PostgreSQL can use the index of these few.
+            .where(or_(Webhook.user_id.in_(user_ids), Webhook.scope == literal_column("'all'")))
+            .where(Webhook.is_active, User.is_active)
+            .order_by(Webhook.id)
+            .with_for_update(read=True, key_share=True, of=(User, Webhook))
+        )
+        return (await self.session.execute(statement)).all()
+
+    async def note_failing(self, webhook_id: int, since: datetime | None) -> None:
+        """Remember since when nothing got through; None for something just did."""
+        await self.session.execute(
+            update(Webhook).where(Webhook.id == webhook_id).values(failing_since=since)
+        )
+
+    async def disable(
+        self,
+        webhook_id: int,
+        *,
+        url: str,
+        reason: DisabledReason,
+        now: datetime,
+        failing_before: datetime | None = None,
+    ) -> Webhook | None:
+        """Switch a webhook off that is on and still leads to ``url``; return it if this call is what did it.
+
+        With ``failing_before``, only if nothing got through since then.
+        """
+        statement = update(Webhook).where(Webhook.id == webhook_id, Webhook.is_active, Webhook.url == url)
+        if failing_before is not None:
+            statement = statement.where(Webhook.failing_since <= failing_before)
+        values = {"is_active": False, "disabled_at": now, "disabled_reason": reason, "updated_at": now}
+        return await self.session.scalar(statement.values(**values).returning(Webhook))
+
+
+def _owned(webhook_id: int, user_id: int) -> Select[Webhook]:
+    return select(Webhook).where(Webhook.id == webhook_id, Webhook.user_id == user_id)
+
+
+class DeliveryRepository(Repository):
+    """The log of deliveries."""
+
+    async def add_many(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[int]:
+        """Insert deliveries that wait for their first attempt; return their ids, in no order."""
+        waiting = {"state": DeliveryState.PENDING, "attempts": 0}
+        statement = insert(WebhookDelivery).returning(WebhookDelivery.id)
+        return (await self.session.scalars(statement, [{**waiting, **row} for row in rows])).all()
+
+    async def get(self, delivery_id: int, webhook_id: int, user_id: int) -> WebhookDelivery | None:
+        """Return the delivery of this id from the log of this person's webhook."""
+        statement = (
+            select(WebhookDelivery)
+            .join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
+            .where(WebhookDelivery.id == delivery_id, Webhook.id == webhook_id, Webhook.user_id == user_id)
+        )
+        return await self.session.scalar(statement)
+
+    async def page(
+        self, webhook_id: int, window: Window, *, state: DeliveryState | None
+    ) -> Page[WebhookDelivery]:
+        """Return a part of a webhook's log, the newest first, or of those deliveries that are in a state."""
+        # A list shows neither text, and a hundred of both may be a megabyte.
+        brief = (
+            defer(WebhookDelivery.body, raiseload=True),
+            defer(WebhookDelivery.response_excerpt, raiseload=True),
+        )
+        rows = select(WebhookDelivery).options(*brief).where(WebhookDelivery.webhook_id == webhook_id)
+        if state is not None:
+            rows = rows.where(WebhookDelivery.state == state)
+        rows = rows.order_by(WebhookDelivery.id.desc())
+        found = (await self.session.scalars(rows.limit(window.limit).offset(window.skip))).all()
+        return Page(found, await self.count(rows, window.total), window)
+
+    async def find_due(self, delivery_ids: Sequence[int]) -> Sequence[DueRow]:
+        """Return deliveries with all that is needed to send them, in no order."""
+        statement = (
+            select(*_DUE)
+            .join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
+            .join(User, User.id == Webhook.user_id)
+            .where(among_ids(WebhookDelivery.id, on_postgres=self.on_postgres))
+        )
+        return (await self.session.execute(statement, {"ids": list(delivery_ids)})).all()
+
+    async def note_attempt(self, delivery_id: int, values: Mapping[str, Any]) -> bool:
+        """Write down what came of an attempt, unless the delivery has ended meanwhile; tell whether it had not."""
+        statement = (
+            update(WebhookDelivery)
+            .where(WebhookDelivery.id == delivery_id, WebhookDelivery.state == DeliveryState.PENDING)
+            .values(attempts=WebhookDelivery.attempts + 1, **values)
+            .returning(WebhookDelivery.id)
+        )
+        return await self.session.scalar(statement) is not None
+
+    async def cancel(self, *, now: datetime, reason: str, **wanted: int) -> None:
+        """End what waits of one webhook (``webhook_id=``), or one delivery (``id=``), without another attempt."""
+        conditions = [getattr(WebhookDelivery, name) == value for name, value in wanted.items()]
+        await self.session.execute(
+            update(WebhookDelivery)
+            .where(*conditions, WebhookDelivery.state == DeliveryState.PENDING)
+            .values(state=DeliveryState.CANCELLED, settled_at=now, next_attempt_at=None, error=reason)
+        )
+
+    async def give_up(self, *, before: datetime, now: datetime, reason: str) -> int:
+        """End what has waited since ``before``; return how many that were."""
+        statement = (
+            update(WebhookDelivery)
+            .where(WebhookDelivery.created_at < before, WebhookDelivery.state == DeliveryState.PENDING)
+            .values(state=DeliveryState.FAILED, settled_at=now, next_attempt_at=None, error=reason)
+            .returning(WebhookDelivery.id)
+        )
+        return len((await self.session.scalars(statement)).all())
+
+    async def prune(self, *, before: datetime, limit: int) -> int:
+        """Delete up to ``limit`` deliveries that were planned ``before``; return how many that were."""
+        oldest = (
+            select(WebhookDelivery.id)
+            .where(WebhookDelivery.created_at < before)
+            .order_by(WebhookDelivery.created_at)
+            .limit(limit)
+        )
+        statement = (
+            delete(WebhookDelivery).where(WebhookDelivery.id.in_(oldest)).returning(WebhookDelivery.id)
+        )
+        return len((await self.session.scalars(statement)).all())
+
+
+__all__ = ["DeliveryRepository", "DueRow", "ListenerRow", "WebhookRepository"]

@@ -1,0 +1,156 @@
+"""``/webhooks``: everybody's own, and nobody else's."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from tradepost.accounts.dependencies import Person
+from tradepost.core.errors import InsufficientPermissions, Unauthenticated
+from tradepost.core.wire.pagination import Total, Window
+from tradepost.core.wire.schemas import Message
+from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery
+from tradepost.web.problems import problem_responses
+from tradepost.web.routing import Route
+from tradepost.webhooks.dependencies import WebhookReads, WebhookWrites
+from tradepost.webhooks.errors import (
+    DeliveryNotFound,
+    WebhookLimit,
+    WebhookNotFound,
+    WebhookOff,
+)
+from tradepost.webhooks.models import Webhook, WebhookDelivery
+from tradepost.webhooks.schemas import (
+    DeliveryDetail,
+    DeliveryPage,
+    DeliveryRead,
+    DeliveryState,
+    WebhookCreate,
+    WebhookPage,
+    WebhookRead,
+    WebhookUpdate,
+    WebhookWithSecret,
+)
+
+router = APIRouter(prefix="/webhooks", tags=["webhooks"], route_class=Route)
+
+State = Annotated[DeliveryState | None, Query(description="Only deliveries that are in this state")]
+
+
+@router.get("/", responses=problem_responses(Unauthenticated))
+async def list_webhooks(
+    *,
+    person: Person,
+    webhooks: WebhookReads,
+    skip: Skip = 0,
+    limit: Limit = 100,
+    total: TotalQuery = Total.EXACT,
+) -> WebhookPage:
+    """List your webhooks, in the order in which you made them."""
+    page = await webhooks.page(person, Window(skip, limit, total))
+    return WebhookPage(webhooks=[WebhookRead.model_validate(row) for row in page.rows], **page.info)
+
+
+@router.post(
+    "/",
+    status_code=201,
+    responses=problem_responses(Unauthenticated, InsufficientPermissions, WebhookLimit),
+)
+async def create_webhook(
+    webhook: WebhookCreate, person: Person, webhooks: WebhookWrites
+) -> WebhookWithSecret:
+    """Have an address told of facts. Keep the secret: it is shown here and by a rotation, and nowhere else."""
+    return await webhooks.create(webhook, person)
+
+
+@router.get(
+    "/{webhook_id}",
+    response_model=WebhookRead,
+    responses=problem_responses(Unauthenticated, WebhookNotFound),
+)
+async def read_webhook(webhook_id: PathId, person: Person, webhooks: WebhookReads) -> Webhook:
+    """Return one of your webhooks."""
+    return await webhooks.get(webhook_id, person)
+
+
+@router.put(
+    "/{webhook_id}",
+    response_model=WebhookRead,
+    responses=problem_responses(Unauthenticated, InsufficientPermissions, WebhookNotFound),
+)
+@router.patch(
+    "/{webhook_id}",
+    response_model=WebhookRead,
+    responses=problem_responses(Unauthenticated, InsufficientPermissions, WebhookNotFound),
+)
+async def update_webhook(
+    webhook_id: PathId, changes: WebhookUpdate, person: Person, webhooks: WebhookWrites
+) -> Webhook:
+    """Change a webhook: only the fields that are sent. `is_active` switches it off and on."""
+    return await webhooks.update(webhook_id, changes, person)
+
+
+@router.delete("/{webhook_id}", responses=problem_responses(Unauthenticated, WebhookNotFound))
+async def delete_webhook(webhook_id: PathId, person: Person, webhooks: WebhookWrites) -> Message:
+    """Delete a webhook with its log."""
+    await webhooks.delete(webhook_id, person)
+    return Message(message="Webhook deleted successfully")
+
+
+@router.post("/{webhook_id}/rotate-secret", responses=problem_responses(Unauthenticated, WebhookNotFound))
+async def rotate_webhook_secret(
+    webhook_id: PathId, person: Person, webhooks: WebhookWrites
+) -> WebhookWithSecret:
+    """Give a webhook a new secret. For 24 hours every request is signed with both, the new one first."""
+    return await webhooks.rotate_secret(webhook_id, person)
+
+
+@router.post(
+    "/{webhook_id}/test",
+    status_code=202,
+    response_model=DeliveryRead,
+    responses=problem_responses(Unauthenticated, WebhookNotFound, WebhookOff),
+)
+async def test_webhook(webhook_id: PathId, person: Person, webhooks: WebhookWrites) -> WebhookDelivery:
+    """Send a message of the type `webhook.test`: one attempt, whose outcome is in the log."""
+    return await webhooks.test(webhook_id, person)
+
+
+@router.get("/{webhook_id}/deliveries/", responses=problem_responses(Unauthenticated, WebhookNotFound))
+async def list_deliveries(
+    *,
+    webhook_id: PathId,
+    person: Person,
+    webhooks: WebhookReads,
+    state: State = None,
+    skip: Skip = 0,
+    limit: Limit = 100,
+    total: TotalQuery = Total.EXACT,
+) -> DeliveryPage:
+    """List what was sent to a webhook in the last 30 days, the newest first."""
+    page = await webhooks.log(webhook_id, person, Window(skip, limit, total), state=state)
+    return DeliveryPage(deliveries=[DeliveryRead.model_validate(row) for row in page.rows], **page.info)
+
+
+@router.get(
+    "/{webhook_id}/deliveries/{delivery_id}",
+    response_model=DeliveryDetail,
+    responses=problem_responses(Unauthenticated, WebhookNotFound, DeliveryNotFound),
+)
+async def read_delivery(
+    webhook_id: PathId, delivery_id: PathId, person: Person, webhooks: WebhookReads
+) -> WebhookDelivery:
+    """Return a delivery with what was sent and the beginning of what came back."""
+    return await webhooks.delivery(delivery_id, webhook_id, person)
+
+
+@router.post(
+    "/{webhook_id}/deliveries/{delivery_id}/redeliver",
+    status_code=202,
+    response_model=DeliveryRead,
+    responses=problem_responses(Unauthenticated, WebhookNotFound, DeliveryNotFound, WebhookOff),
+)
+async def redeliver(
+    webhook_id: PathId, delivery_id: PathId, person: Person, webhooks: WebhookWrites
+) -> WebhookDelivery:
+    """Send a message again, as a new line of the log. It keeps its `webhook-id`: a receiver may know it already."""
+    return await webhooks.redeliver(delivery_id, webhook_id, person)

@@ -1,0 +1,207 @@
+"""One signed request to a receiver, and what is kept of its answer."""
+
+import asyncio
+import re
+import ssl
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import httpcore
+import httpx
+
+from tradepost.core.clock import Clock
+from tradepost.webhooks.network import PublicNetwork, Resolver
+from tradepost.webhooks.targets import Target, TargetRules, UnacceptableTarget
+
+CONCURRENCY: Final = 32
+"""Requests of one process that are under way at once."""
+CONNECT_TIMEOUT: Final = 5.0
+ANSWER_TIMEOUT: Final = 15.0
+"""Seconds from the beginning until the head of the answer is there."""
+EXCERPT_TIMEOUT: Final = 2.0
+"""Seconds that its body gets after that: the status has decided already."""
+EXCERPT_BYTES: Final = 4096
+IDLE_SECONDS: Final = 4.0
+"""How long a connection is kept for the next request: less than the five seconds after which most servers close it."""
+
+_SECONDS: Final = re.compile(r"[0-9]{1,9}")
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+GONE: Final = 410
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a request. ``status`` is None, and ``error`` says why, when no answer came."""
+
+    status: int | None
+    error: str | None
+    excerpt: str | None = None
+    retry_after: float = 0.0
+    """Seconds that the receiver asks to be left alone, with 429 and 503."""
+
+    @property
+    def delivered(self) -> bool:
+        """Whether the receiver took the message."""
+        return self.error is None
+
+
+class WebhookSender:
+    """Sends requests, over connections that it keeps. Lives as long as the process; close it at the end.
+
+    It follows no redirect, takes no proxy from the environment, and reads no more of an answer than it keeps.
+    """
+
+    def __init__(
+        self,
+        rules: TargetRules,
+        *,
+        clock: Clock,
+        agent: str,
+        resolver: Resolver | None = None,
+        trust: ssl.SSLContext | None = None,
+    ) -> None:
+        self._rules = rules
+        self._clock = clock
+        self._agent = agent
+        self._resolver = resolver or Resolver()
+        self._trust = trust
+        self._pool: httpcore.AsyncConnectionPool | None = None
+
+    async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Post ``body`` to ``url``; never raises for anything that a receiver does."""
+        try:
+            target = self._rules.read(url)
+        except UnacceptableTarget as fault:
+            return Answer(None, str(fault))
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                pool = self._pool or await self._opened()
+                response = await pool.handle_async_request(self._request(target, headers, body))
+        except Exception as error:  # noqa: BLE001 - whatever a stranger's server can make a library raise
+            return Answer(None, _why(error))
+        try:
+            return self._judged(response, await _excerpt(response))
+        finally:
+            # Its status is known: however the connection ends, the message was received or refused.
+            with suppress(Exception):
+                await response.aclose()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        self._resolver.close()
+        if self._pool is not None:
+            await self._pool.aclose()
+
+    async def _opened(self) -> httpcore.AsyncConnectionPool:
+        # Reading the certificates takes longer than the loop should be held up.
+        trust = self._trust or await asyncio.to_thread(httpx.create_ssl_context)
+        if self._pool is None:
+            self._pool = httpcore.AsyncConnectionPool(
+                ssl_context=trust,
+                max_connections=CONCURRENCY,
+                keepalive_expiry=IDLE_SECONDS,
+                network_backend=PublicNetwork(self._rules, self._resolver),
+            )
+        return self._pool
+
+    def _request(self, target: Target, headers: Mapping[str, str], body: bytes) -> httpcore.Request:
+        fields = {
+            "Host": target.host_header,
+            "User-Agent": self._agent,
+            "Accept": "*/*",
+            # An answer that is packed could unpack to anything.
+            "Accept-Encoding": "identity",
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            **headers,
+        }
+        return httpcore.Request(
+            "POST",
+            httpcore.URL(
+                scheme=target.scheme.encode(),
+                host=target.host.encode(),
+                port=target.port,
+                target=target.path,
+            ),
+            headers=[(name.encode(), value.encode()) for name, value in fields.items()],
+            content=body,
+            extensions={
+                "timeout": {
+                    "connect": CONNECT_TIMEOUT,
+                    "read": ANSWER_TIMEOUT,
+                    "write": ANSWER_TIMEOUT,
+                    "pool": ANSWER_TIMEOUT,
+                }
+            },
+        )
+
+    def _judged(self, response: httpcore.Response, excerpt: str) -> Answer:
+        status = response.status
+        if 200 <= status < 300:  # noqa: PLR2004 - what HTTP calls success
+            return Answer(status, None, excerpt)
+        error = f"The receiver answered {status}"
+        if status in _REDIRECTS:
+            error += "; redirects are not followed"
+        asked = self._retry_after(response) if status in {429, 503} else 0.0
+        return Answer(status, error, excerpt, asked)
+
+    def _retry_after(self, response: httpcore.Response) -> float:
+        """Return the seconds that ``Retry-After`` asks for, given as a number or as a moment (RFC 9110, 10.2.3)."""
+        value = next((value for name, value in response.headers if name.lower() == b"retry-after"), b"")
+        text = value.decode("latin-1").strip()
+        if _SECONDS.fullmatch(text):
+            return float(text)
+        try:
+            moment = parsedate_to_datetime(text)
+        except (ValueError, TypeError, OverflowError):
+            return 0.0
+        return max(0.0, (_aware(moment) - self._clock.now()).total_seconds())
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+async def _excerpt(response: httpcore.Response) -> str:
+    """Return the beginning of the body as text, as much of it as comes soon."""
+    kept = bytearray()
+    try:
+        async with asyncio.timeout(EXCERPT_TIMEOUT):
+            async for chunk in response.aiter_stream():
+                kept += chunk[: EXCERPT_BYTES - len(kept)]
+                if len(kept) >= EXCERPT_BYTES:
+                    break
+    except Exception:  # noqa: BLE001, S110 - what was received was received, however the rest ends
+        pass
+    text = kept.decode("utf-8", "replace")
+    return "".join(letter for letter in text if letter.isprintable() or letter in "\n\t")
+
+
+_WORDS: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (httpcore.ConnectTimeout, f"No connection within {CONNECT_TIMEOUT:.0f} seconds"),
+    (httpcore.TimeoutException, f"No answer within {ANSWER_TIMEOUT:.0f} seconds"),
+    (TimeoutError, f"No answer within {ANSWER_TIMEOUT:.0f} seconds"),
+    (httpcore.ConnectError, "No connection"),
+    (httpcore.NetworkError, "The connection broke"),
+    (httpcore.ProtocolError, "The receiver closed the connection, or does not speak HTTP"),
+)
+
+
+def _why(error: Exception) -> str:
+    """Say in words of ours why no answer came; a library's own may name addresses within."""
+    if isinstance(error, UnacceptableTarget):
+        return str(error)
+    link: BaseException | None = error
+    while link is not None:
+        # However many layers have wrapped it: that it is the encryption is worth telling.
+        if isinstance(link, ssl.SSLCertVerificationError):
+            return f"The certificate is not good: {link.verify_message}"
+        if isinstance(link, ssl.SSLError):
+            return "No encrypted connection"
+        link = link.__cause__ or link.__context__
+    words = (words for kind, words in _WORDS if isinstance(error, kind))
+    return next(words, f"The request failed ({type(error).__name__})")

@@ -1,0 +1,212 @@
+"""What people do with their webhooks. Nobody sees another's, whatever they may do otherwise."""
+
+from datetime import timedelta
+from typing import Any, Final
+
+from tradepost.accounts.permissions import Permission
+from tradepost.core.clock import Clock
+from tradepost.core.database.faults import violations
+from tradepost.core.database.sessions import ReadSession, WriteSession
+from tradepost.core.errors import InsufficientPermissions, Unauthenticated, Unprocessable
+from tradepost.core.messaging.outbox import Outbox
+from tradepost.core.principal import Principal
+from tradepost.core.wire.pagination import Page, Window
+from tradepost.webhooks.errors import (
+    DeliveryNotFound,
+    WebhookLimit,
+    WebhookNotFound,
+    WebhookOff,
+)
+from tradepost.webhooks.facts import TEST, body_of
+from tradepost.webhooks.messages import WebhookDue
+from tradepost.webhooks.models import Webhook, WebhookDelivery
+from tradepost.webhooks.repository import DeliveryRepository, WebhookRepository
+from tradepost.webhooks.schemas import (
+    MOST_WEBHOOKS,
+    DeliveryState,
+    DisabledReason,
+    Scope,
+    WebhookCreate,
+    WebhookRead,
+    WebhookUpdate,
+    WebhookWithSecret,
+)
+from tradepost.webhooks.signing import Signer
+from tradepost.webhooks.targets import TargetRules, UnacceptableTarget
+
+OVERLAP: Final = timedelta(hours=24)
+"""How long the secret before a rotation signs as well: time to bring the new one to every receiver."""
+SWITCHED_OFF: Final = "The webhook was switched off"
+
+
+class WebhookReader:
+    """Finds a person's webhooks and their logs."""
+
+    def __init__(self, session: ReadSession | WriteSession) -> None:
+        self._webhooks = WebhookRepository(session)
+        self._deliveries = DeliveryRepository(session)
+
+    async def get(self, webhook_id: int, owner: Principal) -> Webhook:
+        """Return one of the person's webhooks or raise ``WebhookNotFound``."""
+        webhook = await self._webhooks.get(webhook_id, owner.user_id)
+        if webhook is None:
+            raise WebhookNotFound
+        return webhook
+
+    async def page(self, owner: Principal, window: Window) -> Page[Webhook]:
+        """List the person's webhooks."""
+        return await self._webhooks.page(owner.user_id, window)
+
+    async def log(
+        self, webhook_id: int, owner: Principal, window: Window, *, state: DeliveryState | None
+    ) -> Page[WebhookDelivery]:
+        """List what was sent to one of the person's webhooks."""
+        await self.get(webhook_id, owner)
+        return await self._deliveries.page(webhook_id, window, state=state)
+
+    async def delivery(self, delivery_id: int, webhook_id: int, owner: Principal) -> WebhookDelivery:
+        """Return one line of the log."""
+        found = await self._deliveries.get(delivery_id, webhook_id, owner.user_id)
+        if found is None:
+            await self.get(webhook_id, owner)
+            raise DeliveryNotFound
+        return found
+
+
+class WebhookService:
+    """Changes webhooks, in the transaction of whoever built it."""
+
+    def __init__(
+        self,
+        session: WriteSession,
+        *,
+        outbox: Outbox,
+        signer: Signer,
+        rules: TargetRules,
+        clock: Clock,
+    ) -> None:
+        self._session = session
+        self._webhooks = WebhookRepository(session)
+        self._deliveries = DeliveryRepository(session)
+        self._reader = WebhookReader(session)
+        self._outbox = outbox
+        self._signer = signer
+        self._rules = rules
+        self._clock = clock
+
+    async def create(self, new: WebhookCreate, owner: Principal) -> WebhookWithSecret:
+        """Make a webhook; ``WebhookLimit`` if the person has as many as one may have."""
+        self._check(new.url, new.scope, owner)
+        now = self._clock.now()
+        values = {
+            **new.model_dump(),
+            "user_id": owner.user_id,
+            "is_active": True,
+            "nonce": self._clock.token(),
+            "created_at": now,
+            "updated_at": now,
+        }
+        # Who loses a slot to somebody else looks again: the other has committed by then.
+        for _ in range(2 * MOST_WEBHOOKS):
+            taken = await self._webhooks.find_slots(owner.user_id)
+            free = next((slot for slot in range(1, MOST_WEBHOOKS + 1) if slot not in taken), None)
+            if free is None:
+                break
+            # The person may be deleted at this very moment: the token is worth nothing any more.
+            with violations(foreign_key=Unauthenticated):
+                webhook = await self._webhooks.claim_slot(values | {"slot": free})
+            if webhook is not None:
+                return self._with_secret(webhook)
+        raise WebhookLimit
+
+    async def update(self, webhook_id: int, changes: WebhookUpdate, owner: Principal) -> Webhook:
+        """Change the fields that were sent."""
+        webhook = await self._locked(webhook_id, owner)
+        sent = changes.model_dump(exclude_unset=True)
+        changed: dict[str, Any] = {
+            name: value for name, value in sent.items() if getattr(webhook, name) != value
+        }
+        if not changed:
+            return webhook
+        self._check(changed.get("url"), changed.get("scope"), owner)
+        now = self._clock.now()
+        if changed.get("is_active") is True:
+            changed |= {"disabled_at": None, "disabled_reason": None, "failing_since": None}
+        elif changed.get("is_active") is False:
+            changed |= {"disabled_at": now, "disabled_reason": DisabledReason.OWNER}
+            await self._deliveries.cancel(webhook_id=webhook_id, now=now, reason=SWITCHED_OFF)
+        for name, value in changed.items():
+            setattr(webhook, name, value)
+        webhook.updated_at = now
+        await self._webhooks.save()
+        return webhook
+
+    async def delete(self, webhook_id: int, owner: Principal) -> None:
+        """Delete a webhook with its log; what was waiting is not sent any more."""
+        if not await self._webhooks.delete(webhook_id, owner.user_id):
+            raise WebhookNotFound
+
+    async def rotate_secret(self, webhook_id: int, owner: Principal) -> WebhookWithSecret:
+        """Give a webhook a new secret; the old one signs as well for a day."""
+        webhook = await self._webhooks.rotate(
+            webhook_id, owner.user_id, nonce=self._clock.token(), until=self._clock.now() + OVERLAP
+        )
+        if webhook is None:
+            raise WebhookNotFound
+        return self._with_secret(webhook)
+
+    async def test(self, webhook_id: int, owner: Principal) -> WebhookDelivery:
+        """Have a test message sent, once."""
+        await self._on(webhook_id, owner)
+        body = body_of(TEST, self._clock.now(), {"webhook_id": webhook_id})
+        return await self._send(webhook_id, owner, f"msg_{self._clock.token()}", TEST, body)
+
+    async def redeliver(self, delivery_id: int, webhook_id: int, owner: Principal) -> WebhookDelivery:
+        """Have a message sent again, as a new line of the log: with its own id and body, signed anew."""
+        sent = await self._reader.delivery(delivery_id, webhook_id, owner)
+        await self._on(webhook_id, owner)
+        return await self._send(webhook_id, owner, sent.message_id, sent.event_type, sent.body)
+
+    async def _send(
+        self, webhook_id: int, owner: Principal, message_id: str, event_type: str, body: str
+    ) -> WebhookDelivery:
+        row = {
+            "webhook_id": webhook_id,
+            "message_id": message_id,
+            "event_type": event_type,
+            "body": body,
+            "created_at": self._clock.now(),
+            "next_attempt_at": self._clock.now(),
+        }
+        (delivery_id,) = await self._deliveries.add_many([row])
+        await self._outbox.add(self._session, WebhookDue(delivery_id))
+        return await self._reader.delivery(delivery_id, webhook_id, owner)
+
+    async def _locked(self, webhook_id: int, owner: Principal) -> Webhook:
+        webhook = await self._webhooks.get_locked(webhook_id, owner.user_id)
+        if webhook is None:
+            raise WebhookNotFound
+        return webhook
+
+    async def _on(self, webhook_id: int, owner: Principal) -> None:
+        if not (await self._locked(webhook_id, owner)).is_active:
+            raise WebhookOff
+
+    def _check(self, url: str | None, scope: Scope | None, owner: Principal) -> None:
+        if scope is Scope.ALL and Permission.ADMIN_ACCESS not in owner.permissions:
+            raise InsufficientPermissions
+        if url is not None:
+            try:
+                self._rules.read(url)
+            except UnacceptableTarget as fault:
+                raise Unprocessable(("body", "url"), str(fault), kind="webhook_url") from fault
+
+    def _with_secret(self, webhook: Webhook) -> WebhookWithSecret:
+        shown = WebhookRead.model_validate(webhook).model_dump(by_alias=False)
+        return WebhookWithSecret.model_validate(
+            shown
+            | {
+                "previous_until": webhook.previous_until,
+                "secret": self._signer.secret(webhook.id, webhook.nonce),
+            }
+        )

@@ -1,0 +1,128 @@
+"""Coalescing: what is asked during a batch is the next batch, and callers do not touch each other."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from tradepost.core.batching.coalescer import Coalescer
+from tradepost.core.errors import Unavailable
+
+
+class Source:
+    """Answers with the square of a key, one batch at a time as the test lets it."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.gates: list[asyncio.Event] = []
+        self.error: Exception | None = None
+        self.held = False
+
+    async def load(self, keys: Sequence[int]) -> Mapping[int, int]:
+        self.batches.append(list(keys))
+        if self.held:
+            gate = asyncio.Event()
+            self.gates.append(gate)
+            await gate.wait()
+        if self.error is not None:
+            raise self.error
+        return {key: key * key for key in keys if key >= 0}
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_a_single_read_waits_for_nobody() -> None:
+    source = Source()
+    reads = Coalescer(source.load)
+    assert await reads.get(3) == 9
+    assert await reads.get(-1) is None
+    assert source.batches == [[3], [-1]]
+
+
+async def test_what_is_asked_during_a_batch_is_the_next_one() -> None:
+    source = Source()
+    source.held = True
+    sizes: list[int] = []
+    reads = Coalescer(source.load, observe=sizes.append)
+    first = asyncio.create_task(reads.get(1))
+    await settle()
+    # The same key too: the batch under way started before this was asked.
+    later = [asyncio.create_task(reads.get(key)) for key in (1, 2, 2, 3)]
+    await settle()
+    assert source.batches == [[1]]
+    source.held = False
+    source.gates[0].set()
+    assert await asyncio.gather(first, *later) == [1, 1, 4, 4, 9]
+    assert source.batches == [[1], [1, 2, 3]]
+    assert sizes == [1, 3]
+
+
+async def test_batches_and_lanes_are_bounded() -> None:
+    source = Source()
+    source.held = True
+    reads = Coalescer(source.load, lanes=2, max_batch=3)
+    asked = [asyncio.create_task(reads.get(key)) for key in range(10)]
+    await settle()
+    assert len(source.batches) == 2
+    source.held = False
+    for gate in source.gates:
+        gate.set()
+    assert await asyncio.gather(*asked) == [key * key for key in range(10)]
+    assert all(len(batch) <= 3 for batch in source.batches)
+
+
+async def test_too_many_waiting_are_told_to_come_back() -> None:
+    source = Source()
+    source.held = True
+    reads = Coalescer(source.load, max_waiting=2)
+    asked = [asyncio.create_task(reads.get(key)) for key in range(2)]
+    await settle()
+    with pytest.raises(Unavailable):
+        await reads.get(3)
+    source.held = False
+    source.gates[0].set()
+    assert await asyncio.gather(*asked) == [0, 1]
+    assert await reads.get(3) == 9
+
+
+async def test_the_end_of_one_caller_touches_no_other() -> None:
+    source = Source()
+    source.held = True
+    reads = Coalescer(source.load)
+    leader = asyncio.create_task(reads.get(1))
+    await settle()
+    quitter, stayer = asyncio.create_task(reads.get(2)), asyncio.create_task(reads.get(2))
+    await settle()
+    leader.cancel()
+    quitter.cancel()
+    source.held = False
+    source.gates[0].set()
+    assert await stayer == 4
+    with pytest.raises(asyncio.CancelledError):
+        await leader
+    with pytest.raises(asyncio.CancelledError):
+        await quitter
+    assert await reads.get(5) == 25
+
+
+async def test_an_error_reaches_its_own_batch_only() -> None:
+    source = Source()
+    source.held = True
+    source.error = ValueError("broken")
+    reads = Coalescer(source.load)
+    first, second = asyncio.create_task(reads.get(1)), asyncio.create_task(reads.get(1))
+    await settle()
+    third = asyncio.create_task(reads.get(2))
+    await settle()
+    source.gates[0].set()
+    for failed in (first, second):
+        with pytest.raises(ValueError, match="broken"):
+            await failed
+    source.error = None
+    await settle()
+    source.held = False
+    source.gates[1].set()
+    assert await third == 4

@@ -1,0 +1,134 @@
+"""Reads of the database that share a session: how long they do, and what they do not share."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import select, text
+
+from tradepost.accounts.models import User
+from tradepost.core.batching.coalescer import MAX_SERIES, Reads
+from tradepost.core.database.engines import Database
+from tradepost.core.database.sessions import ReadSession
+from tradepost.core.errors import DatabaseUnavailable
+
+
+@pytest_asyncio.fixture
+async def own(database: Database) -> AsyncIterator[Database]:
+    """Connections of the test's own: the application's may be wanted by what it does in the background."""
+    own = Database(database.options)
+    yield own
+    await own.close()
+
+
+class Source:
+    """Answers each key with the number of the session that read it, once the test lets it."""
+
+    def __init__(self, database: Database) -> None:
+        self.reads = Reads(database, self.load, max_batch=1)
+        self.sessions: list[ReadSession] = []
+        self.goes_on = asyncio.Event()
+        self.error: Exception | None = None
+
+    async def load(self, session: ReadSession, keys: Sequence[int]) -> Mapping[int, int]:
+        if session not in self.sessions:
+            self.sessions.append(session)
+        await self.goes_on.wait()
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
+        await session.execute(text("SELECT 1"))
+        return dict.fromkeys(keys, self.sessions.index(session))
+
+    async def asked(self, number: int) -> list[int | BaseException | None]:
+        """Ask so many questions at once, each of them a batch of its own."""
+        asked = [asyncio.create_task(self.reads.get(key)) for key in range(number)]
+        await asyncio.sleep(0)
+        self.goes_on.set()
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+
+async def test_batches_that_follow_each_other_share_a_session(own: Database) -> None:
+    source = Source(own)
+    assert await source.asked(3) == [0, 0, 0]
+    await asyncio.sleep(0.01)
+    assert await source.asked(1) == [1]
+
+
+async def test_a_session_is_given_back_after_many_batches(own: Database) -> None:
+    source = Source(own)
+    assert await source.asked(MAX_SERIES + 1) == [0] * MAX_SERIES + [1]
+
+
+async def test_an_error_reaches_its_own_batch_only_and_ends_the_session(own: Database) -> None:
+    source = Source(own)
+    source.error = ValueError("broken")
+    first, *others = await source.asked(3)
+    assert isinstance(first, ValueError)
+    assert others == [1, 1]
+
+
+async def test_a_session_is_given_back_when_somebody_waits_for_a_connection(own: Database) -> None:
+    source, gate = Source(own), own.read_gate
+    seen: list[int] = []
+    done = asyncio.Event()
+
+    async def hold() -> None:
+        async with gate.place():
+            await done.wait()
+
+    async def look() -> None:
+        async with gate.place():
+            seen.append(sum(answer.done() for answer in asked))
+
+    # The reads take the last place, and somebody comes who wants it.
+    holders = [asyncio.create_task(hold()) for _ in range(gate.size - 1)]
+    await asyncio.sleep(0)
+    asked = [asyncio.create_task(source.reads.get(key)) for key in range(3)]
+    await asyncio.sleep(0.01)
+    looking = asyncio.create_task(look())
+    await asyncio.sleep(0)
+    assert gate.waiting == 1
+    source.goes_on.set()
+    assert await asyncio.gather(*asked) == [0, 1, 1]
+    await looking
+    assert seen == [1]
+    done.set()
+    await asyncio.gather(*holders)
+
+
+async def test_a_row_is_read_anew_although_the_session_had_read_it(own: Database) -> None:
+    names: list[str] = []
+    rename = asyncio.Event()
+
+    async def load(session: ReadSession, keys: Sequence[int]) -> Mapping[int, User]:
+        user = (await session.scalars(select(User))).one()
+        names.append(user.first_name)
+        if len(names) == 1:
+            rename.set()
+            await changed.wait()
+        return dict.fromkeys(keys, user)
+
+    changed = asyncio.Event()
+    reads = Reads(own, load, max_batch=1)
+    asked = [asyncio.create_task(reads.get(key)) for key in range(2)]
+    await rename.wait()
+    async with own.transaction() as session:
+        (await session.scalars(select(User))).one().first_name = "Renamed"
+    changed.set()
+    # Both answers are held on to: the first would still be in the session's memory.
+    assert len(await asyncio.gather(*asked)) == 2
+    assert names[0] != names[1] == "Renamed"
+
+
+async def test_without_a_connection_everybody_is_told(own: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Source(own)
+    with monkeypatch.context() as patch:
+
+        def away() -> None:
+            raise DatabaseUnavailable
+
+        patch.setattr(own, "read", away)
+        assert [type(answer) for answer in await source.asked(2)] == [DatabaseUnavailable] * 2
+    assert await source.asked(1) == [0]

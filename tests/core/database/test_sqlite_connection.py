@@ -1,0 +1,83 @@
+"""Connections to SQLite are threads; none outlives the event loop that it answers."""
+
+import asyncio
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tradepost.core.database.sqlite_connection import connect_sqlite
+
+
+async def open_and_close(path: Path) -> None:
+    connection = await connect_sqlite(str(path))
+    await connection.close()
+
+
+async def test_one_that_cannot_be_opened_has_ended_when_that_is_told(tmp_path: Path) -> None:
+    # A thread that finds its loop closed raises, which fails a test; without the wait for its end most did.
+    for _ in range(20):
+        with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+            await asyncio.to_thread(asyncio.run, open_and_close(tmp_path))
+
+
+async def test_who_is_cancelled_while_it_opens_hears_of_that_when_it_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening, goes_on = threading.Event(), threading.Event()
+    connect: Any = sqlite3.connect
+
+    def slowly(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        opening.set()
+        assert goes_on.wait(10)
+        made.append(connect(*arguments, **options, check_same_thread=False))
+        return made[0]
+
+    made: list[sqlite3.Connection] = []
+    monkeypatch.setattr(sqlite3, "connect", slowly)
+    task = asyncio.create_task(open_and_close(tmp_path / "a.db"))
+    await asyncio.to_thread(opening.wait, 10)
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0)
+    assert not task.done()
+    goes_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        made[0].execute("SELECT 1")
+
+
+@pytest.mark.parametrize("stops_first", [True, False])
+async def test_whoever_closes_it_is_answered_though_it_was_told_to_stop(
+    tmp_path: Path, *, stops_first: bool
+) -> None:
+    connection = await connect_sqlite(str(tmp_path / "a.db"))
+    if stops_first:
+        connection.stop()
+    closing = [asyncio.create_task(connection.close()) for _ in range(2)]
+    await asyncio.sleep(0)
+    connection.stop()
+    await asyncio.wait_for(asyncio.gather(*closing), 10)
+    with pytest.raises(ValueError, match="no active connection"):
+        await connection.execute("SELECT 1")
+
+
+async def test_who_is_cancelled_while_closing_it_hears_of_that_when_it_is_closed(tmp_path: Path) -> None:
+    connection = await connect_sqlite(str(tmp_path / "a.db"))
+    going_on = threading.Event()
+    await connection.create_function("wait", 0, lambda: going_on.wait(10))
+    waiting = asyncio.create_task(connection.execute_fetchall("SELECT wait()"))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(connection.close())
+    for _ in range(3):
+        await asyncio.sleep(0)
+        closing.cancel()
+    await asyncio.sleep(0)
+    assert not closing.done()
+    going_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert list(await waiting) == [(1,)]

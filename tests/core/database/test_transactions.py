@@ -1,0 +1,101 @@
+"""The ends of transactions, of sessions and of the database, and what those hear who are cancelled in them."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from tests.conftest import World
+from tradepost.core.database.engines import Database
+from tradepost.core.database.sessions import WriteSession
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_who_is_cancelled_in_a_commit_hears_of_it_whatever_becomes_of_the_commit(
+    database: Database, monkeypatch: pytest.MonkeyPatch, *, fails: bool
+) -> None:
+    began, goes_on = asyncio.Event(), asyncio.Event()
+    commit = WriteSession.commit
+
+    async def slowly(session: WriteSession) -> None:
+        began.set()
+        await goes_on.wait()
+        if fails:
+            raise ConnectionResetError("the database is gone")
+        await commit(session)
+
+    called: list[str] = []
+
+    async def write() -> None:
+        async with database.transaction() as session:
+            session.after_commit(lambda: called.append("committed"))
+
+    monkeypatch.setattr(WriteSession, "commit", slowly)
+    writing = asyncio.create_task(write())
+    await began.wait()
+    writing.cancel()
+    await asyncio.sleep(0)
+    assert not writing.done(), "whether the commit happened must not be left open"
+    goes_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert called == ([] if fails else ["committed"])
+
+
+async def test_who_is_cancelled_when_the_connection_is_given_back_has_told_of_the_commit(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closing, goes_on = asyncio.Event(), asyncio.Event()
+    close = WriteSession.close
+
+    async def slowly(session: WriteSession) -> None:
+        closing.set()
+        await goes_on.wait()
+        await close(session)
+
+    called: list[str] = []
+
+    async def write() -> None:
+        async with database.transaction() as session:
+            session.after_commit(lambda: called.append("committed"))
+
+    monkeypatch.setattr(WriteSession, "close", slowly)
+    writing = asyncio.create_task(write())
+    await closing.wait()
+    writing.cancel()
+    await asyncio.sleep(0)
+    goes_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert called == ["committed"]
+
+
+async def test_a_database_is_closed_when_those_are_done_who_use_it(world: World) -> None:
+    database = Database(world.database.options)
+    reading, goes_on = asyncio.Event(), asyncio.Event()
+    given_back: list[Any] = []
+
+    async def read() -> None:
+        async with database.read() as session:
+            pooled = await (await session.connection()).get_raw_connection()
+            reading.set()
+            await goes_on.wait()
+            await session.execute(text("SELECT 1"))
+            given_back.append(pooled.driver_connection)
+
+    task = asyncio.create_task(read())
+    await reading.wait()
+    closing = asyncio.create_task(database.close())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not closing.done()
+    goes_on.set()
+    await closing
+    await task
+    (connection,) = given_back
+    if database.is_sqlite:
+        with pytest.raises(ValueError, match="no active connection"):
+            await connection.execute("SELECT 1")
+    else:
+        assert connection.is_closed()
