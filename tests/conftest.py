@@ -182,18 +182,18 @@ async def module_world(database_url: str, tmp_path_factory: pytest.TempPathFacto
 
 async def empty_tables(database: Database, *, keep: str = "admin@example.com") -> None:
     """Delete every row but the first superuser's, and put that one back as it was."""
-    async with database.transaction() as session:
+    async with database.transaction() as db:
         for table in reversed(METADATA.sorted_tables):
             if table.name == "users":
-                await session.execute(table.delete().where(table.c.email != keep))
-                await session.execute(
+                await db.execute(table.delete().where(table.c.email != keep))
+                await db.execute(
                     table.update().values(role=Role.ADMIN, is_active=True, phone=None, website=None)
                 )
             elif table.name == "categories":
-                await session.execute(text("UPDATE categories SET parent_id = NULL"))
-                await session.execute(table.delete())
+                await db.execute(text("UPDATE categories SET parent_id = NULL"))
+                await db.execute(table.delete())
             else:
-                await session.execute(table.delete())
+                await db.execute(table.delete())
 
 
 def empty_storage(settings: Settings) -> None:
@@ -265,8 +265,8 @@ async def new_person(world: World) -> AsyncIterator[NewPerson]:
 
     async def make(first_name: str, role: Role = Role.USER, email: str | None = None) -> Person:
         now = clock.now()
-        async with world.database.transaction() as session:
-            users = UserRepository(session)
+        async with world.database.transaction() as db:
+            users = UserRepository(db)
             user = await users.find_by_email(email) if email else None
             if user is None:
                 user = await users.add(
@@ -281,7 +281,7 @@ async def new_person(world: World) -> AsyncIterator[NewPerson]:
                         updated_at=now,
                     )
                 )
-            login = await SessionRepository(session).add(
+            login = await SessionRepository(db).add(
                 LoginSession(
                     user_id=user.id,
                     counter=0,

@@ -73,15 +73,15 @@ async def show(person: Person, data: bytes | None = None, name: str = "me.png") 
 
 async def rows(world: World) -> list[tuple[str, str]]:
     """Return name and state of every file that has a row."""
-    async with world.database.read() as session:
-        found = await session.execute(select(StoredFile.name, StoredFile.state).order_by(StoredFile.id))
+    async with world.database.read() as db:
+        found = await db.execute(select(StoredFile.name, StoredFile.state).order_by(StoredFile.id))
         return [(name, str(state)) for name, state in found]
 
 
 async def usage(world: World, owner_id: int) -> tuple[int, int]:
     """Return files and bytes that are counted for a person."""
-    async with world.database.read() as session:
-        found = await session.execute(
+    async with world.database.read() as db:
+        found = await db.execute(
             select(func.sum(FileUsage.files), func.sum(FileUsage.bytes)).where(FileUsage.owner_id == owner_id)
         )
         files, size = found.one()

@@ -198,8 +198,8 @@ async def prepare_demo(settings: Settings) -> list[str]:
 
 async def made_up_people(parts: Resources) -> list[str]:
     """Return those of the first accounts that are a seed's, as long as their password is the published one."""
-    async with parts.database.read() as session:
-        first = await build_user_service(session, parts).page(
+    async with parts.database.read() as db:
+        first = await build_user_service(db, parts).page(
             Window(limit=DEMO_USERS + 1, total=Total.NONE, sort="created_at")
         )
     users = [user for user in first.rows if EMAIL.fullmatch(user.email)]
@@ -286,8 +286,8 @@ def refuse_everything(selection: Selection, *, everything: bool) -> None:
 @with_resources
 async def list_messages(parts: Resources, *, selection: Selection, state: str | None, limit: int) -> None:
     """List messages, the newest first, one JSON object a line."""
-    async with parts.database.read() as session:
-        page = await build_outbox_service(session, parts).page(
+    async with parts.database.read() as db:
+        page = await build_outbox_service(db, parts).page(
             replace(selection, state=MessageState(state) if state else None),
             Window(limit=limit, total=Total.NONE, sort="-created_at"),
         )
@@ -302,8 +302,8 @@ async def list_messages(parts: Resources, *, selection: Selection, state: str | 
 async def retry(parts: Resources, *, selection: Selection, everything: bool) -> None:
     """Have messages that were given up delivered after all."""
     refuse_everything(selection, everything=everything)
-    async with parts.database.transaction() as session:
-        number = await build_outbox_service(session, parts).retry_all(selection)
+    async with parts.database.transaction() as db:
+        number = await build_outbox_service(db, parts).retry_all(selection)
     click.echo(f"{number} messages are on their way again")
 
 
@@ -322,8 +322,8 @@ async def purge(parts: Resources, *, selection: Selection, state: str, everythin
     refuse_everything(selection, everything=everything)
     number, deleted = 0, PRUNE_CHUNK
     while deleted == PRUNE_CHUNK:
-        async with parts.database.transaction() as session:
-            messages = build_outbox_service(session, parts)
+        async with parts.database.transaction() as db:
+            messages = build_outbox_service(db, parts)
             deleted = await messages.purge(replace(selection, state=MessageState(state)), limit=PRUNE_CHUNK)
         number += deleted
     click.echo(f"{number} messages deleted")

@@ -19,7 +19,7 @@ TOLD: list[Message] = []
 async def told(world: World) -> AsyncIterator[list[Message]]:
     """What a subscriber of every fact hears."""
 
-    async def hear(session: WriteSession, envelopes: Sequence[Envelope[Any]]) -> None:
+    async def hear(db: WriteSession, envelopes: Sequence[Envelope[Any]]) -> None:
         TOLD.extend(envelope.message for envelope in envelopes)
 
     subscriptions = world.parts[Subscriptions]

@@ -31,8 +31,8 @@ async def refresh(client: httpx.AsyncClient, token: str) -> httpx.Response:
 
 
 async def sessions_of(world: World, user_id: int) -> list[LoginSession]:
-    async with world.database.read() as session:
-        found = await session.scalars(select(LoginSession).where(LoginSession.user_id == user_id))
+    async with world.database.read() as db:
+        found = await db.scalars(select(LoginSession).where(LoginSession.user_id == user_id))
         return list(found)
 
 
@@ -74,8 +74,8 @@ class TestRegister:
             *(client.post("/api/v1/auth/register", json=NEWCOMER) for _ in range(8))
         )
         assert sorted(answer.status_code for answer in answers) == [200] + [400] * 7
-        async with world.database.read() as session:
-            found = (await session.scalars(select(User).where(User.email == "grace@example.com"))).all()
+        async with world.database.read() as db:
+            found = (await db.scalars(select(User).where(User.email == "grace@example.com"))).all()
         assert len(found) == 1
 
     @pytest.mark.parametrize(
@@ -109,8 +109,8 @@ class TestRegister:
         (fault,) = problem["errors"]
         assert fault["location"] == ["body", field]
         assert message is None or fault["message"] == message
-        async with world.database.read() as session:
-            assert len((await session.scalars(select(User))).all()) == 1
+        async with world.database.read() as db:
+            assert len((await db.scalars(select(User))).all()) == 1
 
     async def test_each_missing_rule_of_a_password_has_its_message(self, client: httpx.AsyncClient) -> None:
         answer = await client.post("/api/v1/auth/register", json=NEWCOMER | {"password": "--------"})
@@ -167,11 +167,11 @@ class TestLogin:
         self, client: httpx.AsyncClient, alice: Person, world: World
     ) -> None:
         weak = argon2.PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1).hash(PASSWORD)
-        async with world.database.transaction() as session:
-            await session.execute(update(User).where(User.id == alice.id).values(hashed_password=weak))
+        async with world.database.transaction() as db:
+            await db.execute(update(User).where(User.id == alice.id).values(hashed_password=weak))
         assert (await login(client, alice.email)).status_code == 200
-        async with world.database.read() as session:
-            kept = await session.scalar(select(User.hashed_password).where(User.id == alice.id))
+        async with world.database.read() as db:
+            kept = await db.scalar(select(User.hashed_password).where(User.id == alice.id))
         assert kept is not None
         assert "m=19456,t=2,p=1" in kept
         assert (await login(client, alice.email)).status_code == 200
@@ -180,8 +180,8 @@ class TestLogin:
         self, client: httpx.AsyncClient, alice: Person, world: World
     ) -> None:
         weak = argon2.PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1).hash(PASSWORD)
-        async with world.database.transaction() as session:
-            await session.execute(update(User).where(User.id == alice.id).values(hashed_password=weak))
+        async with world.database.transaction() as db:
+            await db.execute(update(User).where(User.id == alice.id).values(hashed_password=weak))
         answers = await asyncio.gather(*(login(client, alice.email) for _ in range(8)))
         assert [answer.status_code for answer in answers] == [200] * 8
         assert len(await sessions_of(world, alice.id)) == 9
@@ -308,9 +308,9 @@ class TestRefresh:
         self, client: httpx.AsyncClient, alice: Person, world: World
     ) -> None:
         await refresh(client, alice.refresh_token)
-        async with world.database.transaction() as session:
+        async with world.database.transaction() as db:
             past = datetime.now(UTC) - timedelta(seconds=11)
-            await session.execute(
+            await db.execute(
                 update(LoginSession).where(LoginSession.user_id == alice.id).values(rotated_at=past)
             )
         assert (await refresh(client, alice.refresh_token)).status_code == 401
@@ -326,8 +326,8 @@ class TestRefresh:
 
     async def test_by_bearer_never_past_the_session_s_end(self, alice: Person, world: World) -> None:
         soon = datetime.now(UTC) + timedelta(seconds=100)
-        async with world.database.transaction() as session:
-            await session.execute(
+        async with world.database.transaction() as db:
+            await db.execute(
                 update(LoginSession).where(LoginSession.user_id == alice.id).values(expires_at=soon)
             )
         answer = await alice.api.post("/api/v1/auth/refresh-token")
@@ -393,13 +393,13 @@ class TestSessions:
     ) -> None:
         now = datetime.now(UTC)
         ages = [timedelta(days=-1), *[timedelta(days=1)] * 105, timedelta(days=-1)]
-        async with world.database.transaction() as session:
+        async with world.database.transaction() as db:
             made = [
                 LoginSession(user_id=alice.id, created_at=now, rotated_at=now, expires_at=now + age)
                 for age in ages
             ]
-            session.add_all(made)
-            await session.flush()
+            db.add_all(made)
+            await db.flush()
             ids = [entry.id for entry in made]
         assert (await login(client, alice.email)).status_code == 200
         kept = sorted(entry.id for entry in await sessions_of(world, alice.id))

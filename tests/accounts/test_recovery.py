@@ -22,8 +22,8 @@ NEW = "Brandnew99"
 
 async def rows(world: World, *, purpose: TokenPurpose | None = None) -> list[AccountToken]:
     """Return the tokens there are, oldest first."""
-    async with world.database.read() as session:
-        found = await session.scalars(select(AccountToken).order_by(AccountToken.id))
+    async with world.database.read() as db:
+        found = await db.scalars(select(AccountToken).order_by(AccountToken.id))
         return [row for row in found if purpose is None or row.purpose is purpose]
 
 
@@ -51,8 +51,8 @@ async def login(caller: httpx.AsyncClient, email: str, password: str) -> int:
 
 async def age(world: World, by: timedelta) -> None:
     """Let time pass for every token."""
-    async with world.database.transaction() as session:
-        for row in await session.scalars(select(AccountToken)):
+    async with world.database.transaction() as db:
+        for row in await db.scalars(select(AccountToken)):
             row.expires_at -= by
 
 
@@ -67,8 +67,8 @@ async def test_a_forgotten_password_is_replaced(
     assert refreshed.status_code == 401
     assert await login(client, alice.email, PASSWORD) == 401
     assert await login(client, alice.email, NEW) == 200
-    async with world.database.read() as session:
-        proved = await session.scalar(select(User.email_verified_at).where(User.id == alice.id))
+    async with world.database.read() as db:
+        proved = await db.scalar(select(User.email_verified_at).where(User.id == alice.id))
     assert proved is not None, "who could open the link reads what is sent to the address"
 
 
@@ -182,8 +182,8 @@ async def test_a_token_serves_its_purpose_only(
 async def test_nobody_learns_who_has_an_account(
     client: httpx.AsyncClient, alice: Person, world: World, statements: Callable[[], Any], kind: str
 ) -> None:
-    async with world.database.transaction() as session:
-        await session.execute(update(User).where(User.id == alice.id).values(is_active=True))
+    async with world.database.transaction() as db:
+        await db.execute(update(User).where(User.id == alice.id).values(is_active=True))
     with statements() as for_alice:
         known = await client.post(f"{AUTH}/{kind}", json={"email": alice.email})
     with statements() as for_nobody:
@@ -200,8 +200,8 @@ async def test_who_is_switched_off_gets_no_link(
     client: httpx.AsyncClient, alice: Person, world: World
 ) -> None:
     (token,) = await asked(world, client, alice.email)
-    async with world.database.transaction() as session:
-        await session.execute(update(User).where(User.id == alice.id).values(is_active=False))
+    async with world.database.transaction() as db:
+        await db.execute(update(User).where(User.id == alice.id).values(is_active=False))
     assert len(await asked(world, client, alice.email)) == 1, "no second one"
     assert len(await asked(world, client, alice.email, "email/resend")) == 1
     answer = await client.post(f"{AUTH}/password/reset", json={"token": token, "new_password": NEW})
@@ -254,8 +254,8 @@ async def test_an_account_switched_off_from_the_start_is_sent_nothing(admin: Per
 async def test_no_table_holds_a_token(client: httpx.AsyncClient, alice: Person, world: World) -> None:
     (token,) = await asked(world, client, alice.email)
     tables = [table.name for table in (StoredMessage.__table__, AccountToken.__table__, User.__table__)]  # type: ignore[attr-defined]
-    async with world.database.read() as session:
-        held = [str(row) for name in tables for row in await session.execute(text(f"SELECT * FROM {name}"))]  # noqa: S608
+    async with world.database.read() as db:
+        held = [str(row) for name in tables for row in await db.execute(text(f"SELECT * FROM {name}"))]  # noqa: S608
     assert held
     assert not [row for row in held if token in row]
 

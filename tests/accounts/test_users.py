@@ -235,8 +235,8 @@ class TestAdministration:
             pytest.skip("SQLite has one writer at a time, and no locks on rows")
 
         async def admins() -> list[int]:
-            async with world.database.transaction() as session:
-                return list(await UserRepository(session).lock_active_admins())
+            async with world.database.transaction() as db:
+                return list(await UserRepository(db).lock_active_admins())
 
         change = {"role": "moderator", "is_active": True}
         async with world.database.transaction() as seller:

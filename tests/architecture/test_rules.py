@@ -129,7 +129,7 @@ def no_lazy_relationships(tree: ast.Module, path: str) -> Iterator[int]:
 
 RULES: dict[Rule, tuple[str, str]] = {
     one_commit: ("items/service.py", "async def f(session):\n    await session.commit()"),
-    statements_in_repositories: ("items/service.py", "async def f(self):\n    await self.session.execute(1)"),
+    statements_in_repositories: ("items/service.py", "async def f(self):\n    await self.db.execute(1)"),
     time_and_chance_from_the_clock: ("items/service.py", "now = datetime.now(UTC)"),
     no_import_within_a_function: ("items/service.py", "def f():\n    import json"),
     tasks_are_kept: ("items/service.py", "asyncio.create_task(f())"),

@@ -16,10 +16,8 @@ from tradepost.items.models import Item
 
 
 async def parents(world: World) -> dict[int, int | None]:
-    async with world.database.read() as session:
-        return {
-            row.id: row.parent_id for row in await session.execute(select(Category.id, Category.parent_id))
-        }
+    async with world.database.read() as db:
+        return {row.id: row.parent_id for row in await db.execute(select(Category.id, Category.parent_id))}
 
 
 def levels(tree: dict[int, int | None]) -> int:
@@ -114,14 +112,14 @@ class TestAgainstItems:
         """The deletion waits for the item's write, and then takes the item along."""
         source, target = await make(admin, "Source"), await make(admin, "Target")
         item_id = (await sell(alice, target)).json()["id"]
-        async with world.database.transaction() as session:
-            assert await build_category_service(session, world.parts).hold({source["id"]})
+        async with world.database.transaction() as db:
+            assert await build_category_service(db, world.parts).hold({source["id"]})
             deletion = asyncio.create_task(
                 admin.api.delete(f"{CATEGORIES}{source['id']}", params={"move_to": target["id"]})
             )
             await asyncio.sleep(0.3)
             assert not deletion.done()
-            item = await session.get(Item, item_id)
+            item = await db.get(Item, item_id)
             assert item is not None
             item.category_id = source["id"]
         assert (await deletion).status_code == 200
@@ -130,8 +128,8 @@ class TestAgainstItems:
     async def test_the_item_is_second(self, world: World, admin: Person, alice: Person) -> None:
         """An item cannot be put into a category that is being deleted: the category is unknown once it is gone."""
         source = await make(admin, "Source")
-        async with world.database.transaction() as session:
-            await build_category_service(session, world.parts).delete(source["slug"])
+        async with world.database.transaction() as db:
+            await build_category_service(db, world.parts).delete(source["slug"])
             sale = asyncio.create_task(sell(alice, source))
             await asyncio.sleep(0.3)
             assert not sale.done()
@@ -164,8 +162,8 @@ class TestAgainstItems:
             # One writer at a time.
             return
         books = await make(admin, "Books")
-        async with world.database.transaction() as session:
-            await CategoryRepository(session).lock_tree()
+        async with world.database.transaction() as db:
+            await CategoryRepository(db).lock_tree()
             sale = asyncio.create_task(sell(alice, books))
             done, _ = await asyncio.wait([sale], timeout=5)
             assert done

@@ -129,8 +129,8 @@ class TestForItems:
 
         async def ids(key: str) -> set[int]:
             inside = Category.id.in_(CategoryService.subtree(key))
-            async with world.database.read() as session:
-                return set(await session.scalars(select(Category.id).where(inside)))
+            async with world.database.read() as db:
+                return set(await db.scalars(select(Category.id).where(inside)))
 
         assert await ids(str(books["id"])) == {books["id"], comics["id"], manga["id"]}
         assert await ids(comics["slug"]) == {comics["id"], manga["id"]}

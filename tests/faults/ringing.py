@@ -67,13 +67,13 @@ def subscribe(subscriptions: Subscriptions, file: Path, clock: Clock, doom: Doom
         os.write(written, f"{envelope.message.number}\n".encode())
         doom.come_to("delivered")
 
-    async def react(session: WriteSession, envelopes: Sequence[Envelope[Rang]]) -> None:
+    async def react(db: WriteSession, envelopes: Sequence[Envelope[Rang]]) -> None:
         now = clock.now()
-        session.add_all(
+        db.add_all(
             Tag(name=f"rang {envelope.message.number}", created_at=now, updated_at=now)
             for envelope in envelopes
         )
-        await session.flush()
+        await db.flush()
         doom.come_to("reacting")
 
     subscriptions.deliver("tests.ring", Rang, BELL, deliver)

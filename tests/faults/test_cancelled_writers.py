@@ -13,10 +13,10 @@ async def test_who_is_cancelled_while_writing_holds_up_nobody(world: World) -> N
 
     async def write(number: int) -> None:
         now = world.parts.clock.now()
-        async with database.transaction() as session:
+        async with database.transaction() as db:
             for each in range(3):
                 values = {"name": f"tag {number} {each}", "created_at": now, "updated_at": now}
-                await session.scalar(insert(Tag).values(values).returning(Tag.id))
+                await db.scalar(insert(Tag).values(values).returning(Tag.id))
 
     # Kept, as a log or a debugger would: their tracebacks know every cursor.
     ends: list[BaseException | None] = []

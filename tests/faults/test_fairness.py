@@ -247,8 +247,8 @@ class Crowd:
     numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
     async def connect(self, _number: int) -> None:
-        async with self.database.read() as session:
-            await session.execute(text("SELECT 1"))
+        async with self.database.read() as db:
+            await db.execute(text("SELECT 1"))
 
     async def read_sessions(self, _number: int) -> None:
         assert (await self.owner.get("/auth/sessions")).status_code == 200

@@ -44,9 +44,9 @@ class Tower:
     async def ring(self, number: int) -> None:
         """Send so many messages, some to a transaction."""
         while number > 0:
-            async with self.database.transaction() as session:
+            async with self.database.transaction() as db:
                 some = range(self.sent, self.sent + min(number, 20))
-                await self.outbox.add(session, *(Rang(each) for each in some))
+                await self.outbox.add(db, *(Rang(each) for each in some))
             self.sent += len(some)
             number -= len(some)
 
@@ -72,11 +72,8 @@ class Tower:
 
     async def waiting(self) -> int:
         """Count the messages that are not done."""
-        async with self.database.read() as session:
-            return (
-                await session.scalar(select(func.count()).where(StoredMessage.state != MessageState.DONE))
-                or 0
-            )
+        async with self.database.read() as db:
+            return await db.scalar(select(func.count()).where(StoredMessage.state != MessageState.DONE)) or 0
 
     async def all_done(self) -> bool:
         """Tell whether nothing waits any more."""
@@ -88,8 +85,8 @@ class Tower:
         assert delivered.keys() == set(range(self.sent)), "some were lost"
         repeated = sum(delivered.values()) - self.sent
         assert repeated <= self.kills * PLACES
-        async with self.database.read() as session:
-            tags = list(await session.scalars(select(Tag.name)))
+        async with self.database.read() as db:
+            tags = list(await db.scalars(select(Tag.name)))
         # A reaction is in the transaction that settles its message: exactly once, and no unique name was in the way.
         assert Counter(tags) == Counter(f"rang {number}" for number in range(self.sent))
 

@@ -72,13 +72,13 @@ async def working(env: dict[str, str], directory: Path, *arguments: str) -> Asyn
 
 async def announce(parts: Resources, title: str) -> None:
     """Say that the first superuser has put something up for sale."""
-    async with parts.database.transaction() as session:
-        await parts[Outbox].add(session, ItemCreated(item_id=1, owner_id=1, title=title))
+    async with parts.database.transaction() as db:
+        await parts[Outbox].add(db, ItemCreated(item_id=1, owner_id=1, title=title))
 
 
 async def all_done(parts: Resources) -> bool:
-    async with parts.database.read() as session:
-        states = set(await session.scalars(select(StoredMessage.state)))
+    async with parts.database.read() as db:
+        states = set(await db.scalars(select(StoredMessage.state)))
     return states == {MessageState.DONE}
 
 
@@ -164,11 +164,11 @@ async def test_no_message_is_lost_or_blamed_while_the_database_comes_and_goes(
     total = 400
 
     async def stored() -> Any:
-        async with database.read() as session:
-            return (await session.scalars(select(StoredMessage).order_by(StoredMessage.id))).all()
+        async with database.read() as db:
+            return (await db.scalars(select(StoredMessage).order_by(StoredMessage.id))).all()
 
-    async with database.transaction() as session:
-        await outbox.add(session, *(Rang(number) for number in range(total)))
+    async with database.transaction() as db:
+        await outbox.add(db, *(Rang(number) for number in range(total)))
     absences = 3
     async with running(dispatcher):
         for absence in range(absences):

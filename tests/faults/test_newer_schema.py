@@ -22,8 +22,8 @@ async def stamp(url: str, directory: Path, revision: str) -> None:
     """Have the database say that it is at ``revision``."""
     database = Database(database_options(settings_for(url, directory)))
     try:
-        async with database.transaction() as session:
-            await session.execute(text("UPDATE alembic_version SET version_num = :it"), {"it": revision})
+        async with database.transaction() as db:
+            await db.execute(text("UPDATE alembic_version SET version_num = :it"), {"it": revision})
     finally:
         await database.close()
 

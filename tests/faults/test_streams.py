@@ -186,8 +186,8 @@ async def test_what_one_worker_delivers_all_streams_show_and_a_log_out_ends_them
 
 async def fill(url: str, directory: Path, user_id: int, number: int) -> None:
     """Put so many long notifications into somebody's inbox."""
-    async with opened(settings_for(url, directory)) as parts, parts.database.transaction() as session:
-        inbox = InboxRepository(session)
+    async with opened(settings_for(url, directory)) as parts, parts.database.transaction() as db:
+        inbox = InboxRepository(db)
         last = (await inbox.take_numbers({user_id: number}))[user_id]
         note = {
             "user_id": user_id,

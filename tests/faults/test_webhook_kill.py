@@ -17,8 +17,8 @@ from tradepost.core.messaging.outbox import MessageState, StoredMessage
 
 async def end_leases(url: str, directory: Path) -> None:
     """Have what a killed process held be due now, which it would be half a minute later."""
-    async with opened(settings_for(url, directory)) as parts, parts.database.transaction() as session:
-        await session.execute(
+    async with opened(settings_for(url, directory)) as parts, parts.database.transaction() as db:
+        await db.execute(
             update(StoredMessage)
             .where(StoredMessage.state == MessageState.PENDING)
             .values(due_at=datetime.now(UTC) - timedelta(seconds=1))

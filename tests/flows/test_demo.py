@@ -20,8 +20,8 @@ def said(settings: Settings, people: list[str]) -> str:
 
 
 async def count_of(settings: Settings) -> int:
-    async with opened(settings) as parts, parts.database.read() as session:
-        return len([number for number in range(1, 99) if await UserRepository(session).get(number)])
+    async with opened(settings) as parts, parts.database.read() as db:
+        return len([number for number in range(1, 99) if await UserRepository(db).get(number)])
 
 
 async def test_a_fresh_demo_names_its_people_and_so_does_the_next_start(

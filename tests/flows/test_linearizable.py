@@ -200,8 +200,8 @@ def slow_down(database: Database, chance: Random, patch: pytest.MonkeyPatch) -> 
     @asynccontextmanager
     async def read() -> AsyncIterator[ReadSession]:
         await asyncio.sleep(chance.choice(DELAYS))
-        async with opened() as session:
-            yield session
+        async with opened() as db:
+            yield db
         await asyncio.sleep(chance.choice(DELAYS))
 
     patch.setattr(database, "read", read)

@@ -79,8 +79,8 @@ async def new_category(admin: Person, name: str, **fields: Any) -> dict[str, Any
 
 async def set_columns(world: World, item: dict[str, Any], **values: Any) -> None:
     """Set columns of an item behind the application's back, as another process would."""
-    async with world.database.transaction() as session:
-        await session.execute(update(Item).where(Item.id == item["id"]).values(**values))
+    async with world.database.transaction() as db:
+        await db.execute(update(Item).where(Item.id == item["id"]).values(**values))
 
 
 def code(answer: httpx.Response) -> tuple[int, str]:

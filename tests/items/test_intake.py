@@ -75,10 +75,10 @@ async def test_two_hundred_at_once(
         listed = await page(admin.api, skip=skip, total="false")
         stored |= {item["id"]: item for item in listed["items"]}
     assert stored == {item["id"]: item for item in made}
-    async with world.database.read() as session:
+    async with world.database.read() as db:
         tags = {tag for item in made for tag in item["tags"]}
-        assert set(await session.scalars(select(Tag.name))) == tags
-        assert await session.scalar(select(func.count()).select_from(ItemTag)) == sum(
+        assert set(await db.scalars(select(Tag.name))) == tags
+        assert await db.scalar(select(func.count()).select_from(ItemTag)) == sum(
             len(item["tags"]) for item in made
         )
 
@@ -117,10 +117,10 @@ async def test_of_people_who_are_deleted_meanwhile_nothing_is_left(
     )
     assert [created[person.id] for person in people[2:]] == [40, 40]
     assert created[people[1].id] >= 25
-    async with world.database.read() as session:
+    async with world.database.read() as db:
         by_owner = select(Item.owner_id, func.count()).group_by(Item.owner_id)
-        kept = {row[0]: row[1] for row in await session.execute(by_owner)}
-        assert await session.scalar(select(func.count()).select_from(ItemTag)) == 160
+        kept = {row[0]: row[1] for row in await db.execute(by_owner)}
+        assert await db.scalar(select(func.count()).select_from(ItemTag)) == 160
     assert kept == {person.id: 40 for person in people[2:]}
 
 
@@ -141,9 +141,9 @@ async def test_offers_of_people_who_are_gone_are_refused_in_the_midst_of_others(
     assert [isinstance(end, Unauthenticated) for end in ended] == [number % 2 == 1 for number in range(40)]
     assert all(isinstance(end, bytes) for end in ended[::2])
     assert (await page(client))["total"] == 20
-    async with world.database.read() as session:
+    async with world.database.read() as db:
         # What was only on refused offers was not made.
-        names = set(await session.scalars(select(Tag.name)))
+        names = set(await db.scalars(select(Tag.name)))
     assert names == {"shared", *(f"t{number}" for number in range(0, 40, 2))}
 
 

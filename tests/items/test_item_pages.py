@@ -228,14 +228,14 @@ async def test_later_pages_are_planned_once(world: World, alice: Person) -> None
     """PostgreSQL takes longer to plan a page than to find it."""
     if world.engine != "postgresql":
         pytest.skip("SQLite plans each statement once")
-    async with world.database.transaction() as session:
-        await session.execute(text(MANY), {"owner": alice.id})
-        await session.execute(text("ANALYZE items"))
+    async with world.database.transaction() as db:
+        await db.execute(text(MANY), {"owner": alice.id})
+        await db.execute(text("ANALYZE items"))
     own = Database(world.database.options)
-    async with own.read() as session:
+    async with own.read() as db:
         for skip in range(140, 230, 10):
             window = Window(skip, 20, Total.NONE, "-created_at")
-            assert len((await ItemRepository(session).page(ItemFilter(), window)).rows) == 20
+            assert len((await ItemRepository(db).page(ItemFilter(), window)).rows) == 20
         # The first five executions are always planned for themselves.
-        assert (await session.execute(text(PLANS))).one() == (5, 4)
+        assert (await db.execute(text(PLANS))).one() == (5, 4)
     await own.close()

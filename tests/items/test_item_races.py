@@ -85,9 +85,9 @@ class TestUpdates:
             assert answer.json()["tags"] == tags
         last = max(answers, key=lambda answer: answer.json()["version"]).json()
         assert await read(client, item) == last
-        async with world.database.read() as session:
+        async with world.database.read() as db:
             links = select(ItemTag.position).where(ItemTag.item_id == item["id"]).order_by(ItemTag.position)
-            assert list(await session.scalars(links)) == [0, 1, 2, 3]
+            assert list(await db.scalars(links)) == [0, 1, 2, 3]
 
     async def test_hiding_and_showing_keep_the_public_total_right(
         self, client: httpx.AsyncClient, alice: Person
@@ -134,14 +134,14 @@ class TestDeletion:
             seen.update(answer.status_code for answer in others)
             assert (await client.get(path_of(item))).status_code == 404
         assert set(seen) <= {200, 404}
-        async with world.database.read() as session:
-            assert await session.scalar(select(func.count()).select_from(ItemTag)) == 0
+        async with world.database.read() as db:
+            assert await db.scalar(select(func.count()).select_from(ItemTag)) == 0
 
     async def test_of_the_owner_while_an_item_is_made(
         self, world: World, client: httpx.AsyncClient, alice: Person
     ) -> None:
-        async with world.database.transaction() as session:
-            await UserRepository(session).delete(alice.id)
+        async with world.database.transaction() as db:
+            await UserRepository(db).delete(alice.id)
             making = asyncio.create_task(
                 alice.api.post(ITEMS, json={"title": "Lamp", "price": 1, "tags": ["new"]})
             )
@@ -156,8 +156,8 @@ class TestDeletion:
 
     async def test_of_the_owner_while_an_item_is_changed(self, world: World, alice: Person) -> None:
         item = await sell(alice)
-        async with world.database.transaction() as session:
-            await UserRepository(session).delete(alice.id)
+        async with world.database.transaction() as db:
+            await UserRepository(db).delete(alice.id)
             changing = asyncio.create_task(alice.api.patch(path_of(item), json={"tags": ["new"]}))
             done, _ = await asyncio.wait([changing], timeout=0.3)
             assert not done
@@ -187,8 +187,8 @@ class TestDeletion:
             category = await new_category(admin, "Lights")
             item = await sell(alice)
             path, body = (ITEMS, {"title": "Lamp", "price": 1}) if method == "POST" else (path_of(item), {})
-            async with world.database.transaction() as session:
-                await session.execute(delete(Category).where(Category.id == category["id"]))
+            async with world.database.transaction() as db:
+                await db.execute(delete(Category).where(Category.id == category["id"]))
                 coming = asyncio.create_task(
                     alice.api.request(method, path, json=body | {"category_id": category["id"]})
                 )
@@ -234,9 +234,9 @@ class TestTags:
         assert statuses(answers) == [200] * 5 + [201] * 20
         for answer, tags in zip(answers, orders[:20], strict=False):
             assert answer.json()["tags"] == tags
-        async with world.database.read() as session:
-            assert sorted(await session.scalars(select(Tag.name))) == sorted(names)
-            assert await session.scalar(select(func.count()).select_from(ItemTag)) == 250
+        async with world.database.read() as db:
+            assert sorted(await db.scalars(select(Tag.name))) == sorted(names)
+            assert await db.scalar(select(func.count()).select_from(ItemTag)) == 250
 
     async def test_staff_clean_up_meanwhile(
         self, client: httpx.AsyncClient, alice: Person, moderator: Person
@@ -271,12 +271,12 @@ class TestViews:
         first, second, kept = [await sell(alice, title) for title in ("first", "second", "kept")]
         for item in (first, second, kept):
             await read(client, item)
-        async with world.database.transaction() as session:
-            await session.execute(delete(Item).where(Item.id == second["id"]))
+        async with world.database.transaction() as db:
+            await db.execute(delete(Item).where(Item.id == second["id"]))
             writing = asyncio.create_task(counter.flush())
             await asyncio.wait([writing], timeout=0.3)
             assert not writing.done()
-            await session.execute(delete(Item).where(Item.id == first["id"]))
+            await db.execute(delete(Item).where(Item.id == first["id"]))
         await writing
         assert [(item["title"], item["views"]) for item in (await page(client))["items"]] == [("kept", 1)]
 
@@ -287,8 +287,8 @@ class TestViews:
         items = [await sell(alice, title) for title in ("first", "second")]
         for item in items:
             await read(client, item)
-        async with world.database.transaction() as session:
-            await session.execute(update(Item).where(Item.id == items[0]["id"]).values(version=2))
+        async with world.database.transaction() as db:
+            await db.execute(update(Item).where(Item.id == items[0]["id"]).values(version=2))
             writing = asyncio.create_task(counter.flush())
             await asyncio.wait([writing], timeout=0.3)
         await writing
@@ -305,9 +305,9 @@ class TestSearches:
         if world.engine == "sqlite":
             pytest.skip("nothing that can be locked stops a reader of SQLite")
         item = await sell(alice)
-        async with world.database.transaction() as session:
+        async with world.database.transaction() as db:
             # Only searches look at the names of tags.
-            await session.execute(text("LOCK TABLE tags IN ACCESS EXCLUSIVE MODE"))
+            await db.execute(text("LOCK TABLE tags IN ACCESS EXCLUSIVE MODE"))
             searches = [asyncio.create_task(client.get(ITEMS, params={"q": letter})) for letter in "abcdefgh"]
             done, _ = await asyncio.wait(searches, timeout=0.2)
             assert not done
@@ -355,21 +355,21 @@ async def test_many_items_are_locked_in_one_order_by_everybody(
         return
     source, target = await new_category(admin, "Source"), await new_category(admin, "Target")
     first, second = [await sell(alice, category_id=source["id"], tags=["old"]) for _ in range(2)]
-    async with world.database.transaction() as session:
+    async with world.database.transaction() as db:
         # The first lies behind the second now, and a plain UPDATE comes to it last.
-        await session.execute(update(Item).where(Item.id == first["id"]).values(views=1))
-    async with world.database.transaction() as session:
+        await db.execute(update(Item).where(Item.id == first["id"]).values(views=1))
+    async with world.database.transaction() as db:
         lock = select(Item.id).with_for_update(nowait=True)
-        await session.execute(lock.where(Item.id == first["id"]))
+        await db.execute(lock.where(Item.id == first["id"]))
         if how == "category":
             change = admin.api.delete(f"{CATEGORIES}{source['id']}", params={"move_to": target["id"]})
         else:
-            tag_id = await session.scalar(select(Tag.id).where(Tag.name == "old"))
+            tag_id = await db.scalar(select(Tag.id).where(Tag.name == "old"))
             change = admin.api.delete(f"/api/v1/tags/{tag_id}")
         changing = asyncio.create_task(change)
         await asyncio.sleep(0.3)
         assert not changing.done()
-        await session.execute(lock.where(Item.id == second["id"]))
+        await db.execute(lock.where(Item.id == second["id"]))
     assert (await changing).status_code == 200
 
 
@@ -381,11 +381,11 @@ async def test_a_tag_that_is_renamed_takes_items_before_their_links(
         # One writer at a time.
         return
     item = await sell(alice, tags=["old"])
-    async with world.database.transaction() as session:
-        await session.execute(select(Item.id).where(Item.id == item["id"]).with_for_update())
-        tag_id = await session.scalar(select(Tag.id).where(Tag.name == "old"))
+    async with world.database.transaction() as db:
+        await db.execute(select(Item.id).where(Item.id == item["id"]).with_for_update())
+        tag_id = await db.scalar(select(Tag.id).where(Tag.name == "old"))
         renaming = asyncio.create_task(admin.api.put(f"/api/v1/tags/{tag_id}", json={"name": "new"}))
         await asyncio.sleep(0.3)
         assert not renaming.done()
-        await session.execute(delete(ItemTag).where(ItemTag.item_id == item["id"]))
+        await db.execute(delete(ItemTag).where(ItemTag.item_id == item["id"]))
     assert (await renaming).status_code == 200

@@ -30,11 +30,11 @@ async def fill(world: World, owner: Person, rows: int) -> dict[str, int]:
     now = world.parts.clock.now()
     times = {"created_at": now, "updated_at": now}
 
-    async with world.database.transaction() as session:
+    async with world.database.transaction() as db:
 
         async def add(model: type[Any], *values: dict[str, Any]) -> list[int]:
             return list(
-                await session.scalars(insert(model).returning(model.id, sort_by_parameter_order=True), values)
+                await db.scalars(insert(model).returning(model.id, sort_by_parameter_order=True), values)
             )
 
         users = await add(
@@ -99,9 +99,9 @@ async def fill(world: World, owner: Person, rows: int) -> dict[str, int]:
             for item in items
             for position, tag in enumerate(tags[:20])
         ]
-        await session.execute(insert(ItemTag), links)
+        await db.execute(insert(ItemTag), links)
         note = {"user_id": owner.id, "kind": "k", "title": "T", "body": "B", "data": {}, "created_at": now}
-        await session.execute(insert(Notification), [{**note, "number": number} for number in range(rows)])
+        await db.execute(insert(Notification), [{**note, "number": number} for number in range(rows)])
         hook: dict[str, Any] = {
             "user_id": owner.id,
             "url": "https://example.com/",

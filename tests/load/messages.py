@@ -80,8 +80,8 @@ class Post:
 
     async def send(self, *messages: Message) -> None:
         """Add messages in one transaction."""
-        async with self.database.transaction() as session:
-            await self.outbox.add(session, *messages)
+        async with self.database.transaction() as db:
+            await self.outbox.add(db, *messages)
 
     @asynccontextmanager
     async def at_work(self, *, dispatches: bool) -> AsyncIterator[None]:
@@ -98,9 +98,9 @@ class Post:
 
     async def waiting(self) -> int:
         """Count what is not done."""
-        async with self.database.read() as session:
+        async with self.database.read() as db:
             pending = select(func.count()).where(StoredMessage.state == MessageState.PENDING)
-            return await session.scalar(pending) or 0
+            return await db.scalar(pending) or 0
 
 
 async def throughput(url: str, kind: type[Sent | Noted], number: int) -> float:
@@ -127,9 +127,9 @@ async def steadily(post: Post, *, rate: float, seconds: float) -> None:
 
 
 async def _send_one(post: Post) -> None:
-    async with post.database.transaction() as session:
+    async with post.database.transaction() as db:
         # The commit comes right after: what is measured has it in it.
-        await post.outbox.add(session, Sent(monotonic()))
+        await post.outbox.add(db, Sent(monotonic()))
 
 
 async def latency(url: str, *, rate: float, seconds: float) -> list[float]:

@@ -49,8 +49,8 @@ async def module_world(database_url: str, tmp_path_factory: pytest.TempPathFacto
 
 async def age(world: World, by: timedelta) -> None:
     """Have every file have come into its state so much earlier."""
-    async with world.database.transaction() as session:
-        await session.execute(update(StoredFile).values(changed_at=world.parts.clock.now() - by))
+    async with world.database.transaction() as db:
+        await db.execute(update(StoredFile).values(changed_at=world.parts.clock.now() - by))
 
 
 class CrashError(BaseException):
@@ -116,8 +116,8 @@ async def test_the_sweep_takes_an_upload_that_is_still_under_way_as_a_whole(
         await age(world, STALE + timedelta(minutes=1))
         await world.parts[FileKeeper].sweep()
         with pytest.raises(Unavailable):
-            async with world.database.transaction() as session:
-                await batch.keep(session)
+            async with world.database.transaction() as db:
+                await batch.keep(db)
     assert await nothing_left(world)
     assert await usage(world, alice.id) == (0, 0)
 
@@ -143,8 +143,8 @@ async def test_bytes_that_come_after_the_sweep_has_removed_them_go_too(
         else:
             await batch.take(Slow(pdf()), document_kind)
         with pytest.raises(Unavailable):
-            async with world.database.transaction() as session:
-                await batch.keep(session)
+            async with world.database.transaction() as db:
+                await batch.keep(db)
     assert await nothing_left(world)
     assert await usage(world, alice.id) == (0, 0)
 
@@ -155,9 +155,9 @@ async def test_a_commit_whose_answer_is_lost_keeps_the_file(world: World, alice:
     with suppress(CrashError):
         async with intake.batch(Category.AVATARS, owner_id=alice.id) as batch:
             await batch.take_picture(Upload(png()), picture_kind)
-            async with world.database.transaction() as session:
-                names = [file.filename for file in await batch.keep(session)]
-                session.committed_callbacks.clear()
+            async with world.database.transaction() as db:
+                names = [file.filename for file in await batch.keep(db)]
+                db.committed_callbacks.clear()
             raise CrashError
     assert await rows(world) == [(name, "stored") for name in names]
     assert kept(world) == names != []
@@ -166,9 +166,9 @@ async def test_a_commit_whose_answer_is_lost_keeps_the_file(world: World, alice:
 async def test_swept_in_groups(world: World, alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tradepost.media.keeper._GROUP", 2)
     now = world.parts.clock.now()
-    async with world.database.transaction() as session:
+    async with world.database.transaction() as db:
         for number in range(5):
-            session.add(
+            db.add(
                 StoredFile(
                     name=f"left-by-nobody-number-{number}.png",
                     category=Category.ITEMS,

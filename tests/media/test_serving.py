@@ -201,7 +201,7 @@ async def test_a_file_of_another_state_is_not_there(world: World, alice: Person)
     item = await sell(alice)
     (file,) = (await send(alice, item, png())).json()["uploaded_files"]
     for state in ("pending", "doomed"):
-        async with world.database.transaction() as session:
-            await session.execute(update(StoredFile).values(state=state))
+        async with world.database.transaction() as db:
+            await db.execute(update(StoredFile).values(state=state))
         assert code(await alice.api.get(file["url"])) == (404, "FILE_NOT_FOUND")
         assert code(await alice.api.delete(file["url"])) == (404, "FILE_NOT_FOUND")

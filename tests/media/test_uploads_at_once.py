@@ -60,8 +60,8 @@ class Upload:
 
 async def go(world: World, person: Person) -> None:
     """Have a person be deleted."""
-    async with world.database.transaction() as session:
-        await session.execute(delete(User).where(User.id == person.id))
+    async with world.database.transaction() as db:
+        await db.execute(delete(User).where(User.id == person.id))
 
 
 async def each(*uploads: Upload) -> AsyncIterator[Upload]:
@@ -130,9 +130,9 @@ async def test_who_is_gone_is_refused_alone(world: World, alice: Person, bob: Pe
 
 async def sweep(world: World, owner: Person) -> None:
     """Have the uploads of a person last longer than any should, and be swept."""
-    async with world.database.transaction() as session:
+    async with world.database.transaction() as db:
         long_ago = world.parts.clock.now() - 2 * STALE
-        await session.execute(
+        await db.execute(
             update(StoredFile).where(StoredFile.owner_id == owner.id).values(changed_at=long_ago)
         )
     await world.parts[FileKeeper].sweep()
@@ -196,8 +196,8 @@ async def test_one_whose_item_goes_fails_alone(world: World, alice: Person, bob:
     going, staying = await sell(alice), await sell(bob)
 
     async def remove() -> None:
-        async with world.database.transaction() as session:
-            await session.execute(delete(Item).where(Item.id == going["id"]))
+        async with world.database.transaction() as db:
+            await db.execute(delete(Item).where(Item.id == going["id"]))
 
     gone, stays = await end_together(world, [(alice, going, pdf()), (bob, staying, pdf())], remove)
     assert isinstance(gone, ItemNotFound)

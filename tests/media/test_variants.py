@@ -58,8 +58,8 @@ async def photograph(person: Person, size: tuple[int, int] = (640, 480)) -> str:
 
 
 async def variants_of(world: World) -> int:
-    async with world.database.read() as session:
-        return await session.scalar(select(func.count()).select_from(FileVariant)) or 0
+    async with world.database.read() as db:
+        return await db.scalar(select(func.count()).select_from(FileVariant)) or 0
 
 
 async def until(found: Callable[[], bool]) -> None:
@@ -243,9 +243,9 @@ async def test_no_variant_is_begun_of_a_picture_that_is_going(
 ) -> None:
     """Between the look at the picture and the claim, it is removed."""
     url = await photograph(alice)
-    async with world.database.transaction() as session:
-        found = (await session.execute(select(*StoredFile.__table__.columns))).one()
-        await session.execute(update(StoredFile).values(state=FileState.DOOMED))
+    async with world.database.transaction() as db:
+        found = (await db.execute(select(*StoredFile.__table__.columns))).one()
+        await db.execute(update(StoredFile).values(state=FileState.DOOMED))
     from_before = type("Reader", (), {"row": found, "is_public": True})
 
     async def get(*_: object) -> object:
@@ -339,9 +339,9 @@ class TestTwoProcesses:
         url = await photograph(alice)
         storage = world.parts[Storage]
         now = world.parts.clock.now()
-        async with world.database.transaction() as session:
-            file_id = await session.scalar(select(StoredFile.id))
-            session.add(
+        async with world.database.transaction() as db:
+            file_id = await db.scalar(select(StoredFile.id))
+            db.add(
                 FileVariant(
                     file_id=file_id, recipe="64x0-contain.jpeg", key="left-by-somebody-dead.jpg", size=0,
                     begun_at=now - GIVEN_UP * 2,

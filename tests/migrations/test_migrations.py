@@ -41,8 +41,8 @@ async def fill(database: Database) -> None:
     """Put a row into every table, each hanging on another."""
     tables = METADATA.tables
     times = {"created_at": NOW, "updated_at": NOW}
-    async with database.transaction() as session:
-        await session.execute(
+    async with database.transaction() as db:
+        await db.execute(
             tables["users"].insert(),
             {
                 "id": 1,
@@ -55,11 +55,11 @@ async def fill(database: Database) -> None:
                 **times,
             },
         )
-        await session.execute(
+        await db.execute(
             tables["sessions"].insert(),
             {"id": 1, "user_id": 1, "counter": 0, "created_at": NOW, "rotated_at": NOW, "expires_at": NOW},
         )
-        await session.execute(
+        await db.execute(
             tables["account_tokens"].insert(),
             {
                 "user_id": 1,
@@ -71,11 +71,11 @@ async def fill(database: Database) -> None:
                 "expires_at": NOW,
             },
         )
-        await session.execute(
+        await db.execute(
             tables["categories"].insert(), {"id": 1, "name": "C", "slug": "c", "is_active": True, **times}
         )
-        await session.execute(tables["tags"].insert(), {"name": "t", **times})
-        await session.execute(
+        await db.execute(tables["tags"].insert(), {"name": "t", **times})
+        await db.execute(
             tables["items"].insert(),
             {
                 "id": 1,
@@ -90,11 +90,9 @@ async def fill(database: Database) -> None:
                 **times,
             },
         )
-        await session.execute(tables["item_tags"].insert(), {"item_id": 1, "tag": "t", "position": 0})
-        await session.execute(
-            tables["inboxes"].insert(), {"user_id": 1, "last_number": 1, "pruned_through": 0}
-        )
-        await session.execute(
+        await db.execute(tables["item_tags"].insert(), {"item_id": 1, "tag": "t", "position": 0})
+        await db.execute(tables["inboxes"].insert(), {"user_id": 1, "last_number": 1, "pruned_through": 0})
+        await db.execute(
             tables["notifications"].insert(),
             {
                 "user_id": 1,
@@ -106,11 +104,11 @@ async def fill(database: Database) -> None:
                 "created_at": NOW,
             },
         )
-        await session.execute(
+        await db.execute(
             tables["notification_preferences"].insert(),
             {"user_id": 1, "kind": "k", "email": False, "updated_at": NOW},
         )
-        await session.execute(
+        await db.execute(
             tables["messages"].insert(),
             {
                 "type": "t",
@@ -124,9 +122,9 @@ async def fill(database: Database) -> None:
                 "expires_at": NOW,
             },
         )
-        await session.execute(tables["jobs"].insert(), {"name": "j", "due_at": NOW})
+        await db.execute(tables["jobs"].insert(), {"name": "j", "due_at": NOW})
 
-        await session.execute(
+        await db.execute(
             tables["webhooks"].insert(),
             {
                 "id": 1,
@@ -140,7 +138,7 @@ async def fill(database: Database) -> None:
                 **times,
             },
         )
-        await session.execute(
+        await db.execute(
             tables["webhook_deliveries"].insert(),
             {
                 "webhook_id": 1,
@@ -152,7 +150,7 @@ async def fill(database: Database) -> None:
                 "created_at": NOW,
             },
         )
-        await session.execute(
+        await db.execute(
             tables["files"].insert(),
             {
                 "name": "f.png",
@@ -168,8 +166,8 @@ async def fill(database: Database) -> None:
                 "changed_at": NOW,
             },
         )
-        await session.execute(tables["file_usage"].insert(), {"owner_id": 1, "files": 1, "bytes": 1})
-        await session.execute(
+        await db.execute(tables["file_usage"].insert(), {"owner_id": 1, "files": 1, "bytes": 1})
+        await db.execute(
             tables["file_variants"].insert(),
             {"file_id": 1, "recipe": "64x0-contain.webp", "key": "v.webp", "size": 0, "begun_at": NOW},
         )
@@ -178,8 +176,8 @@ async def fill(database: Database) -> None:
 async def add_tag(database: Database, name: str) -> int:
     """Insert a tag and return the id that the database gave it."""
     tags = METADATA.tables["tags"]
-    async with database.transaction() as session:
-        given = await session.scalar(
+    async with database.transaction() as db:
+        given = await db.scalar(
             tags.insert().values(name=name, created_at=NOW, updated_at=NOW).returning(tags.c.id)
         )
     assert isinstance(given, int)
@@ -188,9 +186,9 @@ async def add_tag(database: Database, name: str) -> int:
 
 async def counts(database: Database) -> dict[str, int]:
     """Count the rows of every table."""
-    async with database.read() as session:
+    async with database.read() as db:
         return {
-            name: await session.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+            name: await db.scalar(sa.select(sa.func.count()).select_from(table)) or 0
             for name, table in METADATA.tables.items()
         }
 
@@ -243,8 +241,8 @@ async def test_a_failed_migration_leaves_nothing_behind(empty: Database) -> None
 
     with pytest.raises(ValueError, match="stop here"):
         await migrations.exclusively(empty, half)
-    async with empty.read() as session:
-        connection = await session.connection()
+    async with empty.read() as db:
+        connection = await db.connection()
         assert not await connection.run_sync(lambda bound: sa.inspect(bound).has_table("half"))
 
 
@@ -254,8 +252,8 @@ async def test_rebuilding_a_parent_keeps_its_children_and_its_next_id(empty: Dat
     await fill(empty)
     tables = METADATA.tables
     newest = await add_tag(empty, "newest")
-    async with empty.transaction() as session:
-        await session.execute(tables["tags"].delete().where(tables["tags"].c.id == newest))
+    async with empty.transaction() as db:
+        await db.execute(tables["tags"].delete().where(tables["tags"].c.id == newest))
 
     def rebuild(connection: Connection) -> None:
         operations = Operations(MigrationContext.configure(connection, opts={"target_metadata": METADATA}))

@@ -22,9 +22,9 @@ INBOX = "/api/v1/notifications/"
 
 async def tell(world: World, person: Person, *titles: str) -> None:
     """Have the person told of a new item of each of these titles, and deliver it."""
-    async with world.database.transaction() as session:
+    async with world.database.transaction() as db:
         facts = (ItemCreated(at + 1, person.id, title) for at, title in enumerate(titles))
-        await world.parts[Outbox].add(session, *facts)
+        await world.parts[Outbox].add(db, *facts)
     await world.parts[Dispatcher].drain()
 
 
@@ -72,9 +72,9 @@ async def test_a_group_costs_as_many_statements_as_one_fact(
         group = [
             Envelope(at, ItemCreated(at, (alice, bob)[at % 2].id, f"T{at}"), now) for at in range(1, size + 1)
         ]
-        async with world.database.transaction() as session:
+        async with world.database.transaction() as db:
             with statements() as sent:
-                await plan(session, group)
+                await plan(db, group)
         return len([statement for statement in sent if not statement.startswith("BEGIN")])
 
     assert await cost(100) == await cost(2)
@@ -86,10 +86,10 @@ async def test_everybody_has_numbers_of_their_own_in_the_order_of_the_facts(
     world: World, new_person: NewPerson
 ) -> None:
     people = [await new_person(f"P{number}") for number in range(4)]
-    async with world.database.transaction() as session:
+    async with world.database.transaction() as db:
         for at in range(80):
             person = people[at * at % 4]
-            await world.parts[Outbox].add(session, ItemCreated(at + 1, person.id, f"T{at:02}"))
+            await world.parts[Outbox].add(db, ItemCreated(at + 1, person.id, f"T{at:02}"))
     await world.parts[Dispatcher].drain()
     for which, person in enumerate(people):
         page = await inbox_of(person)
@@ -101,24 +101,24 @@ async def test_everybody_has_numbers_of_their_own_in_the_order_of_the_facts(
 async def test_who_was_deleted_meanwhile_is_told_nothing(
     world: World, alice: Person, bob: Person, admin: Person
 ) -> None:
-    async with world.database.transaction() as session:
+    async with world.database.transaction() as db:
         outbox = world.parts[Outbox]
-        await outbox.add(session, ItemCreated(1, bob.id, "Gone"), ItemCreated(2, alice.id, "Here"))
-        await outbox.add(session, UserRegistered(2**62), PasswordChanged(bob.id))
+        await outbox.add(db, ItemCreated(1, bob.id, "Gone"), ItemCreated(2, alice.id, "Here"))
+        await outbox.add(db, UserRegistered(2**62), PasswordChanged(bob.id))
     assert (await admin.api.delete(f"/api/v1/users/{bob.id}")).status_code == 200
     await world.parts[Dispatcher].drain()
     assert titles(await inbox_of(alice)) == ["Here"]
-    async with world.database.read() as session:
-        assert set(await session.scalars(select(Inbox.user_id))) == {alice.id}
+    async with world.database.read() as db:
+        assert set(await db.scalars(select(Inbox.user_id))) == {alice.id}
 
 
 async def test_a_deleted_person_takes_the_inbox_along(world: World, bob: Person, admin: Person) -> None:
     await tell(world, bob, "Lamp")
     await bob.api.put(f"{INBOX}preferences", json={"preferences": [{"kind": "item_created", "email": False}]})
     assert (await admin.api.delete(f"/api/v1/users/{bob.id}")).status_code == 200
-    async with world.database.read() as session:
-        assert await session.scalar(select(func.count()).select_from(Notification)) == 0
-        assert await session.scalar(select(func.count()).select_from(Inbox)) == 0
+    async with world.database.read() as db:
+        assert await db.scalar(select(func.count()).select_from(Notification)) == 0
+        assert await db.scalar(select(func.count()).select_from(Inbox)) == 0
 
 
 async def test_a_deletion_while_somebody_is_being_told(
@@ -126,8 +126,8 @@ async def test_a_deletion_while_somebody_is_being_told(
 ) -> None:
     people = [await new_person(f"P{number}") for number in range(12)]
     for person in people:
-        async with world.database.transaction() as session:
-            await world.parts[Outbox].add(session, ItemCreated(1, person.id, "T"))
+        async with world.database.transaction() as db:
+            await world.parts[Outbox].add(db, ItemCreated(1, person.id, "T"))
     answers, _ = await asyncio.gather(
         asyncio.gather(*(admin.api.delete(f"/api/v1/users/{person.id}") for person in people[::2])),
         world.parts[Dispatcher].drain(),
@@ -139,8 +139,8 @@ async def test_a_deletion_while_somebody_is_being_told(
 
 
 async def test_facts_about_accounts(world: World, alice: Person) -> None:
-    async with world.database.transaction() as session:
-        await world.parts[Outbox].add(session, UserRegistered(alice.id), PasswordChanged(alice.id))
+    async with world.database.transaction() as db:
+        await world.parts[Outbox].add(db, UserRegistered(alice.id), PasswordChanged(alice.id))
     await world.parts[Dispatcher].drain()
     page = await inbox_of(alice)
     assert {row["kind"] for row in page["notifications"]} == {"welcome", "password_changed"}

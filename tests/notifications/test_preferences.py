@@ -66,8 +66,8 @@ async def test_nobody_can_switch_off_what_they_must_learn(world: World, alice: P
     assert (await choose(alice))["item_created"]["email"]
     # Saying what holds anyway is no fault: a client may send back what it was shown.
     assert (await choose(alice, password_changed={"email": True, "inbox": True}))["password_changed"]["email"]
-    async with world.database.transaction() as session:
-        await world.parts[Outbox].add(session, PasswordChanged(alice.id))
+    async with world.database.transaction() as db:
+        await world.parts[Outbox].add(db, PasswordChanged(alice.id))
     await world.parts[Dispatcher].drain()
     assert [row["kind"] for row in (await inbox_of(alice))["notifications"]] == ["password_changed"]
 

@@ -26,8 +26,8 @@ async def prune(world: World) -> None:
 
 
 async def pruned_of(world: World) -> dict[int, int]:
-    async with world.database.read() as session:
-        rows = await session.execute(select(Inbox.user_id, Inbox.pruned_through))
+    async with world.database.read() as db:
+        rows = await db.execute(select(Inbox.user_id, Inbox.pruned_through))
         return {row.user_id: row.pruned_through for row in rows}
 
 
@@ -56,9 +56,9 @@ async def test_the_oldest_go(world: World, alice: Person, bob: Person) -> None:
     for person in (alice, bob):
         await tell(world, person, *(f"T{number}" for number in range(1, 10)))
     past = world.parts.clock.now() - pruner.KEPT_FOR - timedelta(minutes=1)
-    async with world.database.transaction() as session:
+    async with world.database.transaction() as db:
         old = update(Notification).where(Notification.user_id == alice.id, Notification.number <= 8)
-        await session.execute(old.values(created_at=past))
+        await db.execute(old.values(created_at=past))
     await prune(world)
     assert titles(await inbox_of(alice)) == ["T9"]
     assert len(titles(await inbox_of(bob))) == 9

@@ -94,8 +94,8 @@ async def test_where_it_cannot_go_on_it_says_so(
     world: World, alice: Person, last_event_id: str, reason: str
 ) -> None:
     await tell(world, alice, *"ABCDEFG")
-    async with world.database.transaction() as session:
-        await session.execute(update(Inbox).values(pruned_through=3))
+    async with world.database.transaction() as db:
+        await db.execute(update(Inbox).values(pruned_through=3))
     async with listening(world, alice.headers, last_event_id) as stream:
         assert await stream.until(1) == [Event("resync", {"reason": reason}, "7")]
         await tell(world, alice, "H")
@@ -124,8 +124,8 @@ async def test_pruned_before_a_slow_client_came_to_it(world: World, alice: Perso
     await tell(world, alice, *(f"T{at}" for at in range(1, 61)))
     async with listening(world, alice.headers, 0) as stream:
         stream.taking.clear()
-        async with world.database.transaction() as session:
-            await session.execute(update(Inbox).values(pruned_through=55))
+        async with world.database.transaction() as db:
+            await db.execute(update(Inbox).values(pruned_through=55))
         stream.taking.set()
         events = await stream.until(1)
         while events[-1].name != "resync":
@@ -152,8 +152,8 @@ async def test_transactions_that_commit_in_another_order(world: World, alice: Pe
     taken, release = asyncio.Event(), asyncio.Event()
 
     async def write(person: Person, title: str, hold: asyncio.Event | None = None) -> None:
-        async with world.database.transaction() as session:
-            inbox = InboxRepository(session)
+        async with world.database.transaction() as db:
+            inbox = InboxRepository(db)
             number = (await inbox.take_numbers({person.id: 1}))[person.id]
             note = {"kind": "item_created", "title": title, "body": "", "data": {}, "created_at": now}
             await inbox.add([{**note, "user_id": person.id, "number": number, "read_at": None}])
@@ -210,8 +210,8 @@ async def test_a_signal_that_was_lost_costs_a_moment(world: World, alice: Person
     await tell(world, alice, "A")
     async with listening(world, alice.headers) as stream:
         now = world.parts.clock.now()
-        async with world.database.transaction() as session:
-            inbox = InboxRepository(session)
+        async with world.database.transaction() as db:
+            inbox = InboxRepository(db)
             await inbox.take_numbers({alice.id: 1})
             note = {"kind": "k", "title": "T", "body": "", "data": {}, "created_at": now, "read_at": None}
             await inbox.add([{**note, "user_id": alice.id, "number": 2}])
@@ -296,8 +296,8 @@ async def test_idle_streams_hold_no_connection_and_share_their_reads(
         await eventually(nobody_holds_one)
         now = world.parts.clock.now()
         with statements() as sent:
-            async with world.database.transaction() as session:
-                inbox = InboxRepository(session)
+            async with world.database.transaction() as db:
+                inbox = InboxRepository(db)
                 await inbox.take_numbers({person.id: 1 for person in people})
                 note = {"kind": "k", "title": "T", "body": "", "data": {}, "created_at": now, "read_at": None}
                 await inbox.add([{**note, "user_id": person.id, "number": 1} for person in people])
@@ -335,8 +335,8 @@ async def test_it_ends_with_the_session(
             assert (await alice.api.put("/api/v1/users/me/password", json=body)).status_code == 200
         elif how == "expire":
             past = world.parts.clock.now() - timedelta(seconds=1)
-            async with world.database.transaction() as session:
-                await session.execute(
+            async with world.database.transaction() as db:
+                await db.execute(
                     update(LoginSession).where(LoginSession.user_id == alice.id).values(expires_at=past)
                 )
         elif how == "revoke":
@@ -384,8 +384,6 @@ async def test_the_rows_are_what_was_sent(world: World, alice: Person) -> None:
     async with listening(world, alice.headers) as stream:
         await tell(world, alice, *"ABC")
         events = await stream.until(3)
-    async with world.database.read() as session:
-        stored = await session.execute(
-            select(Notification.number, Notification.id).order_by(Notification.number)
-        )
+    async with world.database.read() as db:
+        stored = await db.execute(select(Notification.number, Notification.id).order_by(Notification.number))
         assert [(int(event.id), event.data["id"]) for event in events] == list(map(tuple, stored))

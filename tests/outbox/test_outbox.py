@@ -126,8 +126,8 @@ async def test_from_the_shell(template: Template, tmp_path: Path) -> None:
         none = await called("outbox", "retry", "--channel", "slow", env=env)
         assert none.output == "0 messages are on their way again\n"
         assert (await post.stored())[0].state is MessageState.PENDING
-        async with world.database.transaction() as session:
-            await session.execute(update(StoredMessage).where(StoredMessage.id == first).values(state="done"))
+        async with world.database.transaction() as db:
+            await db.execute(update(StoredMessage).where(StoredMessage.id == first).values(state="done"))
         purged = await called("outbox", "purge", "--type", "tests.rang.v1", env=env)
         assert purged.output == "3 messages deleted\n"
         purged = await called("outbox", "purge", "--state", "done", "--all", env=env)

@@ -41,8 +41,8 @@ async def fill(database: Database, *, users: int = 20, items: int = 300, append:
 
 
 async def count(database: Database, model: type[Base]) -> int:
-    async with database.read() as session:
-        return await session.scalar(select(func.count()).select_from(model)) or 0
+    async with database.read() as db:
+        return await db.scalar(select(func.count()).select_from(model)) or 0
 
 
 async def counts(database: Database) -> list[int]:
@@ -50,11 +50,11 @@ async def counts(database: Database) -> list[int]:
 
 
 async def everything_deleted(database: Database) -> None:
-    async with database.transaction() as session:
-        await session.execute(update(Category).values(parent_id=None))
+    async with database.transaction() as db:
+        await db.execute(update(Category).values(parent_id=None))
         for model in (ItemTag, Item, Tag, Category):
-            await session.execute(delete(model))
-        await session.execute(delete(User).where(User.role != Role.ADMIN))
+            await db.execute(delete(model))
+        await db.execute(delete(User).where(User.role != Role.ADMIN))
 
 
 def somebody(email: str, role: Role = Role.USER) -> User:
@@ -87,27 +87,27 @@ class TestAFreshDatabase:
 
     async def test_ids_count_from_one(self, fresh: Database) -> None:
         await fill(fresh)
-        async with fresh.read() as session:
-            items = list(await session.scalars(select(Item.id).order_by(Item.id)))
-            emails = list(await session.scalars(select(User.email).order_by(User.id)))
+        async with fresh.read() as db:
+            items = list(await db.scalars(select(Item.id).order_by(Item.id)))
+            emails = list(await db.scalars(select(User.email).order_by(User.id)))
         assert items == list(range(1, 301))
         assert emails == ["admin@example.com", *(f"user{number}@example.com" for number in range(1, 21))]
 
     async def test_newer_items_have_higher_ids(self, fresh: Database) -> None:
         await fill(fresh)
-        async with fresh.read() as session:
-            by_id = list(await session.scalars(select(Item.id).order_by(Item.id)))
-            by_time = list(await session.scalars(select(Item.id).order_by(Item.created_at)))
+        async with fresh.read() as db:
+            by_id = list(await db.scalars(select(Item.id).order_by(Item.id)))
+            by_time = list(await db.scalars(select(Item.id).order_by(Item.created_at)))
         assert by_id == by_time
 
     async def test_ids_go_on(self, fresh: Database) -> None:
         await fill(fresh)
-        async with fresh.transaction() as session:
+        async with fresh.transaction() as db:
             user, tag, root = somebody("new@example.com"), Tag(name="new one"), category("new")
             tag.created_at = tag.updated_at = MOMENT
-            session.add_all([user, tag, root])
-            await session.flush()
-            last = await session.scalar(select(func.max(User.id)).where(User.email.like("user%")))
+            db.add_all([user, tag, root])
+            await db.flush()
+            last = await db.scalar(select(func.max(User.id)).where(User.email.like("user%")))
             assert last is not None
             assert user.id == last + 1
             assert tag.id == 1 + len(tag_names())
@@ -116,10 +116,10 @@ class TestAFreshDatabase:
     async def test_rows_are_stored_as_the_models_would(self, fresh: Database) -> None:
         await fill(fresh)
         made = list(Marketplace(seed=42, users=20, items=300).wares())
-        async with fresh.read() as session:
-            stored = list(await session.scalars(select(Item).order_by(Item.id)))
-            owners = dict((await session.execute(select(User.id, User.email))).all())
-            slugs = dict((await session.execute(select(Category.id, Category.slug))).all())
+        async with fresh.read() as db:
+            stored = list(await db.scalars(select(Item).order_by(Item.id)))
+            owners = dict((await db.execute(select(User.id, User.email))).all())
+            slugs = dict((await db.execute(select(Category.id, Category.slug))).all())
         assert [
             (row.title, row.description, row.price, row.discount_price, row.tax, row.status, row.views)
             for row in stored
@@ -135,8 +135,8 @@ class TestAFreshDatabase:
         await fill(fresh)
         statistics = "sqlite_stat1" if fresh.is_sqlite else "pg_stats"
         name = "tbl" if fresh.is_sqlite else "tablename"
-        async with fresh.read() as session:
-            connection = await session.connection()
+        async with fresh.read() as db:
+            connection = await db.connection()
             found = (await connection.exec_driver_sql(f"SELECT DISTINCT {name} FROM {statistics}")).scalars()  # noqa: S608
             assert {"users", "items", "item_tags", "tags", "categories"} <= set(found)
 
@@ -166,19 +166,19 @@ class TestTheFingerprint:
         await everything_deleted(fresh)
         second = await fill(fresh, users=5, items=40)
         assert second.fingerprint == first.fingerprint
-        async with fresh.read() as session:
-            assert await session.scalar(select(func.min(Item.id))) == 41
-            assert await session.scalar(select(func.min(Tag.id))) == first.tags + 1
-            assert await session.scalar(select(func.min(Category.id))) == first.categories + 1
+        async with fresh.read() as db:
+            assert await db.scalar(select(func.min(Item.id))) == 41
+            assert await db.scalar(select(func.min(Tag.id))) == first.tags + 1
+            assert await db.scalar(select(func.min(Category.id))) == first.categories + 1
 
     async def test_does_not_depend_on_admins(self, fresh: Database) -> None:
-        async with fresh.transaction() as session:
-            await session.execute(delete(User))
+        async with fresh.transaction() as db:
+            await db.execute(delete(User))
         without = await fill(fresh, users=5, items=40)
-        async with fresh.transaction() as session:
-            session.add(somebody("boss@example.com", Role.ADMIN))
-        async with fresh.read() as session:
-            assert await fingerprint(session) == without.fingerprint
+        async with fresh.transaction() as db:
+            db.add(somebody("boss@example.com", Role.ADMIN))
+        async with fresh.read() as db:
+            assert await fingerprint(db) == without.fingerprint
 
     async def test_changes_with_the_seed(self, fresh: Database) -> None:
         first = await fill(fresh, users=5, items=40)
@@ -197,10 +197,10 @@ class TestTheFingerprint:
             delete(ItemTag).where(ItemTag.tag == "vintage"),
         )
         for change in changes:
-            async with fresh.transaction() as session:
-                await session.execute(change)
-            async with fresh.read() as session:
-                seen.add(await fingerprint(session))
+            async with fresh.transaction() as db:
+                await db.execute(change)
+            async with fresh.read() as db:
+                seen.add(await fingerprint(db))
         assert len(seen) == 1 + len(changes)
 
 
@@ -211,14 +211,12 @@ class TestAppending:
         assert (second.users, second.items, second.tags, second.categories) == (3, 30, 0, 0)
         assert second.fingerprint != first.fingerprint
         assert await counts(fresh) == [9, 70, first.tags, first.categories]
-        async with fresh.read() as session:
-            emails = set(await session.scalars(select(User.email).where(User.role != Role.ADMIN)))
-            moderators = list(await session.scalars(select(User.email).where(User.role == Role.MODERATOR)))
-            titles = list(await session.scalars(select(Item.title).order_by(Item.id)))
+        async with fresh.read() as db:
+            emails = set(await db.scalars(select(User.email).where(User.role != Role.ADMIN)))
+            moderators = list(await db.scalars(select(User.email).where(User.role == Role.MODERATOR)))
+            titles = list(await db.scalars(select(Item.title).order_by(Item.id)))
             new_owners = set(
-                await session.scalars(
-                    select(User.email).join(Item, Item.owner_id == User.id).where(Item.id > 40)
-                )
+                await db.scalars(select(User.email).join(Item, Item.owner_id == User.id).where(Item.id > 40))
             )
         assert emails == {f"user{number}@example.com" for number in range(1, 9)}
         assert moderators == ["user1@example.com"]
@@ -239,36 +237,36 @@ class TestAppending:
         assert appended.fingerprint == FINGERPRINT
 
     async def test_shares_the_tags_and_categories_of_others(self, fresh: Database) -> None:
-        async with fresh.transaction() as session:
-            session.add(somebody("user7@example.com"))
-            session.add(somebody("user8@elsewhere.example.com"))
-            session.add(somebody("user09@example.com"))
-            session.add(Tag(name="vintage", description="ours", created_at=MOMENT, updated_at=MOMENT))
-            session.add(category("furniture"))
+        async with fresh.transaction() as db:
+            db.add(somebody("user7@example.com"))
+            db.add(somebody("user8@elsewhere.example.com"))
+            db.add(somebody("user09@example.com"))
+            db.add(Tag(name="vintage", description="ours", created_at=MOMENT, updated_at=MOMENT))
+            db.add(category("furniture"))
         report = await fill(fresh, users=3, items=40, append=True)
         assert report.tags == len(tag_names()) - 1
         assert await count(fresh, Tag) == len(tag_names())
         assert await count(fresh, Category) == report.categories + 1
-        async with fresh.read() as session:
-            emails = set(await session.scalars(select(User.email).where(User.created_at < MOMENT)))
-            root = await session.scalar(select(Category.id).where(Category.slug == "furniture"))
-            children = await session.scalar(select(func.count()).where(Category.parent_id == root))
-            assert await session.scalar(select(Tag.description).where(Tag.name == "vintage")) == "ours"
+        async with fresh.read() as db:
+            emails = set(await db.scalars(select(User.email).where(User.created_at < MOMENT)))
+            root = await db.scalar(select(Category.id).where(Category.slug == "furniture"))
+            children = await db.scalar(select(func.count()).where(Category.parent_id == root))
+            assert await db.scalar(select(Tag.description).where(Tag.name == "vintage")) == "ours"
         assert {"user8@example.com", "user9@example.com", "user10@example.com"} <= emails
         assert children
 
     async def test_hands_out_no_id_again(self, fresh: Database) -> None:
         await fill(fresh, users=2, items=5)
-        async with fresh.transaction() as session:
+        async with fresh.transaction() as db:
             gone = category("gone")
-            session.add(gone)
-            await session.flush()
-            await session.delete(gone)
+            db.add(gone)
+            await db.flush()
+            await db.delete(gone)
         await fill(fresh, users=1, items=1, append=True)
-        async with fresh.transaction() as session:
+        async with fresh.transaction() as db:
             new = category("new")
-            session.add(new)
-            await session.flush()
+            db.add(new)
+            await db.flush()
             assert new.id == gone.id + 1
 
 
@@ -284,8 +282,8 @@ class TestRefusals:
         ids=["user", "admin", "tag", "category"],
     )
     async def test_of_a_database_with_rows(self, fresh: Database, row: Callable[[], Base]) -> None:
-        async with fresh.transaction() as session:
-            session.add(row())
+        async with fresh.transaction() as db:
+            db.add(row())
         before = await counts(fresh)
         with pytest.raises(SeedRefused, match="--append"):
             await fill(fresh)
@@ -331,8 +329,8 @@ class TestOverHttp:
             token = answer.json()["access_token"]
             me = await client.get("/api/v1/users/me", headers={"Authorization": f"Bearer {token}"})
             assert me.json()["role"] == role
-        async with world.database.read() as session:
-            hashes = set(await session.scalars(select(User.hashed_password).where(User.role != Role.ADMIN)))
+        async with world.database.read() as db:
+            hashes = set(await db.scalars(select(User.hashed_password).where(User.role != Role.ADMIN)))
         assert len(hashes) == 1
         assert not hasher.is_outdated(hashes.pop())
 

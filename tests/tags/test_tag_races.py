@@ -40,15 +40,15 @@ async def tags_of(client: httpx.AsyncClient, item_id: int) -> list[str]:
 
 
 async def names(world: World) -> list[str]:
-    async with world.database.read() as session:
-        return list(await session.scalars(select(Tag.name).order_by(Tag.id)))
+    async with world.database.read() as db:
+        return list(await db.scalars(select(Tag.name).order_by(Tag.id)))
 
 
 @asynccontextmanager
 async def writing(world: World) -> AsyncIterator[tuple[WriteSession, TagService]]:
     """A transaction of an item's write, and the service for tags in it."""
-    async with world.database.transaction() as session:
-        yield session, build_tag_service(session, world.parts)
+    async with world.database.transaction() as db:
+        yield db, build_tag_service(db, world.parts)
 
 
 async def waits(task: "asyncio.Task[httpx.Response]") -> bool:
@@ -145,12 +145,12 @@ class TestAgainstItems:
         item_id = await sell(alice)
         if body == "target":
             body = {"into_id": target["id"]}
-        async with writing(world) as (session, tags):
+        async with writing(world) as (db, tags):
             await tags.ensure(["source", "other"])
             request = moderator.api.request(method, f"{TAGS}{source['id']}{path}", json=body)
             change = asyncio.create_task(request)
             assert await waits(change)
-            await ItemRepository(session).add_tags({item_id: ["source", "other"]})
+            await ItemRepository(db).add_tags({item_id: ["source", "other"]})
         assert (await change).status_code == 200
         assert await tags_of(client, item_id) == left
 
@@ -177,16 +177,16 @@ class TestAgainstItems:
         source, target = await make(moderator, "source"), await make(moderator, "target")
         if body == "target":
             body = {"into_id": target["id"]}
-        async with world.database.transaction() as session:
-            tags = build_tag_service(session, world.parts)
+        async with world.database.transaction() as db:
+            tags = build_tag_service(db, world.parts)
             # Staff's change, before its commit.
             if method == "POST":
-                await session.get(Tag, target["id"], with_for_update=True)
-            tag = await session.get(Tag, source["id"], with_for_update=True)
+                await db.get(Tag, target["id"], with_for_update=True)
+            tag = await db.get(Tag, source["id"], with_for_update=True)
             assert tag is not None
             if method == "PATCH":
                 tag.name = "renamed"
-                await session.flush()
+                await db.flush()
             else:
                 await tags.delete(source["id"])
             write = asyncio.create_task(sell(alice, "source", "target"))

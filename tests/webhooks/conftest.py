@@ -79,23 +79,21 @@ class Hook:
 
     async def age(self, *, failing_since: datetime | None = None, **_: Any) -> None:
         """Have the webhook look as if nothing had got through since then."""
-        async with self.world.database.transaction() as session:
-            await session.execute(
-                update(Webhook).where(Webhook.id == self.id).values(failing_since=failing_since)
-            )
+        async with self.world.database.transaction() as db:
+            await db.execute(update(Webhook).where(Webhook.id == self.id).values(failing_since=failing_since))
 
     async def set_attempts(self, attempts: int) -> None:
         """Have its waiting deliveries look as if they had been tried so often."""
-        async with self.world.database.transaction() as session:
-            await session.execute(
+        async with self.world.database.transaction() as db:
+            await db.execute(
                 update(WebhookDelivery).where(WebhookDelivery.webhook_id == self.id).values(attempts=attempts)
             )
 
 
 async def make_due(world: World) -> None:
     """Have every message that waits be due at once."""
-    async with world.database.transaction() as session:
-        await session.execute(
+    async with world.database.transaction() as db:
+        await db.execute(
             update(StoredMessage)
             .where(StoredMessage.state == MessageState.PENDING)
             .values(due_at=world.parts.clock.now() - timedelta(seconds=1), lease=None)

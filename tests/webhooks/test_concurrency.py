@@ -64,8 +64,8 @@ def planned(world: World) -> Callable[[Hook, int], Any]:
     async def plan(hook: Hook, count: int) -> list[dict[str, Any]]:
         for _ in range(count):
             await hook.post("/test")
-        async with world.database.transaction() as session:
-            await session.execute(
+        async with world.database.transaction() as db:
+            await db.execute(
                 update(WebhookDelivery)
                 .where(WebhookDelivery.webhook_id == hook.id)
                 .values(event_type="items.created")
@@ -142,8 +142,8 @@ async def test_it_is_switched_off_once_however_many_find_out(
     async with receiving() as receiver:
         await find_out(receiver, 410, "gone")
         await find_out(receiver, 500, "failing")
-    async with world.database.read() as session:
-        told = await session.scalar(
+    async with world.database.read() as db:
+        told = await db.scalar(
             select(func.count())
             .select_from(StoredMessage)
             .where(StoredMessage.type == "webhooks.disabled.v1")
@@ -243,9 +243,9 @@ async def test_the_log_goes_back_thirty_days(
     hook = await new_hook(alice, receiver)
     old, stuck, fresh = await planned(hook, 3)
     now = datetime.now(UTC)
-    async with hook.world.database.transaction() as session:
+    async with hook.world.database.transaction() as db:
         for line, days in ((old, 31), (stuck, 9)):
-            await session.execute(
+            await db.execute(
                 update(WebhookDelivery)
                 .where(WebhookDelivery.id == line["id"])
                 .values(created_at=now - timedelta(days=days))
@@ -270,16 +270,16 @@ async def test_a_person_is_deleted_while_facts_about_them_are_planned(
     assert plan_webhooks is not None
     assert tell is not None
     now = datetime.now(UTC)
-    async with world.database.transaction() as session:
-        await plan_webhooks(session, [Envelope(1, ItemUpdated(1, zoe.id, "Lamp", 2), now)])
+    async with world.database.transaction() as db:
+        await plan_webhooks(db, [Envelope(1, ItemUpdated(1, zoe.id, "Lamp", 2), now)])
         deletion = asyncio.create_task(admin.api.delete(f"/api/v1/users/{zoe.id}"))
         # Of this database only: others' tests share the server.
         waits = text(
             "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_locks JOIN pg_database "
             "ON pg_database.oid = pg_locks.database WHERE datname = current_database())"
         )
-        while not await session.scalar(waits):  # noqa: ASYNC110 - only the database knows
+        while not await db.scalar(waits):  # noqa: ASYNC110 - only the database knows
             await asyncio.sleep(0.01)
         # One of the two would be ended as a deadlock if they had locked the person and the webhook in different orders.
-        await tell(session, [Envelope(2, ItemCreated(2, zoe.id, "Lamp"), now)])
+        await tell(db, [Envelope(2, ItemCreated(2, zoe.id, "Lamp"), now)])
     assert (await deletion).status_code == 200

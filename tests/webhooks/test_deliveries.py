@@ -329,8 +329,8 @@ class TestSecrets:
         assert request.headers["webhook-signature"].count("v1,") == 2
         for secret in (hook.secret, second):
             request.verified(secret)
-        async with world.database.transaction() as session:
-            await session.execute(update(Webhook).values(previous_until=world.parts.clock.now()))
+        async with world.database.transaction() as db:
+            await db.execute(update(Webhook).values(previous_until=world.parts.clock.now()))
         await hook.post("/test")
         await hook.drain()
         request = receiver.requests[-1]
@@ -419,12 +419,10 @@ class TestGivingUp:
         await hook.drain()
         await hook.age(failing_since=datetime.now(UTC) - timedelta(days=4, hours=23))
         await hook.set_attempts(9)
-        async with world.database.read() as session:
-            first = await session.scalar(select(WebhookDelivery.id).order_by(WebhookDelivery.id))
-        async with world.database.transaction() as session:
-            await session.execute(
-                update(WebhookDelivery).where(WebhookDelivery.id != first).values(attempts=3)
-            )
+        async with world.database.read() as db:
+            first = await db.scalar(select(WebhookDelivery.id).order_by(WebhookDelivery.id))
+        async with world.database.transaction() as db:
+            await db.execute(update(WebhookDelivery).where(WebhookDelivery.id != first).values(attempts=3))
         await hook.drain(again=True)
         assert (await hook.read())["is_active"], "not five days yet"
         await hook.age(failing_since=datetime.now(UTC) - timedelta(days=5))
@@ -461,10 +459,8 @@ async def test_messages_that_are_over_are_not_dead_ones(
     await sell(alice)
     await hook.drain()
     await make_due(world)
-    async with world.database.read() as session:
-        states = set(
-            await session.scalars(select(StoredMessage.state).where(StoredMessage.channel == "webhooks"))
-        )
+    async with world.database.read() as db:
+        states = set(await db.scalars(select(StoredMessage.state).where(StoredMessage.channel == "webhooks")))
     assert states == {"done"}
 
 

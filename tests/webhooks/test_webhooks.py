@@ -51,8 +51,8 @@ class TestMaking:
     async def test_no_secret_is_stored(self, world: World, alice: Person) -> None:
         secrets = {(await make(alice))["secret"] for _ in range(3)}
         assert len(secrets) == 3
-        async with world.database.read() as session:
-            rows = (await session.execute(select(Webhook.__table__))).all()
+        async with world.database.read() as db:
+            rows = (await db.execute(select(Webhook.__table__))).all()
         assert not any(secret.removeprefix("whsec_") in str(row) for row in rows for secret in secrets)
 
     @pytest.mark.parametrize(
@@ -214,5 +214,5 @@ class TestOwnership:
         made = await make(alice)
         await alice.api.post(f"{WEBHOOKS}{made['id']}/test")
         assert (await admin.api.delete(f"/api/v1/users/{alice.id}")).status_code == 200
-        async with world.database.read() as session:
-            assert await session.scalar(select(Webhook.id)) is None
+        async with world.database.read() as db:
+            assert await db.scalar(select(Webhook.id)) is None

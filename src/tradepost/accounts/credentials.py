@@ -37,8 +37,8 @@ class CredentialService:
 
         Whoever makes it, the person still has to prove the address: an admin can mistype it as well.
         """
-        async with self._database.read() as session:
-            if await UserRepository(session).exists_email(applicant.email):
+        async with self._database.read() as db:
+            if await UserRepository(db).exists_email(applicant.email):
                 raise EmailTaken
         hashed = await self._hasher.hash(applicant.password)
         now = self._clock.now()
@@ -52,21 +52,21 @@ class CredentialService:
             created_at=now,
             updated_at=now,
         )
-        async with self._database.transaction() as session:
+        async with self._database.transaction() as db:
             # Two may have passed the question above; the constraint decides.
             with violations(unique=EmailTaken):
-                await UserRepository(session).add(user)
+                await UserRepository(db).add(user)
             token_id = None
             if is_active:
                 row = self._links.fresh(TokenPurpose.VERIFY_EMAIL, user_id=user.id, email=user.email, now=now)
-                (token_id,) = await AccountTokenRepository(session).add_all([row])
-            await self._outbox.add(session, UserRegistered(user.id, token_id))
+                (token_id,) = await AccountTokenRepository(db).add_all([row])
+            await self._outbox.add(db, UserRegistered(user.id, token_id))
         return user
 
     async def change_password(self, change: PasswordChange, principal: Principal) -> None:
         """Set a new password and end all sessions of the person, the asking one too."""
-        async with self._database.read() as session:
-            user = await UserRepository(session).get(principal.user_id)
+        async with self._database.read() as db:
+            user = await UserRepository(db).get(principal.user_id)
         if user is None:
             raise Unauthenticated
         seen = user.hashed_password
@@ -76,20 +76,20 @@ class CredentialService:
             message = "The new password must differ from the current one"
             raise RuleBroken(message)
         hashed = await self._hasher.hash(change.new_password)
-        async with self._database.transaction() as session:
+        async with self._database.transaction() as db:
             now = self._clock.now()
-            if not await UserRepository(session).replace_password(user.id, seen=seen, hashed=hashed, now=now):
+            if not await UserRepository(db).replace_password(user.id, seen=seen, hashed=hashed, now=now):
                 # Somebody else changed it while we hashed.
                 raise IncorrectPassword
             # A link that somebody else may have asked for is worth nothing any more.
-            await AccountTokenRepository(session).void(user.id, TokenPurpose.RESET_PASSWORD, now=now)
-            await SessionRepository(session).end_all_of(user.id)
-            await self._outbox.add(session, PasswordChanged(user.id))
+            await AccountTokenRepository(db).void(user.id, TokenPurpose.RESET_PASSWORD, now=now)
+            await SessionRepository(db).end_all_of(user.id)
+            await self._outbox.add(db, PasswordChanged(user.id))
 
     async def ensure_first_superuser(self, email: str, password: str) -> bool:
         """Make the first admin unless there is one; any number of processes may try at once. Tell whether it was made."""
-        async with self._database.read() as session:
-            if await UserRepository(session).exists_admin():
+        async with self._database.read() as db:
+            if await UserRepository(db).exists_admin():
                 return False
         return await self.create_admin(email, password)
 
@@ -108,5 +108,5 @@ class CredentialService:
             "created_at": now,
             "updated_at": now,
         }
-        async with self._database.transaction() as session:
-            return await UserRepository(session).add_unless_taken(values)
+        async with self._database.transaction() as db:
+            return await UserRepository(db).add_unless_taken(values)

@@ -27,9 +27,9 @@ from tradepost.core.messaging.messages import Message
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
+from tradepost.web.db import ReadDep, ResourcesDep, WriteDep
 from tradepost.web.lean import header
 from tradepost.web.middleware import PERSON_KEY
-from tradepost.web.session import ReadDep, ResourcesDep, WriteDep
 
 
 def bearer_token(credentials: str) -> str:
@@ -97,12 +97,12 @@ async def _unannounced(message: Message) -> None:
     raise TypeError(f"{message.type} belongs into the transaction of its change, and this session only reads")
 
 
-def build_user_service(session: ReadSession | WriteSession, parts: Resources) -> UserService:
+def build_user_service(db: ReadSession | WriteSession, parts: Resources) -> UserService:
     """Build the service for profiles and accounts."""
     return UserService(
-        UserRepository(session),
-        SessionRepository(session),
-        announce=partial(parts[Outbox].add, session) if isinstance(session, WriteSession) else _unannounced,
+        UserRepository(db),
+        SessionRepository(db),
+        announce=partial(parts[Outbox].add, db) if isinstance(db, WriteSession) else _unannounced,
         clock=parts.clock,
         phone_region=parts.settings.PHONE_DEFAULT_REGION,
     )
@@ -174,14 +174,14 @@ async def profiles(parts: ResourcesDep) -> Profiles:
     return parts[Profiles]
 
 
-async def user_reads(session: ReadDep, parts: ResourcesDep) -> UserService:
+async def user_reads(db: ReadDep, parts: ResourcesDep) -> UserService:
     """Return the service for accounts on a read session."""
-    return build_user_service(session, parts)
+    return build_user_service(db, parts)
 
 
-async def user_writes(session: WriteDep, parts: ResourcesDep) -> UserService:
+async def user_writes(db: WriteDep, parts: ResourcesDep) -> UserService:
     """Return the service for accounts in the request's transaction."""
-    return build_user_service(session, parts)
+    return build_user_service(db, parts)
 
 
 async def device_of(request: Request) -> Device:

@@ -50,9 +50,9 @@ class Identities:
 
     async def find_living(self, session_ids: Collection[int], *, now: datetime) -> Collection[int]:
         """Return which of these sessions have not ended, for answers that go on for longer than a request."""
-        async with self._database.read() as session:
-            return await SessionRepository(session).find_living(session_ids, now=now)
+        async with self._database.read() as db:
+            return await SessionRepository(db).find_living(session_ids, now=now)
 
-    async def _load(self, session: ReadSession, session_ids: Sequence[int]) -> Mapping[int, Identity]:
-        rows = await SessionRepository(session).find_identities(session_ids)
+    async def _load(self, db: ReadSession, session_ids: Sequence[int]) -> Mapping[int, Identity]:
+        rows = await SessionRepository(db).find_identities(session_ids)
         return {row.session_id: Identity(row) for row in rows}

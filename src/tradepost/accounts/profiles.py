@@ -31,6 +31,6 @@ class Profiles:
             raise UserNotFound
         return found
 
-    async def _load(self, session: ReadSession, user_ids: Sequence[int]) -> Mapping[int, bytes]:
-        rows = await UserRepository(session).find_profiles(user_ids)
+    async def _load(self, db: ReadSession, user_ids: Sequence[int]) -> Mapping[int, bytes]:
+        rows = await UserRepository(db).find_profiles(user_ids)
         return {row.id: profile_json(row) for row in rows}

@@ -51,18 +51,18 @@ class RecoveryService:
 
     async def forgot(self, email: str) -> None:
         """Have a link for a new password sent to this normalised address, if an active account has it."""
-        async with self._database.transaction() as session:
-            await self._outbox.add(session, PasswordForgotten(email))
+        async with self._database.transaction() as db:
+            await self._outbox.add(db, PasswordForgotten(email))
 
     async def resend(self, email: str) -> None:
         """Have another link to prove this normalised address sent, if an active account has yet to prove it."""
-        async with self._database.transaction() as session:
-            await self._outbox.add(session, VerificationAsked(email))
+        async with self._database.transaction() as db:
+            await self._outbox.add(db, VerificationAsked(email))
 
     async def resend_to(self, principal: Principal) -> None:
         """Do as ``resend`` for the person's own address."""
-        async with self._database.read() as session:
-            user = await UserRepository(session).get(principal.user_id)
+        async with self._database.read() as db:
+            user = await UserRepository(db).get(principal.user_id)
         if user is None:
             raise Unauthenticated
         await self.resend(user.email)
@@ -74,28 +74,28 @@ class RecoveryService:
         """
         row = await self._usable(token, TokenPurpose.RESET_PASSWORD)
         encoded = await self._hasher.hash(new_password)
-        async with self._database.transaction() as session:
+        async with self._database.transaction() as db:
             now = self._clock.now()
-            await self._use_up(session, row, now)
-            await UserRepository(session).reset_password(row.user_id, hashed=encoded, now=now)
-            await SessionRepository(session).end_all_of(row.user_id)
-            await self._outbox.add(session, PasswordChanged(row.user_id))
+            await self._use_up(db, row, now)
+            await UserRepository(db).reset_password(row.user_id, hashed=encoded, now=now)
+            await SessionRepository(db).end_all_of(row.user_id)
+            await self._outbox.add(db, PasswordChanged(row.user_id))
 
     async def verify(self, token: str) -> None:
         """Take the address of an account for proved, with the token of a link. ``InvalidToken`` for one that is not good."""
         row = await self._usable(token, TokenPurpose.VERIFY_EMAIL)
-        async with self._database.transaction() as session:
+        async with self._database.transaction() as db:
             now = self._clock.now()
-            await self._use_up(session, row, now)
-            await UserRepository(session).verify_email(row.user_id, now=now)
+            await self._use_up(db, row, now)
+            await UserRepository(db).verify_email(row.user_id, now=now)
 
     async def addressee(self, user_id: int, *, token_id: int | None = None) -> Addressee | None:
         """Return whom to write to, with the link of a token; None for who has no active account any more."""
-        async with self._database.read() as session:
-            user = await UserRepository(session).get(user_id)
+        async with self._database.read() as db:
+            user = await UserRepository(db).get(user_id)
             if user is None or not user.is_active:
                 return None
-            row = token_id and await AccountTokenRepository(session).get(token_id)
+            row = token_id and await AccountTokenRepository(db).get(token_id)
         if (
             not row
             or row.used_at is not None
@@ -107,52 +107,48 @@ class RecoveryService:
 
     async def prune(self) -> None:
         """Delete the tokens that have run out."""
-        async with self._database.transaction() as session:
-            await AccountTokenRepository(session).delete_expired(self._clock.now())
+        async with self._database.transaction() as db:
+            await AccountTokenRepository(db).delete_expired(self._clock.now())
 
-    async def on_forgotten(
-        self, session: WriteSession, envelopes: Sequence[Envelope[PasswordForgotten]]
-    ) -> None:
+    async def on_forgotten(self, db: WriteSession, envelopes: Sequence[Envelope[PasswordForgotten]]) -> None:
         """Make a token for each active account that a password was forgotten of."""
-        users = await UserRepository(session).hold_active_by_email({one.message.email for one in envelopes})
-        await self._make_tokens(session, TokenPurpose.RESET_PASSWORD, users, PasswordResetRequested)
+        users = await UserRepository(db).hold_active_by_email({one.message.email for one in envelopes})
+        await self._make_tokens(db, TokenPurpose.RESET_PASSWORD, users, PasswordResetRequested)
 
-    async def on_asked(self, session: WriteSession, envelopes: Sequence[Envelope[VerificationAsked]]) -> None:
+    async def on_asked(self, db: WriteSession, envelopes: Sequence[Envelope[VerificationAsked]]) -> None:
         """Make a token for each active account whose address is still to be proved."""
-        users = await UserRepository(session).hold_active_by_email({one.message.email for one in envelopes})
+        users = await UserRepository(db).hold_active_by_email({one.message.email for one in envelopes})
         unproved = [user for user in users if user.email_verified_at is None]
-        await self._make_tokens(session, TokenPurpose.VERIFY_EMAIL, unproved, VerificationRequested)
+        await self._make_tokens(db, TokenPurpose.VERIFY_EMAIL, unproved, VerificationRequested)
 
     async def _make_tokens(
         self,
-        session: WriteSession,
+        db: WriteSession,
         purpose: TokenPurpose,
         users: Sequence[User],
         fact: Callable[[int, int], Message],
     ) -> None:
         now = self._clock.now()
         rows = [self._links.fresh(purpose, user_id=user.id, email=user.email, now=now) for user in users]
-        ids = await AccountTokenRepository(session).add_all(rows)
+        ids = await AccountTokenRepository(db).add_all(rows)
         await self._outbox.add(
-            session, *(fact(user.id, token_id) for user, token_id in zip(users, ids, strict=True))
+            db, *(fact(user.id, token_id) for user, token_id in zip(users, ids, strict=True))
         )
 
     async def _usable(self, token: str, purpose: TokenPurpose) -> AccountToken:
-        async with self._database.read() as session:
-            row = await AccountTokenRepository(session).find_usable(
-                hashed(token), purpose, now=self._clock.now()
-            )
+        async with self._database.read() as db:
+            row = await AccountTokenRepository(db).find_usable(hashed(token), purpose, now=self._clock.now())
         if row is None:
             raise InvalidToken
         return row
 
-    async def _use_up(self, session: WriteSession, row: AccountToken, now: datetime) -> None:
+    async def _use_up(self, db: WriteSession, row: AccountToken, now: datetime) -> None:
         """Use the token, and make the person's others for the same purpose void; ``InvalidToken`` if it is too late.
 
         The person is locked first, as everywhere: two links of one person, used at once, would else wait for each other.
         """
-        tokens = AccountTokenRepository(session)
-        if not await UserRepository(session).hold_address(row.user_id, row.email):
+        tokens = AccountTokenRepository(db)
+        if not await UserRepository(db).hold_address(row.user_id, row.email):
             raise InvalidToken
         if not await tokens.use(row.id, now=now):
             raise InvalidToken

@@ -78,23 +78,23 @@ class UserRepository(Repository):
 
     async def get(self, user_id: int) -> User | None:
         """Return the user of this id."""
-        return await self.session.get(User, user_id)
+        return await self.db.get(User, user_id)
 
     async def get_locked(self, user_id: int) -> User | None:
         """Return the user of this id, with the row locked until the transaction ends.
 
         Not so strongly that it would wait for those who only refer to the user: none of these locks is for deleting.
         """
-        return await self.session.get(User, user_id, with_for_update={"key_share": True})
+        return await self.db.get(User, user_id, with_for_update={"key_share": True})
 
     async def find_by_email(self, email: str) -> User | None:
         """Return the user of this normalised address."""
-        return await self.session.scalar(select(User).where(User.email == email))
+        return await self.db.scalar(select(User).where(User.email == email))
 
     async def hold_active_by_email(self, emails: Collection[str]) -> Sequence[User]:
         """Return the active users of these normalised addresses, and keep them from being deleted until the transaction ends."""
         found = select(User).where(User.email.in_(emails), User.is_active).order_by(User.id)
-        return (await self.session.scalars(found.with_for_update(read=True, key_share=True))).all()
+        return (await self.db.scalars(found.with_for_update(read=True, key_share=True))).all()
 
     async def exists_email(self, email: str) -> bool:
         """Tell whether somebody has this normalised address."""
@@ -108,20 +108,18 @@ class UserRepository(Repository):
         """Return a part of all users."""
         order = self.ordering(window.sort, SORTS, ties=User.id)
         rows = select(User).order_by(*order).limit(window.limit).offset(window.skip)
-        return Page(
-            (await self.session.scalars(rows)).all(), await self.count(select(User), window.total), window
-        )
+        return Page((await self.db.scalars(rows)).all(), await self.count(select(User), window.total), window)
 
     async def add(self, user: User) -> User:
         """Insert ``user`` and give it its id."""
-        self.session.add(user)
-        await self.session.flush()
+        self.db.add(user)
+        await self.db.flush()
         return user
 
     async def add_unless_taken(self, values: dict[str, Any]) -> bool:
         """Insert a user unless the address is taken; tell whether it was inserted."""
         statement = self.insert(User).values(**values).on_conflict_do_nothing(index_elements=["email"])
-        return await self.session.scalar(statement.returning(User.id)) is not None
+        return await self.db.scalar(statement.returning(User.id)) is not None
 
     async def lock_active_admins(self) -> Sequence[int]:
         """Lock all active admins, in one order for everybody, and return their ids: who takes one away waits here.
@@ -129,7 +127,7 @@ class UserRepository(Repository):
         Items may be put up for sale by them meanwhile: who does so holds several users, in an order of their own.
         """
         admins = select(User.id).where(User.role == Role.ADMIN, User.is_active).order_by(User.id)
-        return (await self.session.scalars(admins.with_for_update(key_share=True))).all()
+        return (await self.db.scalars(admins.with_for_update(key_share=True))).all()
 
     async def replace_password(self, user_id: int, *, seen: str, hashed: str, now: datetime) -> bool:
         """Set a new hash if the one in force is still the one that was ``seen``; tell whether it was."""
@@ -139,24 +137,24 @@ class UserRepository(Repository):
             .values(hashed_password=hashed, updated_at=now)
             .returning(User.id)
         )
-        return await self.session.scalar(statement) is not None
+        return await self.db.scalar(statement) is not None
 
     async def hold_address(self, user_id: int, email: str) -> bool:
         """Tell whether the user is active and has this address, and keep it so until the transaction ends."""
         held = select(User.id).where(User.id == user_id, User.email == email, User.is_active)
-        return await self.session.scalar(held.with_for_update(key_share=True)) is not None
+        return await self.db.scalar(held.with_for_update(key_share=True)) is not None
 
     async def reset_password(self, user_id: int, *, hashed: str, now: datetime) -> None:
         """Set a new hash for somebody who has just shown that the address is theirs."""
         proved = func.coalesce(User.email_verified_at, now)
         changed = update(User).where(User.id == user_id)
-        await self.session.execute(
+        await self.db.execute(
             changed.values(hashed_password=hashed, updated_at=now, email_verified_at=proved)
         )
 
     async def verify_email(self, user_id: int, *, now: datetime) -> None:
         """Note when the address was proved, unless it was before."""
-        await self.session.execute(
+        await self.db.execute(
             update(User)
             .where(User.id == user_id, User.email_verified_at.is_(None))
             .values(email_verified_at=now)
@@ -164,7 +162,7 @@ class UserRepository(Repository):
 
     async def rehash(self, user_id: int, *, seen: str, hashed: str) -> None:
         """Keep the same password under newer parameters, unless it was changed meanwhile."""
-        await self.session.execute(
+        await self.db.execute(
             update(User)
             .where(User.id == user_id, User.hashed_password == seen)
             .values(hashed_password=hashed)
@@ -178,7 +176,7 @@ class UserRepository(Repository):
         if seen is not None:
             statement = statement.where(User.avatar_url == seen)
         statement = statement.values(avatar_url=url, updated_at=now)
-        return await self.session.scalar(statement.returning(User.id)) is not None
+        return await self.db.scalar(statement.returning(User.id)) is not None
 
     async def hold_if_unchanged(self, user_id: int, *, seen: str) -> bool:
         """Tell whether the user is active with the hash that was ``seen``, and keep it so until the transaction ends.
@@ -186,7 +184,7 @@ class UserRepository(Repository):
         A lock for one at a time: two that shared it and then both wrote the row would wait for each other for ever.
         """
         unchanged = select(User.id).where(User.id == user_id, User.hashed_password == seen, User.is_active)
-        return await self.session.scalar(unchanged.with_for_update(key_share=True)) is not None
+        return await self.db.scalar(unchanged.with_for_update(key_share=True)) is not None
 
     async def hold_public(self, user_ids: Collection[int]) -> Sequence[PublicRow]:
         """Return the public columns of these users, and keep the users from being deleted until the transaction ends."""
@@ -194,9 +192,7 @@ class UserRepository(Repository):
 
     async def delete(self, user_id: int) -> bool:
         """Delete the user, and by the database all that hangs on them; tell whether there was one."""
-        return (
-            await self.session.scalar(delete(User).where(User.id == user_id).returning(User.id)) is not None
-        )
+        return await self.db.scalar(delete(User).where(User.id == user_id).returning(User.id)) is not None
 
 
 class SessionRepository(Repository):
@@ -204,8 +200,8 @@ class SessionRepository(Repository):
 
     async def add(self, login: LoginSession) -> LoginSession:
         """Insert ``login`` and give it its id."""
-        self.session.add(login)
-        await self.session.flush()
+        self.db.add(login)
+        await self.db.flush()
         return login
 
     async def find_identities(self, session_ids: Sequence[int]) -> Sequence[IdentityRow]:
@@ -215,11 +211,11 @@ class SessionRepository(Repository):
     async def find_living(self, session_ids: Collection[int], *, now: datetime) -> Sequence[int]:
         """Return which of these sessions have not ended."""
         living = _living(self.on_postgres)
-        return (await self.session.scalars(living, {"ids": list(session_ids), "now": now})).all()
+        return (await self.db.scalars(living, {"ids": list(session_ids), "now": now})).all()
 
     async def get(self, session_id: int) -> LoginSession | None:
         """Return the session of this id."""
-        return await self.session.get(LoginSession, session_id)
+        return await self.db.get(LoginSession, session_id)
 
     async def rotate(self, session_id: int, *, counter: int, now: datetime) -> bool:
         """Put the next refresh token in force if ``counter`` still is; tell whether it was."""
@@ -235,24 +231,24 @@ class SessionRepository(Repository):
             .returning(LoginSession.id)
             .execution_options(synchronize_session=False)
         )
-        return await self.session.scalar(statement) is not None
+        return await self.db.scalar(statement) is not None
 
     async def page_of(self, user_id: int, window: Window, *, now: datetime) -> Page[LoginSession]:
         """Return a part of a user's living sessions, newest first."""
         living = select(LoginSession).where(LoginSession.user_id == user_id, LoginSession.expires_at > now)
         rows = living.order_by(LoginSession.id.desc()).limit(window.limit).offset(window.skip)
-        return Page((await self.session.scalars(rows)).all(), await self.count(living, window.total), window)
+        return Page((await self.db.scalars(rows)).all(), await self.count(living, window.total), window)
 
     async def end(self, session_id: int, *, user_id: int | None = None) -> bool:
         """End a session, of this user if one is given; tell whether there was one."""
         statement = delete(LoginSession).where(LoginSession.id == session_id)
         if user_id is not None:
             statement = statement.where(LoginSession.user_id == user_id)
-        return await self.session.scalar(statement.returning(LoginSession.id)) is not None
+        return await self.db.scalar(statement.returning(LoginSession.id)) is not None
 
     async def end_all_of(self, user_id: int) -> None:
         """End every session of a user."""
-        await self.session.execute(delete(LoginSession).where(LoginSession.user_id == user_id))
+        await self.db.execute(delete(LoginSession).where(LoginSession.user_id == user_id))
 
     async def make_room_for(self, user_id: int, *, keep: int, now: datetime) -> None:
         """Delete a user's sessions that have run out, and all but the ``keep`` newest of those that have not."""
@@ -260,7 +256,7 @@ class SessionRepository(Repository):
         living = select(other.id).where(other.user_id == user_id, other.expires_at > now)
         newest_surplus = living.order_by(other.id.desc()).offset(keep).limit(1).scalar_subquery()
         surplus = or_(LoginSession.expires_at <= now, LoginSession.id <= newest_surplus)
-        await self.session.execute(
+        await self.db.execute(
             delete(LoginSession)
             .where(LoginSession.user_id == user_id, surplus)
             .execution_options(synchronize_session=False)
@@ -275,11 +271,11 @@ class AccountTokenRepository(Repository):
         if not rows:
             return []
         inserted = insert(AccountToken).returning(AccountToken.id, sort_by_parameter_order=True)
-        return (await self.session.scalars(inserted, rows)).all()
+        return (await self.db.scalars(inserted, rows)).all()
 
     async def get(self, token_id: int) -> AccountToken | None:
         """Return the token of this id, whatever has become of it."""
-        return await self.session.get(AccountToken, token_id)
+        return await self.db.get(AccountToken, token_id)
 
     async def find_usable(
         self, token_hash: str, purpose: TokenPurpose, *, now: datetime
@@ -289,7 +285,7 @@ class AccountTokenRepository(Repository):
         good = found.where(
             AccountToken.purpose == purpose, AccountToken.used_at.is_(None), AccountToken.expires_at > now
         )
-        return await self.session.scalar(good)
+        return await self.db.scalar(good)
 
     async def use(self, token_id: int, *, now: datetime) -> bool:
         """Use a token up if it is still good; tell whether it was."""
@@ -300,7 +296,7 @@ class AccountTokenRepository(Repository):
             .returning(AccountToken.id)
             .execution_options(synchronize_session=False)
         )
-        return await self.session.scalar(statement) is not None
+        return await self.db.scalar(statement) is not None
 
     async def void(self, user_id: int, purpose: TokenPurpose, *, now: datetime) -> None:
         """Use up whatever tokens a user still has for a purpose."""
@@ -309,8 +305,8 @@ class AccountTokenRepository(Repository):
             AccountToken.purpose == purpose,
             AccountToken.used_at.is_(None),
         )
-        await self.session.execute(statement.values(used_at=now).execution_options(synchronize_session=False))
+        await self.db.execute(statement.values(used_at=now).execution_options(synchronize_session=False))
 
     async def delete_expired(self, now: datetime) -> None:
         """Delete the tokens that have run out, used or not."""
-        await self.session.execute(delete(AccountToken).where(AccountToken.expires_at <= now))
+        await self.db.execute(delete(AccountToken).where(AccountToken.expires_at <= now))

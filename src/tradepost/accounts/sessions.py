@@ -66,8 +66,8 @@ class SessionService:
 
     async def _open(self, address: str, password: str, device: Device) -> LoginSession | None:
         """Open a session; None if the user was changed while the password was verified."""
-        async with self._database.read() as session:
-            user = await UserRepository(session).find_by_email(address)
+        async with self._database.read() as db:
+            user = await UserRepository(db).find_by_email(address)
         seen = user.hashed_password if user else None
         if not await self._hasher.verify(seen, password) or user is None or seen is None:
             raise LoginFailed
@@ -75,8 +75,8 @@ class SessionService:
             raise InactiveUser
         newer = await self._hasher.hash(password) if self._hasher.is_outdated(seen) else None
         now = self._clock.now()
-        async with self._database.transaction() as session:
-            users, sessions = UserRepository(session), SessionRepository(session)
+        async with self._database.transaction() as db:
+            users, sessions = UserRepository(db), SessionRepository(db)
             if not await users.hold_if_unchanged(user.id, seen=seen):
                 return None
             if newer is not None:
@@ -112,8 +112,8 @@ class SessionService:
         """
         session_id, counter = self._tokens.read_refresh(refresh_token)
         now = self._clock.now()
-        async with self._database.transaction() as session:
-            sessions = SessionRepository(session)
+        async with self._database.transaction() as db:
+            sessions = SessionRepository(db)
             rotated = await sessions.rotate(session_id, counter=counter, now=now)
             login = await sessions.get(session_id)
             living = login is not None and login.expires_at > now
@@ -128,31 +128,31 @@ class SessionService:
 
     async def renew(self, principal: Principal) -> TokenPair:
         """Give the session another access token, never good past the session's end; its refresh token stays."""
-        async with self._database.read() as session:
-            login = await SessionRepository(session).get(principal.session_id)
+        async with self._database.read() as db:
+            login = await SessionRepository(db).get(principal.session_id)
         if login is None:
             raise Unauthenticated
         return self._access_only(login)
 
     async def logout(self, principal: Principal) -> None:
         """End the session that asks."""
-        async with self._database.transaction() as session:
-            await SessionRepository(session).end(principal.session_id)
+        async with self._database.transaction() as db:
+            await SessionRepository(db).end(principal.session_id)
 
     async def logout_all(self, principal: Principal) -> None:
         """End every session of the person that asks."""
-        async with self._database.transaction() as session:
-            await SessionRepository(session).end_all_of(principal.user_id)
+        async with self._database.transaction() as db:
+            await SessionRepository(db).end_all_of(principal.user_id)
 
     async def page(self, principal: Principal, window: Window) -> Page[LoginSession]:
         """List the person's living sessions, newest first."""
-        async with self._database.read() as session:
-            return await SessionRepository(session).page_of(principal.user_id, window, now=self._clock.now())
+        async with self._database.read() as db:
+            return await SessionRepository(db).page_of(principal.user_id, window, now=self._clock.now())
 
     async def revoke(self, session_id: int, principal: Principal) -> None:
         """End one session of the person's own; ``SessionNotFound`` for anybody else's."""
-        async with self._database.transaction() as session:
-            if not await SessionRepository(session).end(session_id, user_id=principal.user_id):
+        async with self._database.transaction() as db:
+            if not await SessionRepository(db).end(session_id, user_id=principal.user_id):
                 raise SessionNotFound
 
     def _access_only(self, login: LoginSession) -> TokenPair:

@@ -12,12 +12,12 @@ from tradepost.categories.service import CategoryService, CategoryUsage
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
-from tradepost.web.session import ResourcesDep, WriteDep
+from tradepost.web.db import ResourcesDep, WriteDep
 
 
-def build_category_service(session: WriteSession, parts: Resources) -> CategoryService:
+def build_category_service(db: WriteSession, parts: Resources) -> CategoryService:
     """Build the service for categories."""
-    return CategoryService(CategoryRepository(session), parts[CategoryUsage], parts.clock)
+    return CategoryService(CategoryRepository(db), parts[CategoryUsage], parts.clock)
 
 
 async def category_reader(parts: ResourcesDep) -> CategoryReader:
@@ -25,9 +25,9 @@ async def category_reader(parts: ResourcesDep) -> CategoryReader:
     return parts[CategoryReader]
 
 
-async def category_writes(session: WriteDep, parts: ResourcesDep) -> CategoryService:
+async def category_writes(db: WriteDep, parts: ResourcesDep) -> CategoryService:
     """Return the service for categories in the request's transaction."""
-    return build_category_service(session, parts)
+    return build_category_service(db, parts)
 
 
 CategoryReads = Annotated[CategoryReader, Depends(category_reader)]

@@ -66,20 +66,18 @@ class CategoryReader:
         return page
 
     async def _load_single(
-        self, session: ReadSession, keys: Sequence[tuple[str, bool]]
+        self, db: ReadSession, keys: Sequence[tuple[str, bool]]
     ) -> Mapping[tuple[str, bool], bytes]:
         found: dict[tuple[str, bool], bytes] = {}
         for key, active_only in keys:
-            rows = await CategoryRepository(session).find_subtree(key, active_only=active_only)
+            rows = await CategoryRepository(db).find_subtree(key, active_only=active_only)
             top = topmost(rows)
             if top is not None:
                 found[key, active_only] = CategoryRead.model_validate(top).model_dump_json().encode()
         return found
 
-    async def _load_lists(
-        self, session: ReadSession, questions: Sequence[_Question]
-    ) -> Mapping[_Question, bytes]:
-        categories = CategoryRepository(session)
+    async def _load_lists(self, db: ReadSession, questions: Sequence[_Question]) -> Mapping[_Question, bytes]:
+        categories = CategoryRepository(db)
         return {asked: await self._load_list(categories, asked) for asked in questions}
 
     async def _load_list(self, categories: CategoryRepository, asked: _Question) -> bytes:

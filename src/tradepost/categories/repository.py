@@ -84,20 +84,20 @@ class CategoryRepository(Repository):
         transaction that writes is alone anyway.
         """
         if self.on_postgres:
-            await self.session.execute(text("LOCK TABLE categories IN SHARE ROW EXCLUSIVE MODE"))
+            await self.db.execute(text("LOCK TABLE categories IN SHARE ROW EXCLUSIVE MODE"))
 
     async def find(self, key: str) -> Category | None:
         """Return the category of this id or slug, for changing."""
-        return await self.session.scalar(select(Category).where(_named(key)))
+        return await self.db.scalar(select(Category).where(_named(key)))
 
     async def find_locked(self, key: str) -> Category | None:
         """Return the category of this id or slug; nobody can put an item into it until the transaction ends."""
-        return await self.session.scalar(select(Category).where(_named(key)).with_for_update())
+        return await self.db.scalar(select(Category).where(_named(key)).with_for_update())
 
     async def hold(self, category_ids: Collection[int]) -> Sequence[int]:
         """Return which of these ids are those of categories, and keep those from being deleted until the transaction ends."""
         held = select(Category.id).where(Category.id.in_(category_ids)).order_by(Category.id)
-        return (await self.session.scalars(held.with_for_update(read=True, key_share=True))).all()
+        return (await self.db.scalars(held.with_for_update(read=True, key_share=True))).all()
 
     async def page(
         self, window: Window, *, active_only: bool, is_active: bool | None = None
@@ -105,7 +105,7 @@ class CategoryRepository(Repository):
         """Return a part of all categories, whatever their place in the tree."""
         wanted = _wanted(active_only=active_only, is_active=is_active)
         rows = _rows().where(*wanted).order_by(*self._ordering(window.sort))
-        found = (await self.session.execute(rows.limit(window.limit).offset(window.skip))).all()
+        found = (await self.db.execute(rows.limit(window.limit).offset(window.skip))).all()
         return Page(found, await self.count(select(Category.id).where(*wanted), window.total), window)
 
     async def find_all(
@@ -113,13 +113,13 @@ class CategoryRepository(Repository):
     ) -> Sequence[CategoryRow]:
         """Return all categories in the order of ``sort``, for a tree."""
         wanted = _wanted(active_only=active_only, is_active=is_active)
-        return (await self.session.execute(_rows().where(*wanted).order_by(*self._ordering(sort)))).all()
+        return (await self.db.execute(_rows().where(*wanted).order_by(*self._ordering(sort)))).all()
 
     async def find_subtree(self, key: str, *, active_only: bool) -> Sequence[CategoryRow]:
         """Return a category and all its descendants by name."""
         descent = _descent(_named(key), active_only=active_only)
         rows = _rows().join(descent, Category.id == descent.c.id).order_by(*self._ordering("name"))
-        return (await self.session.execute(rows)).all()
+        return (await self.db.execute(rows)).all()
 
     async def find_path(self, category_id: int) -> Sequence[int]:
         """Return the ids of a category and its ancestors, up to the root; none when there is no such category."""
@@ -127,7 +127,7 @@ class CategoryRepository(Repository):
         ascent = start.where(Category.id == category_id).cte(recursive=True)
         above = select(Category.id, Category.parent_id, ascent.c.step + 1)
         ascent = ascent.union_all(above.join(ascent, Category.id == ascent.c.parent_id))
-        return (await self.session.scalars(select(ascent.c.id).order_by(ascent.c.step))).all()
+        return (await self.db.scalars(select(ascent.c.id).order_by(ascent.c.step))).all()
 
     async def count_levels(self, category_id: int) -> int:
         """Return the number of levels of the subtree below and with this category: 1 for one without children."""
@@ -135,26 +135,26 @@ class CategoryRepository(Repository):
         descent = start.where(Category.id == category_id).cte(recursive=True)
         below = select(Category.id, descent.c.level + 1)
         descent = descent.union_all(below.join(descent, Category.parent_id == descent.c.id))
-        return int(await self.session.scalar(select(func.max(descent.c.level))) or 0)
+        return int(await self.db.scalar(select(func.max(descent.c.level))) or 0)
 
     async def find_slugs(self, stem: str) -> set[str]:
         """Return those slugs that are ``stem``, or it with something after a hyphen."""
         like_it = or_(Category.slug == stem, Category.slug.like(f"{stem}-%"))
-        return set(await self.session.scalars(select(Category.slug).where(like_it)))
+        return set(await self.db.scalars(select(Category.slug).where(like_it)))
 
     async def add(self, category: Category) -> Category:
         """Insert ``category`` and give it its id."""
-        self.session.add(category)
-        await self.session.flush()
+        self.db.add(category)
+        await self.db.flush()
         return category
 
     async def save(self) -> None:
         """Write the changes that were made to categories of this session."""
-        await self.session.flush()
+        await self.db.flush()
 
     async def move_children(self, *, source_id: int, target_id: int, now: datetime) -> None:
         """Put the children of one category under another."""
-        await self.session.execute(
+        await self.db.execute(
             update(Category)
             .where(Category.parent_id == source_id)
             .values(parent_id=target_id, updated_at=now)
@@ -163,7 +163,7 @@ class CategoryRepository(Repository):
 
     async def delete(self, category_id: int) -> None:
         """Delete a category; the database refuses while it has children or items."""
-        await self.session.execute(
+        await self.db.execute(
             delete(Category).where(Category.id == category_id).execution_options(synchronize_session=False)
         )
 

@@ -35,7 +35,7 @@ MAX_SLUG_LENGTH: Final = 100
 class CategoryUsage(Protocol):
     """What ``items`` knows about the items of a category. Runs in the caller's session and commits nothing."""
 
-    async def move(self, session: AsyncSession, *, source_id: int, target_id: int, now: datetime) -> None:
+    async def move(self, db: AsyncSession, *, source_id: int, target_id: int, now: datetime) -> None:
         """Put every item of one category into another."""
         ...
 
@@ -172,4 +172,4 @@ class CategoryService:
             raise CategoryTooDeep
         now = self._clock.now()
         await self._categories.move_children(source_id=category.id, target_id=target_id, now=now)
-        await self._usage.move(self._categories.session, source_id=category.id, target_id=target_id, now=now)
+        await self._usage.move(self._categories.db, source_id=category.id, target_id=target_id, now=now)

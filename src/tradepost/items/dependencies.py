@@ -23,17 +23,17 @@ from tradepost.items.service import ItemService
 from tradepost.items.uploads import ItemUploads
 from tradepost.media.intake import FileIntake
 from tradepost.tags.dependencies import build_tag_service
-from tradepost.web.session import ResourcesDep, WriteDep
+from tradepost.web.db import ResourcesDep, WriteDep
 
 requires_write = Requires(Permission.WRITE_ITEMS)
 
 
-def build_item_service(session: WriteSession, parts: Resources) -> ItemService:
+def build_item_service(db: WriteSession, parts: Resources) -> ItemService:
     """Build the service for changing items."""
     return ItemService(
-        session,
-        tags=build_tag_service(session, parts),
-        categories=build_category_service(session, parts),
+        db,
+        tags=build_tag_service(db, parts),
+        categories=build_category_service(db, parts),
         popular=parts[PopularItems],
         public_total=parts[PublicTotal],
         outbox=parts[Outbox],
@@ -76,9 +76,9 @@ async def writer_of(scope: Scope) -> Principal:
     return await requires_write(principal)
 
 
-async def item_service(session: WriteDep, parts: ResourcesDep) -> ItemService:
+async def item_service(db: WriteDep, parts: ResourcesDep) -> ItemService:
     """Return the service for changing items in the request's transaction."""
-    return build_item_service(session, parts)
+    return build_item_service(db, parts)
 
 
 async def item_intake(parts: ResourcesDep) -> ItemIntake:

@@ -12,8 +12,8 @@ from tradepost.media.dependencies import build_file_service
 def subscribe(subscriptions: Subscriptions, parts: Resources) -> None:
     """Have the files of deleted items go."""
 
-    async def remove_files(session: WriteSession, envelopes: Sequence[Envelope[ItemDeleted]]) -> None:
-        await build_file_service(session, parts).doom_subjects(
+    async def remove_files(db: WriteSession, envelopes: Sequence[Envelope[ItemDeleted]]) -> None:
+        await build_file_service(db, parts).doom_subjects(
             {envelope.message.item_id for envelope in envelopes}
         )
 

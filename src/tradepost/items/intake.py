@@ -65,19 +65,19 @@ class ItemIntake:
         return await self._writer.submit(_Offer(new, owner.user_id))
 
     async def _take(self, offers: Sequence[_Offer]) -> list[bytes | TradepostError]:
-        async with self._database.transaction() as session:
-            outcomes = await self._insert(session, offers)
+        async with self._database.transaction() as db:
+            outcomes = await self._insert(db, offers)
             shown = sum(
                 isinstance(outcome, bytes) and offer.new.status is ItemStatus.ACTIVE
                 for offer, outcome in zip(offers, outcomes, strict=True)
             )
-            session.after_commit(lambda: self._public_total.shift(shown))
+            db.after_commit(lambda: self._public_total.shift(shown))
         return outcomes
 
-    async def _insert(self, session: WriteSession, offers: Sequence[_Offer]) -> list[bytes | TradepostError]:
+    async def _insert(self, db: WriteSession, offers: Sequence[_Offer]) -> list[bytes | TradepostError]:
         # Locks are taken in the order in which everybody takes them: people, categories, tags, items.
-        owners = await self._people(session).hold_public({offer.owner_id for offer in offers})
-        categories = await self._categories(session).hold(
+        owners = await self._people(db).hold_public({offer.owner_id for offer in offers})
+        categories = await self._categories(db).hold(
             {offer.new.category_id for offer in offers if offer.new.category_id is not None}
         )
         refusals: dict[int, TradepostError] = {}
@@ -88,7 +88,7 @@ class ItemIntake:
             elif offer.new.category_id is not None and offer.new.category_id not in categories:
                 refusals[at] = unknown_category()
         taken = [(at, offer) for at, offer in enumerate(offers) if at not in refusals]
-        await self._tags(session).ensure({tag for _, offer in taken for tag in offer.new.tags})
+        await self._tags(db).ensure({tag for _, offer in taken for tag in offer.new.tags})
         # Each has a moment of its own: the ids come back in no promised order, and are told apart by it.
         now = self._clock.now()
         rows = [
@@ -103,14 +103,14 @@ class ItemIntake:
             }
             for at, offer in taken
         ]
-        items = ItemRepository(session)
+        items = ItemRepository(db)
         ids = await items.add_many(rows)
         made = [
             (at, ids[row["created_at"]], row, offer) for (at, offer), row in zip(taken, rows, strict=True)
         ]
         await items.add_tags({item_id: offer.new.tags for _, item_id, _, offer in made})
         await self._outbox.add(
-            session, *(ItemCreated(item_id, offer.owner_id, offer.new.title) for _, item_id, _, offer in made)
+            db, *(ItemCreated(item_id, offer.owner_id, offer.new.title) for _, item_id, _, offer in made)
         )
         bodies = {
             at: new_item_json(item_id, row, offer.new.tags, owners[offer.owner_id])

@@ -43,8 +43,8 @@ class PopularItems:
         self._shown.forget()
 
     async def _look(self) -> Sequence[bytes]:
-        async with self._database.read() as session:
-            items = ItemRepository(session)
+        async with self._database.read() as db:
+            items = ItemRepository(db)
             ranking = await self._ranking.get(lambda: items.find_most_viewed(MOST))
             rows = {row.id: row for row in await items.find_rows(ranking)}
         shown = (rows[item_id] for item_id in ranking if item_id in rows)

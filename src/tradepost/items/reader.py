@@ -104,14 +104,14 @@ class ItemReader:
             raise LookupError("a list that was not answered")
         return page
 
-    async def _load_points(self, session: ReadSession, item_ids: Sequence[int]) -> Mapping[int, _Found]:
-        rows = await ItemRepository(session).find_rows(item_ids)
+    async def _load_points(self, db: ReadSession, item_ids: Sequence[int]) -> Mapping[int, _Found]:
+        rows = await ItemRepository(db).find_rows(item_ids)
         return {row.id: _Found(row.status, row.owner_id, item_json(row)) for row in rows}
 
     async def _load_list(
-        self, session: ReadSession, questions: Sequence[_Question]
+        self, db: ReadSession, questions: Sequence[_Question]
     ) -> Mapping[_Question, Page[bytes]]:
-        items = ItemRepository(session)
+        items = ItemRepository(db)
         return {asked: await self._read_list(items, asked.wanted, asked.window) for asked in questions}
 
     async def _read_list(self, items: ItemRepository, wanted: ItemFilter, window: Window) -> Page[bytes]:

@@ -167,12 +167,12 @@ class ItemRepository(Repository):
 
     async def get_locked(self, item_id: int) -> Item | None:
         """Return the item of this id, with the row locked until the transaction ends."""
-        return await self.session.get(Item, item_id, with_for_update=True)
+        return await self.db.get(Item, item_id, with_for_update=True)
 
     async def find_locked(self, item_ids: Collection[int]) -> Sequence[Item]:
         """Return the items of these ids, with the rows locked until the transaction ends."""
         found = select(Item).where(among_ids(Item.id, on_postgres=self.on_postgres)).order_by(Item.id)
-        return (await self.session.scalars(found.with_for_update(), {"ids": sorted(item_ids)})).all()
+        return (await self.db.scalars(found.with_for_update(), {"ids": sorted(item_ids)})).all()
 
     async def page(
         self, wanted: ItemFilter, window: Window, *, category_ids: Select[int] | None = None
@@ -202,15 +202,13 @@ class ItemRepository(Repository):
     async def find_most_viewed(self, limit: int) -> Sequence[int]:
         """Return the ids of the active items with the most views, the most first."""
         ranked = select(Item.id).where(IS_ACTIVE)
-        return (
-            await self.session.scalars(ranked.order_by(Item.views.desc(), Item.id.desc()).limit(limit))
-        ).all()
+        return (await self.db.scalars(ranked.order_by(Item.views.desc(), Item.id.desc()).limit(limit))).all()
 
     async def add_many(self, rows: Sequence[Mapping[str, Any]]) -> dict[datetime, int]:
         """Insert items, no two with the same ``created_at``, and return their ids by it."""
         if not rows:
             return {}
-        connection = await self.session.connection()
+        connection = await self.db.connection()
         made = await connection.execute(_INSERT_ITEMS, rows)
         return {created_at: item_id for item_id, created_at in made}
 
@@ -222,7 +220,7 @@ class ItemRepository(Repository):
 
     async def change(self, item_id: int, values: Mapping[str, Any]) -> None:
         """Set columns of an item."""
-        await self.session.execute(
+        await self.db.execute(
             update(Item)
             .where(Item.id == item_id)
             .values(**values)
@@ -231,14 +229,14 @@ class ItemRepository(Repository):
 
     async def delete(self, item_id: int) -> None:
         """Delete an item, and by the database its links to tags."""
-        await self.session.execute(
+        await self.db.execute(
             delete(Item).where(Item.id == item_id).execution_options(synchronize_session=False)
         )
 
     async def tags_of(self, item_id: int) -> Sequence[str]:
         """Return the tags of an item in their order."""
         names = select(ItemTag.tag).where(ItemTag.item_id == item_id).order_by(ItemTag.position)
-        return (await self.session.scalars(names)).all()
+        return (await self.db.scalars(names)).all()
 
     async def add_tags(self, names: Mapping[int, Sequence[str]]) -> None:
         """Link tags, which exist, to items that have none: the names by the item's id."""
@@ -248,11 +246,11 @@ class ItemRepository(Repository):
             for at, name in enumerate(tags)
         ]
         if links:
-            await (await self.session.connection()).execute(_INSERT_LINKS, links)
+            await (await self.db.connection()).execute(_INSERT_LINKS, links)
 
     async def remove_tags(self, item_id: int) -> None:
         """Unlink every tag of an item."""
-        await self.session.execute(delete(ItemTag).where(ItemTag.item_id == item_id))
+        await self.db.execute(delete(ItemTag).where(ItemTag.item_id == item_id))
 
     async def lock_free(self, item_ids: Collection[int]) -> Collection[int]:
         """Lock those of these items that nobody else has locked, and return their ids; waits for nobody.
@@ -262,15 +260,15 @@ class ItemRepository(Repository):
         if not self.on_postgres:
             return item_ids
         free = select(Item.id).where(_is_one_of(item_ids)).order_by(Item.id)
-        return (await self.session.scalars(free.with_for_update(key_share=True, skip_locked=True))).all()
+        return (await self.db.scalars(free.with_for_update(key_share=True, skip_locked=True))).all()
 
     async def find_existing(self, item_ids: Collection[int]) -> Sequence[int]:
         """Return which of these ids are those of items; on PostgreSQL only."""
-        return (await self.session.scalars(select(Item.id).where(_is_one_of(item_ids)))).all()
+        return (await self.db.scalars(select(Item.id).where(_is_one_of(item_ids)))).all()
 
     async def find_active(self, item_ids: Collection[int]) -> Sequence[int]:
         """Return which of these items everybody sees."""
-        return (await self.session.scalars(select(Item.id).where(Item.id.in_(item_ids), IS_ACTIVE))).all()
+        return (await self.db.scalars(select(Item.id).where(Item.id.in_(item_ids), IS_ACTIVE))).all()
 
     async def add_views(self, counts: Mapping[int, int]) -> None:
         """Add to the views of items."""
@@ -281,13 +279,13 @@ class ItemRepository(Repository):
             .values(views=table.c.views + bindparam("seen"))
         )
         rows = [{"of_item": item_id, "seen": seen} for item_id, seen in counts.items()]
-        await (await self.session.connection()).execute(statement, rows)
+        await (await self.db.connection()).execute(statement, rows)
 
     async def note_change_of_tagged(self, tag: str, *, now: datetime) -> None:
         """Count a change on every item that bears a tag."""
         tagged = Item.id.in_(select(ItemTag.item_id).where(ItemTag.tag == tag))
         await self._lock_in_order(tagged)
-        await self.session.execute(
+        await self.db.execute(
             update(Item)
             .where(tagged)
             .values(version=Item.version + 1, updated_at=now)
@@ -297,7 +295,7 @@ class ItemRepository(Repository):
     async def move_category(self, *, source_id: int, target_id: int, now: datetime) -> None:
         """Put the items of one category into another."""
         await self._lock_in_order(Item.category_id == source_id)
-        await self.session.execute(
+        await self.db.execute(
             update(Item)
             .where(Item.category_id == source_id)
             .values(category_id=target_id, version=Item.version + 1, updated_at=now)
@@ -311,7 +309,7 @@ class ItemRepository(Repository):
         """
         if self.on_postgres:
             locked = select(Item.id).where(condition).order_by(Item.id).with_for_update(key_share=True)
-            await self.session.execute(select(func.count()).select_from(locked.subquery()))
+            await self.db.execute(select(func.count()).select_from(locked.subquery()))
 
     async def count_by_tag(self, names: Sequence[str]) -> dict[str, int]:
         """Count the active items of each tag; a tag without any is left out."""
@@ -321,17 +319,17 @@ class ItemRepository(Repository):
             .where(ItemTag.tag.in_(names), Item.status == ItemStatus.ACTIVE)
             .group_by(ItemTag.tag)
         )
-        return {row[0]: row[1] for row in await self.session.execute(counted)}
+        return {row[0]: row[1] for row in await self.db.execute(counted)}
 
     async def move_tag(self, *, source: str, target: str) -> None:
         """Turn links to one tag into links to another; an item that has both keeps the other's place."""
         linked = select(ItemTag.item_id).where(ItemTag.tag == target)
-        await self.session.execute(
+        await self.db.execute(
             delete(ItemTag)
             .where(ItemTag.tag == source, ItemTag.item_id.in_(linked))
             .execution_options(synchronize_session=False)
         )
-        await self.session.execute(
+        await self.db.execute(
             update(ItemTag)
             .where(ItemTag.tag == source)
             .values(tag=target)

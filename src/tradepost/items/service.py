@@ -26,7 +26,7 @@ class ItemService:
 
     def __init__(
         self,
-        session: WriteSession,
+        db: WriteSession,
         *,
         tags: TagService,
         categories: CategoryService,
@@ -35,8 +35,8 @@ class ItemService:
         outbox: Outbox,
         clock: Clock,
     ) -> None:
-        self._session = session
-        self._items = ItemRepository(session)
+        self._db = db
+        self._items = ItemRepository(db)
         self._tags = tags
         self._categories = categories
         self._popular = popular
@@ -70,18 +70,18 @@ class ItemService:
             title, version = changed.get("title", item.title), item.version + 1
             changed |= {"version": version, "updated_at": self._clock.now()}
             await self._items.change(item_id, changed)
-            await self._outbox.add(self._session, ItemUpdated(item_id, item.owner_id, title, version))
+            await self._outbox.add(self._db, ItemUpdated(item_id, item.owner_id, title, version))
             self._shift_total(before, changed.get("status", before))
-            self._session.after_commit(self._popular.forget_shown)
+            self._db.after_commit(self._popular.forget_shown)
         return await self._row(item_id)
 
     async def delete(self, item_id: int, principal: Principal) -> None:
         """Delete an item; its owner may, and who may delete everybody's."""
         item = await self._locked(item_id, principal, overriding=Permission.DELETE_ITEMS)
         await self._items.delete(item_id)
-        await self._outbox.add(self._session, ItemDeleted(item_id, item.owner_id))
+        await self._outbox.add(self._db, ItemDeleted(item_id, item.owner_id))
         self._shift_total(item.status, None)
-        self._session.after_commit(self._popular.forget_shown)
+        self._db.after_commit(self._popular.forget_shown)
 
     async def hold_for_files(self, wanted: Sequence[tuple[int, Principal]]) -> dict[int, Item]:
         """Return the items that these people want to give files to, locked until the transaction ends.
@@ -108,8 +108,8 @@ class ItemService:
         await self._items.change_held(
             item, {"images": images, "version": version, "updated_at": self._clock.now()}
         )
-        await self._outbox.add(self._session, ItemUpdated(item.id, item.owner_id, item.title, version))
-        self._session.after_commit(self._popular.forget_shown)
+        await self._outbox.add(self._db, ItemUpdated(item.id, item.owner_id, item.title, version))
+        self._db.after_commit(self._popular.forget_shown)
 
     async def _locked(self, item_id: int, principal: Principal, *, overriding: Permission) -> Item:
         """Return an item for writing, locked; ``overriding`` is the permission that stands in for ownership."""
@@ -131,7 +131,7 @@ class ItemService:
     def _shift_total(self, before: ItemStatus | None, after: ItemStatus | None) -> None:
         by = (after is ItemStatus.ACTIVE) - (before is ItemStatus.ACTIVE)
         if by:
-            self._session.after_commit(lambda: self._public_total.shift(by))
+            self._db.after_commit(lambda: self._public_total.shift(by))
 
 
 def _checked(item: Item | None, principal: Principal, *, overriding: Permission) -> Item:

@@ -101,12 +101,12 @@ class ItemUploads:
         return await finished(self._ended.submit(upload))
 
     async def _keep(self, uploads: Sequence[_Upload]) -> list[UploadedFiles]:
-        async with self._database.transaction() as session:
+        async with self._database.transaction() as db:
             # People before items, as everybody locks them: a person who is being deleted takes the items along.
-            await self._people(session).hold_public({upload.batch.owner_id for upload in uploads})
-            service = self._items(session)
+            await self._people(db).hold_public({upload.batch.owner_id for upload in uploads})
+            service = self._items(db)
             items = await service.hold_for_files([(upload.item_id, upload.principal) for upload in uploads])
-            kept = await self._intake.keep(session, [upload.batch for upload in uploads])
+            kept = await self._intake.keep(db, [upload.batch for upload in uploads])
             for upload, files in zip(uploads, kept, strict=True):
                 if upload.batch.category is Category.ITEMS:
                     await service.add_images(items[upload.item_id], [file.url for file in files])

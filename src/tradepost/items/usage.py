@@ -13,25 +13,25 @@ from tradepost.items.service import ItemService
 class ItemsOfTags:
     """Fulfils ``tags.service.TagUsage``, in the caller's transaction."""
 
-    async def counts(self, session: AsyncSession, names: Sequence[str]) -> dict[str, int]:
+    async def counts(self, db: AsyncSession, names: Sequence[str]) -> dict[str, int]:
         """Count the active items of each tag; a tag without any may be left out."""
-        return await ItemRepository(session).count_by_tag(names)
+        return await ItemRepository(db).count_by_tag(names)
 
-    async def note_change(self, session: AsyncSession, *, tag: str, now: datetime) -> None:
+    async def note_change(self, db: AsyncSession, *, tag: str, now: datetime) -> None:
         """Count a change on every item that bears a tag."""
-        await ItemRepository(session).note_change_of_tagged(tag, now=now)
+        await ItemRepository(db).note_change_of_tagged(tag, now=now)
 
-    async def move(self, session: AsyncSession, *, source: str, target: str) -> None:
+    async def move(self, db: AsyncSession, *, source: str, target: str) -> None:
         """Turn the links of one tag into the other's."""
-        await ItemRepository(session).move_tag(source=source, target=target)
+        await ItemRepository(db).move_tag(source=source, target=target)
 
 
 class ItemsOfCategories:
     """Fulfils ``categories.service.CategoryUsage``, in the caller's transaction."""
 
-    async def move(self, session: AsyncSession, *, source_id: int, target_id: int, now: datetime) -> None:
+    async def move(self, db: AsyncSession, *, source_id: int, target_id: int, now: datetime) -> None:
         """Put the items of one category into another."""
-        await ItemRepository(session).move_category(source_id=source_id, target_id=target_id, now=now)
+        await ItemRepository(db).move_category(source_id=source_id, target_id=target_id, now=now)
 
 
 class FilesOfItems:
@@ -40,10 +40,10 @@ class FilesOfItems:
     def __init__(self, items: Callable[[WriteSession], ItemService]) -> None:
         self._items = items
 
-    async def shown(self, session: AsyncSession, subject_ids: Collection[int]) -> Collection[int]:
+    async def shown(self, db: AsyncSession, subject_ids: Collection[int]) -> Collection[int]:
         """Return which of these items are active."""
-        return await ItemRepository(session).find_active(subject_ids)
+        return await ItemRepository(db).find_active(subject_ids)
 
-    async def detach(self, session: WriteSession, *, subject_id: int, url: str) -> None:
+    async def detach(self, db: WriteSession, *, subject_id: int, url: str) -> None:
         """Take a picture off an item; a document is not on it."""
-        await self._items(session).remove_image(subject_id, url)
+        await self._items(db).remove_image(subject_id, url)

@@ -76,8 +76,8 @@ class ViewCounter:
         Whoever deletes a person locks all their items, in an order of the database's own. Waiting for one of those
         while others are held could end as a deadlock, and it might be the deletion that the database ends.
         """
-        async with self._database.transaction() as session:
-            items = ItemRepository(session)
+        async with self._database.transaction() as db:
+            items = ItemRepository(db)
             free = set(await items.lock_free(counts))
             if free:
                 await items.add_views({item_id: counts[item_id] for item_id in free})
@@ -85,8 +85,8 @@ class ViewCounter:
             return set(await items.find_existing(rest)) if rest else set()
 
     async def _write_one(self, item_id: int, seen: int) -> None:
-        async with self._database.transaction() as session:
-            await ItemRepository(session).add_views({item_id: seen})
+        async with self._database.transaction() as db:
+            await ItemRepository(db).add_views({item_id: seen})
 
     async def _flush_quietly(self) -> None:
         try:

@@ -31,6 +31,6 @@ class Avatars:
                 await batch.take_picture(upload, picture_kind)
             if not batch.files:
                 raise Unprocessable(("body", "file"), "Field required", kind="missing")
-            async with self._database.transaction() as session:
-                kept = await self._files(session).set_avatar(batch, person.user_id)
+            async with self._database.transaction() as db:
+                kept = await self._files(db).set_avatar(batch, person.user_id)
         return UploadedAvatar.model_validate(kept)

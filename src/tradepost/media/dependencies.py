@@ -23,7 +23,7 @@ from tradepost.media.service import FileService
 from tradepost.media.studio import PictureStudio
 from tradepost.media.usage import FileSubjects
 from tradepost.media.variants import Variants
-from tradepost.web.session import ResourcesDep, WriteDep
+from tradepost.web.db import ResourcesDep, WriteDep
 
 
 def files_url(settings: Settings) -> str:
@@ -31,11 +31,11 @@ def files_url(settings: Settings) -> str:
     return f"{settings.API_V1_STR}/upload/files"
 
 
-def build_file_service(session: WriteSession, parts: Resources) -> FileService:
+def build_file_service(db: WriteSession, parts: Resources) -> FileService:
     """Build the service for files that are there."""
     return FileService(
-        session,
-        people=build_user_service(session, parts),
+        db,
+        people=build_user_service(db, parts),
         subjects=parts[FileSubjects],
         outbox=parts[Outbox],
         files_url=files_url(parts.settings),
@@ -76,9 +76,9 @@ async def close_media(parts: Resources) -> None:
     await asyncio.to_thread(parts[PictureStudio].close)
 
 
-async def file_service(session: WriteDep, parts: ResourcesDep) -> FileService:
+async def file_service(db: WriteDep, parts: ResourcesDep) -> FileService:
     """Return the service for files that are there, in the request's transaction."""
-    return build_file_service(session, parts)
+    return build_file_service(db, parts)
 
 
 async def file_reader(parts: ResourcesDep) -> FileReader:

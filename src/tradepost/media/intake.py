@@ -142,22 +142,22 @@ class FileIntake:
     async def _reserve(self, places: "Sequence[_Place]") -> "list[NewFile | QuotaExceeded]":
         now = self._clock.now()
         wanted = Counter(place.batch.owner_id for place in places)
-        async with self._database.transaction() as session:
+        async with self._database.transaction() as db:
             taken = await self._take_room(
-                session, places[0].batch, {owner: (files, 0) for owner, files in wanted.items()}
+                db, places[0].batch, {owner: (files, 0) for owner, files in wanted.items()}
             )
             if any(wanted[owner] > 1 for owner in wanted.keys() - taken):
                 # There may be room for one of them.
                 raise QuotaExceeded
             given = [place for place in places if place.batch.owner_id in taken]
             if given:
-                ids = await FileRepository(session).add([place.row(now) for place in given])
+                ids = await FileRepository(db).add([place.row(now) for place in given])
                 for place in given:
                     place.file.id = ids[place.file.name]
-                    session.after_commit(place.note_given)
+                    db.after_commit(place.note_given)
         return [place.file if place.batch.owner_id in taken else QuotaExceeded() for place in places]
 
-    async def keep(self, session: WriteSession, batches: "Sequence[FileBatch]") -> list[list[UploadedFile]]:
+    async def keep(self, db: WriteSession, batches: "Sequence[FileBatch]") -> list[list[UploadedFile]]:
         """Have the files of these batches be there, once the caller's transaction is committed.
 
         ``QuotaExceeded`` if they are too much. Of several batches all are kept, or ``CannotKeepAll`` is raised.
@@ -165,17 +165,15 @@ class FileIntake:
         total: Counter[int] = Counter()
         for batch in batches:
             total[batch.owner_id] += sum(file.size for file in batch.files)
-        taken = await self._take_room(
-            session, batches[0], {owner: (0, size) for owner, size in total.items()}
-        )
+        taken = await self._take_room(db, batches[0], {owner: (0, size) for owner, size in total.items()})
         if total.keys() - taken:
             raise CannotKeepAll if len(batches) > 1 else QuotaExceeded
         stored = {file.id: (file.size, file.sha256) for batch in batches for file in batch.files}
-        if not await FileRepository(session).note_stored(stored, now=self._clock.now()):
+        if not await FileRepository(db).note_stored(stored, now=self._clock.now()):
             # One took so long that it was swept.
             raise CannotKeepAll if len(batches) > 1 else Unavailable
         for batch in batches:
-            session.after_commit(batch.note_kept)
+            db.after_commit(batch.note_kept)
         return [
             [
                 UploadedFile(
@@ -191,24 +189,22 @@ class FileIntake:
         ]
 
     async def _take_room(
-        self, session: WriteSession, first: "FileBatch", wanted: Mapping[int, tuple[int, int]]
+        self, db: WriteSession, first: "FileBatch", wanted: Mapping[int, tuple[int, int]]
     ) -> Collection[int]:
         quota = self._quota
         # Somebody was deleted at this very moment if a key finds nobody. Of several batches any may be theirs, and each is
         # tried again alone before anybody is told.
         with violations(foreign_key=first.ownerless):
-            return await UsageRepository(session).take_room(
-                wanted, most_files=quota.files, most_bytes=quota.bytes
-            )
+            return await UsageRepository(db).take_room(wanted, most_files=quota.files, most_bytes=quota.bytes)
 
     async def _remove(self, batch: "FileBatch") -> None:
         now = self._clock.now()
         try:
-            async with self._database.transaction() as session:
+            async with self._database.transaction() as db:
                 # Doomed first, and only if still pending: should a commit have happened whose answer was lost, the files
                 # are somebody's.
-                files = FileRepository(session)
-                await UsageRepository(session).release(
+                files = FileRepository(db)
+                await UsageRepository(db).release(
                     freed(await files.doom_pending([file.id for file in batch.files], now=now))
                 )
                 # Bytes of all others go, of those that were swept too: they may have come after they were removed.
@@ -217,8 +213,8 @@ class FileIntake:
             for name in names:
                 await self.storage.delete(raw_key(name))
                 await self.storage.delete(name)
-            async with self._database.transaction() as session:
-                await FileRepository(session).remove_doomed(names)
+            async with self._database.transaction() as db:
+                await FileRepository(db).remove_doomed(names)
         except Exception:  # noqa: BLE001 - the refusal that is under way is what the client should hear of
             _log.exception("files of a failed upload are left to the sweep", files=len(batch.files))
 
@@ -288,9 +284,9 @@ class FileBatch:
         await self._intake.storage.delete(raw_key(file.name))
         file.size, file.sha256 = stored.size, stored.sha256
 
-    async def keep(self, session: WriteSession) -> list[UploadedFile]:
+    async def keep(self, db: WriteSession) -> list[UploadedFile]:
         """Have the files be there, once the caller's transaction is committed; ``QuotaExceeded`` if they are too much."""
-        (kept,) = await self._intake.keep(session, [self])
+        (kept,) = await self._intake.keep(db, [self])
         return kept
 
     def note_kept(self) -> None:

@@ -43,27 +43,25 @@ class FileKeeper:
     async def bury(self, envelope: Envelope[FileDoomed]) -> None:
         """Delete the bytes of a file that nobody can reach any more, and then its row. May be done twice."""
         name = envelope.message.name
-        async with self._database.read() as session:
-            variants = await VariantRepository(session).find_keys_of(name)
+        async with self._database.read() as db:
+            variants = await VariantRepository(db).find_keys_of(name)
         for key in variants:
             await self._storage.delete(key)
         await self._storage.delete(raw_key(name))
         await self._storage.delete(name)
-        async with self._database.transaction() as session:
-            await FileRepository(session).remove_doomed([name])
+        async with self._database.transaction() as db:
+            await FileRepository(db).remove_doomed([name])
 
-    async def note_deleted_users(
-        self, session: WriteSession, envelopes: Sequence[Envelope[UserDeleted]]
-    ) -> None:
+    async def note_deleted_users(self, db: WriteSession, envelopes: Sequence[Envelope[UserDeleted]]) -> None:
         """Remove the files of people who are gone."""
-        await self._files(session).doom_owners({envelope.message.user_id for envelope in envelopes})
+        await self._files(db).doom_owners({envelope.message.user_id for envelope in envelopes})
 
     async def sweep(self) -> None:
         """Remove what was pending for too long, and try again to remove what could not be removed."""
         now = self._clock.now()
         found = _GROUP
         while found >= _GROUP:
-            async with self._database.transaction() as session:
-                found = await self._files(session).sweep(
+            async with self._database.transaction() as db:
+                found = await self._files(db).sweep(
                     pending_since=now - STALE, doomed_since=now - FORGOTTEN, limit=_GROUP
                 )

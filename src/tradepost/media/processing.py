@@ -69,8 +69,8 @@ class PictureProcessing:
             except PictureRefused as refused:
                 raise refused.of(FILE) from refused
             await batch.finish(file, resized.picture.data)
-            async with self._database.transaction() as session:
-                (kept,) = await batch.keep(session)
+            async with self._database.transaction() as db:
+                (kept,) = await batch.keep(db)
         return ProcessedPicture(
             filename=kept.filename,
             url=kept.url,

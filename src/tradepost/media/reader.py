@@ -57,8 +57,8 @@ class FileReader:
     async def usage(self, owner_id: int) -> UsageRead:
         """Return what a person's files take up; ``UserNotFound`` for nobody's."""
         await self._profiles.get(owner_id)
-        async with self._database.read() as session:
-            files, size = await UsageRepository(session).get(owner_id)
+        async with self._database.read() as db:
+            files, size = await UsageRepository(db).get(owner_id)
         return UsageRead(
             user_id=owner_id,
             files=files,
@@ -68,10 +68,10 @@ class FileReader:
         )
 
     async def _load(self, names: Sequence[str]) -> Mapping[str, ServedFile]:
-        async with self._database.read() as session:
-            rows = await FileRepository(session).find_stored(names)
+        async with self._database.read() as db:
+            rows = await FileRepository(db).find_stored(names)
             subjects = {row.subject_id for row in rows if row.category is Category.ITEMS}
-            shown: Collection[int] = await self._subjects.shown(session, subjects) if subjects else ()
+            shown: Collection[int] = await self._subjects.shown(db, subjects) if subjects else ()
         return {row.name: ServedFile(row, _is_public(row, shown)) for row in rows}
 
 

@@ -80,7 +80,7 @@ class FileRepository(Repository):
     async def find_stored(self, names: Collection[str]) -> Sequence[FileRow]:
         """Return the stored files of these names, in no order."""
         wanted = select(*_COLUMNS).where(StoredFile.name.in_(names), StoredFile.state == FileState.STORED)
-        return (await self.session.execute(wanted)).all()
+        return (await self.db.execute(wanted)).all()
 
     async def find_names_of(self, owner_id: int, category: str) -> Sequence[str]:
         """Return the names of a person's stored files of a category."""
@@ -89,17 +89,17 @@ class FileRepository(Repository):
             StoredFile.category == category,
             StoredFile.state == FileState.STORED,
         )
-        return (await self.session.scalars(names)).all()
+        return (await self.db.scalars(names)).all()
 
     async def add(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, int]:
         """Insert files and return their ids by their names."""
-        connection = await self.session.connection()
+        connection = await self.db.connection()
         made = await connection.execute(_INSERT_FILES, rows)
         return {row.name: row.id for row in made}
 
     async def note_stored(self, stored: Mapping[int, tuple[int, str]], *, now: datetime) -> bool:
         """Have files on their way in be there, with these sizes and digests; tell whether all of them are there now."""
-        connection = await self.session.connection()
+        connection = await self.db.connection()
         rows = [
             {"file_id": file_id, "new_size": size, "new_sha256": sha256, "now": now}
             for file_id, (size, sha256) in stored.items()
@@ -141,7 +141,7 @@ class FileRepository(Repository):
             .returning(StoredFile.name, StoredFile.owner_id, StoredFile.size)
             .execution_options(synchronize_session=False)
         )
-        return (await self.session.execute(statement)).all()
+        return (await self.db.execute(statement)).all()
 
     async def remind_of_doomed(self, *, before: datetime, limit: int, now: datetime) -> Sequence[str]:
         """Return files that have been doomed since before a moment and are still there; once in that while."""
@@ -157,11 +157,11 @@ class FileRepository(Repository):
             .returning(StoredFile.name)
             .execution_options(synchronize_session=False)
         )
-        return (await self.session.scalars(statement)).all()
+        return (await self.db.scalars(statement)).all()
 
     async def remove_doomed(self, names: Collection[str]) -> None:
         """Delete the rows of doomed files."""
-        await self.session.execute(
+        await self.db.execute(
             delete(StoredFile)
             .where(StoredFile.name.in_(names), StoredFile.state == FileState.DOOMED)
             .execution_options(synchronize_session=False)
@@ -173,7 +173,7 @@ class UsageRepository(Repository):
 
     async def get(self, owner_id: int) -> tuple[int, int]:
         """Return how many files a person has and how many bytes they are."""
-        found = await self.session.execute(
+        found = await self.db.execute(
             select(FileUsage.files, FileUsage.bytes).where(FileUsage.owner_id == owner_id)
         )
         row = found.one_or_none()
@@ -194,7 +194,7 @@ class UsageRepository(Repository):
         ]
         if not rows:
             return []
-        connection = await self.session.connection()
+        connection = await self.db.connection()
         taken = await connection.execute(_take_room(self.on_postgres, most_files, most_bytes), rows)
         return taken.scalars().all()
 
@@ -212,7 +212,7 @@ class UsageRepository(Repository):
         rows = [
             {"of_owner": owner, "gone": files, "free": size} for owner, (files, size) in sorted(freed.items())
         ]
-        await (await self.session.connection()).execute(statement, rows)
+        await (await self.db.connection()).execute(statement, rows)
 
 
 class VariantRepository(Repository):
@@ -223,19 +223,19 @@ class VariantRepository(Repository):
         wanted = select(*_VARIANT_COLUMNS).where(
             tuple_(FileVariant.file_id, FileVariant.recipe).in_(asked), FileVariant.sha256.is_not(None)
         )
-        return (await self.session.execute(wanted)).all()
+        return (await self.db.execute(wanted)).all()
 
     async def hold_picture(self, file_id: int) -> bool:
         """Lock a stored file until the end of the transaction; tell whether it is there."""
         wanted = select(StoredFile.id).where(StoredFile.id == file_id, StoredFile.state == FileState.STORED)
-        return await self.session.scalar(wanted.with_for_update()) is not None
+        return await self.db.scalar(wanted.with_for_update()) is not None
 
     async def claim(self, asked: tuple[int, str], *, key: str, now: datetime) -> bool:
         """Insert a variant that is about to be made; tell whether there was none."""
         values = {"file_id": asked[0], "recipe": asked[1], "key": key, "size": 0, "begun_at": now}
         statement = self.insert(FileVariant).values(values)
         statement = statement.on_conflict_do_nothing(index_elements=["file_id", "recipe"])
-        return await self.session.scalar(statement.returning(FileVariant.id)) is not None
+        return await self.db.scalar(statement.returning(FileVariant.id)) is not None
 
     async def forget_stale(self, asked: tuple[int, str], *, before: datetime) -> list[str]:
         """Delete a variant that has been on its way since before a moment; return the key of its bytes."""
@@ -271,7 +271,7 @@ class VariantRepository(Repository):
             .returning(FileVariant.id)
             .execution_options(synchronize_session=False)
         )
-        return await self.session.scalar(statement) is not None
+        return await self.db.scalar(statement) is not None
 
     async def find_keys_of(self, name: str) -> Sequence[str]:
         """Return the keys of all variants of the file with this name, of those on their way too."""
@@ -280,7 +280,7 @@ class VariantRepository(Repository):
             .join(StoredFile, StoredFile.id == FileVariant.file_id)
             .where(StoredFile.name == name)
         )
-        return (await self.session.scalars(keys)).all()
+        return (await self.db.scalars(keys)).all()
 
     async def _forget(self, *conditions: ColumnElement[bool]) -> list[str]:
         statement = (
@@ -289,4 +289,4 @@ class VariantRepository(Repository):
             .returning(FileVariant.key)
             .execution_options(synchronize_session=False)
         )
-        return list((await self.session.scalars(statement)).all())
+        return list((await self.db.scalars(statement)).all())

@@ -37,12 +37,12 @@ from tradepost.media.processing import BEST_QUALITY, LONGEST_SIDE, QUALITY
 from tradepost.media.reader import check_category
 from tradepost.media.recipes import CONTENT_TYPES, Recipe, Step, wanted_format
 from tradepost.media.schemas import Category, ProcessedPicture, UploadedAvatar, UsageRead
+from tradepost.web.db import resources
 from tradepost.web.file_answers import FileFacts, file_answer
 from tradepost.web.openapi import CREDENTIALS_OPTIONAL
 from tradepost.web.parameters import PathId
 from tradepost.web.problems import problem_responses
 from tradepost.web.routing import Route
-from tradepost.web.session import resources
 from tradepost.web.uploads import form_documentation, total_limit, upload_form, uploaded_files
 
 router = APIRouter(prefix="/upload", tags=["uploads"], route_class=Route)

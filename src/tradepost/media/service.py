@@ -23,7 +23,7 @@ class FileService:
 
     def __init__(
         self,
-        session: WriteSession,
+        db: WriteSession,
         *,
         people: UserService,
         subjects: FileSubjects,
@@ -31,8 +31,8 @@ class FileService:
         files_url: str,
         clock: Clock,
     ) -> None:
-        self._session = session
-        self._files = FileRepository(session)
+        self._db = db
+        self._files = FileRepository(db)
         self._people = people
         self._subjects = subjects
         self._outbox = outbox
@@ -49,7 +49,7 @@ class FileService:
                 await self._files.find_names_of(owner_id, Category.AVATARS), now=self._clock.now()
             )
         )
-        (kept,) = await batch.keep(self._session)
+        (kept,) = await batch.keep(self._db)
         return kept
 
     async def delete(self, category: str, filename: str, principal: Principal) -> None:
@@ -60,7 +60,7 @@ class FileService:
         file = found[0]
         if file.owner_id != principal.user_id and STAFF not in principal.permissions:
             shown = file.subject_id is None or file.subject_id in await self._subjects.shown(
-                self._session, [file.subject_id]
+                self._db, [file.subject_id]
             )
             raise NotOwner if shown and file.category is not Category.DOCUMENTS else NoSuchFile
         # Whoever names it is locked before it, as by those who add files.
@@ -68,7 +68,7 @@ class FileService:
         if file.category is Category.AVATARS:
             await self._people.remove_avatar(file.owner_id, url)
         elif file.subject_id is not None:
-            await self._subjects.detach(self._session, subject_id=file.subject_id, url=url)
+            await self._subjects.detach(self._db, subject_id=file.subject_id, url=url)
         doomed = await self._files.doom_names([file.name], now=self._clock.now())
         if not doomed:
             raise NoSuchFile
@@ -88,12 +88,12 @@ class FileService:
         stale = await self._files.doom_stale(before=pending_since, limit=limit, now=now)
         await self._bury(stale)
         left = await self._files.remind_of_doomed(before=doomed_since, limit=limit, now=now)
-        await self._outbox.add(self._session, *map(FileDoomed, left))
+        await self._outbox.add(self._db, *map(FileDoomed, left))
         return len(stale) + len(left)
 
     async def _bury(self, doomed: Sequence[DoomedRow]) -> None:
-        await UsageRepository(self._session).release(freed(doomed))
-        await self._outbox.add(self._session, *(FileDoomed(row.name) for row in doomed))
+        await UsageRepository(self._db).release(freed(doomed))
+        await self._outbox.add(self._db, *(FileDoomed(row.name) for row in doomed))
 
     def _url(self, category: Category, name: str) -> str:
         return f"{self._files_url}/{category}/{name}"

@@ -12,11 +12,11 @@ from tradepost.media.repository import DoomedRow
 class FileSubjects(Protocol):
     """What a higher domain knows about the things that files belong to. Runs in the caller's session."""
 
-    async def shown(self, session: AsyncSession, subject_ids: Collection[int]) -> Collection[int]:
+    async def shown(self, db: AsyncSession, subject_ids: Collection[int]) -> Collection[int]:
         """Return which of these things everybody may see."""
         ...
 
-    async def detach(self, session: WriteSession, *, subject_id: int, url: str) -> None:
+    async def detach(self, db: WriteSession, *, subject_id: int, url: str) -> None:
         """Have a thing not name a file any more; locks the thing."""
         ...
 

@@ -77,8 +77,8 @@ class Variants:
         await self._flights.close()
 
     async def _load(self, asked: Sequence[Asked]) -> Mapping[Asked, VariantRow]:
-        async with self._database.read() as session:
-            rows = await VariantRepository(session).find_made(asked)
+        async with self._database.read() as db:
+            rows = await VariantRepository(db).find_made(asked)
         return {(row.file_id, row.recipe): row for row in rows}
 
     async def _make(self, picture: FileRow, recipe: Recipe) -> VariantRow:
@@ -105,15 +105,15 @@ class Variants:
     async def _claim(self, asked: Asked, key: str) -> bool:
         """Say that the variant is being made under a key; tell whether that is so: it is made, or by another, if not."""
         now = self._clock.now()
-        async with self._database.transaction() as session:
-            variants = VariantRepository(session)
+        async with self._database.transaction() as db:
+            variants = VariantRepository(db)
             if not await variants.hold_picture(asked[0]):
                 raise NoSuchFile
             doomed = await variants.forget_stale(asked, before=now - GIVEN_UP)
             if not await variants.claim(asked, key=key, now=now):
                 return False
             doomed += await variants.forget_oldest(asked[0], keep=VARIANTS_LIMIT)
-            await self._outbox.add(session, *map(FileDoomed, doomed))
+            await self._outbox.add(db, *map(FileDoomed, doomed))
         return True
 
     async def _draw(self, name: str, recipe: Recipe, key: str) -> None:
@@ -133,15 +133,15 @@ class Variants:
             yield drawn.data
 
         stored = await self._storage.put(key, whole())
-        async with self._database.transaction() as session:
-            if not await VariantRepository(session).note_made(key, size=stored.size, sha256=stored.sha256):
+        async with self._database.transaction() as db:
+            if not await VariantRepository(db).note_made(key, size=stored.size, sha256=stored.sha256):
                 # The picture was removed meanwhile, or this took so long that another process began.
                 raise NoSuchFile
 
     async def _give_up(self, key: str) -> None:
         try:
             await self._storage.delete(key)
-            async with self._database.transaction() as session:
-                await VariantRepository(session).forget(key)
+            async with self._database.transaction() as db:
+                await VariantRepository(db).forget(key)
         except Exception:  # noqa: BLE001 - what failed before is what the client should hear of
             _log.exception("a variant that could not be made is left to be removed with its picture")

@@ -39,7 +39,7 @@ class Planner:
         self._signals = signals
         self._clock = clock
 
-    async def plan(self, session: WriteSession, envelopes: Sequence[Envelope[Any]]) -> None:
+    async def plan(self, db: WriteSession, envelopes: Sequence[Envelope[Any]]) -> None:
         """Tell everybody concerned; who was deleted meanwhile is told nothing."""
         planned = [
             (envelope, kind, kind.note(envelope.message))
@@ -47,13 +47,13 @@ class Planner:
             for kind in [BY_FACT[type(envelope.message)]]
         ]
         # Kept from being deleted until the commit, or the rows that refer to them would fail, and the group with them.
-        people = await self._people(session).hold_public({note.user_id for _, _, note in planned})
+        people = await self._people(db).hold_public({note.user_id for _, _, note in planned})
         planned = [(envelope, kind, note) for envelope, kind, note in planned if note.user_id in people]
         if not planned:
             return
-        wishes = await PreferenceService(session, self._clock).wishes_of(people)
+        wishes = await PreferenceService(db, self._clock).wishes_of(people)
         await self._fill_inboxes(
-            session,
+            db,
             [
                 (envelope, kind, note)
                 for envelope, kind, note in planned
@@ -61,7 +61,7 @@ class Planner:
             ],
         )
         await self._outbox.add(
-            session,
+            db,
             *(
                 MailDue(kind.name, note.user_id, params)
                 for envelope, kind, note in planned
@@ -71,10 +71,10 @@ class Planner:
             ),
         )
 
-    async def _fill_inboxes(self, session: WriteSession, planned: Sequence[Planned]) -> None:
+    async def _fill_inboxes(self, db: WriteSession, planned: Sequence[Planned]) -> None:
         if not planned:
             return
-        inbox = InboxRepository(session)
+        inbox = InboxRepository(db)
         counts = Counter(note.user_id for _, _, note in planned)
         last = await inbox.take_numbers(counts)
         following = {user_id: last[user_id] - count for user_id, count in counts.items()}
@@ -96,4 +96,4 @@ class Planner:
             )
         await inbox.add(rows)
         signals, text = self._signals, " ".join(map(str, counts))
-        session.after_commit(lambda: signals.send(INBOX_TOPIC, text))
+        db.after_commit(lambda: signals.send(INBOX_TOPIC, text))

@@ -13,26 +13,26 @@ from tradepost.core.resources import Resources
 from tradepost.core.signals.signals import Signals
 from tradepost.outbox.repository import StoredMessageRepository
 from tradepost.outbox.service import OutboxService
-from tradepost.web.session import ReadDep, ResourcesDep, WriteDep
+from tradepost.web.db import ReadDep, ResourcesDep, WriteDep
 
 
-def build_outbox_service(session: ReadSession | WriteSession, parts: Resources) -> OutboxService:
+def build_outbox_service(db: ReadSession | WriteSession, parts: Resources) -> OutboxService:
     """Build the service for looking after messages."""
     return OutboxService(
-        StoredMessageRepository(session),
+        StoredMessageRepository(db),
         parts.clock,
         lambda channels: parts[Signals].send(TOPIC, " ".join(channels)),
     )
 
 
-async def outbox_reads(session: ReadDep, parts: ResourcesDep) -> OutboxService:
+async def outbox_reads(db: ReadDep, parts: ResourcesDep) -> OutboxService:
     """Return the service for messages on a read session."""
-    return build_outbox_service(session, parts)
+    return build_outbox_service(db, parts)
 
 
-async def outbox_writes(session: WriteDep, parts: ResourcesDep) -> OutboxService:
+async def outbox_writes(db: WriteDep, parts: ResourcesDep) -> OutboxService:
     """Return the service for messages in the request's transaction."""
-    return build_outbox_service(session, parts)
+    return build_outbox_service(db, parts)
 
 
 OutboxReads = Annotated[OutboxService, Depends(outbox_reads, scope="function")]

@@ -26,16 +26,16 @@ class StoredMessageRepository(Repository):
         meant = select(StoredMessage).where(*_meant(selection))
         order = self.ordering(window.sort, SORTS, ties=StoredMessage.id)
         rows = meant.order_by(*order).limit(window.limit).offset(window.skip)
-        return Page((await self.session.scalars(rows)).all(), await self.count(meant, window.total), window)
+        return Page((await self.db.scalars(rows)).all(), await self.count(meant, window.total), window)
 
     async def get(self, message_id: int) -> StoredMessage | None:
         """Return a message."""
         found = select(StoredMessage).where(StoredMessage.id == message_id)
-        return await self.session.scalar(found.execution_options(populate_existing=True))
+        return await self.db.scalar(found.execution_options(populate_existing=True))
 
     async def revive(self, selection: Selection, *, now: datetime, expires_at: datetime) -> list[str]:
         """Have dead messages that are meant delivered after all; return the channel of each."""
-        revived = await self.session.execute(
+        revived = await self.db.execute(
             update(StoredMessage)
             .where(StoredMessage.state == MessageState.DEAD, *_meant(selection))
             .values(
@@ -58,7 +58,7 @@ class StoredMessageRepository(Repository):
             .where(StoredMessage.state != MessageState.PENDING, *_meant(selection))
             .limit(limit)
         )
-        deleted = await self.session.execute(
+        deleted = await self.db.execute(
             delete(StoredMessage)
             .where(StoredMessage.id.in_(meant))
             .returning(StoredMessage.id)

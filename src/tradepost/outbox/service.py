@@ -49,9 +49,8 @@ class OutboxService:
         """Have every message that was given up, of those that are meant, delivered after all; return their number."""
         now = self._clock.now()
         channels = await self._messages.revive(selection, now=now, expires_at=now + REVIVED_FOR)
-        session = self._messages.session
-        if channels and isinstance(session, WriteSession):
-            session.after_commit(lambda: self._wake(sorted(set(channels))))
+        if channels and isinstance(self._messages.db, WriteSession):
+            self._messages.db.after_commit(lambda: self._wake(sorted(set(channels))))
         return len(channels)
 
     async def delete(self, message_id: int) -> None:

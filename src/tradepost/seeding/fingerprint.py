@@ -73,7 +73,7 @@ ITEMS: Final = select(
 )
 
 
-async def fingerprint(session: AsyncSession) -> str:
+async def fingerprint(db: AsyncSession) -> str:
     """Return the SHA-256 of all categories, tags, users and items, each kind in the order of its ids.
 
     Left out are the ids themselves, which depend on what was there before, and admins, who are the operator's. Rows
@@ -81,25 +81,25 @@ async def fingerprint(session: AsyncSession) -> str:
     """
     digest = hashlib.sha256()
     for table, statement in ((_categories, CATEGORIES), (_tags, TAGS), (_users, USERS)):
-        async for rows in _windows(session, statement, table.c.id):
+        async for rows in _windows(db, statement, table.c.id):
             digest.update(_json([str(table), *row[1:]] for row in rows))
-    async for rows in _windows(session, ITEMS, _items.c.id):
-        tags = await _tags_of(session, rows[0][0], rows[-1][0])
+    async for rows in _windows(db, ITEMS, _items.c.id):
+        tags = await _tags_of(db, rows[0][0], rows[-1][0])
         digest.update(_json(["items", *row[1:], tags[row[0]]] for row in rows))
     return digest.hexdigest()
 
 
 async def _windows(
-    session: AsyncSession, statement: Select[Any], key: ColumnElement[int]
+    db: AsyncSession, statement: Select[Any], key: ColumnElement[int]
 ) -> AsyncIterator[Sequence[Row[Any]]]:
     """Read the rows of ``statement``, whose first column is ``key``, in its order and not all at once."""
     last = 0
-    while rows := (await session.execute(statement.where(key > last).order_by(key).limit(WINDOW))).all():
+    while rows := (await db.execute(statement.where(key > last).order_by(key).limit(WINDOW))).all():
         yield rows
         last = rows[-1][0]
 
 
-async def _tags_of(session: AsyncSession, first: int, last: int) -> dict[int, list[str]]:
+async def _tags_of(db: AsyncSession, first: int, last: int) -> dict[int, list[str]]:
     """Return the tags of the items from ``first`` to ``last``, in their owners' order."""
     columns = _item_tags.c
     statement = (
@@ -108,7 +108,7 @@ async def _tags_of(session: AsyncSession, first: int, last: int) -> dict[int, li
         .order_by(columns.item_id, columns.position)
     )
     tags: defaultdict[int, list[str]] = defaultdict(list)
-    for item_id, tag in (await session.execute(statement)).all():
+    for item_id, tag in (await db.execute(statement)).all():
         tags[item_id].append(tag)
     return tags
 

@@ -87,10 +87,10 @@ async def seed(
     if items and not users:
         raise SeedRefused("Items need somebody to own them: ask for at least one user.")
     password_hash = await asyncio.to_thread(_password_hash)
-    async with database.transaction() as session:
-        writer = (SqliteWriter if database.is_sqlite else PostgresWriter)(session, TABLES)
+    async with database.transaction() as db:
+        writer = (SqliteWriter if database.is_sqlite else PostgresWriter)(db, TABLES)
         await writer.prepare()
-        if not append and not await _is_empty(session):
+        if not append and not await _is_empty(db):
             raise SeedRefused(
                 "There are users, items, tags or categories in this database; --append adds to them."
             )
@@ -98,10 +98,10 @@ async def seed(
             seed=seed,
             users=users,
             items=items,
-            first_user=await _first_user(session),
-            first_item=1 + (await session.scalar(select(func.count()).select_from(Item)) or 0),
+            first_user=await _first_user(db),
+            first_item=1 + (await db.scalar(select(func.count()).select_from(Item)) or 0),
         )
-        filling = _Filling(session, writer, marketplace, password_hash, progress)
+        filling = _Filling(db, writer, marketplace, password_hash, progress)
         tags = await filling.add_tags()
         categories = await filling.add_categories()
         await filling.add_users()
@@ -126,20 +126,20 @@ def _password_hash() -> str:
     ).decode()
 
 
-async def _is_empty(session: WriteSession) -> bool:
+async def _is_empty(db: WriteSession) -> bool:
     """Tell whether there is nothing yet but perhaps the first superuser."""
     for model in (Item, Tag, Category):
-        if await session.scalar(select(model.id).limit(1)) is not None:
+        if await db.scalar(select(model.id).limit(1)) is not None:
             return False
-    roles = (await session.scalars(select(User.role).limit(2))).all()
+    roles = (await db.scalars(select(User.role).limit(2))).all()
     return roles in ([], [Role.ADMIN])
 
 
-async def _first_user(session: WriteSession) -> int:
+async def _first_user(db: WriteSession) -> int:
     """Return the number after the highest in ``user7@example.com``, 1 if there is none."""
     highest = 0
     emails = select(User.email).where(User.email.like("user%@example.com"))
-    async for email in await session.stream_scalars(emails):
+    async for email in await db.stream_scalars(emails):
         if match := EMAIL.fullmatch(email):
             highest = max(highest, int(match[1]))
     return highest + 1
@@ -150,13 +150,13 @@ class _Filling:
 
     def __init__(
         self,
-        session: WriteSession,
+        db: WriteSession,
         writer: Writer,
         marketplace: Marketplace,
         password_hash: str,
         progress: Progress | None,
     ) -> None:
-        self._session = session
+        self._db = db
         self._writer = writer
         self._marketplace = marketplace
         self._password_hash = password_hash
@@ -167,7 +167,7 @@ class _Filling:
 
     async def add_tags(self) -> int:
         """Add the tags that are missing and return how many those were."""
-        known = set(await self._session.scalars(select(Tag.name)))
+        known = set(await self._db.scalars(select(Tag.name)))
         missing = [tag for tag in generator.tags() if tag.name not in known]
         first_id = 1 + await self._writer.last_id(TAGS)
         await self._writer.write(
@@ -179,7 +179,7 @@ class _Filling:
 
     async def add_categories(self) -> int:
         """Add the categories that are missing and return how many those were."""
-        known = dict((await self._session.execute(select(Category.slug, Category.id))).all())
+        known = dict((await self._db.execute(select(Category.slug, Category.id))).all())
         ids = self._category_ids
         next_id = 1 + await self._writer.last_id(CATEGORIES)
         rows: list[tuple[Any, ...]] = []

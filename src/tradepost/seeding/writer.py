@@ -17,8 +17,8 @@ SQLITE_CACHE: Final = 64 * 1024
 class Writer(ABC):
     """Puts rows into ``tables``, which nobody else writes to until the end of the transaction."""
 
-    def __init__(self, session: WriteSession, tables: Sequence[Table]) -> None:
-        self._session = session
+    def __init__(self, db: WriteSession, tables: Sequence[Table]) -> None:
+        self._db = db
         self._tables = tables
         self._last_ids: dict[Table, int] = {}
 
@@ -41,7 +41,7 @@ class Writer(ABC):
         """
         if not rows:
             return
-        connection = await self._session.connection()
+        connection = await self._db.connection()
         dialect = connection.dialect
         values: list[Iterable[Any]] = list(zip(*rows, strict=True))
         for place, column in enumerate(columns):
@@ -64,18 +64,18 @@ class PostgresWriter(Writer):
     async def prepare(self) -> None:
         names = ", ".join(table.name for table in self._tables)
         # Others may go on reading, but get no ids between ours.
-        await self._session.execute(text(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE"))
-        await self._session.execute(text("SET LOCAL statement_timeout = 0"))
+        await self._db.execute(text(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE"))
+        await self._db.execute(text("SET LOCAL statement_timeout = 0"))
 
     async def last_id(self, table: Table) -> int:
         sequence = func.pg_get_serial_sequence(table.name, "id")
         last = select(func.greatest(func.max(table.c.id), func.pg_sequence_last_value(sequence)))
-        return int(await self._session.scalar(last) or 0)
+        return int(await self._db.scalar(last) or 0)
 
     async def finish(self) -> None:
         for table, last_id in self._last_ids.items():
             sequence = func.pg_get_serial_sequence(table.name, "id")
-            await self._session.execute(select(func.setval(sequence, last_id)))
+            await self._db.execute(select(func.setval(sequence, last_id)))
 
     async def _insert(
         self, connection: AsyncConnection, table: Table, columns: Sequence[str], rows: list[tuple[Any, ...]]
@@ -90,17 +90,17 @@ class SqliteWriter(Writer):
 
     async def prepare(self) -> None:
         # Other writers are kept out by BEGIN IMMEDIATE already.
-        self._cache_size = await self._session.scalar(text("PRAGMA cache_size"))
-        await self._session.execute(text(f"PRAGMA cache_size = -{SQLITE_CACHE}"))
+        self._cache_size = await self._db.scalar(text("PRAGMA cache_size"))
+        await self._db.execute(text(f"PRAGMA cache_size = -{SQLITE_CACHE}"))
 
     async def last_id(self, table: Table) -> int:
         # AUTOINCREMENT keeps account, of ids that were written explicitly too.
         last = text("SELECT seq FROM sqlite_sequence WHERE name = :table")
-        return int(await self._session.scalar(last, {"table": table.name}) or 0)
+        return int(await self._db.scalar(last, {"table": table.name}) or 0)
 
     async def finish(self) -> None:
-        await self._session.execute(text("ANALYZE"))
-        await self._session.execute(text(f"PRAGMA cache_size = {self._cache_size}"))
+        await self._db.execute(text("ANALYZE"))
+        await self._db.execute(text(f"PRAGMA cache_size = {self._cache_size}"))
 
     async def _insert(
         self, connection: AsyncConnection, table: Table, columns: Sequence[str], rows: list[tuple[Any, ...]]
@@ -117,9 +117,9 @@ async def vacuum(database: Database, tables: Sequence[Table]) -> None:
     """
     if database.is_sqlite:
         return
-    async with database.read() as session:
-        await session.execute(text("SET statement_timeout = 0"))
+    async with database.read() as db:
+        await db.execute(text("SET statement_timeout = 0"))
         try:
-            await session.execute(text(f"VACUUM (ANALYZE) {', '.join(table.name for table in tables)}"))
+            await db.execute(text(f"VACUUM (ANALYZE) {', '.join(table.name for table in tables)}"))
         finally:
-            await session.execute(text("RESET statement_timeout"))
+            await db.execute(text("RESET statement_timeout"))

@@ -13,12 +13,12 @@ from tradepost.tags.reader import TagReader
 from tradepost.tags.repository import TagRepository
 from tradepost.tags.service import TagService
 from tradepost.tags.tagged import TagUsage
-from tradepost.web.session import ResourcesDep, WriteDep
+from tradepost.web.db import ResourcesDep, WriteDep
 
 
-def build_tag_service(session: WriteSession, parts: Resources) -> TagService:
+def build_tag_service(db: WriteSession, parts: Resources) -> TagService:
     """Build the service for tags."""
-    return TagService(TagRepository(session), parts[TagUsage], parts.clock)
+    return TagService(TagRepository(db), parts[TagUsage], parts.clock)
 
 
 async def tag_reader(parts: ResourcesDep) -> TagReader:
@@ -26,9 +26,9 @@ async def tag_reader(parts: ResourcesDep) -> TagReader:
     return parts[TagReader]
 
 
-async def tag_writes(session: WriteDep, parts: ResourcesDep) -> TagService:
+async def tag_writes(db: WriteDep, parts: ResourcesDep) -> TagService:
     """Return the service for tags in the request's transaction."""
-    return build_tag_service(session, parts)
+    return build_tag_service(db, parts)
 
 
 TagReads = Annotated[TagReader, Depends(tag_reader)]

@@ -45,17 +45,17 @@ class TagReader:
             raise LookupError("a list that was not answered")
         return page
 
-    async def _load_points(self, session: ReadSession, tag_ids: Sequence[int]) -> Mapping[int, bytes]:
-        tags = TagRepository(session)
+    async def _load_points(self, db: ReadSession, tag_ids: Sequence[int]) -> Mapping[int, bytes]:
+        tags = TagRepository(db)
         rows = await tags.find_rows(tag_ids)
         bodies = await self._counted(tags, rows)
         return dict(zip((row.id for row in rows), bodies, strict=True))
 
     async def _load_list(
-        self, session: ReadSession, asked: Sequence[tuple[Window, str]]
+        self, db: ReadSession, asked: Sequence[tuple[Window, str]]
     ) -> Mapping[tuple[Window, str], bytes]:
         found = {}
-        tags = TagRepository(session)
+        tags = TagRepository(db)
         for window, containing in asked:
             page = await tags.page(window, containing=containing)
             rows = await self._counted(tags, page.rows)
@@ -64,5 +64,5 @@ class TagReader:
 
     async def _counted(self, tags: TagRepository, rows: Sequence[TagRow]) -> list[bytes]:
         names = [row.name for row in rows]
-        counts = await self._usage.counts(tags.session, names) if names else {}
+        counts = await self._usage.counts(tags.db, names) if names else {}
         return [_tag_json({**as_dict(row), "item_count": counts.get(row.name, 0)}) for row in rows]

@@ -31,16 +31,16 @@ class TagRepository(Repository):
 
     async def find_rows(self, tag_ids: Sequence[int]) -> Sequence[TagRow]:
         """Return the tags of these ids, in no order."""
-        return (await self.session.execute(_rows_of(self.on_postgres), {"ids": list(tag_ids)})).all()
+        return (await self.db.execute(_rows_of(self.on_postgres), {"ids": list(tag_ids)})).all()
 
     async def get_locked(self, tag_id: int) -> Tag | None:
         """Return the tag of this id, with the row locked until the transaction ends."""
-        return await self.session.get(Tag, tag_id, with_for_update=True)
+        return await self.db.get(Tag, tag_id, with_for_update=True)
 
     async def find_locked(self, tag_ids: Collection[int]) -> dict[int, Tag]:
         """Return those of these tags that exist, by id; the rows are locked in one order for everybody."""
         tags = select(Tag).where(Tag.id.in_(tag_ids)).order_by(Tag.id).with_for_update()
-        return {tag.id: tag for tag in await self.session.scalars(tags)}
+        return {tag.id: tag for tag in await self.db.scalars(tags)}
 
     async def page(self, window: Window, *, containing: str = "") -> Page[TagRow]:
         """Return a part of all tags, or of those whose names contain a normalised text."""
@@ -50,18 +50,18 @@ class TagRepository(Repository):
         ordering = (order.desc(), Tag.id.desc()) if window.sort.startswith("-") else (order, Tag.id)
         wanted = [Tag.name.like(f"%{escaped(containing)}%", escape="\\")] if containing else []
         tags = _rows().where(*wanted).order_by(*ordering).limit(window.limit).offset(window.skip)
-        found = (await self.session.execute(tags)).all()
+        found = (await self.db.execute(tags)).all()
         return Page(found, await self.count(select(Tag.id).where(*wanted), window.total), window)
 
     async def add(self, tag: Tag) -> Tag:
         """Insert ``tag`` and give it its id."""
-        self.session.add(tag)
-        await self.session.flush()
+        self.db.add(tag)
+        await self.db.flush()
         return tag
 
     async def save(self) -> None:
         """Write the changes that were made to tags of this session, so that a broken constraint shows here."""
-        await self.session.flush()
+        await self.db.flush()
 
     async def hold(self, names: Collection[str]) -> Sequence[str]:
         """Return which of these names are taken, and keep them so until the transaction ends.
@@ -69,13 +69,13 @@ class TagRepository(Repository):
         In the order of ids, as ``find_locked``: two that lock several tags wait for each other in one direction only.
         """
         held = select(Tag.name).where(Tag.name.in_(names)).order_by(Tag.id)
-        return (await self.session.scalars(held.with_for_update(read=True, key_share=True))).all()
+        return (await self.db.scalars(held.with_for_update(read=True, key_share=True))).all()
 
     async def add_missing(self, tags: Sequence[Mapping[str, Any]]) -> Sequence[str]:
         """Insert those of these tags whose names are free, in this order, and return the names inserted."""
         statement = self.insert(Tag).values(tags).on_conflict_do_nothing(index_elements=["name"])
-        return (await self.session.scalars(statement.returning(Tag.name))).all()
+        return (await self.db.scalars(statement.returning(Tag.name))).all()
 
     async def delete(self, tag_id: int) -> bool:
         """Delete the tag, and by the database its links to items; tell whether there was one."""
-        return await self.session.scalar(delete(Tag).where(Tag.id == tag_id).returning(Tag.id)) is not None
+        return await self.db.scalar(delete(Tag).where(Tag.id == tag_id).returning(Tag.id)) is not None

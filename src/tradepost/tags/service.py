@@ -66,7 +66,7 @@ class TagService:
             now = self._clock.now()
             if "name" in changed:
                 # Items before their links, to which the database hands the new name: as with whoever deletes an item.
-                await self._usage.note_change(self._tags.session, tag=tag.name, now=now)
+                await self._usage.note_change(self._tags.db, tag=tag.name, now=now)
             for field, value in changed.items():
                 setattr(tag, field, value)
             tag.updated_at = now
@@ -88,9 +88,9 @@ class TagService:
         if merge.into_id not in tags:
             raise Unprocessable(("body", "into_id"), "There is no tag of this id", kind="unknown_tag")
         source, target = tags[tag_id], tags[merge.into_id]
-        session = self._tags.session
-        await self._usage.note_change(session, tag=source.name, now=self._clock.now())
-        await self._usage.move(session, source=source.name, target=target.name)
+        db = self._tags.db
+        await self._usage.note_change(db, tag=source.name, now=self._clock.now())
+        await self._usage.move(db, source=source.name, target=target.name)
         await self._tags.delete(tag_id)
         return await self._with_count(target)
 
@@ -99,7 +99,7 @@ class TagService:
         tag = await self._tags.get_locked(tag_id)
         if tag is None:
             raise TagNotFound
-        await self._usage.note_change(self._tags.session, tag=tag.name, now=self._clock.now())
+        await self._usage.note_change(self._tags.db, tag=tag.name, now=self._clock.now())
         await self._tags.delete(tag_id)
 
     async def ensure(self, names: Iterable[str]) -> None:
@@ -121,7 +121,7 @@ class TagService:
             missing.difference_update(await self._tags.add_missing(new))
 
     async def _with_count(self, tag: Tag) -> CountedTag:
-        counts = await self._usage.counts(self._tags.session, [tag.name])
+        counts = await self._usage.counts(self._tags.db, [tag.name])
         return _counted(tag, counts.get(tag.name, 0))
 
 

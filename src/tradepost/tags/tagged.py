@@ -10,14 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 class TagUsage(Protocol):
     """What ``items`` knows about the tags on them. Runs in the caller's session and commits nothing."""
 
-    async def counts(self, session: AsyncSession, names: Sequence[str]) -> dict[str, int]:
+    async def counts(self, db: AsyncSession, names: Sequence[str]) -> dict[str, int]:
         """Return how many items bear each of these tags; a tag that none bears may be left out."""
         ...
 
-    async def note_change(self, session: AsyncSession, *, tag: str, now: datetime) -> None:
+    async def note_change(self, db: AsyncSession, *, tag: str, now: datetime) -> None:
         """Count a change on every item that bears a tag: how it shows is about to be another, or already is."""
         ...
 
-    async def move(self, session: AsyncSession, *, source: str, target: str) -> None:
+    async def move(self, db: AsyncSession, *, source: str, target: str) -> None:
         """Give every item that bears ``source`` the tag ``target`` instead; none bears it twice afterwards."""
         ...

@@ -10,9 +10,9 @@ from typing import Any, Final
 from fastapi import Request
 
 from tradepost.core.errors import TradepostError, Unprocessable
+from tradepost.web.db import resources
 from tradepost.web.multipart import FormLimits, FormPart, MalformedForm, MultipartForm
 from tradepost.web.parting import BODY_KEY, PATIENCE, IncomingBody
-from tradepost.web.session import resources
 
 MOST_FIELDS: Final = 8
 """Parts of a form that may come besides its files."""

@@ -66,40 +66,36 @@ class AttemptLog:
         return await self._writer.submit(attempt)
 
     async def _write(self, attempts: Sequence[Attempt]) -> list[bool]:
-        async with self._database.transaction() as session:
+        async with self._database.transaction() as db:
             # Webhooks before deliveries, and in one order, as everybody locks them: or two would wait for each other.
-            failing = await WebhookRepository(session).lock({attempt.due.webhook_id for attempt in attempts})
+            failing = await WebhookRepository(db).lock({attempt.due.webhook_id for attempt in attempts})
             return [
-                attempt.due.webhook_id in failing and await self._note(session, attempt, failing)
+                attempt.due.webhook_id in failing and await self._note(db, attempt, failing)
                 for attempt in attempts
             ]
 
-    async def _note(
-        self, session: WriteSession, attempt: Attempt, failing: dict[int, datetime | None]
-    ) -> bool:
+    async def _note(self, db: WriteSession, attempt: Attempt, failing: dict[int, datetime | None]) -> bool:
         """Write one down. ``failing`` says of each webhook since when nothing got through, and is kept up."""
-        webhooks, due, now = WebhookRepository(session), attempt.due, attempt.ended_at
-        if not await DeliveryRepository(session).note_attempt(due.id, attempt.noted):
+        webhooks, due, now = WebhookRepository(db), attempt.due, attempt.ended_at
+        if not await DeliveryRepository(db).note_attempt(due.id, attempt.noted):
             return False
         if attempt.answer.delivered:
             if failing[due.webhook_id] is not None:
                 await webhooks.note_failing(due.webhook_id, None)
                 failing[due.webhook_id] = None
         elif attempt.answer.status == GONE:
-            await self._disable(session, due, DisabledReason.GONE, now)
+            await self._disable(db, due, DisabledReason.GONE, now)
         elif due.event_type != TEST:
             if failing[due.webhook_id] is None:
                 await webhooks.note_failing(due.webhook_id, now)
                 failing[due.webhook_id] = now
             if attempt.pause is None:
-                await self._disable(session, due, DisabledReason.FAILING, now)
+                await self._disable(db, due, DisabledReason.FAILING, now)
         return True
 
-    async def _disable(
-        self, session: WriteSession, due: DueRow, reason: DisabledReason, now: datetime
-    ) -> None:
+    async def _disable(self, db: WriteSession, due: DueRow, reason: DisabledReason, now: datetime) -> None:
         """Switch the webhook off, end what waits for it, and announce it: whoever comes first, and only once."""
-        disabled = await WebhookRepository(session).disable(
+        disabled = await WebhookRepository(db).disable(
             due.webhook_id,
             url=due.url,
             reason=reason,
@@ -109,7 +105,7 @@ class AttemptLog:
         if disabled is None:
             return
         text = _REASONS[reason]
-        await DeliveryRepository(session).cancel(
+        await DeliveryRepository(db).cancel(
             webhook_id=due.webhook_id, now=now, reason=f"The webhook was switched off. {text}"
         )
-        await self._outbox.add(session, WebhookDisabled(disabled.id, disabled.user_id, disabled.url, text))
+        await self._outbox.add(db, WebhookDisabled(disabled.id, disabled.user_id, disabled.url, text))

@@ -106,18 +106,18 @@ class WebhookDeliverer:
     async def clear_up(self) -> None:
         """End deliveries that should be over long since, and delete what is older than the log goes back."""
         now = self._clock.now()
-        async with self._database.transaction() as session:
-            await DeliveryRepository(session).give_up(
+        async with self._database.transaction() as db:
+            await DeliveryRepository(db).give_up(
                 before=now - LONGEST_LIFE, now=now, reason="It could not be sent in time"
             )
         deleted = PRUNE_CHUNK
         while deleted == PRUNE_CHUNK:
-            async with self._database.transaction() as session:
-                deleted = await DeliveryRepository(session).prune(before=now - KEPT, limit=PRUNE_CHUNK)
+            async with self._database.transaction() as db:
+                deleted = await DeliveryRepository(db).prune(before=now - KEPT, limit=PRUNE_CHUNK)
 
     async def _find(self, delivery_ids: Sequence[int]) -> Mapping[int, DueRow]:
-        async with self._database.read() as session:
-            return {row.id: row for row in await DeliveryRepository(session).find_due(delivery_ids)}
+        async with self._database.read() as db:
+            return {row.id: row for row in await DeliveryRepository(db).find_due(delivery_ids)}
 
     def _places(self, due: DueRow) -> dict[str, int]:
         try:
@@ -136,8 +136,8 @@ class WebhookDeliverer:
         return await self._sender.send(due.url, headers, body)
 
     async def _cancel(self, delivery_id: int, reason: str) -> None:
-        async with self._database.transaction() as session:
-            await DeliveryRepository(session).cancel(id=delivery_id, now=self._clock.now(), reason=reason)
+        async with self._database.transaction() as db:
+            await DeliveryRepository(db).cancel(id=delivery_id, now=self._clock.now(), reason=reason)
 
 
 def _unwanted(due: DueRow) -> str | None:

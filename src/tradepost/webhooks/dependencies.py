@@ -8,7 +8,7 @@ from tradepost.core.database.sessions import WriteSession
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.resources import Resources
 from tradepost.core.settings.settings import Settings
-from tradepost.web.session import ReadDep, ResourcesDep, WriteDep
+from tradepost.web.db import ReadDep, ResourcesDep, WriteDep
 from tradepost.webhooks.attempts import AttemptLog
 from tradepost.webhooks.delivery import WebhookDeliverer
 from tradepost.webhooks.sender import WebhookSender
@@ -48,10 +48,10 @@ def build_webhook_deliverer(parts: Resources) -> WebhookDeliverer:
     )
 
 
-def build_webhook_service(session: WriteSession, parts: Resources) -> WebhookService:
+def build_webhook_service(db: WriteSession, parts: Resources) -> WebhookService:
     """Build the service for changing webhooks."""
     return WebhookService(
-        session,
+        db,
         outbox=parts[Outbox],
         signer=build_signer(parts.settings),
         rules=build_target_rules(parts.settings),
@@ -59,14 +59,14 @@ def build_webhook_service(session: WriteSession, parts: Resources) -> WebhookSer
     )
 
 
-async def webhook_reader(session: ReadDep) -> WebhookReader:
+async def webhook_reader(db: ReadDep) -> WebhookReader:
     """Return the service for reading webhooks."""
-    return WebhookReader(session)
+    return WebhookReader(db)
 
 
-async def webhook_writes(session: WriteDep, parts: ResourcesDep) -> WebhookService:
+async def webhook_writes(db: WriteDep, parts: ResourcesDep) -> WebhookService:
     """Return the service for webhooks in the request's transaction."""
-    return build_webhook_service(session, parts)
+    return build_webhook_service(db, parts)
 
 
 WebhookReads = Annotated[WebhookReader, Depends(webhook_reader, scope="function")]

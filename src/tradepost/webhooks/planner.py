@@ -23,17 +23,17 @@ class WebhookPlanner:
         self._outbox = outbox
         self._clock = clock
 
-    async def plan(self, session: WriteSession, envelopes: Sequence[Envelope[Any]]) -> None:
+    async def plan(self, db: WriteSession, envelopes: Sequence[Envelope[Any]]) -> None:
         """Write down what is to be sent because of these facts."""
         facts = [(_BY_MESSAGE[type(envelope.message)], envelope) for envelope in envelopes]
         owners = {event.owner(envelope.message) for event, envelope in facts}
-        listeners = await WebhookRepository(session).find_listeners(owners)
+        listeners = await WebhookRepository(db).find_listeners(owners)
         if not listeners:
             return
         rows = [row for event, envelope in facts for row in self._deliveries(event, envelope, listeners)]
         if rows:
-            planned = await DeliveryRepository(session).add_many(rows)
-            await self._outbox.add(session, *map(WebhookDue, planned))
+            planned = await DeliveryRepository(db).add_many(rows)
+            await self._outbox.add(db, *map(WebhookDue, planned))
 
     def _deliveries(
         self, event: PublicEvent, envelope: Envelope[Any], listeners: Sequence[ListenerRow]

@@ -44,7 +44,7 @@ class WebhookRepository(Repository):
 
     async def find_slots(self, user_id: int) -> Sequence[int]:
         """Return which of a person's slots are taken."""
-        return (await self.session.scalars(select(Webhook.slot).where(Webhook.user_id == user_id))).all()
+        return (await self.db.scalars(select(Webhook.slot).where(Webhook.user_id == user_id))).all()
 
     async def claim_slot(self, values: Mapping[str, Any]) -> Webhook | None:
         """Insert a webhook unless its slot was taken meanwhile; who is taking it at this moment is waited for."""
@@ -54,15 +54,15 @@ class WebhookRepository(Repository):
             .on_conflict_do_nothing(index_elements=["user_id", "slot"])
             .returning(Webhook)
         )
-        return await self.session.scalar(statement)
+        return await self.db.scalar(statement)
 
     async def get(self, webhook_id: int, user_id: int) -> Webhook | None:
         """Return this person's webhook of this id."""
-        return await self.session.scalar(_owned(webhook_id, user_id))
+        return await self.db.scalar(_owned(webhook_id, user_id))
 
     async def get_locked(self, webhook_id: int, user_id: int) -> Webhook | None:
         """Return this person's webhook of this id, with the row locked until the transaction ends."""
-        return await self.session.scalar(_owned(webhook_id, user_id).with_for_update(key_share=True))
+        return await self.db.scalar(_owned(webhook_id, user_id).with_for_update(key_share=True))
 
     async def lock(self, webhook_ids: Collection[int]) -> dict[int, datetime | None]:
         """Lock those of these webhooks that exist, in one order for everybody; return since when each has been failing."""
@@ -72,17 +72,17 @@ class WebhookRepository(Repository):
             .order_by(Webhook.id)
             .with_for_update(key_share=True)
         )
-        return {row.id: row.failing_since for row in await self.session.execute(statement)}
+        return {row.id: row.failing_since for row in await self.db.execute(statement)}
 
     async def page(self, user_id: int, window: Window) -> Page[Webhook]:
         """Return a part of a person's webhooks, in the order in which they were made."""
         rows = select(Webhook).where(Webhook.user_id == user_id).order_by(Webhook.id)
-        found = (await self.session.scalars(rows.limit(window.limit).offset(window.skip))).all()
+        found = (await self.db.scalars(rows.limit(window.limit).offset(window.skip))).all()
         return Page(found, await self.count(rows, window.total), window)
 
     async def save(self) -> None:
         """Write the changes that were made to webhooks of this session."""
-        await self.session.flush()
+        await self.db.flush()
 
     async def rotate(self, webhook_id: int, user_id: int, *, nonce: str, until: datetime) -> Webhook | None:
         """Put a nonce in force; the one before it signs as well ``until`` then, and older ones no more."""
@@ -92,12 +92,12 @@ class WebhookRepository(Repository):
             .values(previous_nonce=Webhook.nonce, previous_until=until, nonce=nonce)
             .returning(Webhook)
         )
-        return await self.session.scalar(statement)
+        return await self.db.scalar(statement)
 
     async def delete(self, webhook_id: int, user_id: int) -> bool:
         """Delete this person's webhook of this id, with its log; tell whether there was one."""
         statement = delete(Webhook).where(Webhook.id == webhook_id, Webhook.user_id == user_id)
-        return await self.session.scalar(statement.returning(Webhook.id)) is not None
+        return await self.db.scalar(statement.returning(Webhook.id)) is not None
 
     async def find_listeners(self, user_ids: Collection[int]) -> Sequence[ListenerRow]:
         """Return the active webhooks of these people and those that are told everything, of people who are active.
@@ -114,13 +114,11 @@ class WebhookRepository(Repository):
             .order_by(Webhook.id)
             .with_for_update(read=True, key_share=True, of=(User, Webhook))
         )
-        return (await self.session.execute(statement)).all()
+        return (await self.db.execute(statement)).all()
 
     async def note_failing(self, webhook_id: int, since: datetime | None) -> None:
         """Remember since when nothing got through; None for something just did."""
-        await self.session.execute(
-            update(Webhook).where(Webhook.id == webhook_id).values(failing_since=since)
-        )
+        await self.db.execute(update(Webhook).where(Webhook.id == webhook_id).values(failing_since=since))
 
     async def disable(
         self,
@@ -139,7 +137,7 @@ class WebhookRepository(Repository):
         if failing_before is not None:
             statement = statement.where(Webhook.failing_since <= failing_before)
         values = {"is_active": False, "disabled_at": now, "disabled_reason": reason, "updated_at": now}
-        return await self.session.scalar(statement.values(**values).returning(Webhook))
+        return await self.db.scalar(statement.values(**values).returning(Webhook))
 
 
 def _owned(webhook_id: int, user_id: int) -> Select[Webhook]:
@@ -153,7 +151,7 @@ class DeliveryRepository(Repository):
         """Insert deliveries that wait for their first attempt; return their ids, in no order."""
         waiting = {"state": DeliveryState.PENDING, "attempts": 0}
         statement = insert(WebhookDelivery).returning(WebhookDelivery.id)
-        return (await self.session.scalars(statement, [{**waiting, **row} for row in rows])).all()
+        return (await self.db.scalars(statement, [{**waiting, **row} for row in rows])).all()
 
     async def get(self, delivery_id: int, webhook_id: int, user_id: int) -> WebhookDelivery | None:
         """Return the delivery of this id from the log of this person's webhook."""
@@ -162,7 +160,7 @@ class DeliveryRepository(Repository):
             .join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
             .where(WebhookDelivery.id == delivery_id, Webhook.id == webhook_id, Webhook.user_id == user_id)
         )
-        return await self.session.scalar(statement)
+        return await self.db.scalar(statement)
 
     async def page(
         self, webhook_id: int, window: Window, *, state: DeliveryState | None
@@ -177,7 +175,7 @@ class DeliveryRepository(Repository):
         if state is not None:
             rows = rows.where(WebhookDelivery.state == state)
         rows = rows.order_by(WebhookDelivery.id.desc())
-        found = (await self.session.scalars(rows.limit(window.limit).offset(window.skip))).all()
+        found = (await self.db.scalars(rows.limit(window.limit).offset(window.skip))).all()
         return Page(found, await self.count(rows, window.total), window)
 
     async def find_due(self, delivery_ids: Sequence[int]) -> Sequence[DueRow]:
@@ -188,7 +186,7 @@ class DeliveryRepository(Repository):
             .join(User, User.id == Webhook.user_id)
             .where(among_ids(WebhookDelivery.id, on_postgres=self.on_postgres))
         )
-        return (await self.session.execute(statement, {"ids": list(delivery_ids)})).all()
+        return (await self.db.execute(statement, {"ids": list(delivery_ids)})).all()
 
     async def note_attempt(self, delivery_id: int, values: Mapping[str, Any]) -> bool:
         """Write down what came of an attempt, unless the delivery has ended meanwhile; tell whether it had not."""
@@ -198,12 +196,12 @@ class DeliveryRepository(Repository):
             .values(attempts=WebhookDelivery.attempts + 1, **values)
             .returning(WebhookDelivery.id)
         )
-        return await self.session.scalar(statement) is not None
+        return await self.db.scalar(statement) is not None
 
     async def cancel(self, *, now: datetime, reason: str, **wanted: int) -> None:
         """End what waits of one webhook (``webhook_id=``), or one delivery (``id=``), without another attempt."""
         conditions = [getattr(WebhookDelivery, name) == value for name, value in wanted.items()]
-        await self.session.execute(
+        await self.db.execute(
             update(WebhookDelivery)
             .where(*conditions, WebhookDelivery.state == DeliveryState.PENDING)
             .values(state=DeliveryState.CANCELLED, settled_at=now, next_attempt_at=None, error=reason)
@@ -217,7 +215,7 @@ class DeliveryRepository(Repository):
             .values(state=DeliveryState.FAILED, settled_at=now, next_attempt_at=None, error=reason)
             .returning(WebhookDelivery.id)
         )
-        return len((await self.session.scalars(statement)).all())
+        return len((await self.db.scalars(statement)).all())
 
     async def prune(self, *, before: datetime, limit: int) -> int:
         """Delete up to ``limit`` deliveries that were planned ``before``; return how many that were."""
@@ -230,7 +228,7 @@ class DeliveryRepository(Repository):
         statement = (
             delete(WebhookDelivery).where(WebhookDelivery.id.in_(oldest)).returning(WebhookDelivery.id)
         )
-        return len((await self.session.scalars(statement)).all())
+        return len((await self.db.scalars(statement)).all())
 
 
 __all__ = ["DeliveryRepository", "DueRow", "ListenerRow", "WebhookRepository"]

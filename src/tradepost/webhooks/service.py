@@ -42,9 +42,9 @@ SWITCHED_OFF: Final = "The webhook was switched off"
 class WebhookReader:
     """Finds a person's webhooks and their logs."""
 
-    def __init__(self, session: ReadSession | WriteSession) -> None:
-        self._webhooks = WebhookRepository(session)
-        self._deliveries = DeliveryRepository(session)
+    def __init__(self, db: ReadSession | WriteSession) -> None:
+        self._webhooks = WebhookRepository(db)
+        self._deliveries = DeliveryRepository(db)
 
     async def get(self, webhook_id: int, owner: Principal) -> Webhook:
         """Return one of the person's webhooks or raise ``WebhookNotFound``."""
@@ -78,17 +78,17 @@ class WebhookService:
 
     def __init__(
         self,
-        session: WriteSession,
+        db: WriteSession,
         *,
         outbox: Outbox,
         signer: Signer,
         rules: TargetRules,
         clock: Clock,
     ) -> None:
-        self._session = session
-        self._webhooks = WebhookRepository(session)
-        self._deliveries = DeliveryRepository(session)
-        self._reader = WebhookReader(session)
+        self._db = db
+        self._webhooks = WebhookRepository(db)
+        self._deliveries = DeliveryRepository(db)
+        self._reader = WebhookReader(db)
         self._outbox = outbox
         self._signer = signer
         self._rules = rules
@@ -179,7 +179,7 @@ class WebhookService:
             "next_attempt_at": self._clock.now(),
         }
         (delivery_id,) = await self._deliveries.add_many([row])
-        await self._outbox.add(self._session, WebhookDue(delivery_id))
+        await self._outbox.add(self._db, WebhookDue(delivery_id))
         return await self._reader.delivery(delivery_id, webhook_id, owner)
 
     async def _locked(self, webhook_id: int, owner: Principal) -> Webhook:

@@ -31,15 +31,15 @@ class Source:
         self.goes_on = asyncio.Event()
         self.error: Exception | None = None
 
-    async def load(self, session: ReadSession, keys: Sequence[int]) -> Mapping[int, int]:
-        if session not in self.sessions:
-            self.sessions.append(session)
+    async def load(self, db: ReadSession, keys: Sequence[int]) -> Mapping[int, int]:
+        if db not in self.sessions:
+            self.sessions.append(db)
         await self.goes_on.wait()
         error, self.error = self.error, None
         if error is not None:
             raise error
-        await session.execute(text("SELECT 1"))
-        return dict.fromkeys(keys, self.sessions.index(session))
+        await db.execute(text("SELECT 1"))
+        return dict.fromkeys(keys, self.sessions.index(db))
 
     async def asked(self, number: int) -> list[int | BaseException | None]:
         """Ask so many questions at once, each of them a batch of its own."""
@@ -102,8 +102,8 @@ async def test_a_row_is_read_anew_although_the_session_had_read_it(own: Database
     names: list[str] = []
     rename = asyncio.Event()
 
-    async def load(session: ReadSession, keys: Sequence[int]) -> Mapping[int, User]:
-        user = (await session.scalars(select(User))).one()
+    async def load(db: ReadSession, keys: Sequence[int]) -> Mapping[int, User]:
+        user = (await db.scalars(select(User))).one()
         names.append(user.first_name)
         if len(names) == 1:
             rename.set()
@@ -114,8 +114,8 @@ async def test_a_row_is_read_anew_although_the_session_had_read_it(own: Database
     reads = Reads(own, load, max_batch=1)
     asked = [asyncio.create_task(reads.get(key)) for key in range(2)]
     await rename.wait()
-    async with own.transaction() as session:
-        (await session.scalars(select(User))).one().first_name = "Renamed"
+    async with own.transaction() as db:
+        (await db.scalars(select(User))).one().first_name = "Renamed"
     changed.set()
     # Both answers are held on to: the first would still be in the session's memory.
     assert len(await asyncio.gather(*asked)) == 2

@@ -18,18 +18,18 @@ async def test_who_is_cancelled_in_a_commit_hears_of_it_whatever_becomes_of_the_
     began, goes_on = asyncio.Event(), asyncio.Event()
     commit = WriteSession.commit
 
-    async def slowly(session: WriteSession) -> None:
+    async def slowly(db: WriteSession) -> None:
         began.set()
         await goes_on.wait()
         if fails:
             raise ConnectionResetError("the database is gone")
-        await commit(session)
+        await commit(db)
 
     called: list[str] = []
 
     async def write() -> None:
-        async with database.transaction() as session:
-            session.after_commit(lambda: called.append("committed"))
+        async with database.transaction() as db:
+            db.after_commit(lambda: called.append("committed"))
 
     monkeypatch.setattr(WriteSession, "commit", slowly)
     writing = asyncio.create_task(write())
@@ -49,16 +49,16 @@ async def test_who_is_cancelled_when_the_connection_is_given_back_has_told_of_th
     closing, goes_on = asyncio.Event(), asyncio.Event()
     close = WriteSession.close
 
-    async def slowly(session: WriteSession) -> None:
+    async def slowly(db: WriteSession) -> None:
         closing.set()
         await goes_on.wait()
-        await close(session)
+        await close(db)
 
     called: list[str] = []
 
     async def write() -> None:
-        async with database.transaction() as session:
-            session.after_commit(lambda: called.append("committed"))
+        async with database.transaction() as db:
+            db.after_commit(lambda: called.append("committed"))
 
     monkeypatch.setattr(WriteSession, "close", slowly)
     writing = asyncio.create_task(write())
@@ -77,11 +77,11 @@ async def test_a_database_is_closed_when_those_are_done_who_use_it(world: World)
     given_back: list[Any] = []
 
     async def read() -> None:
-        async with database.read() as session:
-            pooled = await (await session.connection()).get_raw_connection()
+        async with database.read() as db:
+            pooled = await (await db.connection()).get_raw_connection()
             reading.set()
             await goes_on.wait()
-            await session.execute(text("SELECT 1"))
+            await db.execute(text("SELECT 1"))
             given_back.append(pooled.driver_connection)
 
     task = asyncio.create_task(read())

@@ -81,13 +81,13 @@ class Post:
 
     async def send(self, *messages: Message, **options: Any) -> None:
         """Add messages in one transaction."""
-        async with self.database.transaction() as session:
-            await self.outbox.add(session, *messages, **options)
+        async with self.database.transaction() as db:
+            await self.outbox.add(db, *messages, **options)
 
     async def stored(self) -> Sequence[StoredMessage]:
         """Return every message there is, the oldest first."""
-        async with self.database.read() as session:
-            return (await session.scalars(select(StoredMessage).order_by(StoredMessage.id))).all()
+        async with self.database.read() as db:
+            return (await db.scalars(select(StoredMessage).order_by(StoredMessage.id))).all()
 
     async def only(self) -> StoredMessage:
         """Return the one message there is."""

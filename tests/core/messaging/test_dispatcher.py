@@ -60,14 +60,14 @@ def sink(post: Post) -> Sink:
     return sink
 
 
-async def add_tag(session: WriteSession, name: str, clock: Any) -> None:
-    session.add(Tag(name=name, created_at=clock.now(), updated_at=clock.now()))
-    await session.flush()
+async def add_tag(db: WriteSession, name: str, clock: Any) -> None:
+    db.add(Tag(name=name, created_at=clock.now(), updated_at=clock.now()))
+    await db.flush()
 
 
 async def tag_names(database: Database) -> list[str]:
-    async with database.read() as session:
-        return list(await session.scalars(select(Tag.name).order_by(Tag.id)))
+    async with database.read() as db:
+        return list(await db.scalars(select(Tag.name).order_by(Tag.id)))
 
 
 # --- deliveries -------------------------------------------------------------------------------------------------------
@@ -93,8 +93,8 @@ async def test_a_message_is_delivered_once_and_then_done(post: Post, sink: Sink)
 
 async def test_a_transaction_that_is_rolled_back_sends_nothing(post: Post, sink: Sink) -> None:
     async def changes_its_mind() -> None:
-        async with post.database.transaction() as session:
-            await post.outbox.add(session, Rang(1))
+        async with post.database.transaction() as db:
+            await post.outbox.add(db, Rang(1))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -246,8 +246,8 @@ async def test_a_poisonous_message_blocks_nobody(post: Post, sink: Sink) -> None
 
 async def test_a_message_that_nobody_can_read_is_dead_and_says_why(post: Post, sink: Sink) -> None:
     await post.send(Rang(1))
-    async with post.database.transaction() as session:
-        await session.execute(update(StoredMessage).values(payload={"number": "secret words"}))
+    async with post.database.transaction() as db:
+        await db.execute(update(StoredMessage).values(payload={"number": "secret words"}))
     await post.dispatcher().drain()
     message = await post.only()
     assert message.state is MessageState.DEAD
@@ -259,8 +259,8 @@ async def test_a_message_that_nobody_can_read_is_dead_and_says_why(post: Post, s
 @pytest.mark.parametrize("channel", ["fast", "reactions"])
 async def test_a_subscription_of_another_release_is_waited_for(post: Post, sink: Sink, channel: str) -> None:
     await post.send(Rang(1))
-    async with post.database.transaction() as session:
-        await session.execute(update(StoredMessage).values(subscription="tests.newer", channel=channel))
+    async with post.database.transaction() as db:
+        await db.execute(update(StoredMessage).values(subscription="tests.newer", channel=channel))
     dispatcher = post.dispatcher()
     before = post.clock.now()
     await dispatcher.drain()
@@ -277,10 +277,10 @@ async def test_messages_on_a_channel_of_another_release_are_readdressed_or_given
     post: Post, sink: Sink
 ) -> None:
     await post.send(Rang(1), Rang(2))
-    async with post.database.transaction() as session:
-        await session.execute(update(StoredMessage).values(channel="pigeon"))
-        newest = (await session.scalars(select(StoredMessage.id).order_by(-StoredMessage.id))).first()
-        await session.execute(
+    async with post.database.transaction() as db:
+        await db.execute(update(StoredMessage).values(channel="pigeon"))
+        newest = (await db.scalars(select(StoredMessage.id).order_by(-StoredMessage.id))).first()
+        await db.execute(
             update(StoredMessage).where(StoredMessage.id == newest).values(subscription="tests.gone")
         )
     dispatcher = post.dispatcher()
@@ -328,8 +328,8 @@ async def test_settling_after_a_lost_lease_changes_nothing(
     sink.held = asyncio.Event()
     draining = asyncio.create_task(post.dispatcher().drain())
     await until(lambda: len(sink.got) == 1)
-    async with post.database.transaction() as session:
-        await session.execute(update(StoredMessage).values(lease="somebody else"))
+    async with post.database.transaction() as db:
+        await db.execute(update(StoredMessage).values(lease="somebody else"))
     before = await post.only()
     sink.held.set()
     await draining
@@ -348,8 +348,8 @@ async def test_a_message_on_which_processes_end_again_and_again_waits_in_between
     taken = 0
     for _ in range(8):
         # As a process leaves it that was killed in the middle.
-        async with post.database.transaction() as session:
-            await session.execute(
+        async with post.database.transaction() as db:
+            await db.execute(
                 update(StoredMessage).values(
                     lease="killed", due_at=post.clock.now(), attempts=StoredMessage.attempts + 1
                 )
@@ -358,8 +358,8 @@ async def test_a_message_on_which_processes_end_again_and_again_waits_in_between
         message = await post.only()
         if message.state is MessageState.DONE:
             taken += 1
-            async with post.database.transaction() as session:
-                await session.execute(update(StoredMessage).values(state="pending", settled_at=None))
+            async with post.database.transaction() as db:
+                await db.execute(update(StoredMessage).values(state="pending", settled_at=None))
         else:
             assert message.lease is None
             assert message.due_at > post.clock.now()
@@ -410,10 +410,10 @@ async def test_several_dispatchers_never_handle_one_message_at_the_same_time(pos
 async def test_reactions_get_groups_in_order_and_write_exactly_once(post: Post) -> None:
     groups: list[list[int]] = []
 
-    async def react(session: WriteSession, envelopes: Sequence[Envelope[Any]]) -> None:
+    async def react(db: WriteSession, envelopes: Sequence[Envelope[Any]]) -> None:
         groups.append([envelope.message.number for envelope in envelopes])
         for envelope in envelopes:
-            await add_tag(session, f"rang {envelope.message.number}", post.clock)
+            await add_tag(db, f"rang {envelope.message.number}", post.clock)
 
     # One reaction to two types sees them in one order.
     post.subscriptions.react("tests.rang", Rang, react)
@@ -428,9 +428,9 @@ async def test_reactions_get_groups_in_order_and_write_exactly_once(post: Post) 
 
 
 async def test_a_poisonous_message_fails_alone(post: Post) -> None:
-    async def react(session: WriteSession, envelopes: Sequence[Envelope[Rang]]) -> None:
+    async def react(db: WriteSession, envelopes: Sequence[Envelope[Rang]]) -> None:
         for envelope in envelopes:
-            await add_tag(session, f"rang {envelope.message.number}", post.clock)
+            await add_tag(db, f"rang {envelope.message.number}", post.clock)
             if envelope.message.number == 3:
                 raise ValueError("poison")
 
@@ -452,9 +452,9 @@ async def test_a_poisonous_message_fails_alone(post: Post) -> None:
 
 
 async def test_a_statement_that_the_database_refuses_is_the_messages_own_trouble(post: Post) -> None:
-    async def react(session: WriteSession, envelopes: Sequence[Envelope[Rang]]) -> None:
+    async def react(db: WriteSession, envelopes: Sequence[Envelope[Rang]]) -> None:
         for envelope in envelopes:
-            await add_tag(session, "the same" if envelope.message.number else "another", post.clock)
+            await add_tag(db, "the same" if envelope.message.number else "another", post.clock)
 
     post.subscriptions.react("tests.rang", Rang, react)
     await post.send(Rang(0), Rang(1), Rang(2))
@@ -467,8 +467,8 @@ async def test_a_statement_that_the_database_refuses_is_the_messages_own_trouble
 
 
 async def test_what_comes_of_a_reaction_is_delivered_too(post: Post, sink: Sink) -> None:
-    async def react(session: WriteSession, envelopes: Sequence[Envelope[Knocked]]) -> None:
-        await post.outbox.add(session, *(Rang(envelope.message.number) for envelope in envelopes))
+    async def react(db: WriteSession, envelopes: Sequence[Envelope[Knocked]]) -> None:
+        await post.outbox.add(db, *(Rang(envelope.message.number) for envelope in envelopes))
 
     post.subscriptions.react("tests.knocked", Knocked, react)
     await post.send(Knocked(7))

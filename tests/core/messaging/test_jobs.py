@@ -43,8 +43,8 @@ def runner(database: Database, clock: SetClock, chore: Chore, *, timeout: float 
 
 
 async def row(database: Database) -> ScheduledJob:
-    async with database.read() as session:
-        return (await session.scalars(select(ScheduledJob))).one()
+    async with database.read() as db:
+        return (await db.scalars(select(ScheduledJob))).one()
 
 
 async def test_a_job_runs_at_once_and_then_at_its_times(

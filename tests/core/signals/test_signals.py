@@ -194,8 +194,8 @@ async def test_on_sqlite_only_what_another_process_writes_is_a_hint(database: Da
     now = SystemClock().now()
 
     async def write(at: Database, name: str) -> None:
-        async with at.transaction() as session:
-            session.add(Tag(name=name, created_at=now, updated_at=now))
+        async with at.transaction() as db:
+            db.add(Tag(name=name, created_at=now, updated_at=now))
 
     async with kept_in_touch(signals):
         await write(database, "ours")

@@ -193,8 +193,8 @@ def only_password(password: str) -> Any:
 
 async def hasten(world: World) -> None:
     """Deliver what is due, and at once what is to be tried again later."""
-    async with world.database.transaction() as session:
-        await session.execute(
+    async with world.database.transaction() as db:
+        await db.execute(
             update(StoredMessage)
             .where(StoredMessage.state == MessageState.PENDING)
             .values(due_at=world.parts.clock.now())
@@ -206,8 +206,8 @@ async def states(
     world: World, subscription: str = "notifications.mail"
 ) -> list[tuple[MessageState, str | None]]:
     """Return the state and the error of each message to a subscription, oldest first."""
-    async with world.database.read() as session:
-        rows = await session.scalars(
+    async with world.database.read() as db:
+        rows = await db.scalars(
             select(StoredMessage).where(StoredMessage.subscription == subscription).order_by(StoredMessage.id)
         )
         return [(row.state, row.error) for row in rows]

@@ -162,8 +162,8 @@ async def test_what_a_server_receives(alice: Person, world: World, sink: Sink) -
     for number, text in enumerate(NASTY):
         # As it could be after a hole in the checks of names, which refuse most of these.
         name = text.replace("\x00", "")
-        async with world.database.transaction() as session:
-            await session.execute(
+        async with world.database.transaction() as db:
+            await db.execute(
                 update(User)
                 .where(User.id == alice.id)
                 .values(first_name=name[:50], last_name="X", email_verified_at=MOMENT)

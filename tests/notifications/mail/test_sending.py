@@ -26,15 +26,15 @@ HEADERS = [
 
 async def send(world: World, *dues: MailDue) -> None:
     """Have e-mails become due, and delivered."""
-    async with world.database.transaction() as session:
-        await world.parts[Outbox].add(session, *dues)
+    async with world.database.transaction() as db:
+        await world.parts[Outbox].add(db, *dues)
     await world.parts[Dispatcher].drain()
 
 
 async def prove(world: World, person: Person) -> None:
     """Have a person's address proved."""
-    async with world.database.transaction() as session:
-        await session.execute(
+    async with world.database.transaction() as db:
+        await db.execute(
             update(User).where(User.id == person.id).values(email_verified_at=world.parts.clock.now())
         )
 
@@ -106,8 +106,8 @@ async def test_a_new_password_is_told(alice: Person, world: World, sink: Sink) -
 
 async def test_what_is_rolled_back_sends_nothing(alice: Person, world: World, sink: Sink) -> None:
     async def fail() -> None:
-        async with world.database.transaction() as session:
-            await world.parts[Outbox].add(session, item_created(alice))
+        async with world.database.transaction() as db:
+            await world.parts[Outbox].add(db, item_created(alice))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -207,8 +207,8 @@ async def test_a_server_that_is_away_is_waited_for(alice: Person, world: World, 
 async def test_one_bad_address_stops_nobody_else(
     alice: Person, bob: Person, world: World, sink: Sink
 ) -> None:
-    async with world.database.transaction() as session:
-        await session.execute(update(User).where(User.id == alice.id).values(email="none"))
+    async with world.database.transaction() as db:
+        await db.execute(update(User).where(User.id == alice.id).values(email="none"))
     await send(world, item_created(alice), item_created(bob))
     assert [mail.recipients for mail in sink.taken] == [(bob.email,)]
     assert [state for state, _ in await states(world)] == [MessageState.DEAD, MessageState.DONE]

@@ -158,14 +158,14 @@ class Reads(_Lanes[K, V]):
     async def _run_batches(self, batch: _Batch[K, V]) -> None:
         gate = self._database.read_gate
         try:
-            async with self._database.read() as session:
-                load = partial(self._load, session)
+            async with self._database.read() as db:
+                load = partial(self._load, db)
                 for left in reversed(range(MAX_SERIES)):
                     answered = await self._answer(batch, load)
                     if not answered or not left or not self._waiting or gate.waiting:
                         return
                     # What a session remembers it would not look up again for the next batch.
-                    session.expunge_all()
+                    db.expunge_all()
                     batch = self._take()
         except BaseException as error:
             # There was no session to be had. (Whoever was answered is not touched.)

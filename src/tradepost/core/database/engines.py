@@ -64,9 +64,9 @@ class Database:
         """Open a session for reading; it returns its connection at the end of the block."""
         async with (
             self.read_gate.place(),
-            ReadSession(self.read_engine, expire_on_commit=False, autoflush=False) as session,
+            ReadSession(self.read_engine, expire_on_commit=False, autoflush=False) as db,
         ):
-            yield session
+            yield db
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[WriteSession]:
@@ -76,13 +76,13 @@ class Database:
         """
         async with (
             self.write_gate.place(),
-            WriteSession(self.engine, expire_on_commit=False) as session,
+            WriteSession(self.engine, expire_on_commit=False) as db,
         ):
-            yield session
-            cancelled = await _to_the_end(session.commit())
+            yield db
+            cancelled = await _to_the_end(db.commit())
             # Here and not after the block: giving the connection back waits, and who is cancelled in that would have
             # committed without anybody being told.
-            for callback in session.committed_callbacks:
+            for callback in db.committed_callbacks:
                 callback()
         if cancelled is not None:
             raise cancelled

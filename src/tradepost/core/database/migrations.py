@@ -71,8 +71,8 @@ def suits(revision: str | None) -> bool:
 
 async def current(database: Database) -> str | None:
     """Return the revision that the database is at, None before the first."""
-    async with database.read() as session:
-        connection = await session.connection()
+    async with database.read() as db:
+        connection = await db.connection()
         return await connection.run_sync(
             lambda bound: MigrationContext.configure(bound).get_current_revision()
         )

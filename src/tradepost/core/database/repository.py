@@ -74,13 +74,13 @@ def among_ids(column: InstrumentedAttribute[int], *, on_postgres: bool) -> Colum
 class Repository:
     """Holds a session; subclasses hold every statement of their domain."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        self.session = session
+    def __init__(self, db: AsyncSession) -> None:
+        self.db = db
 
     @property
     def on_postgres(self) -> bool:
         """Whether the session talks to PostgreSQL."""
-        return self.session.get_bind().dialect.name == "postgresql"
+        return self.db.get_bind().dialect.name == "postgresql"
 
     async def rows(
         self, statement: Select[*tuple[Any, ...]], parameters: Mapping[str, Any] | None = None
@@ -93,7 +93,7 @@ class Repository:
         def read(session: Session) -> Sequence[Row[*tuple[Any, ...]]]:
             return session.connection().execute(statement, parameters).all()
 
-        return await self.session.run_sync(read)
+        return await self.db.run_sync(read)
 
     def insert(self, model: type[Base]) -> postgresql.Insert | sqlite.Insert:
         """Return an INSERT that knows ``on_conflict_do_nothing``, which both engines spell alike."""
@@ -121,12 +121,12 @@ class Repository:
         if total is Total.ESTIMATED and self.on_postgres:
             return await self._estimate(bare, parameters)
         counted = bare.with_only_columns(func.count(), maintain_column_froms=True)
-        return int(await self.session.scalar(counted, parameters) or 0)
+        return int(await self.db.scalar(counted, parameters) or 0)
 
     async def _estimate(self, rows: Select[Any], parameters: Mapping[str, Any] | None) -> int:
-        plan = await self.session.scalar(_Explained(rows), parameters)
+        plan = await self.db.scalar(_Explained(rows), parameters)
         return int(plan[0]["Plan"]["Plan Rows"])
 
     async def any(self, column: InstrumentedAttribute[Any], value: Any) -> bool:
         """Tell whether a row holds ``value`` in ``column``."""
-        return bool(await self.session.scalar(select(exists().where(column == value))))
+        return bool(await self.db.scalar(select(exists().where(column == value))))

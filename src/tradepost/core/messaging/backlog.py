@@ -50,8 +50,8 @@ class Backlog:
     async def look(self) -> None:
         """Look once."""
         channels = {REACTIONS.name, *self._subscriptions.channels()}
-        async with self._database.read() as session:
-            messages = MessageRepository(session)
+        async with self._database.read() as db:
+            messages = MessageRepository(db)
             counts = await messages.counts()
             due = await messages.next_due(channels)
         now = self._clock.now()

@@ -48,8 +48,8 @@ class Settler:
         return await self._writer.submit(settlement)
 
     async def _write(self, settlements: Sequence[Settlement]) -> list[bool]:
-        async with self._database.transaction() as session:
-            found = await MessageRepository(session).settle(settlements)
+        async with self._database.transaction() as db:
+            found = await MessageRepository(db).settle(settlements)
         return [settlement.message.id in found for settlement in settlements]
 
 
@@ -147,8 +147,8 @@ class Deliveries:
     async def _claim(self, limit: int) -> list[Claimed]:
         now = self._clock.now()
         held = timedelta(seconds=self.channel.timeout + self.channel.grace)
-        async with self._database.transaction() as session:
-            return await MessageRepository(session).claim(
+        async with self._database.transaction() as db:
+            return await MessageRepository(db).claim(
                 self.channel.name, now=now, limit=limit, lease=self._clock.token(), until=now + held
             )
 

@@ -157,8 +157,8 @@ class Dispatcher:
     async def _look_around(self) -> None:
         """Wake the channels on which something is due, and know when those are to be woken on which something soon will be."""
         self._look.clear()
-        async with self._database.read() as session:
-            due = await MessageRepository(session).next_due([REACTIONS.name, *self._deliveries])
+        async with self._database.read() as db:
+            due = await MessageRepository(db).next_due([REACTIONS.name, *self._deliveries])
         now = self._clock.now()
         if self._away:
             self._away = False
@@ -212,19 +212,17 @@ class Dispatcher:
         for state, kept in ((MessageState.DONE, KEPT_DONE), (MessageState.DEAD, KEPT_DEAD)):
             deleted = PRUNE_CHUNK
             while deleted == PRUNE_CHUNK:
-                async with self._database.transaction() as session:
-                    deleted = await MessageRepository(session).prune(
-                        state, before=now - kept, limit=PRUNE_CHUNK
-                    )
+                async with self._database.transaction() as db:
+                    deleted = await MessageRepository(db).prune(state, before=now - kept, limit=PRUNE_CHUNK)
 
     async def _readdress(self) -> None:
         """See to messages that a release before or after this one has written, for channels that are other ones here."""
         for subscription in self._subscriptions.by_name.values():
-            async with self._database.transaction() as session:
-                await MessageRepository(session).readdress(subscription.name, subscription.channel.name)
+            async with self._database.transaction() as db:
+                await MessageRepository(db).readdress(subscription.name, subscription.channel.name)
         channels = [REACTIONS.name, *self._subscriptions.channels()]
-        async with self._database.transaction() as session:
-            buried = await MessageRepository(session).bury_strangers(
+        async with self._database.transaction() as db:
+            buried = await MessageRepository(db).bury_strangers(
                 channels, now=self._clock.now(), longer=STRANGERS_KEPT
             )
         if buried:

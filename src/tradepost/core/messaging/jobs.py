@@ -45,20 +45,20 @@ class JobRepository(Repository):
 
     async def ensure(self, name: str, *, due_at: datetime) -> None:
         """Have a row for a job, due at that moment if there was none."""
-        await self.session.execute(
+        await self.db.execute(
             self.insert(ScheduledJob).values(name=name, due_at=due_at).on_conflict_do_nothing()
         )
 
     async def due_at(self, name: str) -> datetime | None:
         """Return when a job is due."""
-        return await self.session.scalar(select(ScheduledJob.due_at).where(ScheduledJob.name == name))
+        return await self.db.scalar(select(ScheduledJob.due_at).where(ScheduledJob.name == name))
 
     async def claim(self, name: str, *, now: datetime, latest: datetime, lease: str, until: datetime) -> bool:
         """Take a job that is due; False when it is not, or when somebody else has it.
 
         One that is due after ``latest`` was put off by a clock that was far ahead: it is due now, and not in a year.
         """
-        taken = await self.session.scalar(
+        taken = await self.db.scalar(
             update(ScheduledJob)
             .where(ScheduledJob.name == name, or_(ScheduledJob.due_at <= now, ScheduledJob.due_at > latest))
             .values(lease=lease, due_at=until)
@@ -70,7 +70,7 @@ class JobRepository(Repository):
         self, name: str, lease: str, *, due_at: datetime, now: datetime, error: str | None
     ) -> None:
         """Say when a job is due again, unless somebody has taken it over."""
-        await self.session.execute(
+        await self.db.execute(
             update(ScheduledJob)
             .where(ScheduledJob.name == name, ScheduledJob.lease == lease)
             .values(lease=None, due_at=due_at, ended_at=now, error=error)
@@ -109,8 +109,8 @@ class JobRunner:
         name, lease, now = self.job.name, self._clock.token(), self._clock.now()
         until = now + timedelta(seconds=self.job.timeout + GRACE)
         latest = max(until, now + timedelta(seconds=self.job.seconds)) + timedelta(seconds=CLOCKS_DIFFER)
-        async with self._database.transaction() as session:
-            jobs = JobRepository(session)
+        async with self._database.transaction() as db:
+            jobs = JobRepository(db)
             if not self._known:
                 await jobs.ensure(name, due_at=now)
             taken = await jobs.claim(name, now=now, latest=latest, lease=lease, until=until)
@@ -141,8 +141,8 @@ class JobRunner:
 
     async def _settled(self, lease: str, *, pause: float, error: str | None) -> float:
         now = self._clock.now()
-        async with self._database.transaction() as session:
-            await JobRepository(session).settle(
+        async with self._database.transaction() as db:
+            await JobRepository(db).settle(
                 self.job.name, lease, due_at=now + timedelta(seconds=pause), now=now, error=error
             )
         return min(pause, LONGEST_LOOK)

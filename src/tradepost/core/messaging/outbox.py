@@ -81,7 +81,7 @@ class Outbox:
         self._clock = clock
         self._wake = wake
 
-    async def add(self, session: WriteSession, *messages: Message, due_at: datetime | None = None) -> None:
+    async def add(self, db: WriteSession, *messages: Message, due_at: datetime | None = None) -> None:
         """Have every subscriber told, not before ``due_at``; a message without a subscriber leaves nothing."""
         now = self._clock.now()
         due_at = due_at or now
@@ -102,8 +102,8 @@ class Outbox:
         ]
         if not rows:
             return
-        await session.execute(insert(StoredMessage), rows)
+        await db.execute(insert(StoredMessage), rows)
         if due_at > now:
             return  # whoever were woken now would find nothing; they know what is due next
         channels = sorted({row["channel"] for row in rows})
-        session.after_commit(lambda: self._wake(channels))
+        db.after_commit(lambda: self._wake(channels))

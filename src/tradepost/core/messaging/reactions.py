@@ -77,12 +77,12 @@ class Reactions:
         """React to one group of messages; return how many it held, 0 when none is due or somebody else is at it."""
         group: list[Claimed] = []
         try:
-            async with asyncio.timeout(TIMEOUT), self._database.transaction() as session:
-                messages = MessageRepository(session)
+            async with asyncio.timeout(TIMEOUT), self._database.transaction() as db:
+                messages = MessageRepository(db)
                 if not await messages.only_reactor():
                     return 0
                 group = await messages.due_reactions(now=self._clock.now(), limit=REACTIONS.concurrency)
-                await self._react(session, group)
+                await self._react(db, group)
         except Exception as error:
             if not group or is_away(error):
                 raise
@@ -94,21 +94,21 @@ class Reactions:
     async def _react_to_one(self, message_id: int) -> None:
         message: Claimed | None = None
         try:
-            async with asyncio.timeout(TIMEOUT), self._database.transaction() as session:
-                messages = MessageRepository(session)
+            async with asyncio.timeout(TIMEOUT), self._database.transaction() as db:
+                messages = MessageRepository(db)
                 if not await messages.only_reactor():
                     return
                 message = await messages.due_reaction(message_id, now=self._clock.now())
                 if message is None:
                     return
-                await self._react(session, [message])
+                await self._react(db, [message])
         except Exception as error:
             if message is None or is_away(error):
                 raise
             settlement = self._put_off(message, error)
             # When the database takes this, it was there all the time, and it is the message that is at fault.
-            async with self._database.transaction() as session:
-                await MessageRepository(session).not_reacted(settlement)
+            async with self._database.transaction() as db:
+                await MessageRepository(db).not_reacted(settlement)
 
     def _put_off(self, message: Claimed, error: Exception) -> Settlement:
         """Return what comes of a reaction that failed."""
@@ -127,8 +127,8 @@ class Reactions:
         )
         return settlement
 
-    async def _react(self, session: WriteSession, group: Sequence[Claimed]) -> None:
-        messages = MessageRepository(session)
+    async def _react(self, db: WriteSession, group: Sequence[Claimed]) -> None:
+        messages = MessageRepository(db)
         shares: list[_Share] = []
         readable: list[int] = []
         for message in group:
@@ -147,11 +147,11 @@ class Reactions:
             share.envelopes.append(envelope)
             readable.append(message.id)
         for share in shares:
-            await share.react(session, share.envelopes)
+            await share.react(db, share.envelopes)
         if readable:
-            await session.flush()
+            await db.flush()
             await messages.reacted(readable, now=self._clock.now())
-            session.after_commit(lambda: self._observe_done(len(readable)))
+            db.after_commit(lambda: self._observe_done(len(readable)))
 
     def _observe_done(self, number: int) -> None:
         for _ in range(number):

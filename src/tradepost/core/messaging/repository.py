@@ -51,7 +51,7 @@ class MessageRepository(Repository):
             .with_for_update(skip_locked=True)
             .cte("due")
         )
-        taken = await self.session.execute(
+        taken = await self.db.execute(
             update(StoredMessage)
             .where(self._one_of(select(due.c.id)))
             .values(
@@ -89,7 +89,7 @@ class MessageRepository(Repository):
             leases[lease] += ids
         at = max((moment for _, moment in done), default=None)
         for lease, ids in leases.items():
-            settled = await self.session.execute(
+            settled = await self.db.execute(
                 update(StoredMessage)
                 .where(
                     among_ids(StoredMessage.id, on_postgres=self.on_postgres), StoredMessage.lease == lease
@@ -104,7 +104,7 @@ class MessageRepository(Repository):
 
     async def _settle_one(self, settlement: Settlement) -> bool:
         message = settlement.message
-        changed = await self.session.execute(
+        changed = await self.db.execute(
             update(StoredMessage)
             .where(StoredMessage.id == message.id, StoredMessage.lease == message.lease)
             .values(
@@ -127,11 +127,11 @@ class MessageRepository(Repository):
         """
         if not self.on_postgres:
             return True
-        return bool(await self.session.scalar(select(func.pg_try_advisory_xact_lock(REACTION_LOCK))))
+        return bool(await self.db.scalar(select(func.pg_try_advisory_xact_lock(REACTION_LOCK))))
 
     async def due_reactions(self, *, now: datetime, limit: int) -> list[Claimed]:
         """Return the oldest messages that wait for reactions, locked to the end of the transaction."""
-        rows = await self.session.execute(
+        rows = await self.db.execute(
             select(*_CLAIMED)
             .where(_PENDING, _REACTS, StoredMessage.due_at <= now)
             .order_by(StoredMessage.id)
@@ -143,7 +143,7 @@ class MessageRepository(Repository):
     async def due_reaction(self, message_id: int, *, now: datetime) -> Claimed | None:
         """Return one message that waits for a reaction, locked, unless somebody has dealt with it."""
         row = (
-            await self.session.execute(
+            await self.db.execute(
                 select(*_CLAIMED)
                 .where(StoredMessage.id == message_id, _PENDING, StoredMessage.due_at <= now)
                 .with_for_update(skip_locked=True)
@@ -153,7 +153,7 @@ class MessageRepository(Repository):
 
     async def reacted(self, ids: Sequence[int], *, now: datetime) -> None:
         """Note that reactions are done, in the transaction that did them."""
-        await self.session.execute(
+        await self.db.execute(
             update(StoredMessage)
             .where(among_ids(StoredMessage.id, on_postgres=self.on_postgres))
             .values(
@@ -170,7 +170,7 @@ class MessageRepository(Repository):
     async def not_reacted(self, settlement: Settlement) -> None:
         """Note that a reaction failed, unless somebody has tried it meanwhile."""
         message = settlement.message
-        await self.session.execute(
+        await self.db.execute(
             update(StoredMessage)
             .where(
                 StoredMessage.id == message.id,
@@ -203,12 +203,12 @@ class MessageRepository(Repository):
         ]
         if not firsts:
             return {}
-        rows = await self.session.execute(union_all(*firsts))
+        rows = await self.db.execute(union_all(*firsts))
         return {row.channel: row.due_at for row in rows if row.due_at is not None}
 
     async def counts(self) -> dict[tuple[str, MessageState], int]:
         """Count, by channel, the messages that wait and those that are dead."""
-        rows = await self.session.execute(
+        rows = await self.db.execute(
             select(StoredMessage.channel, StoredMessage.state, func.count())
             .where(StoredMessage.state.in_([MessageState.PENDING, MessageState.DEAD]))
             .group_by(StoredMessage.channel, StoredMessage.state)
@@ -225,7 +225,7 @@ class MessageRepository(Repository):
             .with_for_update(skip_locked=True)
             .cte("old")
         )
-        deleted = await self.session.execute(
+        deleted = await self.db.execute(
             delete(StoredMessage)
             .where(self._one_of(select(old.c.id)))
             .returning(StoredMessage.id)
@@ -235,7 +235,7 @@ class MessageRepository(Repository):
 
     async def readdress(self, subscription: str, channel: str) -> None:
         """Send what waits for a subscription over the channel that it has now; nobody may be at it."""
-        await self.session.execute(
+        await self.db.execute(
             update(StoredMessage)
             .where(
                 _PENDING,
@@ -249,7 +249,7 @@ class MessageRepository(Repository):
 
     async def bury_strangers(self, channels: Iterable[str], *, now: datetime, longer: timedelta) -> int:
         """Give up what waits on other channels than these, ``longer`` after it expired; return how many it were."""
-        buried = await self.session.execute(
+        buried = await self.db.execute(
             update(StoredMessage)
             .where(
                 _PENDING,

@@ -9,7 +9,7 @@ from tradepost.accounts.dependencies import Person
 from tradepost.notifications.inbox.live import LiveInboxes, Stream
 from tradepost.notifications.inbox.reader import InboxReader
 from tradepost.notifications.inbox.service import InboxService
-from tradepost.web.session import ResourcesDep, WriteDep
+from tradepost.web.db import ResourcesDep, WriteDep
 
 
 async def inbox_reader(parts: ResourcesDep) -> InboxReader:
@@ -17,9 +17,9 @@ async def inbox_reader(parts: ResourcesDep) -> InboxReader:
     return parts[InboxReader]
 
 
-async def inbox_writes(session: WriteDep, parts: ResourcesDep) -> InboxService:
+async def inbox_writes(db: WriteDep, parts: ResourcesDep) -> InboxService:
     """Return the service for inboxes in the request's transaction."""
-    return InboxService(session, parts.clock)
+    return InboxService(db, parts.clock)
 
 
 LastEventId = Annotated[

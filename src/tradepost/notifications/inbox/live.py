@@ -281,8 +281,8 @@ class LiveInboxes:
             if stream.session_id not in living:
                 stream.end()
         if heads:
-            async with self._database.read() as session:
-                rows = await InboxRepository(session).find_heads({stream.user_id for stream in streams})
+            async with self._database.read() as db:
+                rows = await InboxRepository(db).find_heads({stream.user_id for stream in streams})
             for row in rows:
                 for stream in self._streams.get(row.user_id, ()):
                     if stream.position < row.last_number:
@@ -291,12 +291,12 @@ class LiveInboxes:
     # --- reads --------------------------------------------------------------------------------------------------------
 
     async def _load_heads(self, user_ids: Sequence[int]) -> Mapping[int, HeadRow]:
-        async with self._database.read() as session:
-            return {row.user_id: row for row in await InboxRepository(session).find_heads(user_ids)}
+        async with self._database.read() as db:
+            return {row.user_id: row for row in await InboxRepository(db).find_heads(user_ids)}
 
     async def _load_following(self, asked: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], Following]:
-        async with self._database.read() as session:
-            inbox = InboxRepository(session)
+        async with self._database.read() as db:
+            inbox = InboxRepository(db)
             # First, or what is committed between the two reads would be taken for deleted.
             heads = {row.user_id: row for row in await inbox.find_heads({user_id for user_id, _ in asked})}
             rows = await inbox.find_following(asked, size=BATCH)

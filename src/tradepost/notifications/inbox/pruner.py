@@ -32,8 +32,8 @@ class InboxPruner:
     async def _prune_some(self) -> bool:
         """Tell whether there may be more."""
         before = self._clock.now() - KEPT_FOR
-        async with self._database.transaction() as session:
-            inbox = InboxRepository(session)
+        async with self._database.transaction() as db:
+            inbox = InboxRepository(db)
             user_ids = {
                 *await inbox.hold_overfull(keep=KEPT_EACH, limit=INBOXES),
                 *await inbox.hold_aged(before=before, limit=INBOXES),

@@ -42,8 +42,8 @@ class InboxReader:
         scope = f"inbox {user_id} {window.unread_only}"
         before = None if window.cursor is None else self._place(scope, window.cursor)
         counted = window.total or (Total.EXACT if before is None else Total.NONE)
-        async with self._database.read() as session:
-            inbox = InboxRepository(session)
+        async with self._database.read() as db:
+            inbox = InboxRepository(db)
             # One more than wanted tells whether the list goes on.
             rows = await inbox.page(
                 user_id,

@@ -104,12 +104,12 @@ class InboxRepository(Repository):
             index_elements=["user_id"],
             set_={"last_number": Inbox.last_number + statement.excluded.last_number},
         )
-        taken = await self.session.execute(raised.returning(Inbox.user_id, Inbox.last_number))
+        taken = await self.db.execute(raised.returning(Inbox.user_id, Inbox.last_number))
         return {row.user_id: row.last_number for row in taken}
 
     async def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert notifications."""
-        await self.session.execute(insert(Notification), rows)
+        await self.db.execute(insert(Notification), rows)
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -121,7 +121,7 @@ class InboxRepository(Repository):
         if before is not None:
             rows = rows.where(Notification.number < before)
         rows = rows.order_by(Notification.number.desc()).limit(limit).offset(skip)
-        return (await self.session.execute(rows)).all()
+        return (await self.db.execute(rows)).all()
 
     async def total(self, user_id: int, total: Total, *, unread_only: bool) -> int | None:
         """Count somebody's notifications, if that was asked for."""
@@ -131,12 +131,12 @@ class InboxRepository(Repository):
 
     async def count_unread(self, user_id: int) -> int:
         """Count what somebody has not read yet."""
-        return await self.session.scalar(select(func.count()).where(_unread_of(user_id))) or 0
+        return await self.db.scalar(select(func.count()).where(_unread_of(user_id))) or 0
 
     async def find_heads(self, user_ids: Collection[int]) -> Sequence[HeadRow]:
         """Return the last and the pruned numbers of these people; of those who were never told anything, nothing."""
         heads = _heads(self.on_postgres)
-        return (await self.session.execute(heads, {"ids": list(user_ids)})).all()
+        return (await self.db.execute(heads, {"ids": list(user_ids)})).all()
 
     async def find_following(
         self, asked: Sequence[tuple[int, int]], *, size: int
@@ -148,7 +148,7 @@ class InboxRepository(Repository):
         pairs: dict[str, Any] = {"pairs": [list(pair) for pair in asked]}
         if self.on_postgres:
             pairs = {"user_ids": [user_id for user_id, _ in asked], "afters": [after for _, after in asked]}
-        found = await self.session.execute(_following(self.on_postgres), {**pairs, "size": size})
+        found = await self.db.execute(_following(self.on_postgres), {**pairs, "size": size})
         return found.all()
 
     @staticmethod
@@ -168,7 +168,7 @@ class InboxRepository(Repository):
             .returning(*_SHOWN)
             .execution_options(synchronize_session=False)
         )
-        return (await self.session.execute(statement)).one_or_none()
+        return (await self.db.execute(statement)).one_or_none()
 
     async def mark_all(self, user_id: int, *, through: int | None, now: datetime) -> int:
         """Mark what somebody has not read, up to a number if one is given; return how many that were.
@@ -179,10 +179,10 @@ class InboxRepository(Repository):
         if through is not None:
             unread = unread.where(Notification.number <= through)
         locked = unread.order_by(Notification.id).with_for_update()
-        ids = (await self.session.scalars(locked)).all()
+        ids = (await self.db.scalars(locked)).all()
         if ids:
             statement = update(Notification).where(among_ids(Notification.id, on_postgres=self.on_postgres))
-            await self.session.execute(
+            await self.db.execute(
                 statement.values(read_at=now).execution_options(synchronize_session=False), {"ids": list(ids)}
             )
         return len(ids)
@@ -194,7 +194,7 @@ class InboxRepository(Repository):
             .where(Notification.id == notification_id, Notification.user_id == user_id)
             .returning(Notification.id)
         )
-        return await self.session.scalar(statement) is not None
+        return await self.db.scalar(statement) is not None
 
     # --- pruning ------------------------------------------------------------------------------------------------------
     # Nothing here waits for a row that somebody else holds: who deletes a person locks all that is theirs, in an order of
@@ -204,7 +204,7 @@ class InboxRepository(Repository):
         """Lock some of the inboxes with more than the ``keep`` newest numbers in them, and return whose they are."""
         overfull = select(Inbox.user_id).where(Inbox.last_number - Inbox.pruned_through > keep)
         held = overfull.order_by(Inbox.user_id).limit(limit).with_for_update(skip_locked=True)
-        return (await self.session.scalars(held)).all()
+        return (await self.db.scalars(held)).all()
 
     async def hold_aged(self, *, before: datetime, limit: int) -> Sequence[int]:
         """Lock the inboxes of some people who were told something before a moment, and return whose they are."""
@@ -215,7 +215,7 @@ class InboxRepository(Repository):
             .limit(limit)
         )
         aged = select(Inbox.user_id).where(Inbox.user_id.in_(oldest)).order_by(Inbox.user_id)
-        return (await self.session.scalars(aged.with_for_update(skip_locked=True))).all()
+        return (await self.db.scalars(aged.with_for_update(skip_locked=True))).all()
 
     async def hold_surplus(
         self, user_ids: Collection[int], *, keep: int, before: datetime, limit: int
@@ -231,7 +231,7 @@ class InboxRepository(Repository):
             .order_by(Notification.user_id, Notification.number)
             .limit(limit)
         )
-        return (await self.session.scalars(rows.with_for_update(of=Notification, skip_locked=True))).all()
+        return (await self.db.scalars(rows.with_for_update(of=Notification, skip_locked=True))).all()
 
     async def prune(self, notification_ids: Sequence[int]) -> None:
         """Delete notifications, and note in their inboxes up to which number something is missing now."""
@@ -250,7 +250,7 @@ class InboxRepository(Repository):
             delete(Notification).where(among),
         )
         for statement in statements:
-            await self.session.execute(
+            await self.db.execute(
                 statement.execution_options(synchronize_session=False), {"ids": list(notification_ids)}
             )
 
@@ -258,7 +258,7 @@ class InboxRepository(Repository):
         """Note of whom, their inboxes being held, nothing is left beyond the ``keep`` newest numbers; tell if of anybody."""
         surplus = Inbox.last_number - keep
         left = exists().where(Notification.user_id == Inbox.user_id, Notification.number <= surplus)
-        noted = await self.session.scalars(
+        noted = await self.db.scalars(
             update(Inbox)
             .where(Inbox.user_id.in_(user_ids), Inbox.pruned_through < surplus, ~left)
             .values(pruned_through=surplus)

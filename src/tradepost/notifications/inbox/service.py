@@ -11,8 +11,8 @@ from tradepost.notifications.inbox.schemas import Marked, NotificationRead
 class InboxService:
     """Works in the transaction of whoever built it; everybody has to do with their own only."""
 
-    def __init__(self, session: WriteSession, clock: Clock) -> None:
-        self._inbox = InboxRepository(session)
+    def __init__(self, db: WriteSession, clock: Clock) -> None:
+        self._inbox = InboxRepository(db)
         self._clock = clock
 
     async def mark_read(self, notification_id: int, principal: Principal) -> NotificationRead:

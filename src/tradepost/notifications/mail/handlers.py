@@ -26,8 +26,8 @@ def subscribe(subscriptions: Subscriptions, parts: Resources) -> None:
     outbox = parts[Outbox]
 
     def sending(plan: Callable[[Any], MailDue]) -> React:
-        async def react(session: WriteSession, envelopes: Sequence[Envelope[Any]]) -> None:
-            await outbox.add(session, *(plan(envelope.message) for envelope in envelopes))
+        async def react(db: WriteSession, envelopes: Sequence[Envelope[Any]]) -> None:
+            await outbox.add(db, *(plan(envelope.message) for envelope in envelopes))
 
         return react
 

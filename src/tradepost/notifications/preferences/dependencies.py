@@ -5,17 +5,17 @@ from typing import Annotated
 from fastapi import Depends
 
 from tradepost.notifications.preferences.service import PreferenceService
-from tradepost.web.session import ReadDep, ResourcesDep, WriteDep
+from tradepost.web.db import ReadDep, ResourcesDep, WriteDep
 
 
-async def preference_reads(session: ReadDep, parts: ResourcesDep) -> PreferenceService:
+async def preference_reads(db: ReadDep, parts: ResourcesDep) -> PreferenceService:
     """Return the service for reading preferences."""
-    return PreferenceService(session, parts.clock)
+    return PreferenceService(db, parts.clock)
 
 
-async def preference_writes(session: WriteDep, parts: ResourcesDep) -> PreferenceService:
+async def preference_writes(db: WriteDep, parts: ResourcesDep) -> PreferenceService:
     """Return the service for preferences in the request's transaction."""
-    return PreferenceService(session, parts.clock)
+    return PreferenceService(db, parts.clock)
 
 
 PreferenceReads = Annotated[PreferenceService, Depends(preference_reads, scope="function")]

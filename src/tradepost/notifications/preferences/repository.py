@@ -18,7 +18,7 @@ class PreferenceRepository(Repository):
     async def find(self, user_ids: Collection[int]) -> Sequence[PreferenceRow]:
         """Return every choice of these people."""
         chosen = select(Preference.user_id, Preference.kind, Preference.email, Preference.inbox)
-        return (await self.session.execute(chosen.where(Preference.user_id.in_(user_ids)))).all()
+        return (await self.db.execute(chosen.where(Preference.user_id.in_(user_ids)))).all()
 
     async def set(self, choices: Sequence[Mapping[str, Any]], sent: Mapping[str, Collection[str]]) -> None:
         """Write choices, each with all columns; ``sent`` names, by channel, the kinds of which it may be changed.
@@ -33,6 +33,6 @@ class PreferenceRepository(Repository):
             for channel, kinds in sent.items()
         }
         changed["updated_at"] = statement.excluded["updated_at"]
-        await self.session.execute(
+        await self.db.execute(
             statement.on_conflict_do_update(index_elements=["user_id", "kind"], set_=changed)
         )

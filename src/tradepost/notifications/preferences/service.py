@@ -31,8 +31,8 @@ class Wishes:
 class PreferenceService:
     """Works in the session of whoever built it."""
 
-    def __init__(self, session: ReadSession | WriteSession, clock: Clock) -> None:
-        self._preferences = PreferenceRepository(session)
+    def __init__(self, db: ReadSession | WriteSession, clock: Clock) -> None:
+        self._preferences = PreferenceRepository(db)
         self._clock = clock
 
     async def wishes_of(self, user_ids: Collection[int]) -> Wishes:

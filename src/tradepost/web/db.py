@@ -20,13 +20,13 @@ async def _resources(request: Request) -> Resources:
 
 
 async def _read(request: Request) -> AsyncIterator[ReadSession]:
-    async with resources(request).database.read() as session:
-        yield session
+    async with resources(request).database.read() as db:
+        yield db
 
 
 async def _transaction(request: Request) -> AsyncIterator[WriteSession]:
-    async with resources(request).database.transaction() as session:
-        yield session
+    async with resources(request).database.transaction() as db:
+        yield db
 
 
 # Function-scoped: with FastAPI's default scope the client would get its 201 before the commit, and keep it when the
