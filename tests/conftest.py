@@ -126,8 +126,8 @@ async def template(
             url = f"sqlite:///{found.directory / found.name}.db"
         else:
             url = await postgres.create_database(found.name)
-        async with opened(settings_for(url, found.directory)) as parts:
-            await prepare_database(parts)
+        async with opened(settings_for(url, found.directory)) as resources:
+            await prepare_database(resources)
         templates[engine] = found
     return templates[engine]
 
@@ -143,14 +143,14 @@ class World:
     """An application that runs, and what it runs on."""
 
     app: FastAPI
-    parts: Resources
+    resources: Resources
     transport: httpx.ASGITransport
     engine: str
 
     @property
     def database(self) -> Database:
         """The application's database."""
-        return self.parts.database
+        return self.resources.database
 
     def caller(self, **headers: str) -> httpx.AsyncClient:
         """Return a client with these headers."""
@@ -160,7 +160,7 @@ class World:
 @asynccontextmanager
 async def world_on(url: str, directory: Path, **values: Any) -> AsyncIterator[World]:
     """Run an application on a database, with these settings."""
-    # Messages wait until a test has them delivered: `await world.parts[Dispatcher].drain()`.
+    # Messages wait until a test has them delivered: `await world.resources[Dispatcher].drain()`.
     app = create_app(settings_for(url, directory, **values), dispatches=False)
     async with app.router.lifespan_context(app) as state:
         assert state is not None
@@ -169,8 +169,8 @@ async def world_on(url: str, directory: Path, **values: Any) -> AsyncIterator[Wo
             scope["state"] = dict(state)
             await app(scope, receive, send)
 
-        parts: Resources = state["resources"]
-        yield World(app, parts, httpx.ASGITransport(with_state), make_url(url).get_backend_name())
+        resources: Resources = state["resources"]
+        yield World(app, resources, httpx.ASGITransport(with_state), make_url(url).get_backend_name())
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -205,10 +205,10 @@ def empty_storage(settings: Settings) -> None:
         shutil.rmtree(path)
 
 
-def forget_all(parts: Resources) -> None:
+def forget_all(resources: Resources) -> None:
     """Have everything read anew that an application remembers: rows were changed past its services."""
-    parts[PublicTotal].forget()
-    parts[PopularItems].forget_all()
+    resources[PublicTotal].forget()
+    resources[PopularItems].forget_all()
 
 
 @pytest_asyncio.fixture
@@ -216,8 +216,8 @@ async def world(module_world: World) -> AsyncIterator[World]:
     """The module's application on empty tables."""
     yield module_world
     await empty_tables(module_world.database)
-    await asyncio.to_thread(empty_storage, module_world.parts.settings)
-    forget_all(module_world.parts)
+    await asyncio.to_thread(empty_storage, module_world.resources.settings)
+    forget_all(module_world.resources)
 
 
 @pytest.fixture
@@ -259,7 +259,7 @@ _hashes: dict[str, str] = {}
 async def new_person(world: World) -> AsyncIterator[NewPerson]:
     """Make people with a role, logged in, without hashing a password for each."""
     clients: list[httpx.AsyncClient] = []
-    hasher, tokens, clock = world.parts[PasswordHasher], world.parts[Tokens], world.parts.clock
+    hasher, tokens, clock = world.resources[PasswordHasher], world.resources[Tokens], world.resources.clock
     if not _hashes:
         _hashes[PASSWORD] = await hasher.hash(PASSWORD)
 

@@ -90,7 +90,7 @@ async def usage(world: World, owner_id: int) -> tuple[int, int]:
 
 def kept(world: World) -> list[str]:
     """Return the names of everything in the storage, parts of files that were not finished too."""
-    settings = world.parts.settings
+    settings = world.resources.settings
     if settings.USE_S3:
         return S3Server(str(settings.AWS_ENDPOINT_URL).rstrip("/")).names(str(settings.AWS_S3_BUCKET_NAME))
     return sorted(path.name for path in settings.UPLOAD_DIR.rglob("*") if path.is_file())
@@ -98,13 +98,13 @@ def kept(world: World) -> list[str]:
 
 async def nothing_left(world: World) -> bool:
     """Deliver what is due, and tell whether neither a row nor a byte is left of any file."""
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     return await rows(world) == [] and kept(world) == []
 
 
 def storage_of(world: World) -> Storage:
     """Return where the application keeps bytes."""
-    return world.parts[Storage]
+    return world.resources[Storage]
 
 
 def code(answer: httpx.Response) -> tuple[int, str]:

@@ -26,7 +26,7 @@ from tradepost.accounts.identities import Identities
 from tradepost.accounts.links import Links
 from tradepost.accounts.models import AccountToken, LoginSession, User
 from tradepost.accounts.passwords import PasswordHasher
-from tradepost.accounts.profiles import Profiles
+from tradepost.accounts.reader import UserReader
 from tradepost.accounts.recovery import RecoveryService
 from tradepost.accounts.sessions import SessionService
 from tradepost.accounts.tokens import Tokens
@@ -144,29 +144,33 @@ def build_signals(database: Database, clock: Clock, redis: Redis | None) -> Sign
     return postgres_signals(database.options.url, clock)
 
 
-def build_messaging(parts: Resources, subscriptions: Subscriptions, attempts: ObserveAttempt) -> Redis | None:
+def build_messaging(
+    resources: Resources, subscriptions: Subscriptions, attempts: ObserveAttempt
+) -> Redis | None:
     """Put in what takes messages, what delivers them, and what wakes the second when the first has one.
 
     Returns the client of the Redis that processes hear each other over, if there is one, to be closed at the end.
     """
-    url = parts.settings.REDIS_URL
+    url = resources.settings.REDIS_URL
     redis = open_redis(url.get_secret_value()) if url else None
     if redis is not None:
-        parts.put(Redis, redis)
-    signals = build_signals(parts.database, parts.clock, redis)
-    parts.put(Subscriptions, subscriptions)
-    parts.put(Signals, signals)
-    parts.put(
+        resources.put(Redis, redis)
+    signals = build_signals(resources.database, resources.clock, redis)
+    resources.put(Subscriptions, subscriptions)
+    resources.put(Signals, signals)
+    resources.put(
         Outbox,
-        Outbox(subscriptions, parts.clock, lambda channels: signals.send(TOPIC, " ".join(channels))),
+        Outbox(subscriptions, resources.clock, lambda channels: signals.send(TOPIC, " ".join(channels))),
     )
-    parts.put(Dispatcher, Dispatcher(parts.database, subscriptions, signals, parts.clock, observe=attempts))
+    resources.put(
+        Dispatcher, Dispatcher(resources.database, subscriptions, signals, resources.clock, observe=attempts)
+    )
     return redis
 
 
-def build_backlog(parts: Resources, show: Show) -> Backlog:
+def build_backlog(resources: Resources, show: Show) -> Backlog:
     """Build what looks now and then how many messages wait, and shows it."""
-    return Backlog(parts.database, parts[Subscriptions], parts.clock, show)
+    return Backlog(resources.database, resources[Subscriptions], resources.clock, show)
 
 
 def open_storage(settings: Settings) -> Storage:
@@ -189,12 +193,12 @@ async def opened(
     """
     clock = clock or SystemClock()
     database = Database(database_options(settings))
-    parts = Resources(settings, database, clock)
+    resources = Resources(settings, database, clock)
     subscriptions = Subscriptions()
-    redis = build_messaging(parts, subscriptions, attempts)
+    redis = build_messaging(resources, subscriptions, attempts)
     hasher = await asyncio.to_thread(PasswordHasher)
-    parts.put(PasswordHasher, hasher)
-    parts.put(
+    resources.put(PasswordHasher, hasher)
+    resources.put(
         Tokens,
         Tokens(
             secret=settings.SECRET_KEY.get_secret_value(),
@@ -203,104 +207,107 @@ async def opened(
             clock=clock,
         ),
     )
-    parts.put(
+    resources.put(
         Links,
         Links(secret=settings.SECRET_KEY.get_secret_value(), public_url=settings.PUBLIC_URL, clock=clock),
     )
-    parts.put(Identities, Identities(database, observe=batches("identity")))
-    parts.put(Profiles, Profiles(database, observe=batches("user")))
-    parts.put(SessionService, build_session_service(parts))
-    parts.put(CredentialService, build_credential_service(parts))
-    parts.put(RecoveryService, build_recovery_service(parts))
-    parts.put(TagUsage, ItemsOfTags())
-    parts.put(CategoryUsage, ItemsOfCategories())
-    parts.put(TagReader, TagReader(database, parts[TagUsage], observe=batches("tag")))
-    parts.put(CategoryReader, CategoryReader(database))
-    parts.put(RateLimiter, LocalRateLimiter(clock))
-    parts.put(PublicTotal, PublicTotal(clock))
-    parts.put(PopularItems, PopularItems(database, clock, seconds=settings.CACHE_POPULAR_SECONDS))
-    parts.put(ViewCounter, ViewCounter(database))
-    parts.put(
+    resources.put(Identities, Identities(database, observe=batches("identity")))
+    resources.put(UserReader, UserReader(database, observe=batches("user")))
+    resources.put(SessionService, build_session_service(resources))
+    resources.put(CredentialService, build_credential_service(resources))
+    resources.put(RecoveryService, build_recovery_service(resources))
+    resources.put(TagUsage, ItemsOfTags())
+    resources.put(CategoryUsage, ItemsOfCategories())
+    resources.put(TagReader, TagReader(database, resources[TagUsage], observe=batches("tag")))
+    resources.put(CategoryReader, CategoryReader(database))
+    resources.put(RateLimiter, LocalRateLimiter(clock))
+    resources.put(PublicTotal, PublicTotal(clock))
+    resources.put(PopularItems, PopularItems(database, clock, seconds=settings.CACHE_POPULAR_SECONDS))
+    resources.put(ViewCounter, ViewCounter(database))
+    resources.put(
         ItemReader,
         ItemReader(
-            database, views=parts[ViewCounter], public_total=parts[PublicTotal], observe=batches("item")
+            database,
+            views=resources[ViewCounter],
+            public_total=resources[PublicTotal],
+            observe=batches("item"),
         ),
     )
-    parts.put(
+    resources.put(
         ItemIntake,
         ItemIntake(
             database,
-            people=partial(build_user_service, parts=parts),
-            tags=partial(build_tag_service, parts=parts),
-            categories=partial(build_category_service, parts=parts),
-            public_total=parts[PublicTotal],
-            outbox=parts[Outbox],
+            people=partial(build_user_service, resources=resources),
+            tags=partial(build_tag_service, resources=resources),
+            categories=partial(build_category_service, resources=resources),
+            public_total=resources[PublicTotal],
+            outbox=resources[Outbox],
             clock=clock,
             observe=batches("new items"),
         ),
     )
-    parts.put(Cursors, Cursors(settings.SECRET_KEY.get_secret_value()))
-    parts.put(InboxReader, InboxReader(database, parts[Cursors]))
+    resources.put(Cursors, Cursors(settings.SECRET_KEY.get_secret_value()))
+    resources.put(InboxReader, InboxReader(database, resources[Cursors]))
     storage = open_storage(settings)
-    parts.put(Storage, storage)
-    parts.put(FileSubjects, FilesOfItems(partial(build_item_service, parts=parts)))
-    build_media(parts, observe=batches("new files"))
-    parts.put(Mailer, build_mailer(settings, clock))
-    parts.put(MailService, await build_mail_service(parts))
-    parts.put(WebhookSender, build_webhook_sender(parts))
-    parts.put(
+    resources.put(Storage, storage)
+    resources.put(FileSubjects, FilesOfItems(partial(build_item_service, resources=resources)))
+    build_media(resources, observe=batches("new files"))
+    resources.put(Mailer, build_mailer(settings, clock))
+    resources.put(MailService, await build_mail_service(resources))
+    resources.put(WebhookSender, build_webhook_sender(resources))
+    resources.put(
         LiveInboxes,
         LiveInboxes(
             database,
-            parts[Signals],
-            living=lambda session_ids: parts[Identities].find_living(session_ids, now=clock.now()),
+            resources[Signals],
+            living=lambda session_ids: resources[Identities].find_living(session_ids, now=clock.now()),
             observe=batches("stream"),
         ),
     )
-    parts.put(ItemUploads, build_item_uploads(parts, observe=batches("uploads")))
+    resources.put(ItemUploads, build_item_uploads(resources, observe=batches("uploads")))
     for subscribe in SUBSCRIBERS:
-        subscribe(subscriptions, parts)
+        subscribe(subscriptions, resources)
     try:
-        yield parts
+        yield resources
     finally:
-        await parts[WebhookSender].close()
+        await resources[WebhookSender].close()
         hasher.close()
-        await close_media(parts)
+        await close_media(resources)
         await storage.close()
-        await parts[Mailer].close()
+        await resources[Mailer].close()
         if redis is not None:
             await redis.aclose()
         await database.close()
 
 
-async def dispatch(parts: Resources) -> None:
+async def dispatch(resources: Resources) -> None:
     """Deliver messages until cancelled, beginning as soon as the database is there and migrated."""
     waits = False
-    while not await _is_migrated(parts):
+    while not await _is_migrated(resources):
         if not waits:
             waits = True
             log.warning(
                 "no database of this version's schema yet; messages are delivered as soon as it is there"
             )
         await asyncio.sleep(WAIT_FOR_SCHEMA)
-    await parts[Dispatcher].run()
+    await resources[Dispatcher].run()
 
 
-async def _is_migrated(parts: Resources) -> bool:
+async def _is_migrated(resources: Resources) -> bool:
     try:
-        return migrations.suits(await migrations.current(parts.database))
+        return migrations.suits(await migrations.current(resources.database))
     except (DatabaseUnavailable, SQLAlchemyError):
         return False
 
 
-async def prepare_database(parts: Resources) -> bool:
+async def prepare_database(resources: Resources) -> bool:
     """Bring the schema to its newest revision and make the first superuser; tell whether the schema changed.
 
     Any number of processes may do this at once.
     """
-    changed = await migrations.upgrade(parts.database)
-    settings = parts.settings
-    await parts[CredentialService].ensure_first_superuser(
+    changed = await migrations.upgrade(resources.database)
+    settings = resources.settings
+    await resources[CredentialService].ensure_first_superuser(
         settings.FIRST_SUPERUSER, settings.FIRST_SUPERUSER_PASSWORD.get_secret_value()
     )
     return changed

@@ -82,8 +82,8 @@ def with_resources(work: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     @wraps(work)
     def command(*arguments: Any, **options: Any) -> None:
         async def with_parts() -> None:
-            async with opened(load_settings()) as parts:
-                await work(parts, *arguments, **options)
+            async with opened(load_settings()) as resources:
+                await work(resources, *arguments, **options)
 
         run(with_parts())
 
@@ -186,26 +186,26 @@ async def prepare_demo(settings: Settings) -> list[str]:
 
     Returns the made-up people whom the published password lets in. It is made for nobody outside ``local``.
     """
-    async with opened(settings) as parts:
-        await prepare_database(parts)
+    async with opened(settings) as resources:
+        await prepare_database(resources)
         if not settings.is_local:
             return []
         # There may be something to look at already.
         with suppress(SeedRefused):
-            await run_seed(parts, seed_number=DEMO_SEED, users=DEMO_USERS, items=DEMO_ITEMS, append=False)
-        return await made_up_people(parts)
+            await run_seed(resources, seed_number=DEMO_SEED, users=DEMO_USERS, items=DEMO_ITEMS, append=False)
+        return await made_up_people(resources)
 
 
-async def made_up_people(parts: Resources) -> list[str]:
+async def made_up_people(resources: Resources) -> list[str]:
     """Return those of the first accounts that are a seed's, as long as their password is the published one."""
-    async with parts.database.read() as db:
-        first = await build_user_service(db, parts).page(
+    async with resources.database.read() as db:
+        first = await build_user_service(db, resources).page(
             Window(limit=DEMO_USERS + 1, total=Total.NONE, sort="created_at")
         )
     users = [user for user in first.rows if EMAIL.fullmatch(user.email)]
     # All of a seed have one hash: asked once, not fifty times.
     hashes = {user.hashed_password for user in users[:2]}
-    known = {encoded for encoded in hashes if await parts[PasswordHasher].verify(encoded, PASSWORD)}
+    known = {encoded for encoded in hashes if await resources[PasswordHasher].verify(encoded, PASSWORD)}
     return [user.email for user in users if user.is_active and user.hashed_password in known]
 
 
@@ -230,10 +230,10 @@ def banner(settings: Settings, host: str, port: int, *, people: Sequence[str] = 
 
 @main.command()
 @with_resources
-async def migrate(parts: Resources) -> None:
+async def migrate(resources: Resources) -> None:
     """Bring the database to the newest schema and make the first superuser."""
-    changed = await prepare_database(parts)
-    revision = await migrations.current(parts.database)
+    changed = await prepare_database(resources)
+    revision = await migrations.current(resources.database)
     newer = ", by a newer version than this one" if migrations.is_newer(revision) else ""
     click.echo(f"Migrated to {revision}" if changed else f"At {revision} already{newer}")
 
@@ -284,10 +284,10 @@ def refuse_everything(selection: Selection, *, everything: bool) -> None:
 @selecting
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
 @with_resources
-async def list_messages(parts: Resources, *, selection: Selection, state: str | None, limit: int) -> None:
+async def list_messages(resources: Resources, *, selection: Selection, state: str | None, limit: int) -> None:
     """List messages, the newest first, one JSON object a line."""
-    async with parts.database.read() as db:
-        page = await build_outbox_service(db, parts).page(
+    async with resources.database.read() as db:
+        page = await build_outbox_service(db, resources).page(
             replace(selection, state=MessageState(state) if state else None),
             Window(limit=limit, total=Total.NONE, sort="-created_at"),
         )
@@ -299,11 +299,11 @@ async def list_messages(parts: Resources, *, selection: Selection, state: str | 
 @selecting
 @click.option("--all", "everything", is_flag=True, help="Every message that was given up.")
 @with_resources
-async def retry(parts: Resources, *, selection: Selection, everything: bool) -> None:
+async def retry(resources: Resources, *, selection: Selection, everything: bool) -> None:
     """Have messages that were given up delivered after all."""
     refuse_everything(selection, everything=everything)
-    async with parts.database.transaction() as db:
-        number = await build_outbox_service(db, parts).retry_all(selection)
+    async with resources.database.transaction() as db:
+        number = await build_outbox_service(db, resources).retry_all(selection)
     click.echo(f"{number} messages are on their way again")
 
 
@@ -317,27 +317,29 @@ async def retry(parts: Resources, *, selection: Selection, everything: bool) -> 
 @selecting
 @click.option("--all", "everything", is_flag=True, help="Every message in that state.")
 @with_resources
-async def purge(parts: Resources, *, selection: Selection, state: str, everything: bool) -> None:
+async def purge(resources: Resources, *, selection: Selection, state: str, everything: bool) -> None:
     """Delete messages that were given up, or delivered."""
     refuse_everything(selection, everything=everything)
     number, deleted = 0, PRUNE_CHUNK
     while deleted == PRUNE_CHUNK:
-        async with parts.database.transaction() as db:
-            messages = build_outbox_service(db, parts)
+        async with resources.database.transaction() as db:
+            messages = build_outbox_service(db, resources)
             deleted = await messages.purge(replace(selection, state=MessageState(state)), limit=PRUNE_CHUNK)
         number += deleted
     click.echo(f"{number} messages deleted")
 
 
-async def require_schema(parts: Resources) -> None:
+async def require_schema(resources: Resources) -> None:
     """Migrate in ``local``, as the server does; elsewhere insist that somebody has."""
-    if parts.settings.is_local:
-        await prepare_database(parts)
-    elif not migrations.suits(await migrations.current(parts.database)):
+    if resources.settings.is_local:
+        await prepare_database(resources)
+    elif not migrations.suits(await migrations.current(resources.database)):
         raise click.ClickException("The database has an older schema than this version's: tradepost migrate")
 
 
-async def run_seed(parts: Resources, *, seed_number: int, users: int, items: int, append: bool) -> SeedReport:
+async def run_seed(
+    resources: Resources, *, seed_number: int, users: int, items: int, append: bool
+) -> SeedReport:
     """Seed with a progress bar on standard error, if that is a terminal."""
     with click.progressbar(length=users + items, label="Seeding", file=sys.stderr) as bar:
 
@@ -345,12 +347,12 @@ async def run_seed(parts: Resources, *, seed_number: int, users: int, items: int
             bar.update(done - bar.pos)
 
         return await seed(
-            parts.database,
+            resources.database,
             seed=seed_number,
             users=users,
             items=items,
             append=append,
-            environment=parts.settings.ENVIRONMENT,
+            environment=resources.settings.ENVIRONMENT,
             progress=progress,
         )
 
@@ -363,11 +365,13 @@ async def run_seed(parts: Resources, *, seed_number: int, users: int, items: int
 @click.option("--items", default=100_000, show_default=True, type=click.IntRange(0, 10_000_000))
 @click.option("--append", is_flag=True, help="Add to a database that has rows.")
 @with_resources
-async def seed_command(parts: Resources, seed_number: int, users: int, items: int, *, append: bool) -> None:
+async def seed_command(
+    resources: Resources, seed_number: int, users: int, items: int, *, append: bool
+) -> None:
     """Fill the database with a made-up marketplace; log in as user1@example.com, password Tradepost1."""
-    await require_schema(parts)
+    await require_schema(resources)
     try:
-        report = await run_seed(parts, seed_number=seed_number, users=users, items=items, append=append)
+        report = await run_seed(resources, seed_number=seed_number, users=users, items=items, append=append)
     except SeedRefused as error:
         raise click.ClickException(str(error)) from error
     click.echo(
@@ -380,7 +384,7 @@ async def seed_command(parts: Resources, seed_number: int, users: int, items: in
 @click.argument("email")
 @click.password_option(help="Asked for when it is not given.")
 @with_resources
-async def create_admin(parts: Resources, email: str, password: str) -> None:
+async def create_admin(resources: Resources, email: str, password: str) -> None:
     """Make an account with all permissions."""
     try:
         applicant = UserRegister(email=email, password=password, first_name="Admin", last_name="User")
@@ -389,8 +393,8 @@ async def create_admin(parts: Resources, email: str, password: str) -> None:
             f"  {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
         )
         raise click.ClickException(f"Not acceptable:\n{faults}") from error
-    await require_schema(parts)
-    if not await parts[CredentialService].create_admin(applicant.email, applicant.password):
+    await require_schema(resources)
+    if not await resources[CredentialService].create_admin(applicant.email, applicant.password):
         raise click.ClickException(f"{applicant.email} has an account already")
     click.echo(f"{applicant.email} is an admin now")
 

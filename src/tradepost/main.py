@@ -104,33 +104,33 @@ async def _lifespan(
 ) -> AsyncIterator[Mapping[str, Any]]:
     async with opened(
         settings, clock=clock, batches=metrics.batch_observer, attempts=metrics.observe_attempt
-    ) as parts:
-        readiness.add("database", lambda: _check_database(parts.database))
+    ) as resources:
+        readiness.add("database", lambda: _check_database(resources.database))
         # Not required: without it everything but files is served as ever.
-        readiness.add("storage", parts[Storage].check, required=False)
+        readiness.add("storage", resources[Storage].check, required=False)
         if settings.REDIS_URL is not None:
             # Without it everything is slower, and nothing is wrong.
-            readiness.add("redis", lambda: _check_redis(parts[Redis]), required=False)
-        _watch_pool(metrics, parts.database)
+            readiness.add("redis", lambda: _check_redis(resources[Redis]), required=False)
+        _watch_pool(metrics, resources.database)
         metrics.add_gauge(
-            "notification_streams", "Open streams of notifications", lambda: parts[LiveInboxes].open
+            "notification_streams", "Open streams of notifications", lambda: resources[LiveInboxes].open
         )
         background: list[asyncio.Task[None]] = []
         try:
             background += (
-                asyncio.create_task(parts[ViewCounter].run(), name="views"),
-                asyncio.create_task(parts[LiveInboxes].run(), name="streams"),
+                asyncio.create_task(resources[ViewCounter].run(), name="views"),
+                asyncio.create_task(resources[LiveInboxes].run(), name="streams"),
                 asyncio.create_task(metrics.watch(), name="metrics"),
-                asyncio.create_task(parts[Signals].run(), name="signals"),
-                asyncio.create_task(build_backlog(parts, metrics.show_backlog).run(), name="backlog"),
+                asyncio.create_task(resources[Signals].run(), name="signals"),
+                asyncio.create_task(build_backlog(resources, metrics.show_backlog).run(), name="backlog"),
                 asyncio.create_task(_end_with_parent(), name="parent"),
             )
             if dispatches:
-                background.append(asyncio.create_task(dispatch(parts), name="dispatcher"))
-            if settings.is_local and not await _prepared(parts):
-                background.append(asyncio.create_task(_prepare_later(parts), name="preparation"))
+                background.append(asyncio.create_task(dispatch(resources), name="dispatcher"))
+            if settings.is_local and not await _prepared(resources):
+                background.append(asyncio.create_task(_prepare_later(resources), name="preparation"))
             with _drained(readiness, 0 if settings.is_local else DRAIN_SECONDS):
-                yield {"resources": parts, STOPPING_KEY: parts[LiveInboxes].close}
+                yield {"resources": resources, STOPPING_KEY: resources[LiveInboxes].close}
         finally:
             readiness.draining = True
             for task in background:
@@ -166,10 +166,10 @@ def _drained(readiness: Readiness, seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGTERM, stop)
 
 
-async def _prepared(parts: Resources) -> bool:
+async def _prepared(resources: Resources) -> bool:
     """Migrate, unless the database is away: then the server starts all the same, alive and not ready."""
     try:
-        await prepare_database(parts)
+        await prepare_database(resources)
     except (DatabaseUnavailable, SQLAlchemyError) as error:
         # It can also go away in the middle of the migration, which is then taken back as a whole.
         meaning = error if isinstance(error, DatabaseUnavailable) else faults.translate(error)
@@ -182,12 +182,12 @@ async def _prepared(parts: Resources) -> bool:
     return True
 
 
-async def _prepare_later(parts: Resources) -> None:
+async def _prepare_later(resources: Resources) -> None:
     prepared = False
     while not prepared:
         await asyncio.sleep(RETRY_PREPARATION)
         try:
-            prepared = await _prepared(parts)
+            prepared = await _prepared(resources)
         except Exception:
             # A task that ended here would leave a server that is never ready, and nobody would know why.
             log.exception("the migration failed; it is tried again")

@@ -32,19 +32,19 @@ async def work(settings: Settings, *, metrics_port: int = 0) -> None:
         log.warning("questionable setting", setting=warning)
     metrics = Metrics(clock=clock)
     with metrics.served(metrics_port) if metrics_port else nullcontext():
-        async with opened(settings, clock=clock, attempts=metrics.observe_attempt) as parts:
-            await _deliver(parts, metrics)
+        async with opened(settings, clock=clock, attempts=metrics.observe_attempt) as resources:
+            await _deliver(resources, metrics)
     metrics.close()
 
 
-async def _deliver(parts: Resources, metrics: Metrics) -> None:
+async def _deliver(resources: Resources, metrics: Metrics) -> None:
     loop = asyncio.get_running_loop()
     beside = [
-        asyncio.create_task(parts[Signals].run(), name="signals"),
-        asyncio.create_task(build_backlog(parts, metrics.show_backlog).run(), name="backlog"),
+        asyncio.create_task(resources[Signals].run(), name="signals"),
+        asyncio.create_task(build_backlog(resources, metrics.show_backlog).run(), name="backlog"),
         asyncio.create_task(metrics.watch(), name="metrics"),
     ]
-    dispatching = asyncio.create_task(dispatch(parts), name="dispatcher")
+    dispatching = asyncio.create_task(dispatch(resources), name="dispatcher")
     for number in STOPS:
         loop.add_signal_handler(number, dispatching.cancel)
     log.info("delivering messages")

@@ -22,7 +22,7 @@ async def told(world: World) -> AsyncIterator[list[Message]]:
     async def hear(db: WriteSession, envelopes: Sequence[Envelope[Any]]) -> None:
         TOLD.extend(envelope.message for envelope in envelopes)
 
-    subscriptions = world.parts[Subscriptions]
+    subscriptions = world.resources[Subscriptions]
     for kind in (UserRegistered, PasswordChanged, UserDeleted):
         if f"tests.{kind.type}" not in subscriptions.by_name:
             subscriptions.react(f"tests.{kind.type}", kind, hear)
@@ -40,7 +40,7 @@ async def test_registering_is_told(client: httpx.AsyncClient, world: World, told
     made = await client.post("/api/v1/auth/register", json=applicant)
     again = await client.post("/api/v1/auth/register", json=applicant)
     assert (made.status_code, again.status_code) == (200, 400)
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     assert [(type(message), message.user_id) for message in told if isinstance(message, UserRegistered)] == [
         (UserRegistered, made.json()["id"])
     ]
@@ -51,7 +51,7 @@ async def test_a_new_password_is_told(alice: Person, world: World, told: list[Me
     assert (await alice.api.put("/api/v1/users/me/password", json=wrong)).status_code == 400
     right = {"current_password": PASSWORD, "new_password": "Another1234"}
     assert (await alice.api.put("/api/v1/users/me/password", json=right)).status_code == 200
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     assert told == [PasswordChanged(alice.id)]
 
 
@@ -62,5 +62,5 @@ async def test_a_deletion_is_told(
     assert (await admin.api.delete(f"/api/v1/users/{gone.id}")).status_code == 200
     assert (await admin.api.delete(f"/api/v1/users/{gone.id}")).status_code == 404
     assert (await admin.api.delete(f"/api/v1/users/{admin.id}")).status_code == 400
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     assert told == [UserDeleted(gone.id)]

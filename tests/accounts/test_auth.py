@@ -211,8 +211,8 @@ class TestAccessToken:
     async def test_strangers_and_bad_credentials_are_401(
         self, client: httpx.AsyncClient, alice: Person, world: World
     ) -> None:
-        tokens = world.parts[Tokens]
-        secret = world.parts.settings.SECRET_KEY.get_secret_value()
+        tokens = world.resources[Tokens]
+        secret = world.resources.settings.SECRET_KEY.get_secret_value()
         good = jwt.decode(alice.token, secret, algorithms=["HS256"], audience="tradepost-api")
         forged = [
             jwt.encode(good | change, key, algorithm=algorithm)
@@ -257,7 +257,7 @@ class TestAccessToken:
     async def test_a_token_dies_with_its_time(
         self, client: httpx.AsyncClient, alice: Person, world: World
     ) -> None:
-        token, seconds = world.parts[Tokens].access(
+        token, seconds = world.resources[Tokens].access(
             user_id=alice.id, session_id=1, session_end=datetime.now(UTC) - timedelta(seconds=1)
         )
         assert seconds <= 0

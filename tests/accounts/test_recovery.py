@@ -29,7 +29,7 @@ async def rows(world: World, *, purpose: TokenPurpose | None = None) -> list[Acc
 
 def token_of(world: World, row: AccountToken) -> str:
     """Return the token that the link of an e-mail carries."""
-    url = world.parts[Links].url(row)
+    url = world.resources[Links].url(row)
     assert url is not None
     return url.partition("#token=")[2]
 
@@ -40,7 +40,7 @@ async def asked(
     """Ask for a link, have the messages delivered, and return the tokens there are then."""
     answer = await caller.post(f"{AUTH}/{kind}", json={"email": email})
     assert answer.status_code == 202, answer.text
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     return [token_of(world, row) for row in await rows(world)]
 
 
@@ -153,11 +153,11 @@ async def test_what_never_was_a_token(client: httpx.AsyncClient, kind: str, toke
 async def test_a_link_runs_out(client: httpx.AsyncClient, alice: Person, world: World) -> None:
     (token,) = await asked(world, client, alice.email)
     await age(world, timedelta(minutes=59))
-    assert await world.parts[RecoveryService].addressee(alice.id, token_id=(await rows(world))[0].id)
+    assert await world.resources[RecoveryService].addressee(alice.id, token_id=(await rows(world))[0].id)
     await age(world, timedelta(minutes=2))
     answer = await client.post(f"{AUTH}/password/reset", json={"token": token, "new_password": NEW})
     assert answer.json()["error_code"] == "INVALID_TOKEN"
-    await world.parts[RecoveryService].prune()
+    await world.resources[RecoveryService].prune()
     assert await rows(world) == []
 
 
@@ -192,7 +192,7 @@ async def test_nobody_learns_who_has_an_account(
         (known.status_code, known.content) == (unknown.status_code, unknown.content) == (202, unknown.content)
     )
     assert for_alice == for_nobody
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     assert [row.user_id for row in await rows(world)] == [alice.id]
 
 
@@ -228,7 +228,7 @@ async def test_registering_leads_to_a_proved_address(client: httpx.AsyncClient, 
 async def test_resending_to_oneself(client: httpx.AsyncClient, alice: Person, world: World) -> None:
     assert (await client.post(f"{AUTH}/email/resend")).status_code == 401
     assert (await alice.api.post(f"{AUTH}/email/resend")).status_code == 202
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     (row,) = await rows(world, purpose=TokenPurpose.VERIFY_EMAIL)
     answer = await client.post(f"{AUTH}/email/verify", json={"token": token_of(world, row)})
     assert answer.status_code == 200
@@ -265,7 +265,9 @@ async def test_a_link_made_under_another_key_is_none(
 ) -> None:
     await asked(world, client, alice.email)
     (row,) = await rows(world)
-    other = Links(secret="another key of at least thirty-two bytes", public_url="", clock=world.parts.clock)
+    other = Links(
+        secret="another key of at least thirty-two bytes", public_url="", clock=world.resources.clock
+    )
     assert other.url(row) is None
 
 

@@ -113,7 +113,7 @@ class TestAgainstItems:
         source, target = await make(admin, "Source"), await make(admin, "Target")
         item_id = (await sell(alice, target)).json()["id"]
         async with world.database.transaction() as db:
-            assert await build_category_service(db, world.parts).hold({source["id"]})
+            assert await build_category_service(db, world.resources).hold({source["id"]})
             deletion = asyncio.create_task(
                 admin.api.delete(f"{CATEGORIES}{source['id']}", params={"move_to": target["id"]})
             )
@@ -129,7 +129,7 @@ class TestAgainstItems:
         """An item cannot be put into a category that is being deleted: the category is unknown once it is gone."""
         source = await make(admin, "Source")
         async with world.database.transaction() as db:
-            await build_category_service(db, world.parts).delete(source["slug"])
+            await build_category_service(db, world.resources).delete(source["slug"])
             sale = asyncio.create_task(sell(alice, source))
             await asyncio.sleep(0.3)
             assert not sale.done()

@@ -12,7 +12,7 @@ async def test_who_is_cancelled_while_writing_holds_up_nobody(world: World) -> N
     database = world.database
 
     async def write(number: int) -> None:
-        now = world.parts.clock.now()
+        now = world.resources.clock.now()
         async with database.transaction() as db:
             for each in range(3):
                 values = {"name": f"tag {number} {each}", "created_at": now, "updated_at": now}

@@ -226,8 +226,8 @@ async def crowded(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFac
     """An application that has two connections to PostgreSQL."""
     directory = tmp_path_factory.mktemp("crowded")
     url = await postgres.create_database("crowded")
-    async with opened(settings_for(url, directory)) as parts:
-        await prepare_database(parts)
+    async with opened(settings_for(url, directory)) as resources:
+        await prepare_database(resources)
     async with world_on(url, directory, DB_POOL_SIZE=POOL_SIZE, DB_POOL_TIMEOUT=PATIENCE) as world:
         yield world
 

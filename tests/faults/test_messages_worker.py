@@ -70,14 +70,14 @@ async def working(env: dict[str, str], directory: Path, *arguments: str) -> Asyn
         await process.wait()
 
 
-async def announce(parts: Resources, title: str) -> None:
+async def announce(resources: Resources, title: str) -> None:
     """Say that the first superuser has put something up for sale."""
-    async with parts.database.transaction() as db:
-        await parts[Outbox].add(db, ItemCreated(item_id=1, owner_id=1, title=title))
+    async with resources.database.transaction() as db:
+        await resources[Outbox].add(db, ItemCreated(item_id=1, owner_id=1, title=title))
 
 
-async def all_done(parts: Resources) -> bool:
-    async with parts.database.read() as db:
+async def all_done(resources: Resources) -> bool:
+    async with resources.database.read() as db:
         states = set(await db.scalars(select(StoredMessage.state)))
     return states == {MessageState.DONE}
 
@@ -85,10 +85,10 @@ async def all_done(parts: Resources) -> bool:
 @asynccontextmanager
 async def in_touch(url: str, directory: Path) -> AsyncIterator[Resources]:
     """Open what a server has, which delivers nothing itself."""
-    async with opened(settings_for(url, directory)) as parts:
-        told = asyncio.create_task(parts[Signals].run())
+    async with opened(settings_for(url, directory)) as resources:
+        told = asyncio.create_task(resources[Signals].run())
         try:
-            yield parts
+            yield resources
         finally:
             told.cancel()
             await asyncio.gather(told, return_exceptions=True)

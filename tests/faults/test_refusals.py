@@ -118,8 +118,8 @@ class TestCreateAdmin:
             if engine == "postgresql"
             else f"sqlite:///{tmp_path}/x.db"
         )
-        async with opened(settings_for(url, tmp_path)) as parts:
-            await prepare_database(parts)
+        async with opened(settings_for(url, tmp_path)) as resources:
+            await prepare_database(resources)
         env = environment(tmp_path, url)
         finished = await called("create-admin", "ADMIN@example.com", "--password", "Secret123", env=env)
         assert_refused(finished, "admin@example.com has an account already")

@@ -186,7 +186,7 @@ async def test_what_one_worker_delivers_all_streams_show_and_a_log_out_ends_them
 
 async def fill(url: str, directory: Path, user_id: int, number: int) -> None:
     """Put so many long notifications into somebody's inbox."""
-    async with opened(settings_for(url, directory)) as parts, parts.database.transaction() as db:
+    async with opened(settings_for(url, directory)) as resources, resources.database.transaction() as db:
         inbox = InboxRepository(db)
         last = (await inbox.take_numbers({user_id: number}))[user_id]
         note = {
@@ -195,7 +195,7 @@ async def fill(url: str, directory: Path, user_id: int, number: int) -> None:
             "title": "T" * 200,
             "body": "B" * 1000,
             "data": {"filler": "D" * 2000},
-            "created_at": parts.clock.now(),
+            "created_at": resources.clock.now(),
             "read_at": None,
         }
         await inbox.add([{**note, "number": at} for at in range(last - number + 1, last + 1)])

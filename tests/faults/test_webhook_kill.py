@@ -17,7 +17,7 @@ from tradepost.core.messaging.outbox import MessageState, StoredMessage
 
 async def end_leases(url: str, directory: Path) -> None:
     """Have what a killed process held be due now, which it would be half a minute later."""
-    async with opened(settings_for(url, directory)) as parts, parts.database.transaction() as db:
+    async with opened(settings_for(url, directory)) as resources, resources.database.transaction() as db:
         await db.execute(
             update(StoredMessage)
             .where(StoredMessage.state == MessageState.PENDING)

@@ -20,7 +20,7 @@ def said(settings: Settings, people: list[str]) -> str:
 
 
 async def count_of(settings: Settings) -> int:
-    async with opened(settings) as parts, parts.database.read() as db:
+    async with opened(settings) as resources, resources.database.read() as db:
         return len([number for number in range(1, 99) if await UserRepository(db).get(number)])
 
 
@@ -40,10 +40,10 @@ async def test_a_fresh_demo_names_its_people_and_so_does_the_next_start(
 @pytest.mark.parametrize("template", ["sqlite"], indirect=True)
 async def test_nobody_is_named_who_only_looks_like_one_of_them(template: Template, tmp_path: Path) -> None:
     settings = settings_for(await template.empty(), tmp_path)
-    async with opened(settings) as parts:
-        await prepare_database(parts)
+    async with opened(settings) as resources:
+        await prepare_database(resources)
         form = {"email": "user1@example.com", "password": "Different1", "first_name": "A", "last_name": "B"}
-        await parts[CredentialService].register(UserRegister.model_validate(form))
+        await resources[CredentialService].register(UserRegister.model_validate(form))
     people = await prepare_demo(settings)
     assert people == []
     assert "user1@" not in said(settings, people)

@@ -180,7 +180,7 @@ async def play(scenario: Scenario, world: World) -> None:
         await call("admin", "GET", f"{ITEMS}{text}")
     await call("admin", "POST", f"{ITEMS}1", json={})
 
-    await world.parts[ViewCounter].flush()
+    await world.resources[ViewCounter].flush()
     await get(ITEMS, sort="-views")
     await get(POPULAR, limit=5)
     tags = (await call("stranger", "GET", TAGS))["tags"]

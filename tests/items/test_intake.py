@@ -127,7 +127,7 @@ async def test_of_people_who_are_deleted_meanwhile_nothing_is_left(
 async def test_offers_of_people_who_are_gone_are_refused_in_the_midst_of_others(
     world: World, client: httpx.AsyncClient, alice: Person, bob: Person
 ) -> None:
-    intake = world.parts[ItemIntake]
+    intake = world.resources[ItemIntake]
     assert (await page(client))["total"] == 0
     owners = [alice.id, 10**9, bob.id, 2**63 - 1]
     offers = [

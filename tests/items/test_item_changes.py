@@ -138,7 +138,7 @@ class TestChanges:
         item = await sell(alice)
         for _ in range(3):
             await read(client, item)
-        await world.parts[ViewCounter].flush()
+        await world.resources[ViewCounter].flush()
         seen = await read(client, item)
         assert seen["views"] == 3
         assert (seen["version"], seen["updated_at"]) == (1, item["created_at"])

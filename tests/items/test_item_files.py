@@ -136,7 +136,7 @@ async def test_a_deleted_picture_is_off_its_item(world: World, alice: Person, bo
     assert (await alice.api.delete(one["url"])).status_code == 200
     assert (await read(alice.api, item))["images"] == [two["url"]]
     assert (await read(alice.api, item))["version"] == 3
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     assert kept(world) == [two["filename"]]
 
 
@@ -146,7 +146,7 @@ async def test_a_deleted_item_takes_its_files_along(world: World, alice: Person)
     await send(alice, item, pdf(), to="documents")
     (left,) = (await send(alice, other, png())).json()["uploaded_files"]
     assert (await alice.api.delete(path_of(item))).status_code == 200
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     assert kept(world) == [left["filename"]]
     assert await rows(world) == [(left["filename"], "stored")]
     assert await usage(world, alice.id) == (1, left["size"])

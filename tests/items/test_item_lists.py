@@ -228,7 +228,7 @@ class TestOrder:
         self, world: World, client: httpx.AsyncClient, alice: Person, field: str
     ) -> None:
         values: dict[str, Any] = {
-            "created_at": world.parts.clock.now(),
+            "created_at": world.resources.clock.now(),
             "price": Decimal(7),
             "title": "Same",
             "views": 3,

@@ -24,7 +24,7 @@ def heard(world: World) -> Iterator[list[Message]]:
     async def listen(_session: WriteSession, envelopes: Sequence[Envelope[Any]]) -> None:
         told.extend(envelope.message for envelope in envelopes)
 
-    subscriptions = world.parts[Subscriptions]
+    subscriptions = world.resources[Subscriptions]
     names = [f"tests.{fact.__name__}" for fact in FACTS]
     for name, fact in zip(names, FACTS, strict=True):
         subscriptions.react(name, fact, listen)
@@ -52,7 +52,7 @@ async def test_each_change_is_told_once(
     assert (await alice.api.patch(path, json={"tags": ["light"]})).status_code == 200
     assert (await admin.api.delete(path)).status_code == 200
     assert (await alice.api.delete(path)).status_code == 404
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     assert heard == [
         ItemCreated(lamp["id"], alice.id, "Lamp"),
         ItemUpdated(lamp["id"], alice.id, "Old lamp", 2),
@@ -74,7 +74,7 @@ async def test_many_new_ones_in_few_statements(
     groups = [statement for statement in sent if statement.startswith("INSERT INTO items ")]
     told = [statement for statement in sent if statement.startswith("INSERT INTO messages ")]
     assert len(told) == len(groups) < 30
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     made = [answer.json() for answer in answers]
     wanted = {ItemCreated(item["id"], item["owner_id"], item["title"]) for item in made}
     assert len(heard) == 60
@@ -85,5 +85,5 @@ async def test_two_deletions_at_once_are_one(world: World, alice: Person, heard:
     lamp = (await alice.api.post(ITEMS, json={"title": "Lamp", "price": 5})).json()["id"]
     answers = await asyncio.gather(*(alice.api.delete(f"{ITEMS}{lamp}") for _ in range(5)))
     assert sorted(answer.status_code for answer in answers) == [200, 404, 404, 404, 404]
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     assert heard == [ItemCreated(lamp, alice.id, "Lamp"), ItemDeleted(lamp, alice.id)]

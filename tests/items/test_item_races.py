@@ -267,7 +267,7 @@ class TestViews:
         self, world: World, client: httpx.AsyncClient, alice: Person
     ) -> None:
         """Who deletes a person locks their items in another order: that would be a deadlock."""
-        counter = world.parts[ViewCounter]
+        counter = world.resources[ViewCounter]
         first, second, kept = [await sell(alice, title) for title in ("first", "second", "kept")]
         for item in (first, second, kept):
             await read(client, item)
@@ -283,7 +283,7 @@ class TestViews:
     async def test_of_an_item_that_is_being_changed_they_are_written_after_it(
         self, world: World, client: httpx.AsyncClient, alice: Person
     ) -> None:
-        counter = world.parts[ViewCounter]
+        counter = world.resources[ViewCounter]
         items = [await sell(alice, title) for title in ("first", "second")]
         for item in items:
             await read(client, item)
@@ -342,7 +342,7 @@ async def test_a_crowd_does_everything_at_once(
 
     found = await asyncio.gather(*(live(number) for number in range(16)))
     assert {status for answers in found for status in answers} <= {200, 201, 403, 404}
-    await world.parts[ViewCounter].flush()
+    await world.resources[ViewCounter].flush()
 
 
 @pytest.mark.parametrize("how", ["category", "tag"])

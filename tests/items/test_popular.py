@@ -38,7 +38,7 @@ class HandClock:
 def clock(world: World) -> HandClock:
     """The clock by which the world's popular items grow old: half a minute is their age."""
     clock = HandClock()
-    world.parts.put(PopularItems, PopularItems(world.database, clock, seconds=30))
+    world.resources.put(PopularItems, PopularItems(world.database, clock, seconds=30))
     return clock
 
 
@@ -163,7 +163,7 @@ class TestMemory:
     ) -> None:
         """What was read before an item was hidden must not come to be remembered after it."""
         hidden, kept = await sell(alice, "hidden"), await sell(alice, "kept")
-        popular = world.parts[PopularItems]
+        popular = world.resources[PopularItems]
         for _ in range(20):
             await change(alice, hidden, status="active")
             clock.seconds += 30

@@ -27,7 +27,7 @@ from tradepost.webhooks.schemas import DeliveryState, Scope
 
 async def fill(world: World, owner: Person, rows: int) -> dict[str, int]:
     """Make so many rows of everything, and return an id of each kind."""
-    now = world.parts.clock.now()
+    now = world.resources.clock.now()
     times = {"created_at": now, "updated_at": now}
 
     async with world.database.transaction() as db:
@@ -218,7 +218,7 @@ async def test_reading(
 ) -> None:
     ids = await fill(world, alice, rows)
     callers = {"stranger": client, "owner": alice.api, "admin": admin.api}
-    parts, found = world.parts, []
+    parts, found = world.resources, []
     for who, path, _ in ENDPOINTS:
         # Nothing is remembered from the endpoint before.
         forget_all(parts)
@@ -266,7 +266,7 @@ async def test_writing(
 
     def telling(message: type[Message]) -> int:
         # However many want to hear of it, it is one statement; none when nobody does.
-        return bool(world.parts[Subscriptions].by_type.get(message))
+        return bool(world.resources[Subscriptions].by_type.get(message))
 
     # Who asks, the item, the item again; with tags: which there are, new ones, the links.
     new = {"title": "Lamp", "price": 1, "tags": names}

@@ -25,7 +25,7 @@ async def views(caller: httpx.AsyncClient, item: dict[str, Any]) -> int:
 @pytest.fixture
 def counter(world: World) -> ViewCounter:
     """What counts the views of the world's requests."""
-    return world.parts[ViewCounter]
+    return world.resources[ViewCounter]
 
 
 class TestCounting:

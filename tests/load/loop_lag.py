@@ -41,8 +41,8 @@ PASSWORD = "Tradepost1"
 async def serve(port: int) -> None:
     """Serve until the load says that it is over, noting the loop's lag in between."""
     settings = Settings.load()
-    async with opened(settings) as parts:
-        await prepare_database(parts)
+    async with opened(settings) as resources:
+        await prepare_database(resources)
     server = uvicorn.Server(uvicorn.Config(create_served_app(), port=port, log_level="warning"))
     running = asyncio.create_task(server.serve())
     lag = Histogram()

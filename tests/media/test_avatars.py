@@ -35,7 +35,7 @@ async def test_a_new_avatar_takes_the_place_of_the_old_one(world: World, alice: 
     first = await show(alice, png(shade=1))
     second = await show(alice, png(shade=2))
     assert (await alice.api.get(first["url"])).status_code == 404
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     assert kept(world) == [second["filename"]]
     assert await rows(world) == [(second["filename"], "stored")]
     assert await usage(world, alice.id) == (1, second["size"])

@@ -50,7 +50,7 @@ async def module_world(database_url: str, tmp_path_factory: pytest.TempPathFacto
 async def age(world: World, by: timedelta) -> None:
     """Have every file have come into its state so much earlier."""
     async with world.database.transaction() as db:
-        await db.execute(update(StoredFile).values(changed_at=world.parts.clock.now() - by))
+        await db.execute(update(StoredFile).values(changed_at=world.resources.clock.now() - by))
 
 
 class CrashError(BaseException):
@@ -76,7 +76,7 @@ class Upload:
 
 async def crashed(world: World, owner: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave behind what a process does that is killed between the last byte and the second transaction."""
-    intake = world.parts[FileIntake]
+    intake = world.resources[FileIntake]
 
     async def nothing(_batch: object) -> None:
         """Not get to it."""
@@ -97,7 +97,7 @@ async def test_what_a_crash_leaves_is_swept(
     assert kept(world) == [name]
     assert (await alice.api.get(f"/api/v1/upload/files/avatars/{name}")).status_code == 404
     assert await usage(world, alice.id) == (1, 0)
-    keeper = world.parts[FileKeeper]
+    keeper = world.resources[FileKeeper]
     await keeper.sweep()
     assert await rows(world) == [(name, "pending")], "it may still be under way"
     await age(world, STALE + timedelta(minutes=1))
@@ -110,11 +110,11 @@ async def test_the_sweep_takes_an_upload_that_is_still_under_way_as_a_whole(
     world: World, alice: Person
 ) -> None:
     """One that lasts longer than any should: it fails, and nothing of it is kept."""
-    intake = world.parts[FileIntake]
+    intake = world.resources[FileIntake]
     async with intake.batch(Category.AVATARS, owner_id=alice.id) as batch:
         await batch.take_picture(Upload(png()), picture_kind)
         await age(world, STALE + timedelta(minutes=1))
-        await world.parts[FileKeeper].sweep()
+        await world.resources[FileKeeper].sweep()
         with pytest.raises(Unavailable):
             async with world.database.transaction() as db:
                 await batch.keep(db)
@@ -131,11 +131,11 @@ async def test_bytes_that_come_after_the_sweep_has_removed_them_go_too(
             async for block in super().__aiter__():
                 yield block
             await age(world, STALE + timedelta(minutes=1))
-            await world.parts[FileKeeper].sweep()
-            await world.parts[Dispatcher].drain()
+            await world.resources[FileKeeper].sweep()
+            await world.resources[Dispatcher].drain()
             assert await rows(world) == []
 
-    intake = world.parts[FileIntake]
+    intake = world.resources[FileIntake]
     category = Category.ITEMS if is_picture else Category.DOCUMENTS
     async with intake.batch(category, owner_id=alice.id) as batch:
         if is_picture:
@@ -150,7 +150,7 @@ async def test_bytes_that_come_after_the_sweep_has_removed_them_go_too(
 
 
 async def test_a_commit_whose_answer_is_lost_keeps_the_file(world: World, alice: Person) -> None:
-    intake = world.parts[FileIntake]
+    intake = world.resources[FileIntake]
     names = []
     with suppress(CrashError):
         async with intake.batch(Category.AVATARS, owner_id=alice.id) as batch:
@@ -165,7 +165,7 @@ async def test_a_commit_whose_answer_is_lost_keeps_the_file(world: World, alice:
 
 async def test_swept_in_groups(world: World, alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tradepost.media.keeper._GROUP", 2)
-    now = world.parts.clock.now()
+    now = world.resources.clock.now()
     async with world.database.transaction() as db:
         for number in range(5):
             db.add(
@@ -181,7 +181,7 @@ async def test_swept_in_groups(world: World, alice: Person, monkeypatch: pytest.
                     changed_at=now - 2 * STALE,
                 )
             )
-    await world.parts[FileKeeper].sweep()
+    await world.resources[FileKeeper].sweep()
     assert await nothing_left(world)
 
 
@@ -199,12 +199,12 @@ async def test_bytes_that_cannot_be_removed_are_tried_again(
     with monkeypatch.context() as patch:
         patch.setattr(storage_of(world), "delete", fail)
         assert (await alice.api.delete(shown["url"])).status_code == 200
-        await world.parts[Dispatcher].drain()
+        await world.resources[Dispatcher].drain()
         assert await rows(world) == [(shown["filename"], "doomed")]
     assert kept(world) == [shown["filename"]]
     assert (await alice.api.get(shown["url"])).status_code == 404
     # The message is given up after days, but the file is not forgotten.
-    keeper = world.parts[FileKeeper]
+    keeper = world.resources[FileKeeper]
     await age(world, FORGOTTEN + timedelta(hours=1))
     await keeper.sweep()
     await keeper.sweep()
@@ -227,7 +227,7 @@ async def test_avatars_that_are_replaced_at_once_leave_one(world: World, alice: 
         *(alice.api.post("/api/v1/upload/avatar/", files={"file": ("a", png(shade=n))}) for n in range(6))
     )
     assert {answer.status_code for answer in answers} == {200}
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     url = (await alice.api.get("/api/v1/users/me")).json()["avatar_url"]
     name = url.rpartition("/")[2]
     assert kept(world) == [name]
@@ -271,7 +271,7 @@ async def test_bytes_are_counted(world: World, alice: Person, bob: Person) -> No
     assert code(await send(alice, item, b"a", b"b" * 10, to="documents")) == (403, "QUOTA_EXCEEDED")
     assert (await send(alice, item, b"a" * 10, to="documents")).status_code == 200
     assert code(await send(alice, item, b"a", to="documents")) == (403, "QUOTA_EXCEEDED")
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     assert len(await rows(world)) == len(kept(world)) == 2
     assert await usage(world, alice.id) == (2, QUOTA_BYTES)
     assert (await show(bob))["size"] > 0, "what others keep is no matter"

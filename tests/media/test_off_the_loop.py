@@ -71,7 +71,7 @@ async def watch(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     WATCH.seen.clear()
     WATCH.here.clear()
     WATCH.thread = threading.get_ident()
-    WATCH.directory = str(world.parts.settings.UPLOAD_DIR)
+    WATCH.directory = str(world.resources.settings.UPLOAD_DIR)
     yield WATCH
     WATCH.directory = ""
 
@@ -90,6 +90,6 @@ async def test_nothing_on_the_thread_of_the_loop(world: World, alice: Person, wa
     assert {answer.status_code for answer in answers} == {200}
     await alice.api.get(urls[-4], headers={"Range": "bytes=5-6,100-200"})
     await asyncio.gather(*(alice.api.delete(url) for url in urls))
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     assert {"open", "os.link", "os.remove", "os.mkdir", "hash", "picture"} <= watch.seen
     assert watch.here == set()

@@ -82,7 +82,7 @@ async def reserve(intake: FileIntake, stack: AsyncExitStack, person: Person) -> 
 async def test_files_that_come_together_get_their_rows_in_one_transaction(
     world: World, alice: Person, bob: Person, statements: Callable[[], Any]
 ) -> None:
-    intake = world.parts[FileIntake]
+    intake = world.resources[FileIntake]
     async with AsyncExitStack() as stack:
         with statements() as seen:
             batches = await asyncio.gather(
@@ -97,7 +97,7 @@ async def test_files_that_come_together_get_their_rows_in_one_transaction(
 
 
 async def test_who_has_no_room_is_refused_alone(world: World, alice: Person, bob: Person) -> None:
-    intake = world.parts[FileIntake]
+    intake = world.resources[FileIntake]
     async with AsyncExitStack() as stack:
         asked = [alice] * (QUOTA_FILES + 2) + [bob]
         found = await asyncio.gather(
@@ -119,7 +119,7 @@ async def test_who_has_no_room_is_refused_alone(world: World, alice: Person, bob
 
 
 async def test_who_is_gone_is_refused_alone(world: World, alice: Person, bob: Person) -> None:
-    intake = world.parts[FileIntake]
+    intake = world.resources[FileIntake]
     await go(world, alice)
     async with AsyncExitStack() as stack:
         found = await asyncio.gather(
@@ -131,11 +131,11 @@ async def test_who_is_gone_is_refused_alone(world: World, alice: Person, bob: Pe
 async def sweep(world: World, owner: Person) -> None:
     """Have the uploads of a person last longer than any should, and be swept."""
     async with world.database.transaction() as db:
-        long_ago = world.parts.clock.now() - 2 * STALE
+        long_ago = world.resources.clock.now() - 2 * STALE
         await db.execute(
             update(StoredFile).where(StoredFile.owner_id == owner.id).values(changed_at=long_ago)
         )
-    await world.parts[FileKeeper].sweep()
+    await world.resources[FileKeeper].sweep()
 
 
 async def test_an_item_goes_with_its_owner_whoever_brings_the_files(
@@ -150,7 +150,7 @@ async def test_an_item_goes_with_its_owner_whoever_brings_the_files(
 
     staff = Principal(moderator.id, PERMISSIONS[Role.MODERATOR], 1)
     with pytest.raises(ItemNotFound):
-        await world.parts[ItemUploads].add_documents(item["id"], staff, each(Bringing(b"")))
+        await world.resources[ItemUploads].add_documents(item["id"], staff, each(Bringing(b"")))
 
 
 async def test_who_goes_while_a_picture_is_made_is_not_known_any_more(world: World, alice: Person) -> None:
@@ -164,7 +164,7 @@ async def test_who_goes_while_a_picture_is_made_is_not_known_any_more(world: Wor
         yield Sent(png(), lambda: go(world, alice))
 
     with pytest.raises(Unauthenticated):
-        await world.parts[PictureProcessing].process(principal(alice), sent())
+        await world.resources[PictureProcessing].process(principal(alice), sent())
     assert await nothing_left(world)
 
 
@@ -173,7 +173,7 @@ async def end_together(
 ) -> list[Any]:
     """Have uploads end in the same moment, which comes right after ``before``; return what becomes of each."""
     come, end = asyncio.Barrier(len(wanted) + 1), asyncio.Barrier(len(wanted) + 1)
-    uploads = world.parts[ItemUploads]
+    uploads = world.resources[ItemUploads]
 
     async def wait() -> None:
         await come.wait()
@@ -207,7 +207,7 @@ async def test_one_whose_item_goes_fails_alone(world: World, alice: Person, bob:
 
 
 async def test_one_that_was_swept_fails_alone(world: World, alice: Person, bob: Person) -> None:
-    uploads, intake = world.parts[ItemUploads], world.parts[FileIntake]
+    uploads, intake = world.resources[ItemUploads], world.resources[FileIntake]
     async with AsyncExitStack() as stack:
         ended = []
         for person in (alice, bob, bob):
@@ -224,7 +224,7 @@ async def test_one_that_was_swept_fails_alone(world: World, alice: Person, bob: 
         )
     assert isinstance(swept, Unavailable)
     assert [type(outcome) for outcome in stay] == [UploadedFiles] * 2
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     assert len(kept(world)) == 2
     assert await usage(world, alice.id) == (0, 0)
     assert await usage(world, bob.id) == (2, 2 * len(pdf()))

@@ -45,8 +45,8 @@ class Counted:
 
 @pytest.fixture
 def counted(world: World, monkeypatch: pytest.MonkeyPatch) -> Counted:
-    counted = Counted(world.parts[PictureStudio])
-    monkeypatch.setattr(world.parts[PictureStudio], "vary", counted.vary)
+    counted = Counted(world.resources[PictureStudio])
+    monkeypatch.setattr(world.resources[PictureStudio], "vary", counted.vary)
     return counted
 
 
@@ -232,7 +232,7 @@ async def test_a_variant_of_a_picture_that_goes_meanwhile_goes_too(
     caller = asyncio.create_task(client.get(url, params={"w": 64}))
     await until(lambda: counted.times == 1)
     assert (await alice.api.delete(url)).status_code == 200
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     counted.go.set()
     assert code(await caller) == (404, "FILE_NOT_FOUND")
     assert await nothing_left(world)
@@ -251,7 +251,7 @@ async def test_no_variant_is_begun_of_a_picture_that_is_going(
     async def get(*_: object) -> object:
         return from_before
 
-    reader = world.parts[FileReader]
+    reader = world.resources[FileReader]
     monkeypatch.setattr(reader, "get", get)
     assert (await client.get(url, params={"w": 64})).status_code == 404
     assert counted.times == 0
@@ -270,7 +270,7 @@ async def test_so_many_are_kept_of_a_picture_and_no_more(
         params = {"w": w.value, "h": h.value, "format": "webp", "fit": "cover"}
         assert (await client.get(url, params=params)).status_code == 200
     assert await variants_of(world) == VARIANTS_LIMIT
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     assert len(kept(world)) == 1 + VARIANTS_LIMIT
     first = {"w": boxes[0][0].value, "h": boxes[0][1].value, "format": "webp"}
     assert (await client.get(url, params=first)).status_code == 200, "what had to go is made again"
@@ -316,8 +316,8 @@ class TestTwoProcesses:
     ) -> None:
         url = await photograph(alice)
         async with other_process(world, database_url) as other:
-            also_counted = Counted(other.parts[PictureStudio])
-            monkeypatch.setattr(other.parts[PictureStudio], "vary", also_counted.vary)
+            also_counted = Counted(other.resources[PictureStudio])
+            monkeypatch.setattr(other.resources[PictureStudio], "vary", also_counted.vary)
             counted.go.clear()
             here = asyncio.create_task(alice.api.get(url, params={"w": 64}))
             await until(lambda: counted.times == 1)
@@ -337,8 +337,8 @@ class TestTwoProcesses:
         self, world: World, alice: Person, client: httpx.AsyncClient, counted: Counted
     ) -> None:
         url = await photograph(alice)
-        storage = world.parts[Storage]
-        now = world.parts.clock.now()
+        storage = world.resources[Storage]
+        now = world.resources.clock.now()
         async with world.database.transaction() as db:
             file_id = await db.scalar(select(StoredFile.id))
             db.add(
@@ -355,11 +355,11 @@ class TestTwoProcesses:
         answer = await client.get(url, params={"w": 64})
         assert answer.status_code == 200
         assert counted.times == 1
-        await world.parts[Dispatcher].drain()
+        await world.resources[Dispatcher].drain()
         assert len(kept(world)) == 2
         assert "left-by-somebody-dead.jpg" not in kept(world)
 
 
 def other_process(world: World, url: str) -> Any:
     """Run another application on the same database and files."""
-    return world_on(url, Path(world.parts.settings.DATA_DIR))
+    return world_on(url, Path(world.resources.settings.DATA_DIR))

@@ -225,13 +225,13 @@ async def test_any_number_may_migrate_at_once(template: Template, tmp_path: Path
     settings = settings_for(await template.empty(), tmp_path)
 
     async def prepare() -> bool:
-        async with opened(settings) as parts:
-            return await prepare_database(parts)
+        async with opened(settings) as resources:
+            return await prepare_database(resources)
 
     changed = await asyncio.gather(*(prepare() for _ in range(6)))
     assert any(changed)
-    async with opened(settings) as parts:
-        assert (await counts(parts.database))["users"] == 1
+    async with opened(settings) as resources:
+        assert (await counts(resources.database))["users"] == 1
 
 
 async def test_a_failed_migration_leaves_nothing_behind(empty: Database) -> None:

@@ -24,8 +24,8 @@ async def tell(world: World, person: Person, *titles: str) -> None:
     """Have the person told of a new item of each of these titles, and deliver it."""
     async with world.database.transaction() as db:
         facts = (ItemCreated(at + 1, person.id, title) for at, title in enumerate(titles))
-        await world.parts[Outbox].add(db, *facts)
-    await world.parts[Dispatcher].drain()
+        await world.resources[Outbox].add(db, *facts)
+    await world.resources[Dispatcher].drain()
 
 
 async def inbox_of(person: Person, **query: Any) -> dict[str, Any]:
@@ -42,8 +42,8 @@ def titles(page: dict[str, Any]) -> list[str]:
 async def test_a_new_item_is_told_to_its_owner(world: World, alice: Person, bob: Person) -> None:
     item = (await alice.api.post(ITEMS, json={"title": 'Lamp "X"', "price": 5})).json()
     assert (await inbox_of(alice))["notifications"] == []
-    await world.parts[Dispatcher].drain()
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     page = await inbox_of(alice)
     (note,) = page.pop("notifications")
     assert page == {"total": 1, "page": 1, "size": 100, "pages": 1, "next_cursor": None, "unread": 1}
@@ -64,11 +64,11 @@ async def test_a_new_item_is_told_to_its_owner(world: World, alice: Person, bob:
 async def test_a_group_costs_as_many_statements_as_one_fact(
     world: World, alice: Person, bob: Person, statements: Callable[[], Any]
 ) -> None:
-    plan = world.parts[Subscriptions].by_name["notifications.item_created"].react
+    plan = world.resources[Subscriptions].by_name["notifications.item_created"].react
     assert plan is not None
 
     async def cost(size: int) -> int:
-        now = world.parts.clock.now()
+        now = world.resources.clock.now()
         group = [
             Envelope(at, ItemCreated(at, (alice, bob)[at % 2].id, f"T{at}"), now) for at in range(1, size + 1)
         ]
@@ -89,8 +89,8 @@ async def test_everybody_has_numbers_of_their_own_in_the_order_of_the_facts(
     async with world.database.transaction() as db:
         for at in range(80):
             person = people[at * at % 4]
-            await world.parts[Outbox].add(db, ItemCreated(at + 1, person.id, f"T{at:02}"))
-    await world.parts[Dispatcher].drain()
+            await world.resources[Outbox].add(db, ItemCreated(at + 1, person.id, f"T{at:02}"))
+    await world.resources[Dispatcher].drain()
     for which, person in enumerate(people):
         page = await inbox_of(person)
         wanted = [f"T{at:02}" for at in range(80) if at * at % 4 == which]
@@ -102,11 +102,11 @@ async def test_who_was_deleted_meanwhile_is_told_nothing(
     world: World, alice: Person, bob: Person, admin: Person
 ) -> None:
     async with world.database.transaction() as db:
-        outbox = world.parts[Outbox]
+        outbox = world.resources[Outbox]
         await outbox.add(db, ItemCreated(1, bob.id, "Gone"), ItemCreated(2, alice.id, "Here"))
         await outbox.add(db, UserRegistered(2**62), PasswordChanged(bob.id))
     assert (await admin.api.delete(f"/api/v1/users/{bob.id}")).status_code == 200
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     assert titles(await inbox_of(alice)) == ["Here"]
     async with world.database.read() as db:
         assert set(await db.scalars(select(Inbox.user_id))) == {alice.id}
@@ -127,21 +127,21 @@ async def test_a_deletion_while_somebody_is_being_told(
     people = [await new_person(f"P{number}") for number in range(12)]
     for person in people:
         async with world.database.transaction() as db:
-            await world.parts[Outbox].add(db, ItemCreated(1, person.id, "T"))
+            await world.resources[Outbox].add(db, ItemCreated(1, person.id, "T"))
     answers, _ = await asyncio.gather(
         asyncio.gather(*(admin.api.delete(f"/api/v1/users/{person.id}") for person in people[::2])),
-        world.parts[Dispatcher].drain(),
+        world.resources[Dispatcher].drain(),
     )
     assert {answer.status_code for answer in answers} == {200}
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     for person in people[1::2]:
         assert titles(await inbox_of(person)) == ["T"]
 
 
 async def test_facts_about_accounts(world: World, alice: Person) -> None:
     async with world.database.transaction() as db:
-        await world.parts[Outbox].add(db, UserRegistered(alice.id), PasswordChanged(alice.id))
-    await world.parts[Dispatcher].drain()
+        await world.resources[Outbox].add(db, UserRegistered(alice.id), PasswordChanged(alice.id))
+    await world.resources[Dispatcher].drain()
     page = await inbox_of(alice)
     assert {row["kind"] for row in page["notifications"]} == {"welcome", "password_changed"}
 

@@ -67,8 +67,8 @@ async def test_nobody_can_switch_off_what_they_must_learn(world: World, alice: P
     # Saying what holds anyway is no fault: a client may send back what it was shown.
     assert (await choose(alice, password_changed={"email": True, "inbox": True}))["password_changed"]["email"]
     async with world.database.transaction() as db:
-        await world.parts[Outbox].add(db, PasswordChanged(alice.id))
-    await world.parts[Dispatcher].drain()
+        await world.resources[Outbox].add(db, PasswordChanged(alice.id))
+    await world.resources[Dispatcher].drain()
     assert [row["kind"] for row in (await inbox_of(alice))["notifications"]] == ["password_changed"]
 
 

@@ -22,7 +22,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def prune(world: World) -> None:
-    await world.parts[Subscriptions].jobs["notifications.prune"].run()
+    await world.resources[Subscriptions].jobs["notifications.prune"].run()
 
 
 async def pruned_of(world: World) -> dict[int, int]:
@@ -55,7 +55,7 @@ async def test_the_newest_are_kept(world: World, new_person: NewPerson) -> None:
 async def test_the_oldest_go(world: World, alice: Person, bob: Person) -> None:
     for person in (alice, bob):
         await tell(world, person, *(f"T{number}" for number in range(1, 10)))
-    past = world.parts.clock.now() - pruner.KEPT_FOR - timedelta(minutes=1)
+    past = world.resources.clock.now() - pruner.KEPT_FOR - timedelta(minutes=1)
     async with world.database.transaction() as db:
         old = update(Notification).where(Notification.user_id == alice.id, Notification.number <= 8)
         await db.execute(old.values(created_at=past))

@@ -41,7 +41,7 @@ async def test_what_comes_in_is_sent(world: World, alice: Person, bob: Person) -
         assert (stream.reader.last_id, stream.events) == ("1", [])
         assert 1_000 <= (stream.reader.retry or 0) < 3_000
         item = (await alice.api.post(ITEMS, json={"title": "L\nämp", "price": 5})).json()
-        await world.parts[Dispatcher].drain()
+        await world.resources[Dispatcher].drain()
         (event,) = await stream.until(1)
         (row, _) = (await inbox_of(alice))["notifications"]
         assert event == Event("notification", row, "2")
@@ -148,7 +148,7 @@ async def test_transactions_that_commit_in_another_order(world: World, alice: Pe
     """The one that took its numbers first is held up; what comes after it waits, and nobody skips anything."""
     if world.engine == "sqlite":
         pytest.skip("SQLite has one writer at a time")
-    now = world.parts.clock.now()
+    now = world.resources.clock.now()
     taken, release = asyncio.Event(), asyncio.Event()
 
     async def write(person: Person, title: str, hold: asyncio.Event | None = None) -> None:
@@ -160,7 +160,7 @@ async def test_transactions_that_commit_in_another_order(world: World, alice: Pe
             if hold is not None:
                 taken.set()
                 await hold.wait()
-        world.parts[Signals].send(INBOX_TOPIC, str(person.id))
+        world.resources[Signals].send(INBOX_TOPIC, str(person.id))
 
     async with listening(world, alice.headers) as stream:
         first = asyncio.create_task(write(alice, "First", release))
@@ -168,7 +168,7 @@ async def test_transactions_that_commit_in_another_order(world: World, alice: Pe
         second = asyncio.create_task(write(alice, "Second"))
         # Somebody else's go on meanwhile, with higher ids than the one that is held up.
         await write(bob, "Other")
-        world.parts[Signals].send(INBOX_TOPIC, "")
+        world.resources[Signals].send(INBOX_TOPIC, "")
         await asyncio.sleep(0.1)
         assert not second.done()
         assert stream.events == []
@@ -191,11 +191,11 @@ async def test_many_writers_and_listeners(world: World, new_person: NewPerson) -
 
         async def deliver() -> None:
             for _ in range(40):
-                await world.parts[Dispatcher].drain()
+                await world.resources[Dispatcher].drain()
                 await asyncio.sleep(0.01)
 
         await asyncio.gather(deliver(), *(write(start) for start in (0, 100, 201)))
-        await world.parts[Dispatcher].drain()
+        await world.resources[Dispatcher].drain()
         for at, person in enumerate(people):
             rows = (await inbox_of(person))["notifications"][::-1]
             for listener in listeners[at * 3 : at * 3 + 3]:
@@ -209,7 +209,7 @@ async def test_many_writers_and_listeners(world: World, new_person: NewPerson) -
 async def test_a_signal_that_was_lost_costs_a_moment(world: World, alice: Person) -> None:
     await tell(world, alice, "A")
     async with listening(world, alice.headers) as stream:
-        now = world.parts.clock.now()
+        now = world.resources.clock.now()
         async with world.database.transaction() as db:
             inbox = InboxRepository(db)
             await inbox.take_numbers({alice.id: 1})
@@ -239,7 +239,7 @@ async def test_a_client_that_takes_nothing_is_read_nothing_for(
         await asyncio.sleep(0.1)
         with statements() as sent:
             for _ in range(20):
-                world.parts[Signals].send(INBOX_TOPIC, str(alice.id))
+                world.resources[Signals].send(INBOX_TOPIC, str(alice.id))
                 await asyncio.sleep(0.01)
         assert [statement for statement in sent if "FROM notifications" in statement] == []
         await tell(world, alice, *(f"More {at}" for at in range(100)))
@@ -248,7 +248,7 @@ async def test_a_client_that_takes_nothing_is_read_nothing_for(
 
 
 async def test_who_leaves_leaves_nothing_behind(world: World, alice: Person) -> None:
-    hub = world.parts[LiveInboxes]
+    hub = world.resources[LiveInboxes]
     before = asyncio.all_tasks()
     for _ in range(3):
         async with listening(world, alice.headers), listening(world, alice.headers, 0):
@@ -275,7 +275,7 @@ async def test_so_many_and_no_more(
             assert int(refused.headers["retry-after"]) > 0
         async with listening(world, bob.headers):
             pass
-    assert world.parts[LiveInboxes].open == 0
+    assert world.resources[LiveInboxes].open == 0
 
 
 async def test_idle_streams_hold_no_connection_and_share_their_reads(
@@ -294,14 +294,14 @@ async def test_idle_streams_hold_no_connection_and_share_their_reads(
             return not any(gate.held for gate in gates)
 
         await eventually(nobody_holds_one)
-        now = world.parts.clock.now()
+        now = world.resources.clock.now()
         with statements() as sent:
             async with world.database.transaction() as db:
                 inbox = InboxRepository(db)
                 await inbox.take_numbers({person.id: 1 for person in people})
                 note = {"kind": "k", "title": "T", "body": "", "data": {}, "created_at": now, "read_at": None}
                 await inbox.add([{**note, "user_id": person.id, "number": 1} for person in people])
-            world.parts[Signals].send(INBOX_TOPIC, " ".join(str(person.id) for person in people))
+            world.resources[Signals].send(INBOX_TOPIC, " ".join(str(person.id) for person in people))
             for listener in listeners:
                 assert numbers(await listener.until(1)) == [1]
         reads = [
@@ -334,7 +334,7 @@ async def test_it_ends_with_the_session(
             body = {"current_password": alice.password, "new_password": "Different1"}
             assert (await alice.api.put("/api/v1/users/me/password", json=body)).status_code == 200
         elif how == "expire":
-            past = world.parts.clock.now() - timedelta(seconds=1)
+            past = world.resources.clock.now() - timedelta(seconds=1)
             async with world.database.transaction() as db:
                 await db.execute(
                     update(LoginSession).where(LoginSession.user_id == alice.id).values(expires_at=past)
@@ -377,7 +377,7 @@ async def test_strangers_and_heads(world: World, alice: Person) -> None:
     await head.ended()
     assert (head.status, head.body) == (200, b"")
     assert head.headers["content-type"].startswith("text/event-stream")
-    assert world.parts[LiveInboxes].open == 0
+    assert world.resources[LiveInboxes].open == 0
 
 
 async def test_the_rows_are_what_was_sent(world: World, alice: Person) -> None:

@@ -32,8 +32,8 @@ MOMENT = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
 @pytest_asyncio.fixture
 async def fresh(template: Template, tmp_path: Path) -> AsyncIterator[Database]:
     """A database in which nothing but the first superuser was ever stored."""
-    async with opened(settings_for(await template.copy(), tmp_path)) as parts:
-        yield parts.database
+    async with opened(settings_for(await template.copy(), tmp_path)) as resources:
+        yield resources.database
 
 
 async def fill(database: Database, *, users: int = 20, items: int = 300, append: bool = False) -> SeedReport:
@@ -321,7 +321,7 @@ class TestRefusals:
 class TestOverHttp:
     async def test_people_log_in_without_a_new_hash(self, world: World, client: httpx.AsyncClient) -> None:
         await fill(world.database)
-        hasher = world.parts[PasswordHasher]
+        hasher = world.resources[PasswordHasher]
         for email, role in (("user1@example.com", "moderator"), ("user20@example.com", "user")):
             form = {"username": email, "password": PASSWORD}
             answer = await client.post("/api/v1/auth/login", data=form)

@@ -48,7 +48,7 @@ async def names(world: World) -> list[str]:
 async def writing(world: World) -> AsyncIterator[tuple[WriteSession, TagService]]:
     """A transaction of an item's write, and the service for tags in it."""
     async with world.database.transaction() as db:
-        yield db, build_tag_service(db, world.parts)
+        yield db, build_tag_service(db, world.resources)
 
 
 async def waits(task: "asyncio.Task[httpx.Response]") -> bool:
@@ -178,7 +178,7 @@ class TestAgainstItems:
         if body == "target":
             body = {"into_id": target["id"]}
         async with world.database.transaction() as db:
-            tags = build_tag_service(db, world.parts)
+            tags = build_tag_service(db, world.resources)
             # Staff's change, before its commit.
             if method == "POST":
                 await db.get(Tag, target["id"], with_for_update=True)

@@ -36,14 +36,14 @@ def words(text: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def module_ways(module_world: World) -> Ways:
-    return Ways(Way(module_world.parts, lean=True), Way(module_world.parts, lean=False))
+    return Ways(Way(module_world.resources, lean=True), Way(module_world.resources, lean=False))
 
 
 @pytest_asyncio.fixture
 async def ways(world: World, module_ways: Ways) -> AsyncIterator[Ways]:
     """Both ways, none of whose queries was judged yet; no view is written between a question and its repetition."""
     routes._lists._meanings.clear()
-    async with world.parts[ViewCounter]._flushing:
+    async with world.resources[ViewCounter]._flushing:
         yield module_ways
 
 

@@ -41,9 +41,9 @@ class Answer:
 class Way:
     """An application on parts that are there already, asked without a client or a server in between."""
 
-    def __init__(self, parts: Resources, *, lean: bool) -> None:
-        self.parts = parts
-        self.app = create_app(parts.settings)
+    def __init__(self, resources: Resources, *, lean: bool) -> None:
+        self.parts = resources
+        self.app = create_app(resources.settings)
         self.lean_routes: set[tuple[str, str]] = set()
         self._short = False
         for method, template, target in self._targets():
@@ -155,16 +155,18 @@ async def credentials_of(
     assert (await admin.api.delete(f"{users}{deleted.id}")).status_code == 200
     assert (await admin.api.put(f"{users}{inactive.id}", json={"is_active": False})).status_code == 200
     assert (await left.api.post("/api/v1/auth/logout")).status_code == 200
-    now = world.parts.clock.now()
-    expired, _ = world.parts[Tokens].access(user_id=alice.id, session_id=1, session_end=now - timedelta(1))
-    no_session, _ = world.parts[Tokens].access(
+    now = world.resources.clock.now()
+    expired, _ = world.resources[Tokens].access(
+        user_id=alice.id, session_id=1, session_end=now - timedelta(1)
+    )
+    no_session, _ = world.resources[Tokens].access(
         user_id=alice.id, session_id=2**63 - 1, session_end=now + timedelta(1)
     )
     forger = Tokens(
         secret="another key of at least thirty-two bytes",
         algorithm="HS256",
         lifetime=timedelta(1),
-        clock=world.parts.clock,
+        clock=world.resources.clock,
     )
     forged, _ = forger.access(user_id=alice.id, session_id=1, session_end=now + timedelta(1))
     good = alice.token.encode()

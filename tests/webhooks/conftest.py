@@ -75,7 +75,7 @@ class Hook:
         """Have everything delivered that is due; ``again`` makes due what waits for another attempt."""
         if again:
             await make_due(self.world)
-        await self.world.parts[Dispatcher].drain()
+        await self.world.resources[Dispatcher].drain()
 
     async def age(self, *, failing_since: datetime | None = None, **_: Any) -> None:
         """Have the webhook look as if nothing had got through since then."""
@@ -96,7 +96,7 @@ async def make_due(world: World) -> None:
         await db.execute(
             update(StoredMessage)
             .where(StoredMessage.state == MessageState.PENDING)
-            .values(due_at=world.parts.clock.now() - timedelta(seconds=1), lease=None)
+            .values(due_at=world.resources.clock.now() - timedelta(seconds=1), lease=None)
         )
 
 

@@ -54,7 +54,7 @@ class Gate:
 @pytest.fixture
 def deliverers(world: World) -> Callable[[], WebhookDeliverer]:
     """Make what delivers, as several processes have it."""
-    return lambda: build_webhook_deliverer(world.parts)
+    return lambda: build_webhook_deliverer(world.resources)
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ async def test_it_is_switched_off_once_however_many_find_out(
             .where(StoredMessage.type == "webhooks.disabled.v1")
         )
     assert told == 2
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     inbox = (await alice.api.get("/api/v1/notifications/")).json()
     found = [entry for entry in inbox["notifications"] if entry["kind"] == "webhook_disabled"]
     assert len(found) == 2
@@ -225,7 +225,7 @@ async def test_facts_about_webhooks_and_people_that_go_meanwhile(
     await asyncio.gather(*(sell(person) for person in people for _ in range(3)))
 
     async def drain() -> None:
-        await world.parts[Dispatcher].drain()
+        await world.resources[Dispatcher].drain()
 
     answers = await asyncio.gather(
         drain(),
@@ -264,7 +264,7 @@ async def test_a_person_is_deleted_while_facts_about_them_are_planned(
         pytest.skip("whoever writes is alone there")
     zoe = await new_person("Zoe")
     await new_hook(zoe, "https://hooks.example.com/")
-    subscriptions = world.parts[Subscriptions].by_name
+    subscriptions = world.resources[Subscriptions].by_name
     plan_webhooks = subscriptions["webhooks.items.updated"].react
     tell = subscriptions["notifications.item_created"].react
     assert plan_webhooks is not None

@@ -87,7 +87,7 @@ class TestSending:
     ) -> None:
         await sell(alice)
         with statements() as sent:
-            await world.parts[Dispatcher].drain()
+            await world.resources[Dispatcher].drain()
         assert (
             sum("webhook" in statement for statement in sent if statement.startswith("SELECT webhooks")) == 1
         )
@@ -330,7 +330,7 @@ class TestSecrets:
         for secret in (hook.secret, second):
             request.verified(secret)
         async with world.database.transaction() as db:
-            await db.execute(update(Webhook).values(previous_until=world.parts.clock.now()))
+            await db.execute(update(Webhook).values(previous_until=world.resources.clock.now()))
         await hook.post("/test")
         await hook.drain()
         request = receiver.requests[-1]

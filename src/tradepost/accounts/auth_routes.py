@@ -4,7 +4,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request
 
-from tradepost.accounts.dependencies import Credentials, Person, Sessions, bearer, device_of, visitor
+from tradepost.accounts.dependencies import (
+    Credentials,
+    CurrentPrincipal,
+    Sessions,
+    bearer,
+    device_of,
+    visitor,
+)
 from tradepost.accounts.errors import EmailTaken, InactiveUser, LoginFailed, SessionNotFound
 from tradepost.accounts.models import User
 from tradepost.accounts.schemas import (
@@ -20,7 +27,7 @@ from tradepost.accounts.schemas import (
 from tradepost.accounts.sessions import Device
 from tradepost.core.errors import TooManyRequests, Unauthenticated
 from tradepost.core.wire.pagination import Total, Window
-from tradepost.core.wire.schemas import Message
+from tradepost.core.wire.schemas import Confirmation
 from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery
 from tradepost.web.problems import problem_responses
 from tradepost.web.rate_limits import Limited
@@ -67,22 +74,26 @@ async def refresh_token(
 
 
 @router.post("/logout", responses=problem_responses(Unauthenticated))
-async def logout(principal: Person, sessions: Sessions) -> Message:
+async def logout(principal: CurrentPrincipal, sessions: Sessions) -> Confirmation:
     """End the session that asks."""
     await sessions.logout(principal)
-    return Message(message="Logged out successfully")
+    return Confirmation(message="Logged out successfully")
 
 
 @router.post("/logout-all", responses=problem_responses(Unauthenticated))
-async def logout_all(principal: Person, sessions: Sessions) -> Message:
+async def logout_all(principal: CurrentPrincipal, sessions: Sessions) -> Confirmation:
     """End every session of the person that asks."""
     await sessions.logout_all(principal)
-    return Message(message="Logged out of all sessions successfully")
+    return Confirmation(message="Logged out of all sessions successfully")
 
 
 @router.get("/sessions", responses=problem_responses(Unauthenticated))
 async def list_sessions(
-    principal: Person, sessions: Sessions, skip: Skip = 0, limit: Limit = 100, total: TotalQuery = Total.EXACT
+    principal: CurrentPrincipal,
+    sessions: Sessions,
+    skip: Skip = 0,
+    limit: Limit = 100,
+    total: TotalQuery = Total.EXACT,
 ) -> SessionPage:
     """List one's own log-ins, newest first."""
     page = await sessions.page(principal, Window(skip, limit, total))
@@ -102,7 +113,7 @@ async def list_sessions(
 
 
 @router.delete("/sessions/{session_id}", responses=problem_responses(Unauthenticated, SessionNotFound))
-async def revoke_session(session_id: PathId, principal: Person, sessions: Sessions) -> Message:
+async def revoke_session(session_id: PathId, principal: CurrentPrincipal, sessions: Sessions) -> Confirmation:
     """End one of one's own log-ins."""
     await sessions.revoke(session_id, principal)
-    return Message(message="Session revoked successfully")
+    return Confirmation(message="Session revoked successfully")

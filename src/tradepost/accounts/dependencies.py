@@ -15,7 +15,7 @@ from tradepost.accounts.identities import Identities, Identity
 from tradepost.accounts.links import Links
 from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.permissions import Permission
-from tradepost.accounts.profiles import Profiles
+from tradepost.accounts.reader import UserReader
 from tradepost.accounts.recovery import RecoveryService
 from tradepost.accounts.repository import SessionRepository, UserRepository
 from tradepost.accounts.service import UserService
@@ -27,7 +27,7 @@ from tradepost.core.messaging.messages import Message
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
-from tradepost.web.db import ReadDep, ResourcesDep, WriteDep
+from tradepost.web.db import ReadDb, ResourcesDep, WriteDb
 from tradepost.web.lean import header
 from tradepost.web.middleware import PERSON_KEY
 
@@ -59,37 +59,37 @@ bearer = BearerToken()
 Token = Annotated[str | None, Depends(bearer)]
 
 
-def build_session_service(parts: Resources) -> SessionService:
+def build_session_service(resources: Resources) -> SessionService:
     """Build the service for logging in and out."""
     return SessionService(
-        database=parts.database,
-        identities=parts[Identities],
-        hasher=parts[PasswordHasher],
-        tokens=parts[Tokens],
-        clock=parts.clock,
-        lifetime=timedelta(days=parts.settings.REFRESH_TOKEN_EXPIRE_DAYS),
+        database=resources.database,
+        identities=resources[Identities],
+        hasher=resources[PasswordHasher],
+        tokens=resources[Tokens],
+        clock=resources.clock,
+        lifetime=timedelta(days=resources.settings.REFRESH_TOKEN_EXPIRE_DAYS),
     )
 
 
-def build_credential_service(parts: Resources) -> CredentialService:
+def build_credential_service(resources: Resources) -> CredentialService:
     """Build the service for registration and passwords."""
     return CredentialService(
-        database=parts.database,
-        hasher=parts[PasswordHasher],
-        links=parts[Links],
-        outbox=parts[Outbox],
-        clock=parts.clock,
+        database=resources.database,
+        hasher=resources[PasswordHasher],
+        links=resources[Links],
+        outbox=resources[Outbox],
+        clock=resources.clock,
     )
 
 
-def build_recovery_service(parts: Resources) -> RecoveryService:
+def build_recovery_service(resources: Resources) -> RecoveryService:
     """Build the service for what is done by links in e-mails."""
     return RecoveryService(
-        database=parts.database,
-        hasher=parts[PasswordHasher],
-        links=parts[Links],
-        outbox=parts[Outbox],
-        clock=parts.clock,
+        database=resources.database,
+        hasher=resources[PasswordHasher],
+        links=resources[Links],
+        outbox=resources[Outbox],
+        clock=resources.clock,
     )
 
 
@@ -97,21 +97,21 @@ async def _unannounced(message: Message) -> None:
     raise TypeError(f"{message.type} belongs into the transaction of its change, and this session only reads")
 
 
-def build_user_service(db: ReadSession | WriteSession, parts: Resources) -> UserService:
+def build_user_service(db: ReadSession | WriteSession, resources: Resources) -> UserService:
     """Build the service for profiles and accounts."""
     return UserService(
         UserRepository(db),
         SessionRepository(db),
-        announce=partial(parts[Outbox].add, db) if isinstance(db, WriteSession) else _unannounced,
-        clock=parts.clock,
-        phone_region=parts.settings.PHONE_DEFAULT_REGION,
+        announce=partial(resources[Outbox].add, db) if isinstance(db, WriteSession) else _unannounced,
+        clock=resources.clock,
+        phone_region=resources.settings.PHONE_DEFAULT_REGION,
     )
 
 
 async def identify(scope: Scope, token: str) -> Identity:
     """Return whose access token this is, and leave a note for the log line of the request."""
-    parts: Resources = scope["state"]["resources"]
-    identity = await parts[SessionService].identify(token)
+    resources: Resources = scope["state"]["resources"]
+    identity = await resources[SessionService].identify(token)
     scope[PERSON_KEY] = identity.principal.user_id
     return identity
 
@@ -139,7 +139,7 @@ async def person(principal: Visitor) -> Principal:
     return principal
 
 
-Person = Annotated[Principal, Depends(person)]
+CurrentPrincipal = Annotated[Principal, Depends(person)]
 
 
 class Requires:
@@ -148,40 +148,40 @@ class Requires:
     def __init__(self, permission: Permission) -> None:
         self._permission = permission
 
-    async def __call__(self, principal: Person) -> Principal:
+    async def __call__(self, principal: CurrentPrincipal) -> Principal:
         if self._permission not in principal.permissions:
             raise InsufficientPermissions
         return principal
 
 
-async def session_service(parts: ResourcesDep) -> SessionService:
+async def session_service(resources: ResourcesDep) -> SessionService:
     """Return the service for logging in and out."""
-    return parts[SessionService]
+    return resources[SessionService]
 
 
-async def credential_service(parts: ResourcesDep) -> CredentialService:
+async def credential_service(resources: ResourcesDep) -> CredentialService:
     """Return the service for registration and passwords."""
-    return parts[CredentialService]
+    return resources[CredentialService]
 
 
-async def recovery_service(parts: ResourcesDep) -> RecoveryService:
+async def recovery_service(resources: ResourcesDep) -> RecoveryService:
     """Return the service for what is done by links in e-mails."""
-    return parts[RecoveryService]
+    return resources[RecoveryService]
 
 
-async def profiles(parts: ResourcesDep) -> Profiles:
+async def profiles(resources: ResourcesDep) -> UserReader:
     """Return what finds users by id."""
-    return parts[Profiles]
+    return resources[UserReader]
 
 
-async def user_reads(db: ReadDep, parts: ResourcesDep) -> UserService:
+async def user_reads(db: ReadDb, resources: ResourcesDep) -> UserService:
     """Return the service for accounts on a read session."""
-    return build_user_service(db, parts)
+    return build_user_service(db, resources)
 
 
-async def user_writes(db: WriteDep, parts: ResourcesDep) -> UserService:
+async def user_writes(db: WriteDb, resources: ResourcesDep) -> UserService:
     """Return the service for accounts in the request's transaction."""
-    return build_user_service(db, parts)
+    return build_user_service(db, resources)
 
 
 async def device_of(request: Request) -> Device:
@@ -196,9 +196,10 @@ async def device_of(request: Request) -> Device:
 Sessions = Annotated[SessionService, Depends(session_service)]
 Credentials = Annotated[CredentialService, Depends(credential_service)]
 Recovery = Annotated[RecoveryService, Depends(recovery_service)]
-People = Annotated[Profiles, Depends(profiles)]
+UserReaderDep = Annotated[UserReader, Depends(profiles)]
 UserReads = Annotated[UserService, Depends(user_reads, scope="function")]
 UserWrites = Annotated[UserService, Depends(user_writes, scope="function")]
-UserReader = Annotated[Principal, Depends(Requires(Permission.READ_USERS))]
-UserWriter = Annotated[Principal, Depends(Requires(Permission.WRITE_USERS))]
-UserDeleter = Annotated[Principal, Depends(Requires(Permission.DELETE_USERS))]
+MayReadUsers = Annotated[Principal, Depends(Requires(Permission.READ_USERS))]
+MayWriteUsers = Annotated[Principal, Depends(Requires(Permission.WRITE_USERS))]
+MayDeleteUsers = Annotated[Principal, Depends(Requires(Permission.DELETE_USERS))]
+MayAdminister = Annotated[Principal, Depends(Requires(Permission.ADMIN_ACCESS))]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tradepost.accounts.permissions import PERMISSIONS
-from tradepost.accounts.profiles import profile_json
+from tradepost.accounts.reader import profile_json
 from tradepost.accounts.repository import IdentityRow, SessionRepository
 from tradepost.core.batching.coalescer import Observe, Reads
 from tradepost.core.database.engines import Database

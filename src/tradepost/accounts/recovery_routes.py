@@ -8,7 +8,7 @@ from tradepost.accounts.dependencies import Recovery, bearer, visitor
 from tradepost.accounts.errors import InvalidToken
 from tradepost.accounts.schemas import AddressRequest, EmailVerification, PasswordReset
 from tradepost.core.errors import TooManyRequests, Unauthenticated
-from tradepost.core.wire.schemas import Message
+from tradepost.core.wire.schemas import Confirmation
 from tradepost.web.problems import problem_responses
 from tradepost.web.rate_limits import Limited, Limits
 from tradepost.web.routing import Route
@@ -25,26 +25,26 @@ async def _limit_mails(limited: Limits, kind: str, address: str) -> None:
 
 
 @router.post("/password/forgot", status_code=202, responses=problem_responses(TooManyRequests))
-async def forgot_password(body: AddressRequest, recovery: Recovery, limited: Limited) -> Message:
+async def forgot_password(body: AddressRequest, recovery: Recovery, limited: Limited) -> Confirmation:
     """Have a link for a new password sent by e-mail; the answer is the same for every address."""
     await _limit_mails(limited, "forgot", body.email)
     await recovery.forgot(body.email)
-    return Message(message=ASKED)
+    return Confirmation(message=ASKED)
 
 
 @router.post("/password/reset", responses=problem_responses(InvalidToken, TooManyRequests))
-async def reset_password(body: PasswordReset, recovery: Recovery, limited: Limited) -> Message:
+async def reset_password(body: PasswordReset, recovery: Recovery, limited: Limited) -> Confirmation:
     """Set a new password with the token of the link; every session ends."""
     await limited("password", f"reset|{limited.address}")
     await recovery.reset(body.token, body.new_password)
-    return Message(message="Password updated successfully")
+    return Confirmation(message="Password updated successfully")
 
 
 @router.post("/email/verify", responses=problem_responses(InvalidToken))
-async def verify_email(body: EmailVerification, recovery: Recovery) -> Message:
+async def verify_email(body: EmailVerification, recovery: Recovery) -> Confirmation:
     """Prove one's address with the token of the link."""
     await recovery.verify(body.token)
-    return Message(message="E-mail address verified successfully")
+    return Confirmation(message="E-mail address verified successfully")
 
 
 # The scheme is named here: as a dependency the bearer would be read, and could fail, although a body is sent.
@@ -56,7 +56,7 @@ async def verify_email(body: EmailVerification, recovery: Recovery) -> Message:
 )
 async def resend_verification(
     request: Request, recovery: Recovery, limited: Limited, body: AddressRequest | None = None
-) -> Message:
+) -> Confirmation:
     """Have the link to prove an address sent once more: the one in the body, else one's own.
 
     By address the answer is the same for every one; nothing is sent to one that is proved already.
@@ -64,10 +64,10 @@ async def resend_verification(
     if body is not None:
         await _limit_mails(limited, "resend", body.email)
         await recovery.resend(body.email)
-        return Message(message=ASKED)
+        return Confirmation(message=ASKED)
     principal = await visitor(request, await bearer(request))
     if principal is None:
         raise Unauthenticated
     await _limit_mails(limited, "resend", str(principal.user_id))
     await recovery.resend_to(principal)
-    return Message(message=ASKED)
+    return Confirmation(message=ASKED)

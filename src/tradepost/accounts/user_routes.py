@@ -6,13 +6,13 @@ from starlette.types import Receive, Scope
 
 from tradepost.accounts.dependencies import (
     Credentials,
-    People,
-    Person,
+    CurrentPrincipal,
+    MayDeleteUsers,
+    MayReadUsers,
+    MayWriteUsers,
     Token,
-    UserDeleter,
-    UserReader,
+    UserReaderDep,
     UserReads,
-    UserWriter,
     UserWrites,
     bearer_token,
     identify,
@@ -30,7 +30,7 @@ from tradepost.accounts.schemas import (
 )
 from tradepost.core.errors import InsufficientPermissions, TooManyRequests, Unauthenticated
 from tradepost.core.wire.pagination import Total, Window
-from tradepost.core.wire.schemas import Message
+from tradepost.core.wire.schemas import Confirmation
 from tradepost.web.lean import JsonAnswer, header, lean
 from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery, sorts
 from tradepost.web.problems import problem_responses
@@ -65,25 +65,25 @@ async def read_me(request: Request, _token: Token) -> Response:
 
 
 @router.put("/me", response_model=UserRead, responses=OWN)
-async def update_me(changes: ProfileUpdate, principal: Person, users: UserWrites) -> User:
+async def update_me(changes: ProfileUpdate, principal: CurrentPrincipal, users: UserWrites) -> User:
     """Change one's own profile: only the fields that are sent."""
     return await users.update(principal.user_id, changes)
 
 
 @router.put("/me/password", responses=problem_responses(Unauthenticated, IncorrectPassword, TooManyRequests))
 async def change_my_password(
-    change: PasswordChange, principal: Person, credentials: Credentials, limited: Limited
-) -> Message:
+    change: PasswordChange, principal: CurrentPrincipal, credentials: Credentials, limited: Limited
+) -> Confirmation:
     """Set a new password; every session ends, the asking one too."""
     await limited("password", str(principal.user_id))
     await credentials.change_password(change, principal)
-    return Message(message="Password updated successfully")
+    return Confirmation(message="Password updated successfully")
 
 
 @router.get("/", responses=STAFF_ONLY)
 async def list_users(
     *,
-    _reader: UserReader,
+    _reader: MayReadUsers,
     users: UserReads,
     skip: Skip = 0,
     limit: Limit = 100,
@@ -101,7 +101,7 @@ async def list_users(
     response_model=UserRead,
     responses=problem_responses(Unauthenticated, InsufficientPermissions, EmailTaken),
 )
-async def create_user(account: UserCreate, _writer: UserWriter, credentials: Credentials) -> User:
+async def create_user(account: UserCreate, _writer: MayWriteUsers, credentials: Credentials) -> User:
     """Make an account for somebody."""
     return await credentials.register(account, role=account.role, is_active=account.is_active)
 
@@ -111,7 +111,7 @@ async def create_user(account: UserCreate, _writer: UserWriter, credentials: Cre
     response_model=UserRead,
     responses=problem_responses(Unauthenticated, InsufficientPermissions, UserNotFound),
 )
-async def read_user(user_id: PathId, _reader: UserReader, people: People) -> Response:
+async def read_user(user_id: PathId, _reader: MayReadUsers, people: UserReaderDep) -> Response:
     """Return somebody's profile."""
     return JsonAnswer(await people.get(user_id))
 
@@ -121,7 +121,9 @@ async def read_user(user_id: PathId, _reader: UserReader, people: People) -> Res
     response_model=UserRead,
     responses=problem_responses(Unauthenticated, InsufficientPermissions, UserNotFound, LastAdmin),
 )
-async def update_user(user_id: PathId, changes: UserUpdate, _writer: UserWriter, users: UserWrites) -> User:
+async def update_user(
+    user_id: PathId, changes: UserUpdate, _writer: MayWriteUsers, users: UserWrites
+) -> User:
     """Change somebody's profile, role or active flag: only the fields that are sent."""
     return await users.update(user_id, changes)
 
@@ -132,7 +134,7 @@ async def update_user(user_id: PathId, changes: UserUpdate, _writer: UserWriter,
         Unauthenticated, InsufficientPermissions, UserNotFound, SelfDelete, LastAdmin
     ),
 )
-async def delete_user(user_id: PathId, principal: UserDeleter, users: UserWrites) -> Message:
+async def delete_user(user_id: PathId, principal: MayDeleteUsers, users: UserWrites) -> Confirmation:
     """Delete an account with its sessions and items."""
     await users.delete(user_id, principal)
-    return Message(message="User deleted successfully")
+    return Confirmation(message="User deleted successfully")

@@ -4,32 +4,28 @@ from typing import Annotated
 
 from fastapi import Depends
 
-from tradepost.accounts.dependencies import Requires
-from tradepost.accounts.permissions import Permission
 from tradepost.categories.reader import CategoryReader
 from tradepost.categories.repository import CategoryRepository
 from tradepost.categories.service import CategoryService, CategoryUsage
 from tradepost.core.database.sessions import WriteSession
-from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
-from tradepost.web.db import ResourcesDep, WriteDep
+from tradepost.web.db import ResourcesDep, WriteDb
 
 
-def build_category_service(db: WriteSession, parts: Resources) -> CategoryService:
+def build_category_service(db: WriteSession, resources: Resources) -> CategoryService:
     """Build the service for categories."""
-    return CategoryService(CategoryRepository(db), parts[CategoryUsage], parts.clock)
+    return CategoryService(CategoryRepository(db), resources[CategoryUsage], resources.clock)
 
 
-async def category_reader(parts: ResourcesDep) -> CategoryReader:
+async def category_reader(resources: ResourcesDep) -> CategoryReader:
     """Return the service for reading categories."""
-    return parts[CategoryReader]
+    return resources[CategoryReader]
 
 
-async def category_writes(db: WriteDep, parts: ResourcesDep) -> CategoryService:
+async def category_writes(db: WriteDb, resources: ResourcesDep) -> CategoryService:
     """Return the service for categories in the request's transaction."""
-    return build_category_service(db, parts)
+    return build_category_service(db, resources)
 
 
 CategoryReads = Annotated[CategoryReader, Depends(category_reader)]
 CategoryWrites = Annotated[CategoryService, Depends(category_writes, scope="function")]
-Admin = Annotated[Principal, Depends(Requires(Permission.ADMIN_ACCESS))]

@@ -5,15 +5,15 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
-from tradepost.accounts.dependencies import Visitor
-from tradepost.categories.dependencies import Admin, CategoryReads, CategoryWrites
+from tradepost.accounts.dependencies import MayAdminister, Visitor
+from tradepost.categories.dependencies import CategoryReads, CategoryWrites
 from tradepost.categories.errors import CategoryCycle, CategoryInUse, CategoryNotFound, CategoryTooDeep
 from tradepost.categories.nodes import CategoryNode
 from tradepost.categories.repository import SORTS
 from tradepost.categories.schemas import CategoryCreate, CategoryPage, CategoryRead, CategoryUpdate
 from tradepost.core.errors import InsufficientPermissions, Unauthenticated
 from tradepost.core.wire.pagination import Total, Window
-from tradepost.core.wire.schemas import Id, Message
+from tradepost.core.wire.schemas import Confirmation, Id
 from tradepost.web.lean import JsonAnswer
 from tradepost.web.openapi import CREDENTIALS_OPTIONAL
 from tradepost.web.parameters import Limit, Skip, TotalQuery, sorts
@@ -79,7 +79,7 @@ async def read_category(id_or_slug: Key, visitor: Visitor, categories: CategoryR
     responses=problem_responses(Unauthenticated, InsufficientPermissions, CategoryTooDeep),
 )
 async def create_category(
-    category: CategoryCreate, _admin: Admin, categories: CategoryWrites
+    category: CategoryCreate, _admin: MayAdminister, categories: CategoryWrites
 ) -> CategoryNode:
     """Make a category; its slug is made from its name."""
     return await categories.create(category)
@@ -88,7 +88,7 @@ async def create_category(
 @router.put("/{id_or_slug}", response_model=CategoryRead, responses=UPDATE_ERRORS)
 @router.patch("/{id_or_slug}", response_model=CategoryRead, responses=UPDATE_ERRORS)
 async def update_category(
-    id_or_slug: Key, changes: CategoryUpdate, _admin: Admin, categories: CategoryWrites
+    id_or_slug: Key, changes: CategoryUpdate, _admin: MayAdminister, categories: CategoryWrites
 ) -> CategoryNode:
     """Change a category: only the fields that are sent. A new name makes a new slug, a new parent moves the subtree."""
     return await categories.update(id_or_slug, changes)
@@ -101,8 +101,8 @@ async def update_category(
     ),
 )
 async def delete_category(
-    id_or_slug: Key, _admin: Admin, categories: CategoryWrites, move_to: MoveTo = None
-) -> Message:
+    id_or_slug: Key, _admin: MayAdminister, categories: CategoryWrites, move_to: MoveTo = None
+) -> Confirmation:
     """Delete a category; one with children or items only if `move_to` says where they go."""
     await categories.delete(id_or_slug, move_to=move_to)
-    return Message(message="Category deleted successfully")
+    return Confirmation(message="Category deleted successfully")

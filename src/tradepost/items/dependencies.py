@@ -23,39 +23,39 @@ from tradepost.items.service import ItemService
 from tradepost.items.uploads import ItemUploads
 from tradepost.media.intake import FileIntake
 from tradepost.tags.dependencies import build_tag_service
-from tradepost.web.db import ResourcesDep, WriteDep
+from tradepost.web.db import ResourcesDep, WriteDb
 
 requires_write = Requires(Permission.WRITE_ITEMS)
 
 
-def build_item_service(db: WriteSession, parts: Resources) -> ItemService:
+def build_item_service(db: WriteSession, resources: Resources) -> ItemService:
     """Build the service for changing items."""
     return ItemService(
         db,
-        tags=build_tag_service(db, parts),
-        categories=build_category_service(db, parts),
-        popular=parts[PopularItems],
-        public_total=parts[PublicTotal],
-        outbox=parts[Outbox],
-        clock=parts.clock,
+        tags=build_tag_service(db, resources),
+        categories=build_category_service(db, resources),
+        popular=resources[PopularItems],
+        public_total=resources[PublicTotal],
+        outbox=resources[Outbox],
+        clock=resources.clock,
     )
 
 
-def build_item_uploads(parts: Resources, *, observe: Observe) -> ItemUploads:
+def build_item_uploads(resources: Resources, *, observe: Observe) -> ItemUploads:
     """Build the service for items' pictures and documents; ``observe`` is told how many uploads are kept at once."""
     return ItemUploads(
-        parts.database,
-        parts[FileIntake],
-        reader=parts[ItemReader],
-        people=partial(build_user_service, parts=parts),
-        items=partial(build_item_service, parts=parts),
+        resources.database,
+        resources[FileIntake],
+        reader=resources[ItemReader],
+        people=partial(build_user_service, resources=resources),
+        items=partial(build_item_service, resources=resources),
         observe=observe,
     )
 
 
-async def item_reader(parts: ResourcesDep) -> ItemReader:
+async def item_reader(resources: ResourcesDep) -> ItemReader:
     """Return the service for finding items."""
-    return parts[ItemReader]
+    return resources[ItemReader]
 
 
 def reader_of(scope: Scope) -> ItemReader:
@@ -76,24 +76,24 @@ async def writer_of(scope: Scope) -> Principal:
     return await requires_write(principal)
 
 
-async def item_service(db: WriteDep, parts: ResourcesDep) -> ItemService:
+async def item_service(db: WriteDb, resources: ResourcesDep) -> ItemService:
     """Return the service for changing items in the request's transaction."""
-    return build_item_service(db, parts)
+    return build_item_service(db, resources)
 
 
-async def item_intake(parts: ResourcesDep) -> ItemIntake:
+async def item_intake(resources: ResourcesDep) -> ItemIntake:
     """Return the service for putting items up for sale."""
-    return parts[ItemIntake]
+    return resources[ItemIntake]
 
 
-async def popular_items(parts: ResourcesDep) -> PopularItems:
+async def popular_items(resources: ResourcesDep) -> PopularItems:
     """Return the most viewed items."""
-    return parts[PopularItems]
+    return resources[PopularItems]
 
 
-async def item_uploads(parts: ResourcesDep) -> ItemUploads:
+async def item_uploads(resources: ResourcesDep) -> ItemUploads:
     """Return the service for items' pictures and documents."""
-    return parts[ItemUploads]
+    return resources[ItemUploads]
 
 
 Items = Annotated[ItemReader, Depends(item_reader)]

@@ -9,11 +9,11 @@ from tradepost.items.messages import ItemDeleted
 from tradepost.media.dependencies import build_file_service
 
 
-def subscribe(subscriptions: Subscriptions, parts: Resources) -> None:
+def subscribe(subscriptions: Subscriptions, resources: Resources) -> None:
     """Have the files of deleted items go."""
 
     async def remove_files(db: WriteSession, envelopes: Sequence[Envelope[ItemDeleted]]) -> None:
-        await build_file_service(db, parts).doom_subjects(
+        await build_file_service(db, resources).doom_subjects(
             {envelope.message.item_id for envelope in envelopes}
         )
 

@@ -7,11 +7,11 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
-from tradepost.accounts.dependencies import Person, Visitor, visitor_of
+from tradepost.accounts.dependencies import CurrentPrincipal, Visitor, visitor_of
 from tradepost.core.errors import InsufficientPermissions, NotOwner, Unauthenticated, Unprocessable
 from tradepost.core.wire.pagination import Page, Total, Window
 from tradepost.core.wire.row_json import page_json
-from tradepost.core.wire.schemas import MAX_ID, Message
+from tradepost.core.wire.schemas import MAX_ID, Confirmation
 from tradepost.items.dependencies import (
     Intake,
     Items,
@@ -152,7 +152,7 @@ async def search_items(
 async def list_my_items(
     *,
     request: Request,
-    owner: Person,
+    owner: CurrentPrincipal,
     items: Items,
     skip: Skip = 0,
     limit: Limit = 100,
@@ -204,7 +204,7 @@ async def update_item(
 
 
 @router.delete("/{item_id}", responses=problem_responses(Unauthenticated, NotOwner, ItemNotFound))
-async def delete_item(item_id: PathId, principal: Person, items: ItemWrites) -> Message:
+async def delete_item(item_id: PathId, principal: CurrentPrincipal, items: ItemWrites) -> Confirmation:
     """Delete an item; its owner may, and staff."""
     await items.delete(item_id, principal)
-    return Message(message="Item deleted successfully")
+    return Confirmation(message="Item deleted successfully")

@@ -22,9 +22,9 @@ class Avatars:
         self._intake = intake
         self._files = files
 
-    async def replace(self, person: Principal, uploads: AsyncIterator[Upload]) -> UploadedAvatar:
+    async def replace(self, principal: Principal, uploads: AsyncIterator[Upload]) -> UploadedAvatar:
         """Store a picture and have the person show it; the one before is removed."""
-        async with self._intake.batch(Category.AVATARS, owner_id=person.user_id) as batch:
+        async with self._intake.batch(Category.AVATARS, owner_id=principal.user_id) as batch:
             async for upload in uploads:
                 if batch.files:
                     raise Unprocessable(("body", "file"), "Only one file is taken", kind="too_long")
@@ -32,5 +32,5 @@ class Avatars:
             if not batch.files:
                 raise Unprocessable(("body", "file"), "Field required", kind="missing")
             async with self._database.transaction() as db:
-                kept = await self._files(db).set_avatar(batch, person.user_id)
+                kept = await self._files(db).set_avatar(batch, principal.user_id)
         return UploadedAvatar.model_validate(kept)

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends
 
 from tradepost.accounts.dependencies import build_user_service
-from tradepost.accounts.profiles import Profiles
+from tradepost.accounts.reader import UserReader
 from tradepost.core.batching.coalescer import Observe
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.messaging.outbox import Outbox
@@ -23,7 +23,7 @@ from tradepost.media.service import FileService
 from tradepost.media.studio import PictureStudio
 from tradepost.media.usage import FileSubjects
 from tradepost.media.variants import Variants
-from tradepost.web.db import ResourcesDep, WriteDep
+from tradepost.web.db import ResourcesDep, WriteDb
 
 
 def files_url(settings: Settings) -> str:
@@ -31,74 +31,78 @@ def files_url(settings: Settings) -> str:
     return f"{settings.API_V1_STR}/upload/files"
 
 
-def build_file_service(db: WriteSession, parts: Resources) -> FileService:
+def build_file_service(db: WriteSession, resources: Resources) -> FileService:
     """Build the service for files that are there."""
     return FileService(
         db,
-        people=build_user_service(db, parts),
-        subjects=parts[FileSubjects],
-        outbox=parts[Outbox],
-        files_url=files_url(parts.settings),
-        clock=parts.clock,
+        people=build_user_service(db, resources),
+        subjects=resources[FileSubjects],
+        outbox=resources[Outbox],
+        files_url=files_url(resources.settings),
+        clock=resources.clock,
     )
 
 
-def build_media(parts: Resources, *, observe: Observe) -> None:
+def build_media(resources: Resources, *, observe: Observe) -> None:
     """Put what media keeps for the life of the process among ``parts``; ``observe`` is told how many files are begun at once."""
-    settings, database, clock = parts.settings, parts.database, parts.clock
+    settings, database, clock = resources.settings, resources.database, resources.clock
     quota = Quota(files=settings.UPLOAD_QUOTA_FILES, bytes=int(settings.UPLOAD_QUOTA_BYTES))
-    files = partial(build_file_service, parts=parts)
-    parts.put(PictureStudio, PictureStudio())
+    files = partial(build_file_service, resources=resources)
+    resources.put(PictureStudio, PictureStudio())
     intake = FileIntake(
         database,
-        parts[Storage],
+        resources[Storage],
         quota=quota,
-        clean=parts[PictureStudio].clean,
+        clean=resources[PictureStudio].clean,
         files_url=files_url(settings),
         clock=clock,
         observe=observe,
     )
-    parts.put(FileIntake, intake)
-    parts.put(FileReader, FileReader(database, parts[FileSubjects], profiles=parts[Profiles], quota=quota))
-    parts.put(FileKeeper, FileKeeper(database, parts[Storage], files=files, clock=clock))
-    parts.put(Avatars, Avatars(database, intake, files=files))
-    parts.put(
-        Variants,
-        Variants(database, parts[Storage], parts[PictureStudio], outbox=parts[Outbox], clock=clock),
+    resources.put(FileIntake, intake)
+    resources.put(
+        FileReader, FileReader(database, resources[FileSubjects], profiles=resources[UserReader], quota=quota)
     )
-    parts.put(PictureProcessing, PictureProcessing(database, intake, parts[PictureStudio]))
+    resources.put(FileKeeper, FileKeeper(database, resources[Storage], files=files, clock=clock))
+    resources.put(Avatars, Avatars(database, intake, files=files))
+    resources.put(
+        Variants,
+        Variants(
+            database, resources[Storage], resources[PictureStudio], outbox=resources[Outbox], clock=clock
+        ),
+    )
+    resources.put(PictureProcessing, PictureProcessing(database, intake, resources[PictureStudio]))
 
 
-async def close_media(parts: Resources) -> None:
+async def close_media(resources: Resources) -> None:
     """End what media does by itself."""
-    await parts[Variants].close()
+    await resources[Variants].close()
     # Its threads are waited for, and the loop has still other things to do.
-    await asyncio.to_thread(parts[PictureStudio].close)
+    await asyncio.to_thread(resources[PictureStudio].close)
 
 
-async def file_service(db: WriteDep, parts: ResourcesDep) -> FileService:
+async def file_service(db: WriteDb, resources: ResourcesDep) -> FileService:
     """Return the service for files that are there, in the request's transaction."""
-    return build_file_service(db, parts)
+    return build_file_service(db, resources)
 
 
-async def file_reader(parts: ResourcesDep) -> FileReader:
+async def file_reader(resources: ResourcesDep) -> FileReader:
     """Return the service for finding files."""
-    return parts[FileReader]
+    return resources[FileReader]
 
 
-async def avatars(parts: ResourcesDep) -> Avatars:
+async def avatars(resources: ResourcesDep) -> Avatars:
     """Return the service for people's pictures of themselves."""
-    return parts[Avatars]
+    return resources[Avatars]
 
 
-async def processing(parts: ResourcesDep) -> PictureProcessing:
+async def processing(resources: ResourcesDep) -> PictureProcessing:
     """Return the service that makes pictures to measure."""
-    return parts[PictureProcessing]
+    return resources[PictureProcessing]
 
 
-async def variants(parts: ResourcesDep) -> Variants:
+async def variants(resources: ResourcesDep) -> Variants:
     """Return the service for variants of pictures."""
-    return parts[Variants]
+    return resources[Variants]
 
 
 FileWrites = Annotated[FileService, Depends(file_service, scope="function")]

@@ -40,9 +40,9 @@ class PictureProcessing:
         self._intake = intake
         self._studio = studio
 
-    async def process(self, person: Principal, parts: AsyncIterator[Part]) -> ProcessedPicture:
+    async def process(self, principal: Principal, parts: AsyncIterator[Part]) -> ProcessedPicture:
         """Store the JPEG that the fields of a form, in whatever order they come, make of its picture."""
-        async with self._intake.batch(Category.PROCESSED, owner_id=person.user_id) as batch:
+        async with self._intake.batch(Category.PROCESSED, owner_id=principal.user_id) as batch:
             asked: dict[str, int | None] = {}
             file: NewFile | None = None
             async for part in parts:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tradepost.accounts.permissions import STAFF
-from tradepost.accounts.profiles import Profiles
+from tradepost.accounts.reader import UserReader
 from tradepost.core.batching.coalescer import Coalescer, Observe
 from tradepost.core.database.engines import Database
 from tradepost.core.principal import Principal
@@ -34,7 +34,7 @@ class FileReader:
         database: Database,
         subjects: FileSubjects,
         *,
-        profiles: Profiles,
+        profiles: UserReader,
         quota: Quota,
         observe: Observe | None = None,
     ) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from tradepost.accounts.dependencies import Person, UserReader, Visitor
+from tradepost.accounts.dependencies import CurrentPrincipal, MayReadUsers, Visitor
 from tradepost.accounts.errors import UserNotFound
 from tradepost.core.errors import (
     InsufficientPermissions,
@@ -22,7 +22,7 @@ from tradepost.core.errors import (
 )
 from tradepost.core.settings.settings import Settings
 from tradepost.core.storage.store import NoSuchKey, Storage, StorageBusy, StorageFull, StorageUnavailable
-from tradepost.core.wire.schemas import Message
+from tradepost.core.wire.schemas import Confirmation
 from tradepost.media.content import DOCUMENT_TYPES, PICTURE_TYPES
 from tradepost.media.dependencies import AvatarUploads, Files, FileWrites, PictureVariants, Processing
 from tradepost.media.errors import (
@@ -37,7 +37,7 @@ from tradepost.media.processing import BEST_QUALITY, LONGEST_SIDE, QUALITY
 from tradepost.media.reader import check_category
 from tradepost.media.recipes import CONTENT_TYPES, Recipe, Step, wanted_format
 from tradepost.media.schemas import Category, ProcessedPicture, UploadedAvatar, UsageRead
-from tradepost.web.db import resources
+from tradepost.web.db import resources_of
 from tradepost.web.file_answers import FileFacts, file_answer
 from tradepost.web.openapi import CREDENTIALS_OPTIONAL
 from tradepost.web.parameters import PathId
@@ -74,9 +74,11 @@ def body_limits(settings: Settings) -> dict[str, int]:
     responses=problem_responses(*UPLOAD_ERRORS),
     openapi_extra=form_documentation("file", many=False),
 )
-async def upload_avatar(request: Request, person: Person, avatars: AvatarUploads) -> UploadedAvatar:
+async def upload_avatar(
+    request: Request, principal: CurrentPrincipal, avatars: AvatarUploads
+) -> UploadedAvatar:
     """Show a picture of oneself, in place of the one before: JPEG, PNG, GIF or WebP."""
-    return await avatars.replace(person, uploaded_files(upload_form(request, files=1), "file"))
+    return await avatars.replace(principal, uploaded_files(upload_form(request, files=1), "file"))
 
 
 _SIDE = {"type": "integer", "minimum": 1, "maximum": LONGEST_SIDE}
@@ -100,13 +102,15 @@ PROCESS_FORM = {
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": PROCESS_FORM}}}
     },
 )
-async def process_image(request: Request, person: Person, pictures: Processing) -> ProcessedPicture:
+async def process_image(
+    request: Request, principal: CurrentPrincipal, pictures: Processing
+) -> ProcessedPicture:
     """Make a JPEG of a picture, in another size: one side alone keeps the ratio, none keeps the size.
 
     What is transparent becomes white, and of an animation the first frame counts. Without a size, both sides become at most
     4096.
     """
-    return await pictures.process(person, upload_form(request, files=1).parts())
+    return await pictures.process(principal, upload_form(request, files=1).parts())
 
 
 async def asked_recipe(
@@ -199,9 +203,9 @@ async def read_file(  # noqa: PLR0917 - FastAPI fills them in by name
 
 def serve(request: Request, facts: FileFacts, key: str) -> Response:
     """Return the answer with the bytes under a key."""
-    parts = resources(request)
-    opening = partial(_opened, parts[Storage], key)
-    return file_answer(request, facts, opening, boundary=parts.clock.token(18))
+    resources = resources_of(request)
+    opening = partial(_opened, resources[Storage], key)
+    return file_answer(request, facts, opening, boundary=resources.clock.token(18))
 
 
 @asynccontextmanager
@@ -224,22 +228,24 @@ def saved_name(original_name: str, name: str) -> str:
     "/files/{category}/{filename}",
     responses=problem_responses(Unauthenticated, NotOwner, InvalidCategory, NoSuchFile),
 )
-async def delete_file(category: str, filename: str, person: Person, files: FileWrites) -> Message:
+async def delete_file(
+    category: str, filename: str, principal: CurrentPrincipal, files: FileWrites
+) -> Confirmation:
     """Delete a file; its owner may, and staff. What named it does not any more."""
     check_category(category)
-    await files.delete(category, filename, person)
-    return Message(message="File deleted successfully")
+    await files.delete(category, filename, principal)
+    return Confirmation(message="File deleted successfully")
 
 
 @router.get("/usage", responses=problem_responses(Unauthenticated))
-async def read_my_usage(person: Person, files: Files) -> UsageRead:
+async def read_my_usage(principal: CurrentPrincipal, files: Files) -> UsageRead:
     """Tell how much room one's own files take up."""
-    return await files.usage(person.user_id)
+    return await files.usage(principal.user_id)
 
 
 @router.get(
     "/usage/{user_id}", responses=problem_responses(Unauthenticated, InsufficientPermissions, UserNotFound)
 )
-async def read_usage(user_id: PathId, _reader: UserReader, files: Files) -> UsageRead:
+async def read_usage(user_id: PathId, _reader: MayReadUsers, files: Files) -> UsageRead:
     """Tell how much room somebody's files take up."""
     return await files.usage(user_id)

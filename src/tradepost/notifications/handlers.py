@@ -16,16 +16,16 @@ from tradepost.notifications.planner import Planner
 PRUNE_SECONDS: Final = 3600.0
 
 
-def subscribe(subscriptions: Subscriptions, parts: Resources) -> None:
+def subscribe(subscriptions: Subscriptions, resources: Resources) -> None:
     """Have the planner told of every fact that is a kind of notification, and each way out of what it is to carry."""
     planner = Planner(
-        people=partial(build_user_service, parts=parts),
-        outbox=parts[Outbox],
-        signals=parts[Signals],
-        clock=parts.clock,
+        people=partial(build_user_service, resources=resources),
+        outbox=resources[Outbox],
+        signals=resources[Signals],
+        clock=resources.clock,
     )
     for kind in KINDS:
         subscriptions.react(f"notifications.{kind.name}", kind.fact, planner.plan)
-    pruner = InboxPruner(parts.database, parts.clock)
+    pruner = InboxPruner(resources.database, resources.clock)
     subscriptions.every("notifications.prune", PRUNE_SECONDS, pruner.prune)
-    mail.subscribe(subscriptions, parts)
+    mail.subscribe(subscriptions, resources)

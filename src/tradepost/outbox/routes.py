@@ -4,12 +4,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from tradepost.accounts.dependencies import MayAdminister
 from tradepost.core.errors import InsufficientPermissions, Unauthenticated
 from tradepost.core.messaging.messages import NAME_LENGTH
 from tradepost.core.messaging.outbox import MessageState
 from tradepost.core.wire.pagination import Total, Window
-from tradepost.core.wire.schemas import Message
-from tradepost.outbox.dependencies import Admin, OutboxReads, OutboxWrites
+from tradepost.core.wire.schemas import Confirmation
+from tradepost.outbox.dependencies import OutboxReads, OutboxWrites
 from tradepost.outbox.errors import MessageNotDead, MessageNotFound
 from tradepost.outbox.repository import SORTS
 from tradepost.outbox.schemas import MessagePage, MessageRead, Selection
@@ -33,7 +34,7 @@ OF_A_DEAD_ONE = problem_responses(Unauthenticated, InsufficientPermissions, Mess
 @router.get("/", response_model=MessagePage, responses=ONLY_ADMINS)
 async def list_messages(
     *,
-    _admin: Admin,
+    _admin: MayAdminister,
     outbox: OutboxReads,
     state: State = None,
     channel: Name = None,
@@ -49,19 +50,19 @@ async def list_messages(
 
 
 @router.get("/{message_id}", responses=OF_ONE)
-async def read_message(message_id: PathId, _admin: Admin, outbox: OutboxReads) -> MessageRead:
+async def read_message(message_id: PathId, _admin: MayAdminister, outbox: OutboxReads) -> MessageRead:
     """Return a message."""
     return await outbox.get(message_id)
 
 
 @router.post("/{message_id}/retry", responses=OF_A_DEAD_ONE)
-async def retry_message(message_id: PathId, _admin: Admin, outbox: OutboxWrites) -> MessageRead:
+async def retry_message(message_id: PathId, _admin: MayAdminister, outbox: OutboxWrites) -> MessageRead:
     """Have a message that was given up delivered after all, at once."""
     return await outbox.retry(message_id)
 
 
 @router.delete("/{message_id}", responses=OF_A_DEAD_ONE)
-async def delete_message(message_id: PathId, _admin: Admin, outbox: OutboxWrites) -> Message:
+async def delete_message(message_id: PathId, _admin: MayAdminister, outbox: OutboxWrites) -> Confirmation:
     """Delete a message that was given up."""
     await outbox.delete(message_id)
-    return Message(message="Message deleted successfully")
+    return Confirmation(message="Message deleted successfully")

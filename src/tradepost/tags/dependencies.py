@@ -13,22 +13,22 @@ from tradepost.tags.reader import TagReader
 from tradepost.tags.repository import TagRepository
 from tradepost.tags.service import TagService
 from tradepost.tags.tagged import TagUsage
-from tradepost.web.db import ResourcesDep, WriteDep
+from tradepost.web.db import ResourcesDep, WriteDb
 
 
-def build_tag_service(db: WriteSession, parts: Resources) -> TagService:
+def build_tag_service(db: WriteSession, resources: Resources) -> TagService:
     """Build the service for tags."""
-    return TagService(TagRepository(db), parts[TagUsage], parts.clock)
+    return TagService(TagRepository(db), resources[TagUsage], resources.clock)
 
 
-async def tag_reader(parts: ResourcesDep) -> TagReader:
+async def tag_reader(resources: ResourcesDep) -> TagReader:
     """Return the service for reading tags."""
-    return parts[TagReader]
+    return resources[TagReader]
 
 
-async def tag_writes(db: WriteDep, parts: ResourcesDep) -> TagService:
+async def tag_writes(db: WriteDb, resources: ResourcesDep) -> TagService:
     """Return the service for tags in the request's transaction."""
-    return build_tag_service(db, parts)
+    return build_tag_service(db, resources)
 
 
 TagReads = Annotated[TagReader, Depends(tag_reader)]

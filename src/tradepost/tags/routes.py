@@ -8,7 +8,7 @@ from starlette.responses import Response
 from tradepost.accounts.dependencies import Visitor
 from tradepost.core.errors import InsufficientPermissions, Unauthenticated
 from tradepost.core.wire.pagination import Total, Window
-from tradepost.core.wire.schemas import Message
+from tradepost.core.wire.schemas import Confirmation
 from tradepost.tags.dependencies import Staff, TagReads, TagWrites
 from tradepost.tags.errors import SelfMerge, TagExists, TagNotFound
 from tradepost.tags.repository import SORTS
@@ -100,7 +100,7 @@ async def merge_tag(tag_id: PathId, merge: TagMerge, _staff: Staff, tags: TagWri
 @router.delete(
     "/{tag_id}", responses=problem_responses(Unauthenticated, InsufficientPermissions, TagNotFound)
 )
-async def delete_tag(tag_id: PathId, _staff: Staff, tags: TagWrites) -> Message:
+async def delete_tag(tag_id: PathId, _staff: Staff, tags: TagWrites) -> Confirmation:
     """Delete a tag and take it off every item."""
     await tags.delete(tag_id)
-    return Message(message="Tag deleted successfully")
+    return Confirmation(message="Tag deleted successfully")

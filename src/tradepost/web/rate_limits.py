@@ -15,7 +15,7 @@ from starlette.types import Scope
 from tradepost.core.errors import TooManyRequests
 from tradepost.core.rate_limiter import RateLimiter
 from tradepost.core.settings.settings import Rate, Settings
-from tradepost.web.db import resources
+from tradepost.web.db import resources_of
 from tradepost.web.middleware import add_header
 
 Policy = Literal["login", "register", "password"]
@@ -81,8 +81,8 @@ class Limits:
 
 
 async def _limits(request: Request) -> Limits:
-    parts = resources(request)
-    return Limits(request.scope, parts[RateLimiter], parts.settings)
+    resources = resources_of(request)
+    return Limits(request.scope, resources[RateLimiter], resources.settings)
 
 
 Limited = Annotated[Limits, Depends(_limits)]

@@ -10,7 +10,7 @@ from typing import Any, Final
 from fastapi import Request
 
 from tradepost.core.errors import TradepostError, Unprocessable
-from tradepost.web.db import resources
+from tradepost.web.db import resources_of
 from tradepost.web.multipart import FormLimits, FormPart, MalformedForm, MultipartForm
 from tradepost.web.parting import BODY_KEY, PATIENCE, IncomingBody
 
@@ -27,12 +27,12 @@ def upload_form(
 
     A few parts more are let through, for the reader to say what is wrong with them; ``too_many`` is raised at still more.
     """
-    parts = resources(request)
+    resources = resources_of(request)
     body: IncomingBody = request.scope[BODY_KEY]
     if body.complete:
         return MultipartForm.empty()
-    limits = FormLimits(int(parts.settings.MAX_UPLOAD_BYTES), files + MOST_FIELDS, too_many)
-    chunks = body.chunks(request.receive, parts.clock.monotonic, PATIENCE)
+    limits = FormLimits(int(resources.settings.MAX_UPLOAD_BYTES), files + MOST_FIELDS, too_many)
+    chunks = body.chunks(request.receive, resources.clock.monotonic, PATIENCE)
     return MultipartForm(request.headers.get("content-type", ""), chunks, limits)
 
 

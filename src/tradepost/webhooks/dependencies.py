@@ -8,7 +8,7 @@ from tradepost.core.database.sessions import WriteSession
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.resources import Resources
 from tradepost.core.settings.settings import Settings
-from tradepost.web.db import ReadDep, ResourcesDep, WriteDep
+from tradepost.web.db import ReadDb, ResourcesDep, WriteDb
 from tradepost.webhooks.attempts import AttemptLog
 from tradepost.webhooks.delivery import WebhookDeliverer
 from tradepost.webhooks.sender import WebhookSender
@@ -27,46 +27,46 @@ def build_target_rules(settings: Settings) -> TargetRules:
     return TargetRules(plain=settings.is_local, private=settings.WEBHOOK_ALLOW_PRIVATE)
 
 
-def build_webhook_sender(parts: Resources) -> WebhookSender:
+def build_webhook_sender(resources: Resources) -> WebhookSender:
     """Build what sends requests to receivers; close it at the end."""
     return WebhookSender(
-        build_target_rules(parts.settings),
-        clock=parts.clock,
-        agent=f"Tradepost-Webhooks/{parts.settings.VERSION}",
+        build_target_rules(resources.settings),
+        clock=resources.clock,
+        agent=f"Tradepost-Webhooks/{resources.settings.VERSION}",
     )
 
 
-def build_webhook_deliverer(parts: Resources) -> WebhookDeliverer:
+def build_webhook_deliverer(resources: Resources) -> WebhookDeliverer:
     """Build what carries planned deliveries to their receivers."""
     return WebhookDeliverer(
-        parts.database,
-        sender=parts[WebhookSender],
-        signer=build_signer(parts.settings),
-        rules=build_target_rules(parts.settings),
-        log=AttemptLog(parts.database, parts[Outbox]),
-        clock=parts.clock,
+        resources.database,
+        sender=resources[WebhookSender],
+        signer=build_signer(resources.settings),
+        rules=build_target_rules(resources.settings),
+        log=AttemptLog(resources.database, resources[Outbox]),
+        clock=resources.clock,
     )
 
 
-def build_webhook_service(db: WriteSession, parts: Resources) -> WebhookService:
+def build_webhook_service(db: WriteSession, resources: Resources) -> WebhookService:
     """Build the service for changing webhooks."""
     return WebhookService(
         db,
-        outbox=parts[Outbox],
-        signer=build_signer(parts.settings),
-        rules=build_target_rules(parts.settings),
-        clock=parts.clock,
+        outbox=resources[Outbox],
+        signer=build_signer(resources.settings),
+        rules=build_target_rules(resources.settings),
+        clock=resources.clock,
     )
 
 
-async def webhook_reader(db: ReadDep) -> WebhookReader:
+async def webhook_reader(db: ReadDb) -> WebhookReader:
     """Return the service for reading webhooks."""
     return WebhookReader(db)
 
 
-async def webhook_writes(db: WriteDep, parts: ResourcesDep) -> WebhookService:
+async def webhook_writes(db: WriteDb, resources: ResourcesDep) -> WebhookService:
     """Return the service for webhooks in the request's transaction."""
-    return build_webhook_service(db, parts)
+    return build_webhook_service(db, resources)
 
 
 WebhookReads = Annotated[WebhookReader, Depends(webhook_reader, scope="function")]

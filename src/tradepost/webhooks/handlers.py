@@ -14,11 +14,11 @@ from tradepost.webhooks.planner import WebhookPlanner
 CLEAR_UP_EVERY: Final = 3600.0
 
 
-def subscribe(subscriptions: Subscriptions, parts: Resources) -> None:
+def subscribe(subscriptions: Subscriptions, resources: Resources) -> None:
     """Plan deliveries for every public fact, send them, and keep their log short."""
-    planner = WebhookPlanner(parts[Outbox], parts.clock)
+    planner = WebhookPlanner(resources[Outbox], resources.clock)
     for event in EVENTS:
         subscriptions.react(f"webhooks.{event.name}", event.message, planner.plan)
-    deliverer = build_webhook_deliverer(parts)
+    deliverer = build_webhook_deliverer(resources)
     subscriptions.deliver("webhooks.send", WebhookDue, CHANNEL, deliverer.deliver)
     subscriptions.every("webhooks.clear_up", CLEAR_UP_EVERY, deliverer.clear_up)

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from tradepost.accounts.dependencies import Person
+from tradepost.accounts.dependencies import CurrentPrincipal
 from tradepost.core.errors import InsufficientPermissions, Unauthenticated
 from tradepost.core.wire.pagination import Total, Window
-from tradepost.core.wire.schemas import Message
+from tradepost.core.wire.schemas import Confirmation
 from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery
 from tradepost.web.problems import problem_responses
 from tradepost.web.routing import Route
@@ -39,14 +39,14 @@ State = Annotated[DeliveryState | None, Query(description="Only deliveries that 
 @router.get("/", responses=problem_responses(Unauthenticated))
 async def list_webhooks(
     *,
-    person: Person,
+    principal: CurrentPrincipal,
     webhooks: WebhookReads,
     skip: Skip = 0,
     limit: Limit = 100,
     total: TotalQuery = Total.EXACT,
 ) -> WebhookPage:
     """List your webhooks, in the order in which you made them."""
-    page = await webhooks.page(person, Window(skip, limit, total))
+    page = await webhooks.page(principal, Window(skip, limit, total))
     return WebhookPage(webhooks=[WebhookRead.model_validate(row) for row in page.rows], **page.info)
 
 
@@ -56,10 +56,10 @@ async def list_webhooks(
     responses=problem_responses(Unauthenticated, InsufficientPermissions, WebhookLimit),
 )
 async def create_webhook(
-    webhook: WebhookCreate, person: Person, webhooks: WebhookWrites
+    webhook: WebhookCreate, principal: CurrentPrincipal, webhooks: WebhookWrites
 ) -> WebhookWithSecret:
     """Have an address told of facts. Keep the secret: it is shown here and by a rotation, and nowhere else."""
-    return await webhooks.create(webhook, person)
+    return await webhooks.create(webhook, principal)
 
 
 @router.get(
@@ -67,9 +67,9 @@ async def create_webhook(
     response_model=WebhookRead,
     responses=problem_responses(Unauthenticated, WebhookNotFound),
 )
-async def read_webhook(webhook_id: PathId, person: Person, webhooks: WebhookReads) -> Webhook:
+async def read_webhook(webhook_id: PathId, principal: CurrentPrincipal, webhooks: WebhookReads) -> Webhook:
     """Return one of your webhooks."""
-    return await webhooks.get(webhook_id, person)
+    return await webhooks.get(webhook_id, principal)
 
 
 @router.put(
@@ -83,25 +83,27 @@ async def read_webhook(webhook_id: PathId, person: Person, webhooks: WebhookRead
     responses=problem_responses(Unauthenticated, InsufficientPermissions, WebhookNotFound),
 )
 async def update_webhook(
-    webhook_id: PathId, changes: WebhookUpdate, person: Person, webhooks: WebhookWrites
+    webhook_id: PathId, changes: WebhookUpdate, principal: CurrentPrincipal, webhooks: WebhookWrites
 ) -> Webhook:
     """Change a webhook: only the fields that are sent. `is_active` switches it off and on."""
-    return await webhooks.update(webhook_id, changes, person)
+    return await webhooks.update(webhook_id, changes, principal)
 
 
 @router.delete("/{webhook_id}", responses=problem_responses(Unauthenticated, WebhookNotFound))
-async def delete_webhook(webhook_id: PathId, person: Person, webhooks: WebhookWrites) -> Message:
+async def delete_webhook(
+    webhook_id: PathId, principal: CurrentPrincipal, webhooks: WebhookWrites
+) -> Confirmation:
     """Delete a webhook with its log."""
-    await webhooks.delete(webhook_id, person)
-    return Message(message="Webhook deleted successfully")
+    await webhooks.delete(webhook_id, principal)
+    return Confirmation(message="Webhook deleted successfully")
 
 
 @router.post("/{webhook_id}/rotate-secret", responses=problem_responses(Unauthenticated, WebhookNotFound))
 async def rotate_webhook_secret(
-    webhook_id: PathId, person: Person, webhooks: WebhookWrites
+    webhook_id: PathId, principal: CurrentPrincipal, webhooks: WebhookWrites
 ) -> WebhookWithSecret:
     """Give a webhook a new secret. For 24 hours every request is signed with both, the new one first."""
-    return await webhooks.rotate_secret(webhook_id, person)
+    return await webhooks.rotate_secret(webhook_id, principal)
 
 
 @router.post(
@@ -110,16 +112,18 @@ async def rotate_webhook_secret(
     response_model=DeliveryRead,
     responses=problem_responses(Unauthenticated, WebhookNotFound, WebhookOff),
 )
-async def test_webhook(webhook_id: PathId, person: Person, webhooks: WebhookWrites) -> WebhookDelivery:
+async def test_webhook(
+    webhook_id: PathId, principal: CurrentPrincipal, webhooks: WebhookWrites
+) -> WebhookDelivery:
     """Send a message of the type `webhook.test`: one attempt, whose outcome is in the log."""
-    return await webhooks.test(webhook_id, person)
+    return await webhooks.test(webhook_id, principal)
 
 
 @router.get("/{webhook_id}/deliveries/", responses=problem_responses(Unauthenticated, WebhookNotFound))
 async def list_deliveries(
     *,
     webhook_id: PathId,
-    person: Person,
+    principal: CurrentPrincipal,
     webhooks: WebhookReads,
     state: State = None,
     skip: Skip = 0,
@@ -127,7 +131,7 @@ async def list_deliveries(
     total: TotalQuery = Total.EXACT,
 ) -> DeliveryPage:
     """List what was sent to a webhook in the last 30 days, the newest first."""
-    page = await webhooks.log(webhook_id, person, Window(skip, limit, total), state=state)
+    page = await webhooks.log(webhook_id, principal, Window(skip, limit, total), state=state)
     return DeliveryPage(deliveries=[DeliveryRead.model_validate(row) for row in page.rows], **page.info)
 
 
@@ -137,10 +141,10 @@ async def list_deliveries(
     responses=problem_responses(Unauthenticated, WebhookNotFound, DeliveryNotFound),
 )
 async def read_delivery(
-    webhook_id: PathId, delivery_id: PathId, person: Person, webhooks: WebhookReads
+    webhook_id: PathId, delivery_id: PathId, principal: CurrentPrincipal, webhooks: WebhookReads
 ) -> WebhookDelivery:
     """Return a delivery with what was sent and the beginning of what came back."""
-    return await webhooks.delivery(delivery_id, webhook_id, person)
+    return await webhooks.delivery(delivery_id, webhook_id, principal)
 
 
 @router.post(
@@ -150,7 +154,7 @@ async def read_delivery(
     responses=problem_responses(Unauthenticated, WebhookNotFound, DeliveryNotFound, WebhookOff),
 )
 async def redeliver(
-    webhook_id: PathId, delivery_id: PathId, person: Person, webhooks: WebhookWrites
+    webhook_id: PathId, delivery_id: PathId, principal: CurrentPrincipal, webhooks: WebhookWrites
 ) -> WebhookDelivery:
     """Send a message again, as a new line of the log. It keeps its `webhook-id`: a receiver may know it already."""
-    return await webhooks.redeliver(delivery_id, webhook_id, person)
+    return await webhooks.redeliver(delivery_id, webhook_id, principal)

@@ -15,7 +15,7 @@ from sqlalchemy.engine.result import result_tuple
 from tradepost.accounts.identities import Identity
 from tradepost.accounts.models import User
 from tradepost.accounts.permissions import Role
-from tradepost.accounts.profiles import profile_json
+from tradepost.accounts.reader import profile_json
 from tradepost.accounts.schemas import UserRead
 from tradepost.core.wire.pagination import Page, Total, Window
 from tradepost.core.wire.row_json import page_json, row_encoder

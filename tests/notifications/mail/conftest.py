@@ -24,7 +24,7 @@ async def sink(module_sink: Sink, world: World) -> AsyncIterator[Sink]:
     module_sink.reset()
     yield module_sink
     module_sink.let_go()
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
 
 
 @pytest_asyncio.fixture(scope="module")

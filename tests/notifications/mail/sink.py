@@ -197,9 +197,9 @@ async def hasten(world: World) -> None:
         await db.execute(
             update(StoredMessage)
             .where(StoredMessage.state == MessageState.PENDING)
-            .values(due_at=world.parts.clock.now())
+            .values(due_at=world.resources.clock.now())
         )
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
 
 
 async def states(

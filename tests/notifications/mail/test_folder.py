@@ -34,7 +34,7 @@ def module_sink() -> Any:
 
 
 def mails_of(world: World) -> list[Path]:
-    return sorted((world.parts.settings.DATA_DIR / "mails").glob("*"))
+    return sorted((world.resources.settings.DATA_DIR / "mails").glob("*"))
 
 
 async def register(client: httpx.AsyncClient, **values: str) -> None:
@@ -45,7 +45,7 @@ async def register(client: httpx.AsyncClient, **values: str) -> None:
 
 async def test_an_email_is_a_file_that_people_can_read(client: httpx.AsyncClient, world: World) -> None:
     await register(client)
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     path = mails_of(world)[-1]
     assert path.name.endswith("-welcome.eml")
     assert path.stat().st_mode & 0o077 == 0
@@ -106,7 +106,7 @@ async def test_a_page_shows_them(client: httpx.AsyncClient, alice: Person, world
 
 
 async def test_a_hostile_file_is_shown_in_its_sandbox_only(client: httpx.AsyncClient, world: World) -> None:
-    directory = world.parts.settings.DATA_DIR / "mails"
+    directory = world.resources.settings.DATA_DIR / "mails"
     directory.mkdir(exist_ok=True)
     (directory / "9999-hostile.eml").write_bytes(
         b'Subject: <script>alert(1)</script>\r\nTo: "<b>" <a@example.com>\r\nContent-Type: text/html\r\n\r\n'
@@ -127,7 +127,7 @@ async def test_elsewhere_there_is_no_such_page(template: Template, tmp_path: Pat
             assert (await caller.get("/dev/mails")).status_code == 404
             await register(caller)
             assert (await caller.get("/account/verify-email")).status_code == 200
-        await world.parts[Dispatcher].drain()
+        await world.resources[Dispatcher].drain()
         ((state, error),) = await states(world)
         assert state is MessageState.DEAD
         assert error is not None

@@ -27,15 +27,15 @@ HEADERS = [
 async def send(world: World, *dues: MailDue) -> None:
     """Have e-mails become due, and delivered."""
     async with world.database.transaction() as db:
-        await world.parts[Outbox].add(db, *dues)
-    await world.parts[Dispatcher].drain()
+        await world.resources[Outbox].add(db, *dues)
+    await world.resources[Dispatcher].drain()
 
 
 async def prove(world: World, person: Person) -> None:
     """Have a person's address proved."""
     async with world.database.transaction() as db:
         await db.execute(
-            update(User).where(User.id == person.id).values(email_verified_at=world.parts.clock.now())
+            update(User).where(User.id == person.id).values(email_verified_at=world.resources.clock.now())
         )
 
 
@@ -52,7 +52,7 @@ async def register(client: httpx.AsyncClient, email: str = "ada@example.com") ->
 
 async def test_who_registers_is_welcomed(client: httpx.AsyncClient, world: World, sink: Sink) -> None:
     await register(client)
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     (mail,) = sink.taken
     assert (mail.sender, mail.recipients) == ("shop@example.com", ("ada@example.com",))
     assert [name for name, _ in mail.headers] == HEADERS
@@ -77,14 +77,14 @@ async def test_a_forgotten_password_comes_back_by_mail(
 ) -> None:
     await prove(world, alice)
     await client.post(f"{AUTH}/password/forgot", json={"email": alice.email})
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     (mail,) = sink.taken
     assert mail.read["To"] == f"Alice Tester <{alice.email}>"
     assert mail.body().startswith("Hello Alice,")
     assert mail.link.startswith("https://market.example.com/account/reset-password#token=")
     body = {"token": mail.token, "new_password": "Brandnew99"}
     assert (await client.post(f"{AUTH}/password/reset", json=body)).status_code == 200
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     assert sink.taken[1].read["Subject"] == "Your Tradepost password was changed"
 
 
@@ -93,26 +93,26 @@ async def test_nobody_gets_an_email_for_an_unknown_address(
 ) -> None:
     for kind in ("password/forgot", "email/resend"):
         assert (await client.post(f"{AUTH}/{kind}", json={"email": "nobody@example.com"})).status_code == 202
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     assert sink.seen == []
 
 
 async def test_a_new_password_is_told(alice: Person, world: World, sink: Sink) -> None:
     change = {"current_password": PASSWORD, "new_password": "Brandnew99"}
     assert (await alice.api.put("/api/v1/users/me/password", json=change)).status_code == 200
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     assert [mail.read["Subject"] for mail in sink.taken] == ["Your Tradepost password was changed"]
 
 
 async def test_what_is_rolled_back_sends_nothing(alice: Person, world: World, sink: Sink) -> None:
     async def fail() -> None:
         async with world.database.transaction() as db:
-            await world.parts[Outbox].add(db, item_created(alice))
+            await world.resources[Outbox].add(db, item_created(alice))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         await fail()
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     assert sink.seen == []
 
 
@@ -155,7 +155,7 @@ async def test_a_passing_no_is_tried_again(
 ) -> None:
     setattr(sink, what, answer)
     await client.post(f"{AUTH}/password/forgot", json={"email": alice.email})
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     assert sink.taken == []
     ((state, error),) = await states(world)
     assert state is MessageState.PENDING
@@ -219,7 +219,7 @@ async def test_who_is_gone_is_sent_nothing(
 ) -> None:
     await client.post(f"{AUTH}/password/forgot", json={"email": alice.email})
     sink.rcpt = "450 later"
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     sink.rcpt = OK
     assert (await admin.api.delete(f"/api/v1/users/{alice.id}")).status_code == 200
     assert (await admin.api.put(f"/api/v1/users/{bob.id}", json={"is_active": False})).status_code == 200
@@ -234,7 +234,7 @@ async def test_a_link_that_is_no_good_any_more_is_not_sent(
 ) -> None:
     sink.rcpt = "450 later"
     await client.post(f"{AUTH}/password/forgot", json={"email": alice.email})
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     sink.rcpt = OK
     change = {"current_password": PASSWORD, "new_password": "Brandnew99"}
     assert (await alice.api.put("/api/v1/users/me/password", json=change)).status_code == 200
@@ -261,7 +261,7 @@ async def test_an_international_address(client: httpx.AsyncClient, world: World,
         ("jörg@example.com", "info@bücher.example.com", "用户@例子.example.com")
     ):
         await register(client, address)
-        await world.parts[Dispatcher].drain()
+        await world.resources[Dispatcher].drain()
         assert len(sink.taken) == number + 1, await states(world)
     assert [mail.recipients[0] for mail in sink.taken] == [
         "jörg@example.com",
@@ -271,14 +271,16 @@ async def test_an_international_address(client: httpx.AsyncClient, world: World,
 
 
 def test_every_kind_has_both_templates(world: World) -> None:
-    assert world.parts[Subscriptions].by_name["notifications.mail"].channel.concurrency == smtp.CONNECTIONS
+    assert (
+        world.resources[Subscriptions].by_name["notifications.mail"].channel.concurrency == smtp.CONNECTIONS
+    )
 
 
 async def test_the_date_is_that_of_the_message(alice: Person, world: World, sink: Sink) -> None:
-    before = world.parts.clock.now().replace(microsecond=0)
+    before = world.resources.clock.now().replace(microsecond=0)
     await send(world, item_created(alice))
     date: datetime = parsedate_to_datetime(sink.taken[0].read["Date"])
-    assert before <= date <= world.parts.clock.now()
+    assert before <= date <= world.resources.clock.now()
 
 
 async def test_who_puts_an_item_up_for_sale_is_told(alice: Person, world: World, sink: Sink) -> None:
@@ -286,7 +288,7 @@ async def test_who_puts_an_item_up_for_sale_is_told(alice: Person, world: World,
     item = {"title": "Lamp <b>& more</b>", "price": 5}
     made = await alice.api.post("/api/v1/items/", json=item)
     assert made.status_code == 201
-    await world.parts[Dispatcher].drain()
+    await world.resources[Dispatcher].drain()
     (mail,) = sink.taken
     assert mail.read["Subject"] == "Item Created: Lamp <b>& more</b>"
     assert "Lamp &lt;b&gt;&amp; more&lt;/b&gt;" in mail.body("html"), "in HTML, a title is text"

@@ -36,7 +36,7 @@ class Output(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
-class Message(Output):
+class Confirmation(Output):
     """One sentence about what was done."""
 
     message: str
@@ -72,4 +72,4 @@ Number = Annotated[
 ]
 """An exact decimal that is a JSON number on the wire, never a string."""
 
-__all__ = ["MAX_ID", "BodyId", "Changes", "Id", "Input", "Message", "Number", "Output", "PageInfo"]
+__all__ = ["MAX_ID", "BodyId", "Changes", "Confirmation", "Id", "Input", "Number", "Output", "PageInfo"]

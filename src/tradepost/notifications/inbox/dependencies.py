@@ -5,21 +5,21 @@ from typing import Annotated
 
 from fastapi import Depends, Header
 
-from tradepost.accounts.dependencies import Person
+from tradepost.accounts.dependencies import CurrentPrincipal
 from tradepost.notifications.inbox.live import LiveInboxes, Stream
 from tradepost.notifications.inbox.reader import InboxReader
 from tradepost.notifications.inbox.service import InboxService
-from tradepost.web.db import ResourcesDep, WriteDep
+from tradepost.web.db import ResourcesDep, WriteDb
 
 
-async def inbox_reader(parts: ResourcesDep) -> InboxReader:
+async def inbox_reader(resources: ResourcesDep) -> InboxReader:
     """Return the service for reading one's inbox."""
-    return parts[InboxReader]
+    return resources[InboxReader]
 
 
-async def inbox_writes(db: WriteDep, parts: ResourcesDep) -> InboxService:
+async def inbox_writes(db: WriteDb, resources: ResourcesDep) -> InboxService:
     """Return the service for inboxes in the request's transaction."""
-    return InboxService(db, parts.clock)
+    return InboxService(db, resources.clock)
 
 
 LastEventId = Annotated[
@@ -29,10 +29,10 @@ LastEventId = Annotated[
 
 
 async def live_stream(
-    person: Person, parts: ResourcesDep, last_event_id: LastEventId = None
+    principal: CurrentPrincipal, resources: ResourcesDep, last_event_id: LastEventId = None
 ) -> AsyncIterator[Stream]:
     """Open a stream of the person's own, until the answer has ended."""
-    async with parts[LiveInboxes].stream(person, last_event_id) as stream:
+    async with resources[LiveInboxes].stream(principal, last_event_id) as stream:
         yield stream
 
 

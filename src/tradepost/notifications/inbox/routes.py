@@ -6,10 +6,10 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BeforeValidator
 from starlette.responses import StreamingResponse
 
-from tradepost.accounts.dependencies import Person
+from tradepost.accounts.dependencies import CurrentPrincipal
 from tradepost.core.errors import Unauthenticated, Unavailable
 from tradepost.core.wire.pagination import Total
-from tradepost.core.wire.schemas import MAX_ID, Message
+from tradepost.core.wire.schemas import MAX_ID, Confirmation
 from tradepost.notifications.inbox.dependencies import InboxReads, InboxWrites, Live
 from tradepost.notifications.inbox.errors import NotificationNotFound, TooManyStreams
 from tradepost.notifications.inbox.reader import InboxWindow
@@ -55,7 +55,7 @@ async def list_notifications(
     *,
     request: Request,
     response: Response,
-    person: Person,
+    principal: CurrentPrincipal,
     inbox: InboxReads,
     limit: Limit = 100,
     skip: OptionalSkip = None,
@@ -64,7 +64,7 @@ async def list_notifications(
     unread_only: bool = False,
 ) -> NotificationPage:
     """List what one was told, newest first. A cursor goes on where a list ended, whatever came in meanwhile."""
-    page = await inbox.page(InboxWindow(limit, skip, cursor, total, unread_only), person)
+    page = await inbox.page(InboxWindow(limit, skip, cursor, total, unread_only), principal)
     if page.next_cursor is not None:
         here = request.url.remove_query_params("skip").include_query_params(cursor=page.next_cursor)
         response.headers["Link"] = f'<{here}>; rel="next"'
@@ -92,9 +92,11 @@ async def stream_notifications(stream: Live) -> EventStream:
 
 
 @router.post("/read-all", responses=problem_responses(Unauthenticated))
-async def mark_all_notifications_read(person: Person, inbox: InboxWrites, through: Through = None) -> Marked:
+async def mark_all_notifications_read(
+    principal: CurrentPrincipal, inbox: InboxWrites, through: Through = None
+) -> Marked:
     """Mark everything as read, or everything up to the newest number that was seen."""
-    return await inbox.mark_all_read(person, through=through)
+    return await inbox.mark_all_read(principal, through=through)
 
 
 @router.post(
@@ -102,14 +104,16 @@ async def mark_all_notifications_read(person: Person, inbox: InboxWrites, throug
     responses=problem_responses(Unauthenticated, NotificationNotFound),
 )
 async def mark_notification_read(
-    notification_id: PathId, person: Person, inbox: InboxWrites
+    notification_id: PathId, principal: CurrentPrincipal, inbox: InboxWrites
 ) -> NotificationRead:
     """Mark a notification as read; doing so again changes nothing."""
-    return await inbox.mark_read(notification_id, person)
+    return await inbox.mark_read(notification_id, principal)
 
 
 @router.delete("/{notification_id}", responses=problem_responses(Unauthenticated, NotificationNotFound))
-async def delete_notification(notification_id: PathId, person: Person, inbox: InboxWrites) -> Message:
+async def delete_notification(
+    notification_id: PathId, principal: CurrentPrincipal, inbox: InboxWrites
+) -> Confirmation:
     """Delete a notification."""
-    await inbox.delete(notification_id, person)
-    return Message(message="Notification deleted successfully")
+    await inbox.delete(notification_id, principal)
+    return Confirmation(message="Notification deleted successfully")

@@ -44,9 +44,9 @@ def smtp_options(settings: Settings) -> SmtpOptions:
     )
 
 
-async def build_mail_service(parts: Resources) -> MailService:
+async def build_mail_service(resources: Resources) -> MailService:
     """Build the service that sends e-mails; the templates are read in a thread."""
-    settings = parts.settings
+    settings = resources.settings
     letters = await asyncio.to_thread(
         Letters,
         project=settings.PROJECT_NAME,
@@ -55,9 +55,9 @@ async def build_mail_service(parts: Resources) -> MailService:
     )
     address = settings.EMAILS_FROM_EMAIL or "no-reply@localhost.localdomain"
     return MailService(
-        recovery=parts[RecoveryService],
+        recovery=resources[RecoveryService],
         letters=letters,
-        mailer=parts[Mailer],
+        mailer=resources[Mailer],
         sender=Mailbox(address, settings.EMAILS_FROM_NAME or settings.PROJECT_NAME),
     )
 

@@ -21,9 +21,9 @@ ASKED_FOR: Final[Mapping[type[Message], Callable[[Any], MailDue]]] = {
 """What carries a link that was asked for goes by e-mail and no other way, whatever the person prefers."""
 
 
-def subscribe(subscriptions: Subscriptions, parts: Resources) -> None:
+def subscribe(subscriptions: Subscriptions, resources: Resources) -> None:
     """Send what is due, and have due what was asked for."""
-    outbox = parts[Outbox]
+    outbox = resources[Outbox]
 
     def sending(plan: Callable[[Any], MailDue]) -> React:
         async def react(db: WriteSession, envelopes: Sequence[Envelope[Any]]) -> None:
@@ -33,4 +33,4 @@ def subscribe(subscriptions: Subscriptions, parts: Resources) -> None:
 
     for fact, plan in ASKED_FOR.items():
         subscriptions.react(f"notifications.mail_from.{fact.type}", fact, sending(plan))
-    subscriptions.deliver("notifications.mail", MailDue, MAIL, parts[MailService].deliver)
+    subscriptions.deliver("notifications.mail", MailDue, MAIL, resources[MailService].deliver)

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from tradepost.accounts.dependencies import Person
+from tradepost.accounts.dependencies import CurrentPrincipal
 from tradepost.core.errors import Unauthenticated
 from tradepost.notifications.preferences.dependencies import PreferenceReads, PreferenceWrites
 from tradepost.notifications.preferences.schemas import PreferencesChange, PreferencesRead
@@ -13,14 +13,14 @@ router = APIRouter(prefix="/notifications/preferences", tags=["notifications"], 
 
 
 @router.get("", responses=problem_responses(Unauthenticated))
-async def read_preferences(person: Person, preferences: PreferenceReads) -> PreferencesRead:
+async def read_preferences(principal: CurrentPrincipal, preferences: PreferenceReads) -> PreferencesRead:
     """Return what one is told, and over which channels. The live stream shows what comes into the inbox."""
-    return await preferences.get(person)
+    return await preferences.get(principal)
 
 
 @router.put("", responses=problem_responses(Unauthenticated))
 async def change_preferences(
-    changes: PreferencesChange, person: Person, preferences: PreferenceWrites
+    changes: PreferencesChange, principal: CurrentPrincipal, preferences: PreferenceWrites
 ) -> PreferencesRead:
     """Choose what to be told: only the kinds and channels that are sent change, `null` goes back to the default."""
-    return await preferences.change(changes, person)
+    return await preferences.change(changes, principal)

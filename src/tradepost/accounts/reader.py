@@ -18,7 +18,7 @@ def profile_json(row: ProfileRow) -> bytes:
     return _encoded({**as_dict(row), "full_name": f"{row.first_name} {row.last_name}"})
 
 
-class Profiles:
+class UserReader:
     """Finds users by id. Lives as long as the process."""
 
     def __init__(self, database: Database, *, observe: Observe | None = None) -> None:
