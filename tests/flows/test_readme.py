@@ -1,18 +1,15 @@
-"""What the README promises: its tour runs as it stands, and its commands, targets and settings are those there are."""
+"""The README's tour runs as it stands."""
 
 import asyncio
 import re
 import subprocess
 from pathlib import Path
 
-import click
 import httpx
 import pytest
 
-from tests.flows.live import ROOT, environment, serving
-from tests.flows.refresh_readme import BEGIN, END, README, refreshed
-from tradepost.cli import main
-from tradepost.core.settings.table import settings_table
+from tests.flows.live import environment, serving
+from tests.flows.refresh_docs import README
 
 TOUR_TIMEOUT = 60.0
 BASE = "BASE=http://localhost:8000/api/v1"
@@ -69,45 +66,3 @@ async def test_the_tour_runs_on_a_fresh_demo(readme: str, tmp_path: Path) -> Non
             for path in ("/docs", "/api/v1/openapi.json", "/metrics"):
                 assert path in readme
                 assert (await client.get(path)).status_code == 200
-
-
-def test_the_table_of_settings_is_that_of_the_code(readme: str) -> None:
-    table = readme.partition(BEGIN)[2].partition(END)[0].strip()
-    how = "make it anew with: .venv/bin/python -m tests.flows.refresh_readme"
-    assert table == settings_table().strip(), how
-    assert refreshed(readme) == readme
-
-
-def test_every_target_of_make_that_is_named_exists(readme: str) -> None:
-    named = set(re.findall(r"`make ([a-z][a-z-]*)", readme)) | set(
-        re.findall(r"^make ([a-z][a-z-]*)", readme, re.MULTILINE)
-    )
-    assert {"run", "test"} <= named
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    assert named <= targets
-
-
-def test_every_command_and_option_that_is_named_exists(readme: str) -> None:
-    assert set(re.findall(r"`tradepost ([a-z][a-z-]*)", readme)) == set(main.commands)
-    for shown in re.findall(r"`tradepost ([a-z][^`]*)`", readme):
-        name, *rest = re.findall(r"[A-Z]+|-*[a-z-]+", shown)
-        command = main.commands[name]
-        options = {option for parameter in command.params for option in parameter.opts}
-        assert {word for word in rest if word.startswith("--")} <= options
-        arguments = {
-            parameter.human_readable_name.upper()
-            for parameter in command.params
-            if isinstance(parameter, click.Argument)
-        }
-        assert {word for word in rest if word.isupper()} <= arguments
-
-
-def test_every_file_and_directory_of_the_map_exists(readme: str) -> None:
-    rooms = readme.partition("## A map of the house")[2].partition("\n## ")[0]
-    named = [
-        name
-        for row in re.findall(r"^\| (`.*?`) \|", rooms, re.MULTILINE)
-        for name in re.findall(r"`([^`]+)`", row)
-    ]
-    assert "items/" in named
-    assert [name for name in named if not (ROOT / "src" / "tradepost" / name).exists()] == []

@@ -1,4 +1,4 @@
-"""The README's receiver works as it stands: it believes Tradepost and nobody else."""
+"""The docs' receiver works as it stands: it believes Tradepost and nobody else."""
 
 import asyncio
 import re
@@ -10,15 +10,15 @@ from pathlib import Path
 import httpx
 
 from tests.flows.live import environment, eventually, join, reserved_port, serving
-from tests.flows.refresh_readme import README
+from tests.flows.refresh_docs import DOCS
 
 
 @asynccontextmanager
 async def example(secret: str, port: int, log: Path) -> AsyncIterator[None]:
-    """Run the README's receiver on a port."""
-    readme = await asyncio.to_thread(README.read_text, "utf-8")
-    found = re.search(r"<!-- receiver -->\n```python\n(.*?)```", readme, re.DOTALL)
-    assert found is not None, "the README has no receiver"
+    """Run the docs' receiver on a port."""
+    page = await asyncio.to_thread((DOCS / "notifications.md").read_text, "utf-8")
+    found = re.search(r"<!-- receiver -->\n```python\n(.*?)```", page, re.DOTALL)
+    assert found is not None, "the page on notifications has no receiver"
     assert "9000" in found[1]
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
@@ -34,7 +34,7 @@ async def example(secret: str, port: int, log: Path) -> AsyncIterator[None]:
         await process.wait()
 
 
-async def test_the_receiver_of_the_readme(tmp_path: Path) -> None:
+async def test_the_receiver_of_the_docs(tmp_path: Path) -> None:
     env = environment(tmp_path, WEBHOOK_ALLOW_PRIVATE="true")
     log = tmp_path / "receiver.log"
     with reserved_port() as port, serving(env) as server:

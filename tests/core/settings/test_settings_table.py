@@ -1,4 +1,4 @@
-"""The README's table of settings."""
+"""The table of settings in the docs."""
 
 from pathlib import Path
 

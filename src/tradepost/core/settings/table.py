@@ -1,4 +1,4 @@
-"""The README's table of settings, made from ``Settings`` itself."""
+"""The table of settings in the docs, made from ``Settings`` itself."""
 
 from pydantic import ByteSize, SecretStr
 

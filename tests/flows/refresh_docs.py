@@ -1,0 +1,33 @@
+"""Makes anew what the docs draw from the code: ``python -m tests.flows.refresh_docs``."""
+
+import sys
+from typing import Final
+
+from tests.flows.live import ROOT
+from tradepost.core.settings.table import settings_table
+
+README: Final = ROOT / "README.md"
+DOCS: Final = ROOT / "docs"
+OPERATIONS: Final = DOCS / "operations.md"
+BEGIN, END = "<!-- settings -->", "<!-- /settings -->"
+
+
+def refreshed(operations: str) -> str:
+    """Return the page on operations with the settings there are."""
+    before, begin, rest = operations.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{OPERATIONS.name} lacks {BEGIN} or {END}")
+    return f"{before}{begin}\n{settings_table().strip()}\n{end}{after}"
+
+
+def main() -> None:
+    """Write each page that is not up to date."""
+    operations = OPERATIONS.read_text(encoding="utf-8")
+    if (new := refreshed(operations)) != operations:
+        OPERATIONS.write_text(new, encoding="utf-8")
+        sys.stdout.write(f"The settings in {OPERATIONS.name} are up to date again\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""What the README and the docs name is there: commands, targets, settings, files, rooms and pages."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from tests.flows.live import ROOT
+from tests.flows.refresh_docs import BEGIN, DOCS, END, OPERATIONS, README, refreshed
+from tradepost.cli import main
+from tradepost.core.settings.table import settings_table
+
+PAGES = (README, *sorted(DOCS.glob("*.md")))
+PACKAGE = ROOT / "src" / "tradepost"
+ANEW = "make it anew with: .venv/bin/python -m tests.flows.refresh_docs"
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def test_the_table_of_settings_is_that_of_the_code() -> None:
+    operations = OPERATIONS.read_text(encoding="utf-8")
+    table = operations.partition(BEGIN)[2].partition(END)[0].strip()
+    assert table == settings_table().strip(), ANEW
+    assert refreshed(operations) == operations
+
+
+@every_page
+def test_every_target_of_make_that_is_named_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = set(re.findall(r"`make ([a-z][a-z-]*)", text)) | set(
+        re.findall(r"^make ([a-z][a-z-]*)", text, re.MULTILINE)
+    )
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert named <= targets
+    if page == README:
+        assert {"run", "test"} <= named
+
+
+def test_every_command_is_told_of() -> None:
+    named = set(re.findall(r"`tradepost ([a-z][a-z-]*)", OPERATIONS.read_text(encoding="utf-8")))
+    assert named == set(main.commands)
+
+
+@every_page
+def test_every_command_and_option_that_is_named_exists(page: Path) -> None:
+    for shown in re.findall(r"`tradepost ([a-z][^`]*)`", page.read_text(encoding="utf-8")):
+        name, *rest = re.findall(r"[A-Z]+|-*[a-z-]+", shown)
+        command = main.commands[name]
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in rest if word.startswith("--")} <= options
+        arguments = {
+            parameter.human_readable_name.upper()
+            for parameter in command.params
+            if isinstance(parameter, click.Argument)
+        }
+        assert {word for word in rest if word.isupper()} <= arguments
+
+
+@every_page
+def test_every_file_and_directory_that_is_named_exists(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    # A path has a slash within or the ending of a file of ours. So have media types and limits.
+    named = re.findall(
+        r"`(?!multipart/|application/|image/|\d)((?:[\w.-]+/)+[\w.-]*|[\w.-]+\.(?:py|md|toml|yaml|ini))`",
+        text,
+    )
+    assert [name for name in named if not any((at / name).exists() for at in (ROOT, PACKAGE))] == []
+
+
+@every_page
+def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text(encoding="utf-8")):
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), target
+        assert not anchor or anchor in set(anchors(file)), target
+
+
+def anchors(page: Path) -> Iterator[str]:
+    """Yield the addresses of a page's headings."""
+    for heading in re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE):
+        yield re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("floor", ["", "core/"])
+def test_every_room_is_on_the_map(floor: str) -> None:
+    """And nothing else is: a room that came, went or was renamed changes ``docs/architecture.md`` too."""
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    named = {
+        name
+        for row in re.findall(r"^\| (`.*?`) \|", page, re.MULTILINE)
+        for name in re.findall(r"`([^`]+)`", row)
+        if name.startswith("core/") == (floor == "core/") or name == floor
+    }
+    there = {
+        floor + (f"{entry.name}/" if entry.is_dir() else entry.name)
+        for entry in (PACKAGE / floor).iterdir()
+        if entry.suffix == ".py" or (entry / "__init__.py").exists()
+    } - {floor + "__init__.py"}
+    assert named - {"core/"} == there - {"core/"}
+    assert "`core/`" in page
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    linked = set(re.findall(r"\]\((docs/[^)#]+)\)", README.read_text(encoding="utf-8")))
+    assert {f"docs/{page.name}" for page in DOCS.glob("*.md")} <= linked
