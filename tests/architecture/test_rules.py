@@ -31,12 +31,15 @@ def one_commit(tree: ast.Module, path: str) -> Iterator[int]:
         yield from (call.lineno for call, _, name in _calls(tree) if name == "commit")
 
 
+REPOSITORY = "repository"
+"""The name of a domain's module with its statements, or of the package that such a module was cut into."""
+
 STATEMENTS = {"execute", "scalar", "scalars", "stream", "stream_scalars", "exec_driver_sql", "executemany"}
 
 
 def statements_in_repositories(tree: ast.Module, path: str) -> Iterator[int]:
-    """Every statement of a domain is in its repository."""
-    if path.endswith("/repository.py") or path.startswith(("core/", "seeding/")):
+    """Every statement of a domain is in its repository, be that a module or a package."""
+    if REPOSITORY in Path(path).with_suffix("").parts or path.startswith(("core/", "seeding/")):
         return
     for call, before, name in _calls(tree):
         # A request has a stream too.
@@ -114,7 +117,7 @@ def repositories_are_private(tree: ast.Module, path: str) -> Iterator[int]:
         else:
             continue
         for parts in (module.split(".") for module in modules):
-            if parts[0] == "tradepost" and "repository" in parts and parts[1] not in {domain, "core"}:
+            if parts[0] == "tradepost" and REPOSITORY in parts and parts[1] not in {domain, "core"}:
                 yield node.lineno
 
 
@@ -166,3 +169,12 @@ def test_the_rule_can_be_broken(rule: Rule) -> None:
 )
 def test_every_way_to_the_time_is_seen(violation: str) -> None:
     assert list(time_and_chance_from_the_clock(ast.parse(violation), "items/service.py"))
+
+
+@pytest.mark.parametrize("path", ["items/repository.py", "items/repository/views.py"])
+def test_a_repository_is_a_module_or_a_package(path: str) -> None:
+    module = path.removesuffix(".py").replace("/", ".")
+    imported = ast.parse(f"from tradepost.{module} import ItemRepository")
+    assert list(repositories_are_private(imported, "webhooks/service.py"))
+    assert not list(repositories_are_private(imported, "items/service.py"))
+    assert not list(statements_in_repositories(ast.parse("self.db.execute(1)"), path))

@@ -12,7 +12,7 @@ from tests.items.market import ITEMS, MINE, SEARCH, change, faults, page, path_o
 from tradepost.core.database.engines import Database
 from tradepost.core.wire.pagination import Total, Window
 from tradepost.items.filters import ItemFilter
-from tradepost.items.repository import ItemRepository
+from tradepost.items.repository.items import ItemRepository
 
 NUMBERS = ("total", "page", "size", "pages")
 

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from tests.conftest import Person, World
 from tradepost.core.database.sessions import WriteSession
-from tradepost.items.repository import ItemRepository
+from tradepost.items.repository.tag_links import ItemTagRepository
 from tradepost.tags.dependencies import build_tag_service
 from tradepost.tags.models import Tag
 from tradepost.tags.service import TagService
@@ -150,7 +150,7 @@ class TestAgainstItems:
             request = moderator.api.request(method, f"{TAGS}{source['id']}{path}", json=body)
             change = asyncio.create_task(request)
             assert await waits(change)
-            await ItemRepository(db).add_tags({item_id: ["source", "other"]})
+            await ItemTagRepository(db).add({item_id: ["source", "other"]})
         assert (await change).status_code == 200
         assert await tags_of(client, item_id) == left
 

@@ -18,7 +18,8 @@ from tradepost.core.principal import Principal
 from tradepost.items.errors import unknown_category
 from tradepost.items.messages import ItemCreated
 from tradepost.items.public_total import PublicTotal
-from tradepost.items.repository import ItemRepository
+from tradepost.items.repository.items import ItemRepository
+from tradepost.items.repository.tag_links import ItemTagRepository
 from tradepost.items.schemas import ItemCreate, ItemStatus, new_item_json
 from tradepost.tags.service import TagService
 
@@ -103,12 +104,11 @@ class ItemIntake:
             }
             for at, offer in taken
         ]
-        items = ItemRepository(db)
-        ids = await items.add_many(rows)
+        ids = await ItemRepository(db).add_many(rows)
         made = [
             (at, ids[row["created_at"]], row, offer) for (at, offer), row in zip(taken, rows, strict=True)
         ]
-        await items.add_tags({item_id: offer.new.tags for _, item_id, _, offer in made})
+        await ItemTagRepository(db).add({item_id: offer.new.tags for _, item_id, _, offer in made})
         await self._outbox.add(
             db, *(ItemCreated(item_id, offer.owner_id, offer.new.title) for _, item_id, _, offer in made)
         )

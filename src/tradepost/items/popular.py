@@ -6,7 +6,8 @@ from typing import Final
 from tradepost.core.batching.cache import Remembered
 from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database
-from tradepost.items.repository import ItemRepository
+from tradepost.items.repository.items import ItemRepository
+from tradepost.items.repository.views import ItemViewRepository
 from tradepost.items.schemas import ItemStatus, item_json
 
 MOST: Final = 100
@@ -44,8 +45,8 @@ class PopularItems:
 
     async def _look(self) -> Sequence[bytes]:
         async with self._database.read() as db:
-            items = ItemRepository(db)
-            ranking = await self._ranking.get(lambda: items.find_most_viewed(MOST))
-            rows = {row.id: row for row in await items.find_rows(ranking)}
+            views = ItemViewRepository(db)
+            ranking = await self._ranking.get(lambda: views.find_most_viewed(MOST))
+            rows = {row.id: row for row in await ItemRepository(db).find_rows(ranking)}
         shown = (rows[item_id] for item_id in ranking if item_id in rows)
         return [item_json(row) for row in shown if row.status == ItemStatus.ACTIVE]

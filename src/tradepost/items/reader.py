@@ -14,7 +14,7 @@ from tradepost.core.wire.pagination import Page, Total, Window
 from tradepost.items.errors import ItemNotFound
 from tradepost.items.filters import ItemFilter
 from tradepost.items.public_total import PublicTotal
-from tradepost.items.repository import ItemRepository
+from tradepost.items.repository.items import ItemRepository
 from tradepost.items.schemas import ItemStatus, item_json
 from tradepost.items.view_counter import ViewCounter
 

@@ -24,7 +24,7 @@ from tradepost.items.dependencies import (
 )
 from tradepost.items.errors import ItemNotFound
 from tradepost.items.filters import ItemFilter
-from tradepost.items.repository import SORTS
+from tradepost.items.repository.statements import SORTS
 from tradepost.items.schemas import ItemCreate, ItemPage, ItemRead, ItemStatus, ItemUpdate
 from tradepost.tags.schemas import TagName
 from tradepost.web.lean import JsonAnswer, JudgedQueries, lean, plain_id

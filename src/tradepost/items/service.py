@@ -16,7 +16,8 @@ from tradepost.items.models import Item
 from tradepost.items.popular import PopularItems
 from tradepost.items.public_total import PublicTotal
 from tradepost.items.reader import is_visible
-from tradepost.items.repository import ItemRepository
+from tradepost.items.repository.items import ItemRepository
+from tradepost.items.repository.tag_links import ItemTagRepository
 from tradepost.items.schemas import ItemStatus, ItemUpdate, discount_fault, item_json
 from tradepost.tags.service import TagService
 
@@ -37,6 +38,7 @@ class ItemService:
     ) -> None:
         self._db = db
         self._items = ItemRepository(db)
+        self._links = ItemTagRepository(db)
         self._tags = tags
         self._categories = categories
         self._popular = popular
@@ -61,15 +63,15 @@ class ItemService:
             name: value for name, value in sent.items() if getattr(item, name) != value
         }
         self._check_discount(item, changed)
-        retagged = retags and list(await self._items.tags_of(item_id)) != changes.tags
+        retagged = retags and list(await self._links.find_names(item_id)) != changes.tags
         if retagged:
-            await self._items.remove_tags(item_id)
-            await self._items.add_tags({item_id: changes.tags})
+            await self._links.remove(item_id)
+            await self._links.add({item_id: changes.tags})
         if changed or retagged:
             before = item.status
             title, version = changed.get("title", item.title), item.version + 1
             changed |= {"version": version, "updated_at": self._clock.now()}
-            await self._items.change(item_id, changed)
+            await self._items.change(item, changed)
             await self._outbox.add(self._db, ItemUpdated(item_id, item.owner_id, title, version))
             self._shift_total(before, changed.get("status", before))
             self._db.after_commit(self._popular.forget_shown)
@@ -105,7 +107,7 @@ class ItemService:
 
     async def _set_images(self, item: Item, images: list[str]) -> None:
         version = item.version + 1
-        await self._items.change_held(
+        await self._items.change(
             item, {"images": images, "version": version, "updated_at": self._clock.now()}
         )
         await self._outbox.add(self._db, ItemUpdated(item.id, item.owner_id, item.title, version))

@@ -6,7 +6,8 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tradepost.core.database.sessions import WriteSession
-from tradepost.items.repository import ItemRepository
+from tradepost.items.repository.items import ItemRepository
+from tradepost.items.repository.tag_links import ItemTagRepository
 from tradepost.items.service import ItemService
 
 
@@ -15,15 +16,15 @@ class ItemsOfTags:
 
     async def counts(self, db: AsyncSession, names: Sequence[str]) -> dict[str, int]:
         """Count the active items of each tag; a tag without any may be left out."""
-        return await ItemRepository(db).count_by_tag(names)
+        return await ItemTagRepository(db).count_items(names)
 
     async def note_change(self, db: AsyncSession, *, tag: str, now: datetime) -> None:
         """Count a change on every item that bears a tag."""
-        await ItemRepository(db).note_change_of_tagged(tag, now=now)
+        await ItemTagRepository(db).note_change(tag, now=now)
 
     async def move(self, db: AsyncSession, *, source: str, target: str) -> None:
         """Turn the links of one tag into the other's."""
-        await ItemRepository(db).move_tag(source=source, target=target)
+        await ItemTagRepository(db).move(source=source, target=target)
 
 
 class ItemsOfCategories:

@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from tradepost.core.database.engines import Database
-from tradepost.items.repository import ItemRepository
+from tradepost.items.repository.views import ItemViewRepository
 
 INTERVAL: Final = 1.0
 """Seconds between two batches."""
@@ -77,7 +77,7 @@ class ViewCounter:
         while others are held could end as a deadlock, and it might be the deletion that the database ends.
         """
         async with self._database.transaction() as db:
-            items = ItemRepository(db)
+            items = ItemViewRepository(db)
             free = set(await items.lock_free(counts))
             if free:
                 await items.add_views({item_id: counts[item_id] for item_id in free})
@@ -86,7 +86,7 @@ class ViewCounter:
 
     async def _write_one(self, item_id: int, seen: int) -> None:
         async with self._database.transaction() as db:
-            await ItemRepository(db).add_views({item_id: seen})
+            await ItemViewRepository(db).add_views({item_id: seen})
 
     async def _flush_quietly(self) -> None:
         try:

@@ -1,0 +1,102 @@
+"""The statements about items themselves."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import Select, Table, delete, insert, select, update
+from sqlalchemy.orm.attributes import set_committed_value
+
+from tradepost.core.database.repository import Repository, among_ids
+from tradepost.core.wire.pagination import Page, Total, Window
+from tradepost.items.filters import IS_ACTIVE, ItemFilter
+from tradepost.items.models import Item
+from tradepost.items.repository.statements import locked_in_order, page_statements, rows_of
+from tradepost.items.schemas import ItemRow
+
+_ITEMS = cast("Table", Item.__table__)
+_INSERT = insert(_ITEMS).returning(_ITEMS.c.id, _ITEMS.c.created_at)
+
+
+class ItemRepository(Repository):
+    """The rows of ``items``."""
+
+    async def find_rows(self, item_ids: Sequence[int]) -> Sequence[ItemRow]:
+        """Return the items of these ids with their owners' public views and their tags, in no order."""
+        return await self._item_rows(rows_of(self.on_postgres), {"ids": list(item_ids)})
+
+    async def get_row(self, item_id: int) -> ItemRow | None:
+        """Return the item of this id likewise, or None."""
+        rows = await self.find_rows([item_id])
+        return rows[0] if rows else None
+
+    async def get_locked(self, item_id: int) -> Item | None:
+        """Return the item of this id, with the row locked until the transaction ends."""
+        return await self.db.get(Item, item_id, with_for_update=True)
+
+    async def find_locked(self, item_ids: Collection[int]) -> Sequence[Item]:
+        """Return the items of these ids, with the rows locked until the transaction ends."""
+        found = select(Item).where(among_ids(Item.id, on_postgres=self.on_postgres)).order_by(Item.id)
+        return (await self.db.scalars(found.with_for_update(), {"ids": sorted(item_ids)})).all()
+
+    async def page(
+        self, wanted: ItemFilter, window: Window, *, category_ids: Select[int] | None = None
+    ) -> Page[ItemRow]:
+        """Return a part of the wanted items with their owners and tags; the total is counted as the window says.
+
+        ``category_ids`` is the statement for the wanted category and its descendants.
+        """
+        rows, matching = page_statements(wanted, window, category_ids, on_postgres=self.on_postgres)
+        values = wanted.parameters()
+        found = await self._item_rows(rows, {**values, "skip": window.skip} if window.skip else values)
+        return Page(found, await self.count(matching, window.total, values), window)
+
+    async def _item_rows(
+        self, statement: Select[*tuple[Any, ...]], values: Mapping[str, Any]
+    ) -> Sequence[ItemRow]:
+        return list(map(ItemRow._make, await self.rows(statement, values)))
+
+    async def count_public(self) -> int:
+        """Count the items that everybody may see."""
+        return await self.count(select(Item.id).where(IS_ACTIVE), Total.EXACT) or 0
+
+    async def find_active(self, item_ids: Collection[int]) -> Sequence[int]:
+        """Return the ids of those items among these that everybody may see."""
+        return (await self.db.scalars(select(Item.id).where(Item.id.in_(item_ids), IS_ACTIVE))).all()
+
+    async def add_many(self, rows: Sequence[Mapping[str, Any]]) -> dict[datetime, int]:
+        """Insert items, no two with the same ``created_at``, and return their ids by it."""
+        if not rows:
+            return {}
+        connection = await self.db.connection()
+        made = await connection.execute(_INSERT, rows)
+        return {created_at: item_id for item_id, created_at in made}
+
+    async def change(self, item: Item, values: Mapping[str, Any]) -> None:
+        """Set columns of a locked item, in the database and on the object, which may be changed once more."""
+        await self.db.execute(
+            update(Item)
+            .where(Item.id == item.id)
+            .values(**values)
+            .execution_options(synchronize_session=False)
+        )
+        for name, value in values.items():
+            set_committed_value(item, name, value)
+
+    async def delete(self, item_id: int) -> None:
+        """Delete an item, and by the database its links to tags."""
+        await self.db.execute(
+            delete(Item).where(Item.id == item_id).execution_options(synchronize_session=False)
+        )
+
+    async def move_category(self, *, source_id: int, target_id: int, now: datetime) -> None:
+        """Put the items of one category into another."""
+        held = Item.category_id == source_id
+        if self.on_postgres:
+            await self.db.execute(locked_in_order(held))
+        await self.db.execute(
+            update(Item)
+            .where(held)
+            .values(category_id=target_id, version=Item.version + 1, updated_at=now)
+            .execution_options(synchronize_session=False)
+        )

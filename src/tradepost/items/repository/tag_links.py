@@ -1,0 +1,73 @@
+"""The statements about the links between items and tags."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, func, insert, select, update
+
+from tradepost.core.database.repository import Repository
+from tradepost.items.models import Item, ItemTag
+from tradepost.items.repository.statements import locked_in_order
+from tradepost.items.schemas import ItemStatus
+
+_INSERT = insert(ItemTag.__table__)  # type: ignore[arg-type]
+
+
+class ItemTagRepository(Repository):
+    """The rows of ``item_tags``, each of which links an item to a tag by name."""
+
+    async def find_names(self, item_id: int) -> Sequence[str]:
+        """Return the tags of an item in their order."""
+        names = select(ItemTag.tag).where(ItemTag.item_id == item_id).order_by(ItemTag.position)
+        return (await self.db.scalars(names)).all()
+
+    async def add(self, names: Mapping[int, Sequence[str]]) -> None:
+        """Link items that have no tags to tags that exist: the names by the item's id."""
+        links = [
+            {"item_id": item_id, "tag": name, "position": at}
+            for item_id, tags in names.items()
+            for at, name in enumerate(tags)
+        ]
+        if links:
+            await (await self.db.connection()).execute(_INSERT, links)
+
+    async def remove(self, item_id: int) -> None:
+        """Unlink every tag of an item."""
+        await self.db.execute(delete(ItemTag).where(ItemTag.item_id == item_id))
+
+    async def note_change(self, tag: str, *, now: datetime) -> None:
+        """Count a change on every item that bears a tag."""
+        tagged = Item.id.in_(select(ItemTag.item_id).where(ItemTag.tag == tag))
+        if self.on_postgres:
+            await self.db.execute(locked_in_order(tagged))
+        await self.db.execute(
+            update(Item)
+            .where(tagged)
+            .values(version=Item.version + 1, updated_at=now)
+            .execution_options(synchronize_session=False)
+        )
+
+    async def count_items(self, names: Sequence[str]) -> dict[str, int]:
+        """Count the active items of each tag; a tag without any is left out."""
+        counted = (
+            select(ItemTag.tag, func.count())
+            .join(Item, Item.id == ItemTag.item_id)
+            .where(ItemTag.tag.in_(names), Item.status == ItemStatus.ACTIVE)
+            .group_by(ItemTag.tag)
+        )
+        return {row[0]: row[1] for row in await self.db.execute(counted)}
+
+    async def move(self, *, source: str, target: str) -> None:
+        """Turn links to one tag into links to another; an item that has both keeps the other's place."""
+        linked = select(ItemTag.item_id).where(ItemTag.tag == target)
+        await self.db.execute(
+            delete(ItemTag)
+            .where(ItemTag.tag == source, ItemTag.item_id.in_(linked))
+            .execution_options(synchronize_session=False)
+        )
+        await self.db.execute(
+            update(ItemTag)
+            .where(ItemTag.tag == source)
+            .values(tag=target)
+            .execution_options(synchronize_session=False)
+        )
