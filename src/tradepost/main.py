@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tradepost.accounts import page_routes
 from tradepost.api import ROUTERS
 from tradepost.bootstrap import build_backlog, dispatch, opened, prepare_database
-from tradepost.core.clock import SystemClock
+from tradepost.core.clock import Clock, SystemClock
 from tradepost.core.database import faults, migrations
 from tradepost.core.database.engines import Database
 from tradepost.core.errors import DatabaseUnavailable
@@ -44,14 +44,17 @@ DRAIN_SECONDS: Final = 3.0
 log = structlog.get_logger(__name__)
 
 
-def create_app(settings: Settings | None = None, *, dispatches: bool | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None, *, clock: Clock | None = None, dispatches: bool | None = None
+) -> FastAPI:
     """Build the application; what lives as long as the process is opened when the server starts it.
 
-    ``dispatches`` says whether it delivers messages itself, which it does in ``local`` unless told otherwise.
+    Every part of it reads the time from ``clock``, the machine's own by default, so that a test can move the time of a
+    whole application. ``dispatches`` says whether it delivers messages itself, by default in ``local`` only.
     """
     settings = settings or Settings.load()
     dispatches = settings.is_local if dispatches is None else dispatches
-    clock = SystemClock()
+    clock = clock or SystemClock()
     access_line = logging.configure(
         settings.LOG_LEVEL, readable=None if settings.is_local else False, clock=clock
     )
@@ -100,7 +103,7 @@ def create_served_app() -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(
-    settings: Settings, clock: SystemClock, metrics: Metrics, readiness: Readiness, *, dispatches: bool
+    settings: Settings, clock: Clock, metrics: Metrics, readiness: Readiness, *, dispatches: bool
 ) -> AsyncIterator[Mapping[str, Any]]:
     async with opened(
         settings, clock=clock, batches=metrics.batch_observer, attempts=metrics.observe_attempt

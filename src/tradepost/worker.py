@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from tradepost.bootstrap import build_backlog, dispatch, opened
-from tradepost.core.clock import SystemClock
+from tradepost.core.clock import Clock, SystemClock
 from tradepost.core.observability import logging
 from tradepost.core.observability.metrics import Metrics
 from tradepost.core.resources import Resources
@@ -20,13 +20,13 @@ STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 log = structlog.stdlib.get_logger(__name__)
 
 
-async def work(settings: Settings, *, metrics_port: int = 0) -> None:
+async def work(settings: Settings, *, clock: Clock | None = None, metrics_port: int = 0) -> None:
     """Deliver until SIGTERM or SIGINT; what is under way then gets a few seconds, the rest is handed back.
 
     A database that is away, or that nobody has migrated yet, is waited for. ``metrics_port`` is where Prometheus is
     answered, 0 for nowhere.
     """
-    clock = SystemClock()
+    clock = clock or SystemClock()
     logging.configure(settings.LOG_LEVEL, readable=None if settings.is_local else False, clock=clock)
     for warning in settings.warnings:
         log.warning("questionable setting", setting=warning)

@@ -13,7 +13,7 @@ from tests.flows.command_line import called
 from tests.flows.live import Finished, environment, tradepost
 from tests.servers import PostgresServer
 from tradepost.bootstrap import opened, prepare_database
-from tradepost.cli import refuse_taken_port
+from tradepost.cli.serve import refuse_taken_port
 
 KEY = "a secret of more than thirty-two bytes"
 PRODUCTION = {"ENVIRONMENT": "production", "SECRET_KEY": KEY, "FIRST_SUPERUSER_PASSWORD": "Uncommon1"}

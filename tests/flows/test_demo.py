@@ -9,7 +9,7 @@ from tradepost.accounts.credentials import CredentialService
 from tradepost.accounts.repository import UserRepository
 from tradepost.accounts.schemas import UserRegister
 from tradepost.bootstrap import opened, prepare_database
-from tradepost.cli import banner, prepare_demo
+from tradepost.cli.demo import banner, prepare_demo
 from tradepost.core.settings.settings import Settings
 
 STAGING = {"ENVIRONMENT": "staging", "FIRST_SUPERUSER_PASSWORD": "Uncommon1"}

@@ -1,0 +1,27 @@
+"""The command line ``tradepost``: one module for each family of commands, collected here into one group.
+
+A command runs on the clock that ``main`` is given as its click object (``obj=``), the machine's own without one, so that
+a test can move the time of a command too.
+"""
+
+import click
+
+from tradepost.cli.migrate import migrate
+from tradepost.cli.openapi import openapi
+from tradepost.cli.outbox import outbox
+from tradepost.cli.seed import seed_command
+from tradepost.cli.serve import serve
+from tradepost.cli.users import create_admin
+from tradepost.cli.worker import worker
+
+__all__ = ["main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tradepost")
+def main() -> None:
+    """Tradepost, the backend of a marketplace."""
+
+
+for command in (serve, migrate, worker, outbox, seed_command, create_admin, openapi):
+    main.add_command(command)

@@ -1,0 +1,53 @@
+"""``tradepost seed``: a made-up marketplace of any size, the same rows for the same number."""
+
+import sys
+
+import click
+
+from tradepost.cli.running import require_schema, with_resources
+from tradepost.core.resources import Resources
+from tradepost.seeding.loader import SeedRefused, SeedReport, seed
+
+
+async def run_seed(
+    resources: Resources, *, seed_number: int, users: int, items: int, append: bool
+) -> SeedReport:
+    """Seed with a progress bar on standard error, if that is a terminal."""
+    with click.progressbar(length=users + items, label="Seeding", file=sys.stderr) as bar:
+
+        def progress(done: int, _total: int) -> None:
+            bar.update(done - bar.pos)
+
+        return await seed(
+            resources.database,
+            seed=seed_number,
+            users=users,
+            items=items,
+            append=append,
+            environment=resources.settings.ENVIRONMENT,
+            progress=progress,
+            clock=resources.clock,
+        )
+
+
+@click.command("seed")
+@click.option(
+    "--seed", "seed_number", default=42, show_default=True, help="The same number makes the same rows."
+)
+@click.option("--users", default=1000, show_default=True, type=click.IntRange(1, 1_000_000))
+@click.option("--items", default=100_000, show_default=True, type=click.IntRange(0, 10_000_000))
+@click.option("--append", is_flag=True, help="Add to a database that has rows.")
+@with_resources
+async def seed_command(
+    resources: Resources, seed_number: int, users: int, items: int, *, append: bool
+) -> None:
+    """Fill the database with a made-up marketplace; log in as user1@example.com, password Tradepost1."""
+    await require_schema(resources)
+    try:
+        report = await run_seed(resources, seed_number=seed_number, users=users, items=items, append=append)
+    except SeedRefused as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(
+        f"{report.users} users, {report.items} items, {report.tags} tags, {report.categories} categories "
+        f"in {report.seconds:.1f} s; fingerprint {report.fingerprint}"
+    )

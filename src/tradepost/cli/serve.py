@@ -1,0 +1,111 @@
+"""``tradepost serve``: uvicorn with the HTTP protocol of ``web``, in one process or several behind one socket."""
+
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import click
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+
+from tradepost.cli.demo import banner, prepare_demo
+from tradepost.cli.running import current_clock, load_settings, run
+from tradepost.core.observability.metrics import MULTIPROCESS_VARIABLE, prepare_directory
+from tradepost.web.protocol import BoundedHttpProtocol
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+@click.option(
+    "--workers", default=1, show_default=True, type=click.IntRange(1, 256), help="How many processes."
+)
+@click.option(
+    "--demo", is_flag=True, help="Migrate, and in local fill an empty database with a small marketplace."
+)
+def serve(host: str, port: int, workers: int, *, demo: bool) -> None:
+    """Serve the API."""
+    # The server ends gracefully and then sends itself the signal once more: without this the process would die of it,
+    # with a status that is not 0 and without the clean-up below.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    settings = load_settings()
+    refuse_taken_port(host, port)
+    if demo:
+        people = run(prepare_demo(settings, clock=current_clock()))
+        click.echo(banner(settings, host, port, people=people))
+    config = server_config(host, port, workers)
+    with metrics_directory(workers):
+        if workers > 1:
+            Workers(config, sockets=[config.bind_socket()]).run()
+            return
+        server = uvicorn.Server(config)
+        with suppress(KeyboardInterrupt):
+            server.run()
+        if not server.started:
+            sys.exit(STARTUP_FAILURE)
+
+
+def server_config(host: str, port: int, workers: int) -> uvicorn.Config:
+    """Return how uvicorn serves: each process builds the application for itself, logs and heads are ours."""
+    return uvicorn.Config(
+        "tradepost.main:create_served_app",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        loop="uvloop",
+        http=BoundedHttpProtocol,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=20,
+        # A worker that is still starting, on a busy machine, is not one that hangs.
+        timeout_worker_healthcheck=60,
+    )
+
+
+class Workers(Multiprocess):
+    """The processes of ``--workers``, behind one socket that is gone once the last of them takes no more."""
+
+    def terminate_all(self) -> None:
+        """Let go of the socket: connections that it still took would wait for an answer from nobody."""
+        for listener in self.sockets:
+            listener.close()
+        super().terminate_all()
+
+
+def refuse_taken_port(host: str, port: int) -> None:
+    """End the program at once, before anything is migrated, when the address cannot be listened on."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind) as probe:
+            # As the server does: connections of an earlier one that are still closing are no obstacle.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise click.ClickException(f"Cannot listen on {host}:{port}: {error.strerror}") from error
+
+
+@contextmanager
+def metrics_directory(workers: int) -> Iterator[None]:
+    """Have a directory in which the metrics of several workers meet; they look for it when they start."""
+    if given := os.environ.get(MULTIPROCESS_VARIABLE):
+        prepare_directory(Path(given))
+    if given or workers == 1:
+        yield
+        return
+    directory = tempfile.mkdtemp(prefix="tradepost-metrics-")
+    os.environ[MULTIPROCESS_VARIABLE] = directory
+    try:
+        yield
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)

@@ -1,0 +1,18 @@
+"""``tradepost worker``: a process that delivers messages and serves no requests."""
+
+import click
+
+from tradepost.cli.running import current_clock, load_settings, run
+from tradepost.worker import work
+
+
+@click.command()
+@click.option(
+    "--metrics-port",
+    default=0,
+    type=click.IntRange(0, 65535),
+    help="Answer Prometheus on this port of every address.",
+)
+def worker(metrics_port: int) -> None:
+    """Deliver messages until SIGTERM: e-mails, webhooks, inboxes. Any number may be at it."""
+    run(work(load_settings(), clock=current_clock(), metrics_port=metrics_port))
