@@ -61,9 +61,9 @@ def test_every_command_and_option_that_is_named_exists(page: Path) -> None:
 @every_page
 def test_every_file_and_directory_that_is_named_exists(page: Path) -> None:
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
-    # A path has a slash within or the ending of a file of ours. So have media types and limits.
+    # A path has a slash within or the ending of a file of ours. So have media types and limits of rates.
     named = re.findall(
-        r"`(?!multipart/|application/|image/|\d)((?:[\w.-]+/)+[\w.-]*|[\w.-]+\.(?:py|md|toml|yaml|ini))`",
+        r"`(?!multipart/|application/|image/|requests/period|\d)((?:[\w.-]+/)+[\w.-]*|[\w.-]+\.(?:py|md|toml|yaml|ini))`",
         text,
     )
     assert [name for name in named if not any((at / name).exists() for at in (ROOT, PACKAGE))] == []
