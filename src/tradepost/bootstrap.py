@@ -5,7 +5,7 @@ The web application, the command line and every later worker start here, so that
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -68,7 +68,7 @@ from tradepost.items.uploads import ItemUploads
 from tradepost.items.usage import FilesOfItems, ItemsOfCategories, ItemsOfTags
 from tradepost.items.view_counter import ViewCounter
 from tradepost.media import handlers as media_handlers
-from tradepost.media.dependencies import build_media, close_media
+from tradepost.media.dependencies import open_media
 from tradepost.media.models import FileUsage, FileVariant, StoredFile
 from tradepost.media.usage import FileSubjects
 from tradepost.notifications import handlers as notification_handlers
@@ -251,7 +251,8 @@ async def opened(
     storage = open_storage(settings)
     resources.put(Storage, storage)
     resources.put(FileSubjects, FilesOfItems(partial(build_item_service, resources=resources)))
-    build_media(resources, observe=batches("new files"))
+    media = AsyncExitStack()
+    await media.enter_async_context(open_media(resources, observe=batches("new files")))
     resources.put(Mailer, build_mailer(settings, clock))
     resources.put(MailService, await build_mail_service(resources))
     resources.put(WebhookSender, build_webhook_sender(resources))
@@ -272,7 +273,7 @@ async def opened(
     finally:
         await resources[WebhookSender].close()
         hasher.close()
-        await close_media(resources)
+        await media.aclose()
         await storage.close()
         await resources[Mailer].close()
         if redis is not None:

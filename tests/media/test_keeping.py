@@ -27,10 +27,11 @@ from tests.uploading import (
 from tradepost.core.errors import Unavailable
 from tradepost.core.messaging.dispatcher import Dispatcher
 from tradepost.core.storage.store import StorageUnavailable
-from tradepost.media.content import document_kind, picture_kind
+from tradepost.media.cleanup import FORGOTTEN, STALE, FileCleanup
+from tradepost.media.file_types import document_type, picture_type
 from tradepost.media.intake import FileIntake
-from tradepost.media.keeper import FORGOTTEN, STALE, FileKeeper
 from tradepost.media.models import StoredFile
+from tradepost.media.places import FilePlaces
 from tradepost.media.schemas import Category, FileState
 
 QUOTA_BYTES = 20_000
@@ -57,7 +58,7 @@ class CrashError(BaseException):
     """The process is gone: nothing that comes after happens."""
 
 
-class Upload:
+class Part:
     """A file whose client, or whose server, goes in the middle."""
 
     name = "file"
@@ -78,13 +79,13 @@ async def crashed(world: World, owner: Person, monkeypatch: pytest.MonkeyPatch) 
     """Leave behind what a process does that is killed between the last byte and the second transaction."""
     intake = world.resources[FileIntake]
 
-    async def nothing(_batch: object) -> None:
+    async def nothing(_files: object) -> None:
         """Not get to it."""
 
-    monkeypatch.setattr(intake, "_remove", nothing)
+    monkeypatch.setattr(world.resources[FilePlaces], "remove", nothing)
     with suppress(CrashError):
-        async with intake.batch(Category.AVATARS, owner_id=owner.id) as batch:
-            await batch.take_picture(Upload(png()), picture_kind)
+        async with intake.open(Category.AVATARS, owner_id=owner.id) as incoming:
+            await incoming.take_picture(Part(png()), picture_type)
             raise CrashError
 
 
@@ -97,11 +98,11 @@ async def test_what_a_crash_leaves_is_swept(
     assert kept(world) == [name]
     assert (await alice.api.get(f"/api/v1/upload/files/avatars/{name}")).status_code == 404
     assert await usage(world, alice.id) == (1, 0)
-    keeper = world.resources[FileKeeper]
-    await keeper.sweep()
+    cleanup = world.resources[FileCleanup]
+    await cleanup.sweep()
     assert await rows(world) == [(name, "pending")], "it may still be under way"
     await age(world, STALE + timedelta(minutes=1))
-    await keeper.sweep()
+    await cleanup.sweep()
     assert await nothing_left(world)
     assert await usage(world, alice.id) == (0, 0)
 
@@ -111,13 +112,13 @@ async def test_the_sweep_takes_an_upload_that_is_still_under_way_as_a_whole(
 ) -> None:
     """One that lasts longer than any should: it fails, and nothing of it is kept."""
     intake = world.resources[FileIntake]
-    async with intake.batch(Category.AVATARS, owner_id=alice.id) as batch:
-        await batch.take_picture(Upload(png()), picture_kind)
+    async with intake.open(Category.AVATARS, owner_id=alice.id) as incoming:
+        await incoming.take_picture(Part(png()), picture_type)
         await age(world, STALE + timedelta(minutes=1))
-        await world.resources[FileKeeper].sweep()
+        await world.resources[FileCleanup].sweep()
         with pytest.raises(Unavailable):
             async with world.database.transaction() as db:
-                await batch.keep(db)
+                await incoming.keep(db)
     assert await nothing_left(world)
     assert await usage(world, alice.id) == (0, 0)
 
@@ -126,25 +127,25 @@ async def test_the_sweep_takes_an_upload_that_is_still_under_way_as_a_whole(
 async def test_bytes_that_come_after_the_sweep_has_removed_them_go_too(
     world: World, alice: Person, *, is_picture: bool
 ) -> None:
-    class Slow(Upload):
+    class Slow(Part):
         async def __aiter__(self) -> AsyncIterator[bytes]:
             async for block in super().__aiter__():
                 yield block
             await age(world, STALE + timedelta(minutes=1))
-            await world.resources[FileKeeper].sweep()
+            await world.resources[FileCleanup].sweep()
             await world.resources[Dispatcher].drain()
             assert await rows(world) == []
 
     intake = world.resources[FileIntake]
     category = Category.ITEMS if is_picture else Category.DOCUMENTS
-    async with intake.batch(category, owner_id=alice.id) as batch:
+    async with intake.open(category, owner_id=alice.id) as incoming:
         if is_picture:
-            await batch.take_picture(Slow(png()), picture_kind)
+            await incoming.take_picture(Slow(png()), picture_type)
         else:
-            await batch.take(Slow(pdf()), document_kind)
+            await incoming.take(Slow(pdf()), document_type)
         with pytest.raises(Unavailable):
             async with world.database.transaction() as db:
-                await batch.keep(db)
+                await incoming.keep(db)
     assert await nothing_left(world)
     assert await usage(world, alice.id) == (0, 0)
 
@@ -153,10 +154,10 @@ async def test_a_commit_whose_answer_is_lost_keeps_the_file(world: World, alice:
     intake = world.resources[FileIntake]
     names = []
     with suppress(CrashError):
-        async with intake.batch(Category.AVATARS, owner_id=alice.id) as batch:
-            await batch.take_picture(Upload(png()), picture_kind)
+        async with intake.open(Category.AVATARS, owner_id=alice.id) as incoming:
+            await incoming.take_picture(Part(png()), picture_type)
             async with world.database.transaction() as db:
-                names = [file.filename for file in await batch.keep(db)]
+                names = [file.filename for file in await incoming.keep(db)]
                 db.committed_callbacks.clear()
             raise CrashError
     assert await rows(world) == [(name, "stored") for name in names]
@@ -164,7 +165,7 @@ async def test_a_commit_whose_answer_is_lost_keeps_the_file(world: World, alice:
 
 
 async def test_swept_in_groups(world: World, alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tradepost.media.keeper._GROUP", 2)
+    monkeypatch.setattr("tradepost.media.cleanup._GROUP", 2)
     now = world.resources.clock.now()
     async with world.database.transaction() as db:
         for number in range(5):
@@ -181,7 +182,7 @@ async def test_swept_in_groups(world: World, alice: Person, monkeypatch: pytest.
                     changed_at=now - 2 * STALE,
                 )
             )
-    await world.resources[FileKeeper].sweep()
+    await world.resources[FileCleanup].sweep()
     assert await nothing_left(world)
 
 
@@ -204,10 +205,10 @@ async def test_bytes_that_cannot_be_removed_are_tried_again(
     assert kept(world) == [shown["filename"]]
     assert (await alice.api.get(shown["url"])).status_code == 404
     # The message is given up after days, but the file is not forgotten.
-    keeper = world.resources[FileKeeper]
+    cleanup = world.resources[FileCleanup]
     await age(world, FORGOTTEN + timedelta(hours=1))
-    await keeper.sweep()
-    await keeper.sweep()
+    await cleanup.sweep()
+    await cleanup.sweep()
     assert await nothing_left(world)
 
 

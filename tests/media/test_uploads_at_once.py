@@ -19,12 +19,13 @@ from tradepost.core.messaging.dispatcher import Dispatcher
 from tradepost.core.principal import Principal
 from tradepost.items.errors import ItemNotFound
 from tradepost.items.models import Item
-from tradepost.items.uploads import ItemUploads, _Upload
-from tradepost.media.content import document_kind
+from tradepost.items.uploads import ItemUploads, _StoredUpload
+from tradepost.media.cleanup import STALE, FileCleanup
 from tradepost.media.errors import QuotaExceeded
-from tradepost.media.intake import FileBatch, FileIntake
-from tradepost.media.keeper import STALE, FileKeeper
+from tradepost.media.file_types import document_type
+from tradepost.media.intake import FileIntake, IncomingFiles
 from tradepost.media.models import StoredFile
+from tradepost.media.places import FilePlaces
 from tradepost.media.processing import PictureProcessing
 from tradepost.media.schemas import Category, UploadedFiles
 
@@ -42,7 +43,7 @@ async def module_world(database_url: str, tmp_path_factory: pytest.TempPathFacto
         yield world
 
 
-class Upload:
+class Part:
     """A document; ``then`` happens when its last byte has come."""
 
     name = "files"
@@ -64,68 +65,69 @@ async def go(world: World, person: Person) -> None:
         await db.execute(delete(User).where(User.id == person.id))
 
 
-async def each(*uploads: Upload) -> AsyncIterator[Upload]:
-    for upload in uploads:
-        yield upload
+async def each(*parts: Part) -> AsyncIterator[Part]:
+    for part in parts:
+        yield part
 
 
 def principal(person: Person) -> Principal:
     return Principal(person.id, PERMISSIONS[Role.USER], 1)
 
 
-async def reserve(intake: FileIntake, stack: AsyncExitStack, person: Person) -> FileBatch:
-    batch = await stack.enter_async_context(intake.batch(Category.DOCUMENTS, owner_id=person.id))
-    await intake.reserve(batch, "x.pdf", document_kind(pdf()))
-    return batch
+async def reserve(world: World, stack: AsyncExitStack, person: Person) -> IncomingFiles:
+    intake, places = world.resources[FileIntake], world.resources[FilePlaces]
+    incoming = await stack.enter_async_context(intake.open(Category.DOCUMENTS, owner_id=person.id))
+    await places.reserve(incoming.set, "x.pdf", document_type(pdf()))
+    return incoming
 
 
 async def test_files_that_come_together_get_their_rows_in_one_transaction(
     world: World, alice: Person, bob: Person, statements: Callable[[], Any]
 ) -> None:
-    intake = world.resources[FileIntake]
+    world.resources[FileIntake]
     async with AsyncExitStack() as stack:
         with statements() as seen:
-            batches = await asyncio.gather(
-                *(reserve(intake, stack, person) for person in (alice, bob, alice, bob))
+            begun = await asyncio.gather(
+                *(reserve(world, stack, person) for person in (alice, bob, alice, bob))
             )
         # What the application does by itself meanwhile is no part of it.
         assert len([statement for statement in seen if "file" in statement]) == 2, seen
-        names = [file.name for batch in batches for file in batch.files]
+        names = [file.name for incoming in begun for file in incoming.files]
         assert sorted(names) == sorted(name for name, _ in await rows(world))
         assert await usage(world, alice.id) == await usage(world, bob.id) == (2, 0)
     assert await nothing_left(world)
 
 
 async def test_who_has_no_room_is_refused_alone(world: World, alice: Person, bob: Person) -> None:
-    intake = world.resources[FileIntake]
+    world.resources[FileIntake]
     async with AsyncExitStack() as stack:
         asked = [alice] * (QUOTA_FILES + 2) + [bob]
         found = await asyncio.gather(
-            *(reserve(intake, stack, person) for person in asked), return_exceptions=True
+            *(reserve(world, stack, person) for person in asked), return_exceptions=True
         )
         assert [type(outcome) for outcome in found] == [
-            *[FileBatch] * QUOTA_FILES,
+            *[IncomingFiles] * QUOTA_FILES,
             *[QuotaExceeded] * 2,
-            FileBatch,
+            IncomingFiles,
         ]
         assert await usage(world, alice.id) == (QUOTA_FILES, 0)
         # Once there is none, whoever comes with others is told so without holding them up.
         found = await asyncio.gather(
-            *(reserve(intake, stack, person) for person in (alice, bob)), return_exceptions=True
+            *(reserve(world, stack, person) for person in (alice, bob)), return_exceptions=True
         )
-        assert [type(outcome) for outcome in found] == [QuotaExceeded, FileBatch]
+        assert [type(outcome) for outcome in found] == [QuotaExceeded, IncomingFiles]
     assert await nothing_left(world)
     assert await usage(world, alice.id) == (0, 0)
 
 
 async def test_who_is_gone_is_refused_alone(world: World, alice: Person, bob: Person) -> None:
-    intake = world.resources[FileIntake]
+    world.resources[FileIntake]
     await go(world, alice)
     async with AsyncExitStack() as stack:
         found = await asyncio.gather(
-            *(reserve(intake, stack, person) for person in (alice, bob)), return_exceptions=True
+            *(reserve(world, stack, person) for person in (alice, bob)), return_exceptions=True
         )
-        assert [type(outcome) for outcome in found] == [Unauthenticated, FileBatch]
+        assert [type(outcome) for outcome in found] == [Unauthenticated, IncomingFiles]
 
 
 async def sweep(world: World, owner: Person) -> None:
@@ -135,7 +137,7 @@ async def sweep(world: World, owner: Person) -> None:
         await db.execute(
             update(StoredFile).where(StoredFile.owner_id == owner.id).values(changed_at=long_ago)
         )
-    await world.resources[FileKeeper].sweep()
+    await world.resources[FileCleanup].sweep()
 
 
 async def test_an_item_goes_with_its_owner_whoever_brings_the_files(
@@ -143,7 +145,7 @@ async def test_an_item_goes_with_its_owner_whoever_brings_the_files(
 ) -> None:
     item = await sell(alice)
 
-    class Bringing(Upload):
+    class Bringing(Part):
         async def __aiter__(self) -> AsyncIterator[bytes]:
             await go(world, alice)
             yield pdf()
@@ -154,7 +156,7 @@ async def test_an_item_goes_with_its_owner_whoever_brings_the_files(
 
 
 async def test_who_goes_while_a_picture_is_made_is_not_known_any_more(world: World, alice: Person) -> None:
-    class Sent(Upload):
+    class Sent(Part):
         name = "file"
 
         async def text(self) -> str:
@@ -180,7 +182,7 @@ async def end_together(
         await end.wait()
 
     async def upload(person: Person, item: dict[str, Any], content: bytes) -> Any:
-        document = Upload(content, wait)
+        document = Part(content, wait)
         return await uploads.add_documents(item["id"], principal(person), each(document))
 
     async def happen() -> None:
@@ -212,11 +214,11 @@ async def test_one_that_was_swept_fails_alone(world: World, alice: Person, bob: 
         ended = []
         for person in (alice, bob, bob):
             item = await sell(person)
-            batch = await stack.enter_async_context(
-                intake.batch(Category.DOCUMENTS, owner_id=person.id, subject_id=item["id"])
+            incoming = await stack.enter_async_context(
+                intake.open(Category.DOCUMENTS, owner_id=person.id, subject_id=item["id"])
             )
-            await batch.take(Upload(pdf()), document_kind)
-            ended.append(_Upload(batch, item["id"], principal(person)))
+            await incoming.take(Part(pdf()), document_type)
+            ended.append(_StoredUpload(incoming, item["id"], principal(person)))
         await sweep(world, alice)
         # In one and the same step, so that they are one group.
         swept, *stay = await asyncio.gather(

@@ -1,4 +1,4 @@
-"""``/upload/items``: pictures and documents of what is for sale."""
+"""``/upload/items``: pictures and documents of items."""
 
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from tradepost.media.schemas import UploadedFiles
 from tradepost.web.parameters import PathId
 from tradepost.web.problems import problem_responses
 from tradepost.web.routing import Route
-from tradepost.web.uploads import form_documentation, upload_form, uploaded_files
+from tradepost.web.uploads import file_parts, form_documentation, upload_form
 
 router = APIRouter(prefix="/upload/items", tags=["uploads"], route_class=Route)
 
@@ -29,8 +29,8 @@ async def upload_item_images(
     request: Request, item_id: PathId, principal: ItemWriter, uploads: Uploads
 ) -> UploadedFiles:
     """Have an item show up to five further pictures, all or none of them: JPEG, PNG, GIF or WebP."""
-    files = uploaded_files(upload_form(request, files=MOST_FILES, too_many=TooManyFiles), "files")
-    return await uploads.add_images(item_id, principal, files)
+    parts = file_parts(upload_form(request, files=MOST_FILES, too_many=TooManyFiles), "files")
+    return await uploads.add_images(item_id, principal, parts)
 
 
 @router.post("/{item_id}/documents/", **DOCUMENTED)
@@ -38,5 +38,5 @@ async def upload_item_documents(
     request: Request, item_id: PathId, principal: ItemWriter, uploads: Uploads
 ) -> UploadedFiles:
     """Keep up to five documents with an item, for its owner and staff, all or none: PDF, UTF-8 text, Word."""
-    files = uploaded_files(upload_form(request, files=MOST_FILES, too_many=TooManyFiles), "files")
-    return await uploads.add_documents(item_id, principal, files)
+    parts = file_parts(upload_form(request, files=MOST_FILES, too_many=TooManyFiles), "files")
+    return await uploads.add_documents(item_id, principal, parts)

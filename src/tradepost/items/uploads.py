@@ -1,4 +1,4 @@
-"""Pictures and documents of items, taken in while they arrive."""
+"""Uploads of items' pictures and documents, stored while they arrive."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -17,9 +17,9 @@ from tradepost.core.principal import Principal
 from tradepost.items.errors import ItemNotFound
 from tradepost.items.reader import ItemReader
 from tradepost.items.service import ItemService
-from tradepost.media.content import document_kind, picture_kind
 from tradepost.media.errors import TooManyFiles
-from tradepost.media.intake import FileBatch, FileIntake, Upload
+from tradepost.media.file_types import document_type, picture_type
+from tradepost.media.intake import FileIntake, FilePart, IncomingFiles
 from tradepost.media.schemas import Category, UploadedFiles
 
 MOST_FILES: Final = 5
@@ -27,10 +27,10 @@ MOST_FILES: Final = 5
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Upload:
-    """Files of an item whose bytes are all there, and who brings them."""
+class _StoredUpload:
+    """The files of one call whose bytes are all stored, the item they are for, and the principal that sent them."""
 
-    batch: FileBatch
+    incoming: IncomingFiles
     item_id: int
     principal: Principal
 
@@ -38,8 +38,8 @@ class _Upload:
 class ItemUploads:
     """Takes files of items, those of one call together or not at all. Lives as long as the process.
 
-    The files are the owner's, whoever brings them. Uploads that end while others are being kept are kept together, in one
-    transaction; if that cannot be, each alone.
+    The files belong to the item's owner, even if staff sent them. Uploads that end at the same time are kept in one
+    transaction (group commit); if that fails, each is kept alone, so that one cannot spoil the others.
     """
 
     def __init__(
@@ -57,64 +57,64 @@ class ItemUploads:
         self._reader = reader
         self._people = people
         self._items = items
-        self._ended: GroupWriter[_Upload, UploadedFiles] = GroupWriter(self._keep, observe=observe)
+        self._ended: GroupWriter[_StoredUpload, UploadedFiles] = GroupWriter(self._keep, observe=observe)
 
     async def add_images(
-        self, item_id: int, principal: Principal, uploads: AsyncIterator[Upload]
+        self, item_id: int, principal: Principal, parts: AsyncIterator[FilePart]
     ) -> UploadedFiles:
         """Have an item show further pictures."""
-        async with self._batch(Category.ITEMS, item_id, principal) as batch:
-            async for upload in _a_few(uploads, batch):
-                await batch.take_picture(upload, picture_kind)
-            return await self._kept(_Upload(batch, item_id, principal))
+        async with self._open(Category.ITEMS, item_id, principal) as incoming:
+            async for part in _a_few(parts, incoming):
+                await incoming.take_picture(part, picture_type)
+            return await self._kept(_StoredUpload(incoming, item_id, principal))
 
     async def add_documents(
-        self, item_id: int, principal: Principal, uploads: AsyncIterator[Upload]
+        self, item_id: int, principal: Principal, parts: AsyncIterator[FilePart]
     ) -> UploadedFiles:
         """Keep documents with an item, for its owner and staff."""
-        async with self._batch(Category.DOCUMENTS, item_id, principal) as batch:
-            async for upload in _a_few(uploads, batch):
-                await batch.take(upload, document_kind)
-            return await self._kept(_Upload(batch, item_id, principal))
+        async with self._open(Category.DOCUMENTS, item_id, principal) as incoming:
+            async for part in _a_few(parts, incoming):
+                await incoming.take(part, document_type)
+            return await self._kept(_StoredUpload(incoming, item_id, principal))
 
     @asynccontextmanager
-    async def _batch(
+    async def _open(
         self, category: Category, item_id: int, principal: Principal
-    ) -> AsyncIterator[FileBatch]:
-        # Asked before the first byte is stored for nothing.
+    ) -> AsyncIterator[IncomingFiles]:
+        # Checked here too, before the first byte is stored for nothing.
         owner_id = await self._reader.owner_of(item_id, principal)
         if owner_id != principal.user_id and STAFF not in principal.permissions:
             raise NotOwner
-        async with self._intake.batch(
+        async with self._intake.open(
             category,
             owner_id=owner_id,
             subject_id=item_id,
-            # The item goes with its owner; whoever brings the files may be somebody else, and still logged in.
+            # The item goes with its owner; the sender may be staff, and still logged in.
             ownerless=ItemNotFound,
-        ) as batch:
-            yield batch
+        ) as incoming:
+            yield incoming
 
-    async def _kept(self, upload: _Upload) -> UploadedFiles:
-        if not upload.batch.files:
+    async def _kept(self, upload: _StoredUpload) -> UploadedFiles:
+        if not upload.incoming.files:
             raise TooManyFiles
-        # To its end even for who is cancelled meanwhile: whether the files are kept decides what becomes of their bytes.
+        # Runs to its end even if the request is cancelled: whether the files are kept decides the fate of their bytes.
         return await finished(self._ended.submit(upload))
 
-    async def _keep(self, uploads: Sequence[_Upload]) -> list[UploadedFiles]:
+    async def _keep(self, uploads: Sequence[_StoredUpload]) -> list[UploadedFiles]:
         async with self._database.transaction() as db:
-            # People before items, as everybody locks them: a person who is being deleted takes the items along.
-            await self._people(db).hold_public({upload.batch.owner_id for upload in uploads})
+            # People before items, the order of every lock: deleting a person deletes their items too.
+            await self._people(db).hold_public({upload.incoming.set.owner_id for upload in uploads})
             service = self._items(db)
             items = await service.hold_for_files([(upload.item_id, upload.principal) for upload in uploads])
-            kept = await self._intake.keep(db, [upload.batch for upload in uploads])
+            kept = await self._intake.keep(db, [upload.incoming for upload in uploads])
             for upload, files in zip(uploads, kept, strict=True):
-                if upload.batch.category is Category.ITEMS:
+                if upload.incoming.set.category is Category.ITEMS:
                     await service.add_images(items[upload.item_id], [file.url for file in files])
         return [UploadedFiles(uploaded_files=files) for files in kept]
 
 
-async def _a_few(uploads: AsyncIterator[Upload], batch: FileBatch) -> AsyncIterator[Upload]:
-    async for upload in uploads:
-        if len(batch.files) == MOST_FILES:
+async def _a_few(parts: AsyncIterator[FilePart], incoming: IncomingFiles) -> AsyncIterator[FilePart]:
+    async for part in parts:
+        if len(incoming.files) == MOST_FILES:
             raise TooManyFiles
-        yield upload
+        yield part

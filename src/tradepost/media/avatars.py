@@ -1,4 +1,4 @@
-"""People's pictures of themselves."""
+"""Avatars: people's pictures of themselves."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -6,8 +6,8 @@ from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import Unprocessable
 from tradepost.core.principal import Principal
-from tradepost.media.content import picture_kind
-from tradepost.media.intake import FileIntake, Upload
+from tradepost.media.file_types import picture_type
+from tradepost.media.intake import FileIntake, FilePart
 from tradepost.media.schemas import Category, UploadedAvatar
 from tradepost.media.service import FileService
 
@@ -22,15 +22,15 @@ class Avatars:
         self._intake = intake
         self._files = files
 
-    async def replace(self, principal: Principal, uploads: AsyncIterator[Upload]) -> UploadedAvatar:
-        """Store a picture and have the person show it; the one before is removed."""
-        async with self._intake.batch(Category.AVATARS, owner_id=principal.user_id) as batch:
-            async for upload in uploads:
-                if batch.files:
+    async def replace(self, principal: Principal, parts: AsyncIterator[FilePart]) -> UploadedAvatar:
+        """Store the one picture of a form as a person's avatar; the one before is removed."""
+        async with self._intake.open(Category.AVATARS, owner_id=principal.user_id) as incoming:
+            async for part in parts:
+                if incoming.files:
                     raise Unprocessable(("body", "file"), "Only one file is taken", kind="too_long")
-                await batch.take_picture(upload, picture_kind)
-            if not batch.files:
+                await incoming.take_picture(part, picture_type)
+            if not incoming.files:
                 raise Unprocessable(("body", "file"), "Field required", kind="missing")
             async with self._database.transaction() as db:
-                kept = await self._files(db).set_avatar(batch, principal.user_id)
+                kept = await self._files(db).set_avatar(incoming, principal.user_id)
         return UploadedAvatar.model_validate(kept)

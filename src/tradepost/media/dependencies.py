@@ -1,6 +1,8 @@
-"""How routes get at files."""
+"""Wiring of media: its services for routes, and what it keeps for the life of the process."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Annotated
 
@@ -15,8 +17,9 @@ from tradepost.core.resources import Resources
 from tradepost.core.settings.settings import Settings
 from tradepost.core.storage.store import Storage
 from tradepost.media.avatars import Avatars
-from tradepost.media.intake import FileIntake, Quota
-from tradepost.media.keeper import FileKeeper
+from tradepost.media.cleanup import FileCleanup
+from tradepost.media.intake import FileIntake
+from tradepost.media.places import FilePlaces, Quota
 from tradepost.media.processing import PictureProcessing
 from tradepost.media.reader import FileReader
 from tradepost.media.service import FileService
@@ -32,7 +35,7 @@ def files_url(settings: Settings) -> str:
 
 
 def build_file_service(db: WriteSession, resources: Resources) -> FileService:
-    """Build the service for files that are there."""
+    """Build the service for stored files."""
     return FileService(
         db,
         people=build_user_service(db, resources),
@@ -43,45 +46,42 @@ def build_file_service(db: WriteSession, resources: Resources) -> FileService:
     )
 
 
-def build_media(resources: Resources, *, observe: Observe) -> None:
-    """Put what media keeps for the life of the process among ``parts``; ``observe`` is told how many files are begun at once."""
+@asynccontextmanager
+async def open_media(resources: Resources, *, observe: Observe) -> AsyncIterator[None]:
+    """Put in what media keeps for the life of the process, and close it at the end of the block.
+
+    Needs the storage, the outbox, the readers of users and the ``FileSubjects`` port; ``observe`` is told how many files are
+    begun at once.
+    """
     settings, database, clock = resources.settings, resources.database, resources.clock
+    storage, studio = resources[Storage], PictureStudio()
     quota = Quota(files=settings.UPLOAD_QUOTA_FILES, bytes=int(settings.UPLOAD_QUOTA_BYTES))
     files = partial(build_file_service, resources=resources)
-    resources.put(PictureStudio, PictureStudio())
-    intake = FileIntake(
-        database,
-        resources[Storage],
-        quota=quota,
-        clean=resources[PictureStudio].clean,
-        files_url=files_url(settings),
-        clock=clock,
-        observe=observe,
+    places = FilePlaces(
+        database, storage, quota=quota, files_url=files_url(settings), clock=clock, observe=observe
     )
+    intake = FileIntake(places, storage, clean=studio.clean)
+    variants = Variants(database, storage, studio, outbox=resources[Outbox], clock=clock)
+    resources.put(PictureStudio, studio)
+    resources.put(FilePlaces, places)
     resources.put(FileIntake, intake)
     resources.put(
         FileReader, FileReader(database, resources[FileSubjects], profiles=resources[UserReader], quota=quota)
     )
-    resources.put(FileKeeper, FileKeeper(database, resources[Storage], files=files, clock=clock))
+    resources.put(FileCleanup, FileCleanup(database, storage, files=files, clock=clock))
     resources.put(Avatars, Avatars(database, intake, files=files))
-    resources.put(
-        Variants,
-        Variants(
-            database, resources[Storage], resources[PictureStudio], outbox=resources[Outbox], clock=clock
-        ),
-    )
-    resources.put(PictureProcessing, PictureProcessing(database, intake, resources[PictureStudio]))
-
-
-async def close_media(resources: Resources) -> None:
-    """End what media does by itself."""
-    await resources[Variants].close()
-    # Its threads are waited for, and the loop has still other things to do.
-    await asyncio.to_thread(resources[PictureStudio].close)
+    resources.put(Variants, variants)
+    resources.put(PictureProcessing, PictureProcessing(database, intake, studio))
+    try:
+        yield
+    finally:
+        await variants.close()
+        # Off the loop: closing waits for the studio's threads, and the loop still has other things to close.
+        await asyncio.to_thread(studio.close)
 
 
 async def file_service(db: WriteDb, resources: ResourcesDep) -> FileService:
-    """Return the service for files that are there, in the request's transaction."""
+    """Return the service for stored files, in the request's transaction."""
     return build_file_service(db, resources)
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong with files and pictures."""
+"""Errors of files and pictures."""
 
 from tradepost.core.errors import Forbidden, NotFound, RuleBroken, Unprocessable, UnsupportedType
 
@@ -10,7 +10,7 @@ class InvalidCategory(RuleBroken):
 
 
 class NoSuchFile(NotFound):
-    """No file has this name, or none that this person may know of."""
+    """No file has this name, or none that this visitor may know of."""
 
     code = "FILE_NOT_FOUND"
     detail = "File not found"
@@ -23,13 +23,13 @@ class TooManyFiles(RuleBroken):
 
 
 class UnsupportedFile(UnsupportedType):
-    """By its content, the file is none of the kinds that are taken here."""
+    """By its content, the file is of no type that is taken here."""
 
     detail = "Files of this type are not allowed"
 
 
 class QuotaExceeded(Forbidden):
-    """The person's files take up all the room there is for one person."""
+    """The person's files take up the whole quota."""
 
     code = "QUOTA_EXCEEDED"
     detail = "Your files take up all the room you have; delete some first"

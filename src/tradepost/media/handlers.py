@@ -1,15 +1,15 @@
-"""What media does because of messages."""
+"""Reactions of media to messages, its own included."""
 
 from tradepost.accounts.messages import UserDeleted
 from tradepost.core.messaging.messages import Subscriptions
 from tradepost.core.resources import Resources
-from tradepost.media.keeper import STORAGE, SWEEP_SECONDS, FileKeeper
+from tradepost.media.cleanup import STORAGE, SWEEP_SECONDS, FileCleanup
 from tradepost.media.messages import FileDoomed
 
 
 def subscribe(subscriptions: Subscriptions, resources: Resources) -> None:
-    """Have the bytes of removed files go, the files of people who are gone, and what nobody finished."""
-    keeper = resources[FileKeeper]
-    subscriptions.deliver("media.remove_bytes", FileDoomed, STORAGE, keeper.bury)
-    subscriptions.react("media.remove_files_of_user", UserDeleted, keeper.note_deleted_users)
-    subscriptions.every("media.sweep", SWEEP_SECONDS, keeper.sweep)
+    """Delete the bytes of doomed files, doom the files of deleted people, and sweep up unfinished uploads."""
+    cleanup = resources[FileCleanup]
+    subscriptions.deliver("media.remove_bytes", FileDoomed, STORAGE, cleanup.delete_bytes)
+    subscriptions.react("media.remove_files_of_user", UserDeleted, cleanup.doom_files_of_users)
+    subscriptions.every("media.sweep", SWEEP_SECONDS, cleanup.sweep)

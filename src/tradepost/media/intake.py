@@ -1,39 +1,29 @@
-"""Files on their way in: from the body of a request into the storage, with no transaction open.
+"""Bytes on their way in: from the parts of a form into the storage, with no transaction open.
 
-Two short transactions stand around the stream. The first reserves a place and says under which name bytes are about to be
-stored (``pending``); the second says that they are all there, in the transaction of whatever the file is for. What fails in
-between is removed at once; what a crash leaves behind is still ``pending``, and ``FileKeeper.sweep`` removes it.
+A file is recognised by its first block and inspected while it streams; a picture is stored as it came, cleaned, and stored
+again. Rows and quota are the business of ``places``, which a file passes before its first byte and after its last. What fails
+in between is removed at once.
 """
 
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
-import structlog
-
-from tradepost.core.batching.coalescer import Observe
-from tradepost.core.batching.group_writer import GroupWriter
-from tradepost.core.clock import Clock
-from tradepost.core.database.engines import Database
-from tradepost.core.database.faults import violations
 from tradepost.core.database.sessions import WriteSession
-from tradepost.core.errors import TradepostError, Unauthenticated, Unavailable
+from tradepost.core.errors import TradepostError, Unauthenticated
 from tradepost.core.finishing import finished
 from tradepost.core.storage.store import Storage, Stored
-from tradepost.media.content import Kind, Watch
-from tradepost.media.errors import PictureRefused, QuotaExceeded, UnsupportedFile
-from tradepost.media.repository import FileRepository, UsageRepository
-from tradepost.media.schemas import Category, FileState, UploadedFile
-from tradepost.media.usage import freed
-
-_log = structlog.stdlib.get_logger("tradepost.media")
+from tradepost.media.errors import PictureRefused, UnsupportedFile
+from tradepost.media.file_types import FileType, Inspection
+from tradepost.media.places import FilePlaces, FileSet, NewFile, raw_key
+from tradepost.media.schemas import Category, UploadedFile
 
 
-class Upload(Protocol):
-    """A file that a client sends in a field of this name, read once."""
+class FilePart(Protocol):
+    """A part of a form that carries a file; its content can be read once.
+
+    ``name`` is that of the form's field, ``file_name`` what the client calls the file.
+    """
 
     name: str
 
@@ -41,14 +31,6 @@ class Upload(Protocol):
     def file_name(self) -> str | None: ...
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """What one person may keep."""
-
-    files: int
-    bytes: int
 
 
 class CleanedPicture(Protocol):
@@ -63,272 +45,119 @@ class CleanedPicture(Protocol):
 
 Load = Callable[[], Awaitable[bytes]]
 CleanPicture = Callable[[Load], Awaitable[CleanedPicture]]
-"""Cleans a picture, which it loads when it is this one's turn: what waits takes no memory."""
-
-
-@dataclass(slots=True)
-class NewFile:
-    """A file that has a row; ``size`` and ``sha256`` are those of what is stored for good, once it is."""
-
-    id: int
-    name: str
-    category: Category
-    original_name: str
-    content_type: str
-    size: int = 0
-    sha256: str = ""
-
-
-def raw_key(name: str) -> str:
-    """Return the key under which a picture lies as it came, until it is cleaned."""
-    return f"{name}.raw"
-
-
-class CannotKeepAll(Exception):
-    """Not all of several batches can be kept."""
+"""Cleans a picture. It is loaded only when its turn has come, so that pictures that wait take no memory."""
+Recognise = Callable[[bytes], FileType]
+"""Returns the type of the file that begins with these bytes; raises ``UnsupportedFile`` for one that is not taken."""
 
 
 class FileIntake:
     """Takes files in. Lives as long as the process."""
 
-    def __init__(
-        self,
-        database: Database,
-        storage: Storage,
-        *,
-        quota: Quota,
-        clean: CleanPicture,
-        files_url: str,
-        clock: Clock,
-        observe: Observe | None = None,
-    ) -> None:
-        self.storage = storage
-        self.clean = clean
-        self._database = database
-        self._quota = quota
-        self._clock = clock
-        self._files_url = files_url
-        self._places: GroupWriter[_Place, NewFile] = GroupWriter(self._reserve, observe=observe)
+    def __init__(self, places: FilePlaces, storage: Storage, *, clean: CleanPicture) -> None:
+        self._places = places
+        self._storage = storage
+        self._clean = clean
 
     @asynccontextmanager
-    async def batch(
+    async def open(
         self,
         category: Category,
         *,
         owner_id: int,
         subject_id: int | None = None,
         ownerless: Callable[[], TradepostError] = Unauthenticated,
-    ) -> AsyncIterator["FileBatch"]:
+    ) -> AsyncIterator["IncomingFiles"]:
         """Take files that are kept together or not at all; ``ownerless`` is raised when the owner was deleted meanwhile.
 
-        Those that are not kept (``FileBatch.keep``) by the end of the block are removed, with their bytes.
+        Those that are not kept (``IncomingFiles.keep``) by the end of the block are removed, with their bytes.
         """
-        batch = FileBatch(self, category, owner_id=owner_id, subject_id=subject_id, ownerless=ownerless)
+        files = FileSet(category, owner_id, subject_id, ownerless)
         try:
-            yield batch
+            yield IncomingFiles(files, self._places, self._storage, self._clean)
         finally:
-            if batch.files and not batch.is_kept:
-                await finished(self._remove(batch))
+            if files.files and not files.is_kept:
+                await finished(self._places.remove(files))
 
-    async def reserve(self, batch: "FileBatch", original_name: str, kind: Kind) -> NewFile:
-        """Give a file a row, before its first byte; ``QuotaExceeded`` if there is no room for it.
-
-        To its end even for who is cancelled meanwhile, so that the batch knows of all that there is to remove.
-        """
-        name = f"{self._clock.token(18)}.{kind.extension}"
-        place = _Place(batch, NewFile(0, name, batch.category, original_name, kind.content_type))
-        return await finished(self._places.submit(place))
-
-    async def _reserve(self, places: "Sequence[_Place]") -> "list[NewFile | QuotaExceeded]":
-        now = self._clock.now()
-        wanted = Counter(place.batch.owner_id for place in places)
-        async with self._database.transaction() as db:
-            taken = await self._take_room(
-                db, places[0].batch, {owner: (files, 0) for owner, files in wanted.items()}
-            )
-            if any(wanted[owner] > 1 for owner in wanted.keys() - taken):
-                # There may be room for one of them.
-                raise QuotaExceeded
-            given = [place for place in places if place.batch.owner_id in taken]
-            if given:
-                ids = await FileRepository(db).add([place.row(now) for place in given])
-                for place in given:
-                    place.file.id = ids[place.file.name]
-                    db.after_commit(place.note_given)
-        return [place.file if place.batch.owner_id in taken else QuotaExceeded() for place in places]
-
-    async def keep(self, db: WriteSession, batches: "Sequence[FileBatch]") -> list[list[UploadedFile]]:
-        """Have the files of these batches be there, once the caller's transaction is committed.
-
-        ``QuotaExceeded`` if they are too much. Of several batches all are kept, or ``CannotKeepAll`` is raised.
-        """
-        total: Counter[int] = Counter()
-        for batch in batches:
-            total[batch.owner_id] += sum(file.size for file in batch.files)
-        taken = await self._take_room(db, batches[0], {owner: (0, size) for owner, size in total.items()})
-        if total.keys() - taken:
-            raise CannotKeepAll if len(batches) > 1 else QuotaExceeded
-        stored = {file.id: (file.size, file.sha256) for batch in batches for file in batch.files}
-        if not await FileRepository(db).note_stored(stored, now=self._clock.now()):
-            # One took so long that it was swept.
-            raise CannotKeepAll if len(batches) > 1 else Unavailable
-        for batch in batches:
-            db.after_commit(batch.note_kept)
-        return [
-            [
-                UploadedFile(
-                    filename=file.name,
-                    original_name=file.original_name,
-                    content_type=file.content_type,
-                    size=file.size,
-                    url=f"{self._files_url}/{file.category}/{file.name}",
-                )
-                for file in batch.files
-            ]
-            for batch in batches
-        ]
-
-    async def _take_room(
-        self, db: WriteSession, first: "FileBatch", wanted: Mapping[int, tuple[int, int]]
-    ) -> Collection[int]:
-        quota = self._quota
-        # Somebody was deleted at this very moment if a key finds nobody. Of several batches any may be theirs, and each is
-        # tried again alone before anybody is told.
-        with violations(foreign_key=first.ownerless):
-            return await UsageRepository(db).take_room(wanted, most_files=quota.files, most_bytes=quota.bytes)
-
-    async def _remove(self, batch: "FileBatch") -> None:
-        now = self._clock.now()
-        try:
-            async with self._database.transaction() as db:
-                # Doomed first, and only if still pending: should a commit have happened whose answer was lost, the files
-                # are somebody's.
-                files = FileRepository(db)
-                await UsageRepository(db).release(
-                    freed(await files.doom_pending([file.id for file in batch.files], now=now))
-                )
-                # Bytes of all others go, of those that were swept too: they may have come after they were removed.
-                stored = {row.name for row in await files.find_stored([file.name for file in batch.files])}
-            names = [file.name for file in batch.files if file.name not in stored]
-            for name in names:
-                await self.storage.delete(raw_key(name))
-                await self.storage.delete(name)
-            async with self._database.transaction() as db:
-                await FileRepository(db).remove_doomed(names)
-        except Exception:  # noqa: BLE001 - the refusal that is under way is what the client should hear of
-            _log.exception("files of a failed upload are left to the sweep", files=len(batch.files))
+    async def keep(self, db: WriteSession, several: "Sequence[IncomingFiles]") -> list[list[UploadedFile]]:
+        """Keep the files of several calls in the caller's transaction: all, or ``CannotKeepAll`` is raised."""
+        return await self._places.keep(db, [incoming.set for incoming in several])
 
 
-class FileBatch:
-    """Files of one call."""
+class IncomingFiles:
+    """The files of one call, stored while they arrive."""
 
-    def __init__(
-        self,
-        intake: FileIntake,
-        category: Category,
-        *,
-        owner_id: int,
-        subject_id: int | None,
-        ownerless: Callable[[], TradepostError],
-    ) -> None:
-        self.files: list[NewFile] = []
-        self.is_kept = False
-        self.category = category
-        self.owner_id = owner_id
-        self.subject_id = subject_id
-        self.ownerless = ownerless
-        self._intake = intake
+    def __init__(self, files: FileSet, places: FilePlaces, storage: Storage, clean: CleanPicture) -> None:
+        self.set = files
+        self._places = places
+        self._storage = storage
+        self._clean = clean
 
-    async def take(self, upload: Upload, kind_of: Callable[[bytes], Kind]) -> None:
-        """Store a file as it comes; ``UnsupportedFile`` if it is none of the kinds that ``kind_of`` knows."""
-        kind, blocks = await _recognised(upload, kind_of)
-        file = await self._intake.reserve(self, upload.file_name or "", kind)
-        watch = kind.watch()
-        stored = await self._intake.storage.put(file.name, _watched(blocks, watch))
-        await watch.end()
+    @property
+    def files(self) -> Sequence[NewFile]:
+        """Those that have a row."""
+        return self.set.files
+
+    async def take(self, part: FilePart, recognise: Recognise) -> None:
+        """Store a file as it comes; ``UnsupportedFile`` if it is of no type that ``recognise`` knows."""
+        file_type, blocks = await _recognised(part, recognise)
+        file = await self._places.reserve(self.set, part.file_name or "", file_type)
+        inspection = file_type.inspection()
+        stored = await self._storage.put(file.name, _inspected(blocks, inspection))
+        await inspection.finish()
         file.size, file.sha256 = stored.size, stored.sha256
 
-    async def take_picture(self, upload: Upload, kind_of: Callable[[bytes], Kind]) -> None:
+    async def take_picture(self, part: FilePart, recognise: Recognise) -> None:
         """Store a picture as it comes, and then as it may be served: without anything but the picture."""
-        file = await self.take_raw(upload, kind_of)
+        file = await self.take_raw(part, recognise)
         try:
-            cleaned = await self._intake.clean(self.raw(file))
+            cleaned = await self._clean(self.raw(file))
         except PictureRefused as refused:
-            raise refused.of(upload.name) from refused
+            raise refused.of(part.name) from refused
         if cleaned.content_type != file.content_type:
             raise UnsupportedFile
         await self.finish(file, cleaned.data)
 
     async def take_raw(
-        self, upload: Upload, kind_of: Callable[[bytes], Kind], *, becomes: Kind | None = None
+        self, part: FilePart, recognise: Recognise, *, becomes: FileType | None = None
     ) -> NewFile:
-        """Store a file as it comes, to be made into what is served; ``becomes`` is the kind of that, if another."""
-        kind, blocks = await _recognised(upload, kind_of)
-        file = await self._intake.reserve(self, upload.file_name or "", becomes or kind)
-        await self._intake.storage.put(raw_key(file.name), _watched(blocks, kind.watch()))
+        """Store a file as it comes, to be made into what is served; ``becomes`` is the type of that, if another."""
+        file_type, blocks = await _recognised(part, recognise)
+        file = await self._places.reserve(self.set, part.file_name or "", becomes or file_type)
+        await self._storage.put(raw_key(file.name), _inspected(blocks, file_type.inspection()))
         return file
 
     def raw(self, file: NewFile) -> Load:
         """Return what loads a file as it came."""
 
         async def load() -> bytes:
-            async with self._intake.storage.open(raw_key(file.name)) as chunks:
+            async with self._storage.open(raw_key(file.name)) as chunks:
                 return b"".join([chunk async for chunk in chunks])
 
         return load
 
     async def finish(self, file: NewFile, data: bytes) -> None:
-        """Store what was made of a file as it came, which goes."""
+        """Store what was made of a file as it came, and delete the file as it came."""
         stored = await self._put(file.name, data)
         # With the place it was taken at in it, it must not lie around.
-        await self._intake.storage.delete(raw_key(file.name))
+        await self._storage.delete(raw_key(file.name))
         file.size, file.sha256 = stored.size, stored.sha256
 
     async def keep(self, db: WriteSession) -> list[UploadedFile]:
-        """Have the files be there, once the caller's transaction is committed; ``QuotaExceeded`` if they are too much."""
-        (kept,) = await self._intake.keep(db, [self])
+        """Make the files ``stored``, from the commit of the caller's transaction on; ``QuotaExceeded`` if they are too much."""
+        (kept,) = await self._places.keep(db, [self.set])
         return kept
-
-    def note_kept(self) -> None:
-        """Know that nothing is to be removed."""
-        self.is_kept = True
 
     async def _put(self, name: str, data: bytes) -> Stored:
         async def whole() -> AsyncIterator[bytes]:
             yield data
 
-        return await self._intake.storage.put(name, whole())
+        return await self._storage.put(name, whole())
 
 
-@dataclass(eq=False, slots=True)
-class _Place:
-    """A file of a batch that is to get a row."""
-
-    batch: FileBatch
-    file: NewFile
-
-    def note_given(self) -> None:
-        self.batch.files.append(self.file)
-
-    def row(self, now: datetime) -> dict[str, Any]:
-        return {
-            "name": self.file.name,
-            "category": self.file.category,
-            "original_name": self.file.original_name,
-            "content_type": self.file.content_type,
-            "size": 0,
-            "state": FileState.PENDING,
-            "owner_id": self.batch.owner_id,
-            "subject_id": self.batch.subject_id,
-            "created_at": now,
-            "changed_at": now,
-        }
-
-
-async def _recognised(upload: Upload, kind_of: Callable[[bytes], Kind]) -> tuple[Kind, AsyncIterator[bytes]]:
-    """Return what the first block of a file says that it is, and all of its blocks."""
-    blocks = aiter(upload)
-    # Nobody keeps the first one for longer than the others: it is as large as they are.
+async def _recognised(part: FilePart, recognise: Recognise) -> tuple[FileType, AsyncIterator[bytes]]:
+    """Return the type that the first block of a file shows, and all of its blocks."""
+    blocks = aiter(part)
+    # Popped when it is passed on: it is as large as the others, and no block is to be kept longer than the others.
     first = [await anext(blocks, b"")]
 
     async def whole() -> AsyncIterator[bytes]:
@@ -336,11 +165,11 @@ async def _recognised(upload: Upload, kind_of: Callable[[bytes], Kind]) -> tuple
         async for block in blocks:
             yield block
 
-    return kind_of(first[0]), whole()
+    return recognise(first[0]), whole()
 
 
-async def _watched(blocks: AsyncIterator[bytes], watch: Watch) -> AsyncIterator[bytes]:
-    """Yield what comes after it was looked at."""
+async def _inspected(blocks: AsyncIterator[bytes], inspection: Inspection) -> AsyncIterator[bytes]:
+    """Yield each block after it was inspected."""
     async for block in blocks:
-        watch.see(block)
+        inspection.see(block)
         yield block

@@ -1,4 +1,4 @@
-"""What media tells of files, to itself."""
+"""Messages of media, which only media itself subscribes to."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -8,7 +8,7 @@ from tradepost.core.messaging.messages import Message
 
 @dataclass(frozen=True, slots=True)
 class FileDoomed(Message):
-    """Nobody can reach this file any more; its bytes are to go, and then its row."""
+    """A file or variant can no longer be reached; its bytes are to be deleted, and then its row."""
 
     type: ClassVar[str] = "media.file_doomed.v1"
     name: str

@@ -1,4 +1,4 @@
-"""Files, and what each person's take up."""
+"""Tables of files, of their variants, and of what each person's files take up."""
 
 from datetime import datetime
 
@@ -52,7 +52,7 @@ class StoredFile(Identified, Base):
 
 
 class FileUsage(Base):
-    """What a person's files take up: changed only together with the files, so it is always their sum.
+    """Usage: what a person's files take up. Changed only together with the files, so it is always their sum.
 
     Files on their way in count as files, and their bytes once they are stored.
     """

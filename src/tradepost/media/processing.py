@@ -1,4 +1,4 @@
-"""Pictures made to measure: one is sent, another comes back."""
+"""Pictures made to measure: a form sends a picture and a size, and the answer names the resized JPEG."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Final, Protocol
@@ -6,9 +6,10 @@ from typing import Final, Protocol
 from tradepost.core.database.engines import Database
 from tradepost.core.errors import Unprocessable
 from tradepost.core.principal import Principal
-from tradepost.media.content import JPEG, picture_kind
 from tradepost.media.errors import PictureRefused
-from tradepost.media.intake import FileIntake, NewFile, Upload
+from tradepost.media.file_types import JPEG, picture_type
+from tradepost.media.intake import FileIntake, FilePart
+from tradepost.media.places import NewFile
 from tradepost.media.schemas import Category, ProcessedPicture
 from tradepost.media.studio import PictureStudio
 
@@ -24,7 +25,7 @@ FIELDS: Final[Mapping[str, int]] = {
 """Fields of the form besides the file, and the largest value of each; the smallest is 1."""
 
 
-class Part(Upload, Protocol):
+class Part(FilePart, Protocol):
     """A part of a form: a file, or a field without a file's name."""
 
     async def text(self) -> str:
@@ -42,8 +43,8 @@ class PictureProcessing:
 
     async def process(self, principal: Principal, parts: AsyncIterator[Part]) -> ProcessedPicture:
         """Store the JPEG that the fields of a form, in whatever order they come, make of its picture."""
-        async with self._intake.batch(Category.PROCESSED, owner_id=principal.user_id) as batch:
-            asked: dict[str, int | None] = {}
+        async with self._intake.open(Category.PROCESSED, owner_id=principal.user_id) as incoming:
+            values: dict[str, int | None] = {}
             file: NewFile | None = None
             async for part in parts:
                 if part.name == FILE:
@@ -53,24 +54,24 @@ class PictureProcessing:
                         )
                     if file is not None:
                         raise Unprocessable(("body", FILE), "Only one file is taken", kind="too_long")
-                    file = await batch.take_raw(part, picture_kind, becomes=JPEG)
+                    file = await incoming.take_raw(part, picture_type, becomes=JPEG)
                 else:
-                    await _note(asked, part)
+                    await _read_field(values, part)
             if file is None:
                 raise Unprocessable(("body", FILE), "Field required", kind="missing")
-            quality = asked.get("quality") or QUALITY
+            quality = values.get("quality") or QUALITY
             try:
                 resized = await self._studio.resize(
-                    batch.raw(file),
-                    width=asked.get("resize_width"),
-                    height=asked.get("resize_height"),
+                    incoming.raw(file),
+                    width=values.get("resize_width"),
+                    height=values.get("resize_height"),
                     quality=quality,
                 )
             except PictureRefused as refused:
                 raise refused.of(FILE) from refused
-            await batch.finish(file, resized.picture.data)
+            await incoming.finish(file, resized.picture.data)
             async with self._database.transaction() as db:
-                (kept,) = await batch.keep(db)
+                (kept,) = await incoming.keep(db)
         return ProcessedPicture(
             filename=kept.filename,
             url=kept.url,
@@ -80,19 +81,19 @@ class PictureProcessing:
         )
 
 
-async def _note(asked: dict[str, int | None], part: Part) -> None:
-    """Read a field into ``asked``; None for one that was left empty."""
+async def _read_field(values: dict[str, int | None], part: Part) -> None:
+    """Read a field of the form into ``values``; None for one that was left empty."""
     place = ("body", part.name)
     most = FIELDS.get(part.name)
     if most is None:
         raise Unprocessable(place, "Extra inputs are not permitted", kind="extra_forbidden")
-    if part.name in asked:
+    if part.name in values:
         raise Unprocessable(place, "Only one value is taken", kind="too_long")
     if part.file_name is not None:
         raise Unprocessable(place, "Input should be a valid integer", kind="int_type")
     text = (await part.text()).strip()
     if not text:
-        asked[part.name] = None
+        values[part.name] = None
         return
     digits = text.lstrip("0") or "0"
     if not (text.isascii() and text.isdigit()):
@@ -100,4 +101,4 @@ async def _note(asked: dict[str, int | None], part: Part) -> None:
     # By its length first: a number of 4,000 digits is slow to read.
     if len(digits) > len(str(most)) or not 1 <= int(digits) <= most:
         raise Unprocessable(place, f"Input should be from 1 to {most}", kind="range")
-    asked[part.name] = int(digits)
+    values[part.name] = int(digits)

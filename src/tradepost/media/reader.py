@@ -1,4 +1,4 @@
-"""Finding files to serve: many who ask at once share a read, and none of them holds a connection while bytes flow."""
+"""Finding files to serve. Requests at the same time share a read, and none holds a connection while bytes flow."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from tradepost.core.batching.coalescer import Coalescer, Observe
 from tradepost.core.database.engines import Database
 from tradepost.core.principal import Principal
 from tradepost.media.errors import InvalidCategory, NoSuchFile
-from tradepost.media.intake import Quota
+from tradepost.media.places import Quota
 from tradepost.media.repository import FileRepository, FileRow, UsageRepository
 from tradepost.media.schemas import Category, UsageRead
 from tradepost.media.usage import FileSubjects
@@ -20,14 +20,14 @@ _CATEGORIES: Final = frozenset(Category)
 
 @dataclass(frozen=True, slots=True)
 class ServedFile:
-    """A file that may be served; ``is_public`` tells whether to anybody."""
+    """A file that may be served: to anybody if ``is_public``, else to its owner and staff."""
 
     row: FileRow
     is_public: bool
 
 
 class FileReader:
-    """Finds files for whoever asks. Lives as long as the process."""
+    """Finds files, and tells which of them a visitor may see. Lives as long as the process."""
 
     def __init__(
         self,
@@ -44,18 +44,18 @@ class FileReader:
         self._quota = quota
         self._files = Coalescer(self._load, observe=observe)
 
-    async def get(self, category: str, filename: str, viewer: Principal | None) -> ServedFile:
-        """Return a file that ``viewer`` may see, or raise ``NoSuchFile``; ``InvalidCategory`` for one that is none."""
+    async def get(self, category: str, filename: str, visitor: Principal | None) -> ServedFile:
+        """Return a file that ``visitor`` may see; ``NoSuchFile`` otherwise, ``InvalidCategory`` for an unknown category."""
         check_category(category)
         found = await self._files.get(filename)
         if found is None or found.row.category != category:
             raise NoSuchFile
-        if not found.is_public and not _is_theirs(found.row, viewer):
+        if not found.is_public and not _may_see(found.row, visitor):
             raise NoSuchFile
         return found
 
     async def usage(self, owner_id: int) -> UsageRead:
-        """Return what a person's files take up; ``UserNotFound`` for nobody's."""
+        """Return what a person's files take up; ``UserNotFound`` if there is no such person."""
         await self._profiles.get(owner_id)
         async with self._database.read() as db:
             files, size = await UsageRepository(db).get(owner_id)
@@ -76,7 +76,7 @@ class FileReader:
 
 
 def check_category(category: str) -> None:
-    """Raise ``InvalidCategory`` for what is none."""
+    """Raise ``InvalidCategory`` for an unknown category."""
     if category not in _CATEGORIES:
         raise InvalidCategory
 
@@ -87,5 +87,5 @@ def _is_public(row: FileRow, shown: Collection[int]) -> bool:
     return row.category is not Category.DOCUMENTS
 
 
-def _is_theirs(row: FileRow, viewer: Principal | None) -> bool:
-    return viewer is not None and (viewer.user_id == row.owner_id or STAFF in viewer.permissions)
+def _may_see(row: FileRow, visitor: Principal | None) -> bool:
+    return visitor is not None and (visitor.user_id == row.owner_id or STAFF in visitor.permissions)

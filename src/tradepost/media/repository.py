@@ -1,4 +1,4 @@
-"""Every statement about files and what they take up."""
+"""Every statement about files, their variants, and what they take up."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -38,7 +38,7 @@ VariantRow = Row[*tuple[Any, ...]]
 _VARIANT_COLUMNS: Final = FileVariant.__table__.columns
 _LIVING: Final = (FileState.PENDING, FileState.STORED)
 
-# What every upload does is put together once: that takes as long as running it.
+# Statements of every upload are built once: building one takes as long as running it.
 _FILES: Final = cast("Table", StoredFile.__table__)
 _USAGE: Final = cast("Table", FileUsage.__table__)
 _INSERT_FILES: Final = insert(_FILES).returning(_FILES.c.name, _FILES.c.id)
@@ -68,7 +68,7 @@ def _take_room(on_postgres: bool, most_files: int, most_bytes: int) -> Insert:  
     taking: Insert = statement.on_conflict_do_update(
         index_elements=["owner_id"],
         set_={"files": files, "bytes": size},
-        # Who has used up their bytes need not begin.
+        # An owner without a byte left need not begin.
         where=(files <= most_files) & (size <= most_bytes) & (_USAGE.c.bytes < most_bytes),
     )
     return taking.returning(_USAGE.c.owner_id)
@@ -98,7 +98,7 @@ class FileRepository(Repository):
         return {row.name: row.id for row in made}
 
     async def note_stored(self, stored: Mapping[int, tuple[int, str]], *, now: datetime) -> bool:
-        """Have files on their way in be there, with these sizes and digests; tell whether all of them are there now."""
+        """Make pending files ``stored``, with these sizes and digests; tell whether all of them are stored now."""
         connection = await self.db.connection()
         rows = [
             {"file_id": file_id, "new_size": size, "new_sha256": sha256, "now": now}
@@ -109,11 +109,11 @@ class FileRepository(Repository):
         return bool(count == len(stored))
 
     async def doom_names(self, names: Collection[str], *, now: datetime) -> Sequence[DoomedRow]:
-        """Doom the files of these names that are not, and return them."""
+        """Doom the files of these names, and return those that were not doomed yet."""
         return await self._doom(StoredFile.name.in_(names), now=now)
 
     async def doom_pending(self, file_ids: Collection[int], *, now: datetime) -> Sequence[DoomedRow]:
-        """Doom those of these files that are still on their way in, and return them."""
+        """Doom those of these files that are still pending, and return them."""
         return await self._doom(StoredFile.id.in_(file_ids), StoredFile.state == FileState.PENDING, now=now)
 
     async def doom_owners(self, owner_ids: Collection[int], *, now: datetime) -> Sequence[DoomedRow]:
@@ -125,7 +125,7 @@ class FileRepository(Repository):
         return await self._doom(StoredFile.subject_id.in_(subject_ids), now=now)
 
     async def doom_stale(self, *, before: datetime, limit: int, now: datetime) -> Sequence[DoomedRow]:
-        """Doom files that have been on their way in since before a moment, and return them."""
+        """Doom files that have been pending since before a moment, and return them."""
         stale = (
             select(StoredFile.id)
             .where(StoredFile.state == FileState.PENDING, StoredFile.changed_at < before)
@@ -144,7 +144,7 @@ class FileRepository(Repository):
         return (await self.db.execute(statement)).all()
 
     async def remind_of_doomed(self, *, before: datetime, limit: int, now: datetime) -> Sequence[str]:
-        """Return files that have been doomed since before a moment and are still there; once in that while."""
+        """Return files that have been doomed since before a moment; each is returned once in that time."""
         left = (
             select(StoredFile.id)
             .where(StoredFile.state == FileState.DOOMED, StoredFile.changed_at < before)
@@ -182,9 +182,9 @@ class UsageRepository(Repository):
     async def take_room(
         self, wanted: Mapping[int, tuple[int, int]], *, most_files: int, most_bytes: int
     ) -> Collection[int]:
-        """Count so many more files and bytes for each of these owners if there is room for them; return whose there was.
+        """Count so many more files and bytes for each of these owners whose quota allows it; return these owners.
 
-        One statement: nobody comes between. Whoever has nothing yet is given a row.
+        One statement, so that no other upload comes between check and count. An owner without a row is given one.
         """
         rows = [
             {"owner_id": owner, "files": files, "bytes": size}
@@ -199,7 +199,7 @@ class UsageRepository(Repository):
         return taken.scalars().all()
 
     async def release(self, freed: Mapping[int, tuple[int, int]]) -> None:
-        """Take files and bytes off what people have; those who are gone have nothing any more."""
+        """Count so many fewer files and bytes for each of these owners; deleted ones have no row any more."""
         if not freed:
             return
         table = FileUsage.__table__
@@ -218,36 +218,36 @@ class UsageRepository(Repository):
 class VariantRepository(Repository):
     """Variants of pictures."""
 
-    async def find_made(self, asked: Collection[tuple[int, str]]) -> Sequence[VariantRow]:
-        """Return those of these variants, by picture and recipe, that are there."""
-        wanted = select(*_VARIANT_COLUMNS).where(
-            tuple_(FileVariant.file_id, FileVariant.recipe).in_(asked), FileVariant.sha256.is_not(None)
+    async def find_made(self, wanted: Collection[tuple[int, str]]) -> Sequence[VariantRow]:
+        """Return those of these variants, by picture and recipe, that are made."""
+        found = select(*_VARIANT_COLUMNS).where(
+            tuple_(FileVariant.file_id, FileVariant.recipe).in_(wanted), FileVariant.sha256.is_not(None)
         )
-        return (await self.db.execute(wanted)).all()
+        return (await self.db.execute(found)).all()
 
-    async def hold_picture(self, file_id: int) -> bool:
-        """Lock a stored file until the end of the transaction; tell whether it is there."""
+    async def lock_for_update(self, file_id: int) -> bool:
+        """Lock a stored file ``FOR UPDATE`` until the end of the transaction; tell whether there is one."""
         wanted = select(StoredFile.id).where(StoredFile.id == file_id, StoredFile.state == FileState.STORED)
         return await self.db.scalar(wanted.with_for_update()) is not None
 
-    async def claim(self, asked: tuple[int, str], *, key: str, now: datetime) -> bool:
-        """Insert a variant that is about to be made; tell whether there was none."""
-        values = {"file_id": asked[0], "recipe": asked[1], "key": key, "size": 0, "begun_at": now}
+    async def claim(self, wanted: tuple[int, str], *, key: str, now: datetime) -> bool:
+        """Insert a variant that is about to be made; False if there is one already."""
+        values = {"file_id": wanted[0], "recipe": wanted[1], "key": key, "size": 0, "begun_at": now}
         statement = self.insert(FileVariant).values(values)
         statement = statement.on_conflict_do_nothing(index_elements=["file_id", "recipe"])
         return await self.db.scalar(statement.returning(FileVariant.id)) is not None
 
-    async def forget_stale(self, asked: tuple[int, str], *, before: datetime) -> list[str]:
-        """Delete a variant that has been on its way since before a moment; return the key of its bytes."""
+    async def forget_stale(self, wanted: tuple[int, str], *, before: datetime) -> list[str]:
+        """Delete a variant that has been in the making since before a moment; return the key of its bytes."""
         return await self._forget(
-            FileVariant.file_id == asked[0],
-            FileVariant.recipe == asked[1],
+            FileVariant.file_id == wanted[0],
+            FileVariant.recipe == wanted[1],
             FileVariant.sha256.is_(None),
             FileVariant.begun_at < before,
         )
 
     async def forget_oldest(self, file_id: int, *, keep: int) -> list[str]:
-        """Delete all but the newest variants of a picture, yet none on its way; return the keys of their bytes."""
+        """Delete all but the newest variants of a picture, yet none in the making; return the keys of their bytes."""
         newest = (
             select(FileVariant.id)
             .where(FileVariant.file_id == file_id)
@@ -259,11 +259,11 @@ class VariantRepository(Repository):
         )
 
     async def forget(self, key: str) -> None:
-        """Delete a variant that is still on its way."""
+        """Delete a variant that is still in the making."""
         await self._forget(FileVariant.key == key, FileVariant.sha256.is_(None))
 
     async def note_made(self, key: str, *, size: int, sha256: str) -> bool:
-        """Have a variant that is on its way be there; tell whether it was still on its way."""
+        """Note that a variant is made; tell whether it was still in the making."""
         statement = (
             update(FileVariant)
             .where(FileVariant.key == key, FileVariant.sha256.is_(None))
@@ -274,7 +274,7 @@ class VariantRepository(Repository):
         return await self.db.scalar(statement) is not None
 
     async def find_keys_of(self, name: str) -> Sequence[str]:
-        """Return the keys of all variants of the file with this name, of those on their way too."""
+        """Return the keys of all variants of the file with this name, of those in the making too."""
         keys = (
             select(FileVariant.key)
             .join(StoredFile, StoredFile.id == FileVariant.file_id)

@@ -1,4 +1,4 @@
-"""``/upload``: files, but those of items, whose routes are in ``items``."""
+"""``/upload``: avatars, pictures made to measure, and serving; files of items are taken by routes in ``items``."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,7 +23,6 @@ from tradepost.core.errors import (
 from tradepost.core.settings.settings import Settings
 from tradepost.core.storage.store import NoSuchKey, Storage, StorageBusy, StorageFull, StorageUnavailable
 from tradepost.core.wire.schemas import Confirmation
-from tradepost.media.content import DOCUMENT_TYPES, PICTURE_TYPES
 from tradepost.media.dependencies import AvatarUploads, Files, FileWrites, PictureVariants, Processing
 from tradepost.media.errors import (
     InvalidCategory,
@@ -32,6 +31,7 @@ from tradepost.media.errors import (
     QuotaExceeded,
     UnsupportedFile,
 )
+from tradepost.media.file_types import DOCUMENT_TYPES, PICTURE_TYPES
 from tradepost.media.pictures import Fit, Format
 from tradepost.media.processing import BEST_QUALITY, LONGEST_SIDE, QUALITY
 from tradepost.media.reader import check_category
@@ -43,7 +43,7 @@ from tradepost.web.openapi import CREDENTIALS_OPTIONAL
 from tradepost.web.parameters import PathId
 from tradepost.web.problems import problem_responses
 from tradepost.web.routing import Route
-from tradepost.web.uploads import form_documentation, total_limit, upload_form, uploaded_files
+from tradepost.web.uploads import file_parts, form_documentation, total_limit, upload_form
 
 router = APIRouter(prefix="/upload", tags=["uploads"], route_class=Route)
 
@@ -61,7 +61,7 @@ UPLOAD_ERRORS = (
 
 
 def body_limits(settings: Settings) -> dict[str, int]:
-    """Return how large bodies below which paths may be: all of their files, and the form around them."""
+    """Return the largest body below each path of uploads: all of its files, and the form around them."""
     size = int(settings.MAX_UPLOAD_BYTES)
     return {
         f"{settings.API_V1_STR}/upload/": total_limit(size, 1),
@@ -78,7 +78,7 @@ async def upload_avatar(
     request: Request, principal: CurrentPrincipal, avatars: AvatarUploads
 ) -> UploadedAvatar:
     """Show a picture of oneself, in place of the one before: JPEG, PNG, GIF or WebP."""
-    return await avatars.replace(principal, uploaded_files(upload_form(request, files=1), "file"))
+    return await avatars.replace(principal, file_parts(upload_form(request, files=1), "file"))
 
 
 _SIDE = {"type": "integer", "minimum": 1, "maximum": LONGEST_SIDE}
@@ -113,7 +113,7 @@ async def process_image(
     return await pictures.process(principal, upload_form(request, files=1).parts())
 
 
-async def asked_recipe(
+async def requested_recipe(
     request: Request,
     w: Annotated[Step | None, Query(description="Width of the variant's box")] = None,
     h: Annotated[Step | None, Query(description="Height of the variant's box")] = None,
@@ -122,13 +122,13 @@ async def asked_recipe(
     ] = "contain",
     kind: Annotated[Format | None, Query(alias="format", description="The variant's format")] = None,
 ) -> Recipe | None:
-    """Return the variant that a request asks for, None for the file itself."""
+    """Return the recipe of the variant that a request names; None for the file itself."""
     if w is None and h is None and kind is None:
         return None
     return Recipe(w, h, fit, kind or wanted_format(request.headers.get("accept", "")))
 
 
-AskedRecipe = Annotated[Recipe | None, Depends(asked_recipe)]
+RequestedRecipe = Annotated[Recipe | None, Depends(requested_recipe)]
 FILE_HEADERS = {
     "ETag": {"description": "Names the bytes (strong)", "schema": {"type": "string"}},
     "Accept-Ranges": {"description": "`bytes`", "schema": {"type": "string"}},
@@ -167,17 +167,17 @@ async def read_file(  # noqa: PLR0917 - FastAPI fills them in by name
     request: Request,
     category: str,
     filename: str,
-    viewer: Visitor,
+    visitor: Visitor,
     files: Files,
     variants: PictureVariants,
-    recipe: AskedRecipe,
+    recipe: RequestedRecipe,
 ) -> Response:
     """Return a file, or ranges of it; documents and pictures of hidden items only to their owner and staff.
 
     With `w`, `h` or `format`, a variant of a picture: fitted into a box of these sides, or cut to its shape (`cover`), never
     larger than it is, and still where the picture moves. Without `format`, what `Accept` names decides.
     """
-    file = await files.get(category, filename, viewer)
+    file = await files.get(category, filename, visitor)
     row = file.row
     facts = FileFacts(
         size=row.size,
@@ -219,7 +219,7 @@ async def _opened(storage: Storage, key: str, start: int, end: int) -> AsyncIter
 
 
 def saved_name(original_name: str, name: str) -> str:
-    """Return the name to save a file under: its own, with an ending that says what it is."""
+    """Return the name to save a file under: its own, with the extension of its type."""
     ending = "." + name.rpartition(".")[2]
     return original_name if original_name.lower().endswith(ending) else original_name + ending
 

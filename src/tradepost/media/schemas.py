@@ -1,4 +1,4 @@
-"""What goes out about files."""
+"""Answers about files, and the words for what a file is for and where it is in its life."""
 
 from enum import StrEnum
 
@@ -17,7 +17,7 @@ class Category(StrEnum):
 
 
 class FileState(StrEnum):
-    """Where a file is: on its way in, there, or to be removed."""
+    """The life of a file: on its way in, served, to be removed."""
 
     PENDING = "pending"
     STORED = "stored"
@@ -25,7 +25,7 @@ class FileState(StrEnum):
 
 
 class UploadedAvatar(Output):
-    """A picture that was stored: what is served under ``url``."""
+    """A stored picture, as it is served under ``url``."""
 
     filename: str
     content_type: str
@@ -34,19 +34,19 @@ class UploadedAvatar(Output):
 
 
 class UploadedFile(UploadedAvatar):
-    """A file that was stored, and what its owner calls it."""
+    """A stored file, and what its owner calls it."""
 
     original_name: str
 
 
 class UploadedFiles(Output):
-    """What one call stored."""
+    """The files that one call stored."""
 
     uploaded_files: list[UploadedFile]
 
 
 class UsageRead(Output):
-    """What a person's files take up, and what they may."""
+    """What a person's files take up, and the most they may."""
 
     user_id: int
     files: int
@@ -56,7 +56,7 @@ class UsageRead(Output):
 
 
 class ProcessedPicture(Output):
-    """A picture that was made to measure; sizes are width and height in pixels, such as ``640x480``."""
+    """A picture made to measure; sizes are width and height in pixels, such as ``640x480``."""
 
     filename: str
     url: str

@@ -1,4 +1,4 @@
-"""The rules about files that are there, within a transaction."""
+"""The rules about stored files, within a transaction."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -11,7 +11,7 @@ from tradepost.core.errors import NotOwner, Unauthenticated
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
 from tradepost.media.errors import NoSuchFile
-from tradepost.media.intake import FileBatch
+from tradepost.media.intake import IncomingFiles
 from tradepost.media.messages import FileDoomed
 from tradepost.media.repository import DoomedRow, FileRepository, UsageRepository
 from tradepost.media.schemas import Category, UploadedFile
@@ -19,7 +19,10 @@ from tradepost.media.usage import FileSubjects, freed
 
 
 class FileService:
-    """Keeps and removes files, in the transaction of whoever built it. What is removed is gone at once; its bytes go later."""
+    """Keeps and removes files, in the caller's transaction.
+
+    A removed file is gone from the commit on: its row is doomed, and a message has its bytes deleted (``FileCleanup``).
+    """
 
     def __init__(
         self,
@@ -39,21 +42,21 @@ class FileService:
         self._files_url = files_url
         self._clock = clock
 
-    async def set_avatar(self, batch: FileBatch, owner_id: int) -> UploadedFile:
-        """Keep the one picture of a batch as a person's avatar; the one before goes."""
-        # The person first: two who upload at once take turns here, and the second finds what the first has kept.
-        if not await self._people.set_avatar(owner_id, self._url(Category.AVATARS, batch.files[0].name)):
+    async def set_avatar(self, incoming: IncomingFiles, owner_id: int) -> UploadedFile:
+        """Keep the one picture of a call as a person's avatar, and doom the one before."""
+        # The person first: two uploads at once take turns at this lock, and the second finds what the first has kept.
+        if not await self._people.set_avatar(owner_id, self._url(Category.AVATARS, incoming.files[0].name)):
             raise Unauthenticated
-        await self._bury(
+        await self._announce(
             await self._files.doom_names(
                 await self._files.find_names_of(owner_id, Category.AVATARS), now=self._clock.now()
             )
         )
-        (kept,) = await batch.keep(self._db)
+        (kept,) = await incoming.keep(self._db)
         return kept
 
     async def delete(self, category: str, filename: str, principal: Principal) -> None:
-        """Delete a file; its owner may, and staff. To strangers a hidden one is not there."""
+        """Delete a file, as its owner or as staff. For anybody else a hidden one does not exist (``NoSuchFile``)."""
         found = await self._files.find_stored([filename])
         if not found or found[0].category != category:
             raise NoSuchFile
@@ -63,7 +66,7 @@ class FileService:
                 self._db, [file.subject_id]
             )
             raise NotOwner if shown and file.category is not Category.DOCUMENTS else NoSuchFile
-        # Whoever names it is locked before it, as by those who add files.
+        # The person or item that names the file is locked before it, in the order of those that add files.
         url = self._url(file.category, file.name)
         if file.category is Category.AVATARS:
             await self._people.remove_avatar(file.owner_id, url)
@@ -72,26 +75,26 @@ class FileService:
         doomed = await self._files.doom_names([file.name], now=self._clock.now())
         if not doomed:
             raise NoSuchFile
-        await self._bury(doomed)
+        await self._announce(doomed)
 
     async def doom_owners(self, owner_ids: Collection[int]) -> None:
-        """Remove every file of people who are gone."""
-        await self._bury(await self._files.doom_owners(owner_ids, now=self._clock.now()))
+        """Doom every file of deleted people."""
+        await self._announce(await self._files.doom_owners(owner_ids, now=self._clock.now()))
 
     async def doom_subjects(self, subject_ids: Collection[int]) -> None:
-        """Remove every file of things that are gone."""
-        await self._bury(await self._files.doom_subjects(subject_ids, now=self._clock.now()))
+        """Doom every file of deleted subjects."""
+        await self._announce(await self._files.doom_subjects(subject_ids, now=self._clock.now()))
 
     async def sweep(self, *, pending_since: datetime, doomed_since: datetime, limit: int) -> int:
-        """Remove files whose upload ended without a word, and remind of those whose removal did; return how many."""
+        """Doom files whose upload died, and announce again doomed ones whose message was given up; return how many."""
         now = self._clock.now()
         stale = await self._files.doom_stale(before=pending_since, limit=limit, now=now)
-        await self._bury(stale)
+        await self._announce(stale)
         left = await self._files.remind_of_doomed(before=doomed_since, limit=limit, now=now)
         await self._outbox.add(self._db, *map(FileDoomed, left))
         return len(stale) + len(left)
 
-    async def _bury(self, doomed: Sequence[DoomedRow]) -> None:
+    async def _announce(self, doomed: Sequence[DoomedRow]) -> None:
         await UsageRepository(self._db).release(freed(doomed))
         await self._outbox.add(self._db, *(FileDoomed(row.name) for row in doomed))
 

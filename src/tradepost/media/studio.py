@@ -1,4 +1,4 @@
-"""Where pictures are worked on: two threads off the event loop, and a queue that can be neither flooded nor outrun."""
+"""The bounded thread pool for work on pictures: two threads off the event loop, and a queue of limited length."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -25,9 +25,9 @@ WAITING: Final = 64
 
 
 class PictureStudio:
-    """Works on pictures, a few at a time. One more than may wait is told to come back.
+    """Works on pictures, a few at a time; past ``WAITING`` it answers ``Unavailable``, so that memory stays bounded.
 
-    A thread cannot be stopped, so what it may cost is limited before it starts (``pictures``). A caller who stops waiting
+    A thread cannot be stopped, so what it may cost is limited before it starts (``pictures``). A caller that stops waiting
     while the thread is at work leaves the place taken until the thread is done.
     """
 

@@ -22,7 +22,7 @@ class FileSubjects(Protocol):
 
 
 def freed(doomed: Iterable[DoomedRow]) -> Mapping[int, tuple[int, int]]:
-    """Return how many files and bytes become free for each owner of doomed files."""
+    """Return the files and bytes that become free for each owner of doomed files."""
     totals: dict[int, tuple[int, int]] = {}
     for _, owner_id, size in doomed:
         files, total = totals.get(owner_id, (0, 0))

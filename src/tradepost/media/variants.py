@@ -1,8 +1,8 @@
-"""Variants of pictures: made when they are first asked for, once however many ask, and kept beside the picture.
+"""Variants of pictures: made at the first request, by single flight within a process and a claim across processes, then kept.
 
-A variant has a row before its first byte is stored, as files have. The row of its picture is locked while that is claimed:
-so one process of all makes it, never more than ``VARIANTS_LIMIT`` are kept of a picture, and of a picture that is being
-removed no variant is begun. What is removed goes the way of removed files (``FileDoomed``).
+A variant has a row before its first byte is stored, as files have. The row of its picture is locked while the variant is
+claimed: so one process alone makes it, never more than ``VARIANTS_LIMIT`` are kept of a picture, and no variant is begun of a
+picture that is being removed. Removed variants go the way of removed files (``FileDoomed``).
 """
 
 import asyncio
@@ -30,12 +30,12 @@ from tradepost.media.studio import PictureStudio
 VARIANTS_LIMIT: Final = 48
 """Variants kept of one picture; the one made first makes room for a further one."""
 GIVEN_UP: Final = timedelta(minutes=2)
-"""After this, whoever was making a variant is taken to have died."""
+"""After this, the process that was making a variant is taken to have died."""
 PATIENCE: Final = 10.0
 """Seconds to wait for another process that is making it."""
 LOOK: Final = 0.1
 
-Asked = tuple[int, str]
+VariantKey = tuple[int, str]
 """A picture's id, and a recipe's name."""
 
 _log = structlog.stdlib.get_logger("tradepost.media")
@@ -60,33 +60,33 @@ class Variants:
         self._outbox = outbox
         self._clock = clock
         self._made = Coalescer(self._load, observe=observe)
-        self._flights: SingleFlight[Asked, VariantRow] = SingleFlight()
+        self._flights: SingleFlight[VariantKey, VariantRow] = SingleFlight()
 
     async def get(self, picture: FileRow, recipe: Recipe) -> VariantRow:
-        """Return a variant of a picture; 422 for what is no picture, ``NoSuchFile`` if it is being removed."""
+        """Return a variant of a picture; ``Unprocessable`` for a document, ``NoSuchFile`` if it is being removed."""
         if picture.category is Category.DOCUMENTS:
             raise Unprocessable(("path", "category"), "Only pictures have variants", kind="picture")
-        asked = (picture.id, recipe.name)
-        made = await self._made.get(asked)
+        wanted = (picture.id, recipe.name)
+        made = await self._made.get(wanted)
         if made is not None:
             return made
-        return await self._flights.join(asked, lambda: self._make(picture, recipe))
+        return await self._flights.join(wanted, lambda: self._make(picture, recipe))
 
     async def close(self) -> None:
         """End what is being made."""
         await self._flights.close()
 
-    async def _load(self, asked: Sequence[Asked]) -> Mapping[Asked, VariantRow]:
+    async def _load(self, wanted: Sequence[VariantKey]) -> Mapping[VariantKey, VariantRow]:
         async with self._database.read() as db:
-            rows = await VariantRepository(db).find_made(asked)
+            rows = await VariantRepository(db).find_made(wanted)
         return {(row.file_id, row.recipe): row for row in rows}
 
     async def _make(self, picture: FileRow, recipe: Recipe) -> VariantRow:
-        asked = (picture.id, recipe.name)
+        wanted = (picture.id, recipe.name)
         key = f"{self._clock.token(18)}.{EXTENSIONS[recipe.format]}"
         deadline = self._clock.monotonic() + PATIENCE
-        while not await self._claim(asked, key):
-            if (made := await self._made.get(asked)) is not None:
+        while not await self._claim(wanted, key):
+            if (made := await self._made.get(wanted)) is not None:
                 return made
             if self._clock.monotonic() > deadline:
                 raise Unavailable
@@ -94,25 +94,25 @@ class Variants:
         try:
             await self._draw(picture.name, recipe, key)
         except BaseException:
-            # The next who asks has it made anew.
+            # The next request has it made anew.
             await finished(self._give_up(key))
             raise
-        made = await self._made.get(asked)
+        made = await self._made.get(wanted)
         if made is None:
             raise NoSuchFile
         return made
 
-    async def _claim(self, asked: Asked, key: str) -> bool:
-        """Say that the variant is being made under a key; tell whether that is so: it is made, or by another, if not."""
+    async def _claim(self, wanted: VariantKey, key: str) -> bool:
+        """Claim the making of a variant, under a key; False if it is made already, or another process is making it."""
         now = self._clock.now()
         async with self._database.transaction() as db:
             variants = VariantRepository(db)
-            if not await variants.hold_picture(asked[0]):
+            if not await variants.lock_for_update(wanted[0]):
                 raise NoSuchFile
-            doomed = await variants.forget_stale(asked, before=now - GIVEN_UP)
-            if not await variants.claim(asked, key=key, now=now):
+            doomed = await variants.forget_stale(wanted, before=now - GIVEN_UP)
+            if not await variants.claim(wanted, key=key, now=now):
                 return False
-            doomed += await variants.forget_oldest(asked[0], keep=VARIANTS_LIMIT)
+            doomed += await variants.forget_oldest(wanted[0], keep=VARIANTS_LIMIT)
             await self._outbox.add(db, *map(FileDoomed, doomed))
         return True
 

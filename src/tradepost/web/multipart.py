@@ -1,7 +1,7 @@
-"""``multipart/form-data`` (RFC 7578) read while it arrives: nothing of it is kept but what the reader asks for.
+"""A streaming parser of ``multipart/form-data`` (RFC 7578).
 
-The parser is pushed and the reader pulls: of a part's content there is never more in memory than one block and one read
-from the network.
+The parser is pushed and the caller pulls, so that of a part's content there is never more in memory than one block and one
+read from the network: an upload of any size takes the same memory.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ SMALL_PIECE: Final = 1024
 HEADERS_LIMIT: Final = 8
 """Header fields of one part; RFC 7578 knows three."""
 HEADER_LIMIT: Final = 4 * 1024
-"""Bytes of one of them. A name of a file has 255 letters at the most on any system."""
+"""Bytes of one of them. A name of a file has 255 characters at the most on any system."""
 FIELD_LIMIT: Final = 4 * 1024
 """Bytes of a field that is no file."""
 FILE_NAME_LIMIT: Final = 255
@@ -72,7 +72,7 @@ class _Head:
 
 
 class FormPart:
-    """One part of a form. ``file_name`` is what the client calls the file; None if the part is no file.
+    """A part of a form. ``file_name`` is what the client calls the file; None for a field that is no file.
 
     Iterating over it yields the content in blocks, once.
     """
@@ -102,9 +102,9 @@ class FormPart:
 
 
 class MultipartForm:
-    """The parts of a form, in the order in which they come; a part is to be read before the next is asked for.
+    """A form, whose parts are read in the order in which they come, each before the next.
 
-    What is left unread of a part is read and forgotten, within the same limits. Raises ``MalformedForm``,
+    What is left unread of a part is skipped, within the same limits. Raises ``MalformedForm``,
     ``FileTooLarge`` the moment that a file is, ``TooLarge`` for a field, ``UnsupportedType`` for a body of another kind, and
     whatever ``body`` raises.
     """
@@ -145,7 +145,7 @@ class MultipartForm:
 
     @classmethod
     def empty(cls) -> "MultipartForm":
-        """Return a form without a part: what a request without a body sends."""
+        """Return a form without a part, for a request without a body."""
 
         async def nothing() -> AsyncIterator[bytes]:
             yield b"--x--"
@@ -153,7 +153,7 @@ class MultipartForm:
         return cls(f"{_KIND}; boundary=x", nothing(), FormLimits(0, 0))
 
     async def parts(self) -> AsyncIterator[FormPart]:
-        """Yield the parts; ends when the whole body has come, with whatever is behind the form."""
+        """Yield the parts; ends when the whole body has come, what follows the form included."""
         while True:
             if self._part is not None:
                 async for _ in self.content_of(self._part):
@@ -234,10 +234,9 @@ def _part(form: MultipartForm, head: _Head) -> FormPart:
 
 
 def plain_name(text: str) -> str:
-    """Return the name that a client gives a file as text that any database and any client takes.
+    """Return a client's name of a file as text that every database and every client takes.
 
-    Control characters and halves of surrogate pairs are left out; everything else is kept, ``../`` too: no path is ever
-    made of it.
+    Control characters and lone surrogates are left out. Everything else is kept, ``../`` too: no path is ever made of it.
     """
-    kept = "".join(letter for letter in text if letter >= " " and not "\x7f" <= letter <= "\x9f")
+    kept = "".join(character for character in text if character >= " " and not "\x7f" <= character <= "\x9f")
     return kept.encode("utf-8", "ignore").decode()[:FILE_NAME_LIMIT]

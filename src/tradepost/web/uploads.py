@@ -1,6 +1,6 @@
-"""Bodies that are read while they arrive: ``multipart/form-data``, part by part.
+"""Streaming forms for routes: ``multipart/form-data``, handed on part by part while it arrives.
 
-For paths of which ``web.layers`` was told that they take larger bodies: there a refusal may come before the body is there,
+Only for paths that are allowed larger bodies (``web.layers``): there a refusal may be sent before the whole body has come,
 and the client still gets to read it (``web.parting``).
 """
 
@@ -23,9 +23,9 @@ OVERHEAD: Final = 64 * 1024
 def upload_form(
     request: Request, *, files: int, too_many: Callable[[], TradepostError] = MalformedForm
 ) -> MultipartForm:
-    """Return the form of a request, to be read once; it may hold ``files`` files of the size that settings allow.
+    """Return the form of a request, to be read once; it may hold ``files`` files of the size that the settings allow.
 
-    A few parts more are let through, for the reader to say what is wrong with them; ``too_many`` is raised at still more.
+    A few parts more are let through, so that the caller can name the one that is wrong; past them ``too_many`` is raised.
     """
     resources = resources_of(request)
     body: IncomingBody = request.scope[BODY_KEY]
@@ -41,8 +41,8 @@ def total_limit(file_bytes: int, files: int) -> int:
     return file_bytes * files + OVERHEAD
 
 
-async def uploaded_files(form: MultipartForm, field: str) -> AsyncIterator[FormPart]:
-    """Yield the files of a form that has no other field than this one; any other is 422.
+async def file_parts(form: MultipartForm, field: str) -> AsyncIterator[FormPart]:
+    """Yield the parts of a form, each of which must be a file of this field; any other is 422.
 
     An input of a page in which nobody chose a file sends one without name and content: it is none.
     """

@@ -1,7 +1,7 @@
-"""What a file is, by its content: what a client calls it is never asked.
+"""File types, recognised by content: the name and type that a client states are never trusted.
 
-Pictures are only sorted here, by their first bytes; ``pictures`` looks at all of them. Documents are looked at while they
-pass (``Watch``), and at their end where their kind keeps its directory there.
+Pictures are only sorted here, by their first bytes; ``pictures`` reads all of them. Documents are inspected while they
+stream by (``Inspection``), and at their end where their format keeps its directory there.
 """
 
 import asyncio
@@ -22,39 +22,39 @@ _ZIP_ENTRY: Final = struct.Struct("<4s6H3L5H2L")
 _ZIP_ENTRIES: Final = 10_000
 
 
-class Watch(Protocol):
-    """Looks at a document as it passes, in blocks; raises ``UnsupportedFile`` when it is not what it seemed."""
+class Inspection(Protocol):
+    """Checks a file block by block while it streams; raises ``UnsupportedFile`` when it is not what it seemed."""
 
     def see(self, block: bytes) -> None:
-        """Look at the next block."""
+        """Check the next block."""
         ...
 
-    async def end(self) -> None:
+    async def finish(self) -> None:
         """Judge the whole."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of file: its content type, the ending of its name, and who watches over it on its way in."""
+class FileType:
+    """A type of file: its content type, its extension, and what inspects one on its way in."""
 
     content_type: str
     extension: str
-    watch: Callable[[], Watch]
+    inspection: Callable[[], Inspection]
 
 
-class NoWatch:
-    """Sees nothing: the first bytes said enough, or the file is looked at later."""
+class NoInspection:
+    """Checks nothing: the first bytes said enough, or the file is read later."""
 
     def see(self, block: bytes) -> None:
         pass
 
-    async def end(self) -> None:
+    async def finish(self) -> None:
         pass
 
 
-class TextWatch:
-    """Holds that all of it is UTF-8 without NUL."""
+class TextInspection:
+    """Checks that all of a file is UTF-8 without NUL."""
 
     def __init__(self) -> None:
         self._decoder = getincrementaldecoder("utf-8")()
@@ -64,7 +64,7 @@ class TextWatch:
         if b"\x00" in block:
             raise UnsupportedFile
 
-    async def end(self) -> None:
+    async def finish(self) -> None:
         self._decode(b"", final=True)
 
     def _decode(self, block: bytes, *, final: bool) -> None:
@@ -74,8 +74,8 @@ class TextWatch:
             raise UnsupportedFile from None
 
 
-class WordWatch:
-    """Holds that a compound file ([MS-CFB]) has the stream of a Word document: an entry of its directory names it.
+class DocInspection:
+    """Checks that a compound file ([MS-CFB]) has the stream of a Word document: an entry of its directory names it.
 
     Entries are of 128 bytes and lie on multiples of that, and each begins with its name.
     """
@@ -99,13 +99,13 @@ class WordWatch:
         self._before = window[-len(_OLE_NAME) + 1 :]
         self._at += len(block)
 
-    async def end(self) -> None:
+    async def finish(self) -> None:
         if not self._found:
             raise UnsupportedFile
 
 
-class WordArchiveWatch:
-    """Holds that an archive's directory, which is at its end, has what a Word document has (ECMA-376, part 2)."""
+class DocxInspection:
+    """Checks that an archive's directory, which is at its end, names what a Word document has (ECMA-376, part 2)."""
 
     def __init__(self) -> None:
         self._end = b""
@@ -113,7 +113,7 @@ class WordArchiveWatch:
     def see(self, block: bytes) -> None:
         self._end = (self._end + block)[-END_LIMIT:] if len(block) < END_LIMIT else block[-END_LIMIT:]
 
-    async def end(self) -> None:
+    async def finish(self) -> None:
         # Ten thousand entries take a while.
         names = await asyncio.to_thread(lambda: set(_names_in_archive(self._end)))
         if b"[Content_Types].xml" not in names or b"word/document.xml" not in names:
@@ -141,23 +141,23 @@ def _names_in_archive(end: bytes) -> Iterator[bytes]:
         start = name + sum(lengths)
 
 
-_PDF: Final = Kind("application/pdf", "pdf", NoWatch)
-_TEXT: Final = Kind("text/plain; charset=utf-8", "txt", TextWatch)
-_DOC: Final = Kind("application/msword", "doc", WordWatch)
-_DOCX: Final = Kind(
-    "application/vnd.openxmlformats-officedocument.wordprocessingml.document", "docx", WordArchiveWatch
+_PDF: Final = FileType("application/pdf", "pdf", NoInspection)
+_TEXT: Final = FileType("text/plain; charset=utf-8", "txt", TextInspection)
+_DOC: Final = FileType("application/msword", "doc", DocInspection)
+_DOCX: Final = FileType(
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document", "docx", DocxInspection
 )
-JPEG: Final = Kind("image/jpeg", "jpg", NoWatch)
-_PNG: Final = Kind("image/png", "png", NoWatch)
-_GIF: Final = Kind("image/gif", "gif", NoWatch)
-_WEBP: Final = Kind("image/webp", "webp", NoWatch)
+JPEG: Final = FileType("image/jpeg", "jpg", NoInspection)
+_PNG: Final = FileType("image/png", "png", NoInspection)
+_GIF: Final = FileType("image/gif", "gif", NoInspection)
+_WEBP: Final = FileType("image/webp", "webp", NoInspection)
 
-DOCUMENT_TYPES: Final = tuple(kind.content_type for kind in (_PDF, _TEXT, _DOC, _DOCX))
-PICTURE_TYPES: Final = tuple(kind.content_type for kind in (JPEG, _PNG, _GIF, _WEBP))
+DOCUMENT_TYPES: Final = tuple(file_type.content_type for file_type in (_PDF, _TEXT, _DOC, _DOCX))
+PICTURE_TYPES: Final = tuple(file_type.content_type for file_type in (JPEG, _PNG, _GIF, _WEBP))
 
 
-def picture_kind(head: bytes) -> Kind:
-    """Return which picture begins so; ``UnsupportedFile`` for none."""
+def picture_type(head: bytes) -> FileType:
+    """Return the type of the picture that begins so; ``UnsupportedFile`` for none."""
     if head.startswith(b"\xff\xd8\xff"):
         return JPEG
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -169,8 +169,8 @@ def picture_kind(head: bytes) -> Kind:
     raise UnsupportedFile
 
 
-def document_kind(head: bytes) -> Kind:
-    """Return which document begins so; ``UnsupportedFile`` for none, and for an empty file."""
+def document_type(head: bytes) -> FileType:
+    """Return the type of the document that begins so; ``UnsupportedFile`` for none, and for an empty file."""
     if head.startswith(b"%PDF-"):
         return _PDF
     if head.startswith(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"):
