@@ -7,8 +7,10 @@ thousand that send half a head and fall silent could use up the connections. No 
 import asyncio
 from typing import Any, Final
 
+import httptools
 import structlog
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from tradepost.core.clock import SystemClock
 from tradepost.web import problems
@@ -35,10 +37,14 @@ _log = structlog.stdlib.get_logger("tradepost.web")
 _clock = SystemClock()
 
 
-class BoundedHttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol; refuses heads that are too long (431) or too slow (408).
+_FRAMING: Final = frozenset({b"expect", b"host", b"transfer-encoding"})
+"""Fields that say where a request goes and where it ends: two readings of them are a request smuggled past a proxy."""
 
-    A request that arrives in one piece costs an addition and two comparisons, and no timer.
+
+class BoundedHttpProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, held to RFC 9112: heads that are too long (431), too slow (408) or ambiguous (400) are refused.
+
+    A request that arrives in one piece costs an addition and a few comparisons, and no timer.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -48,6 +54,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._refused = False
+        self._in_known_head = False
+        self._half_closed = False
+        self._hosts = 0
+        self._codings = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first byte."""
@@ -90,7 +100,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._timer is not None and self._pending == 0:
             self._stop_timer()
         self._pending += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._parse(data)
         if self._pending == 0:
             if self._timer is not None:
                 self._stop_timer()
@@ -99,8 +110,83 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         elif self._timer is None and not self._refused:
             self._timer = self.loop.call_later(HEAD_TIMEOUT, self._on_slow_head)
 
+    def _parse(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._stay_with_http(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            self.send_400_response(str(error))
+
+    def _stay_with_http(self, rest: bytes) -> None:
+        """Go on in HTTP/1.1 with a request that offered another protocol, as RFC 9110, section 7.8, has it.
+
+        The parser takes what follows such a head for the other protocol, so that a body would be lost: Java's client
+        offers HTTP/2 with the first request of each connection. A parser of its own reads the body, by the head's framing.
+        """
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        framing = [
+            name + b":" + value
+            for name, value in self.cycle.scope["headers"]
+            if name in {b"content-length", b"transfer-encoding"}
+        ]
+        if framing:
+            self._in_known_head = True
+            self.cycle.more_body = True
+            self.parser.feed_data(b"\r\n".join([b"POST / HTTP/1.1", b"host:x", *framing, b"", b""]))
+        if rest:
+            self._parse(rest)
+
+    def _should_upgrade(self) -> bool:
+        return False
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """Keep the connection for the answer when a client has sent its request and shut down its sending side.
+
+        A body that is cut off, and an answer without an end, have nobody to be finished for.
+        """
+        # TLS has no half-closed connections, so its transports cannot be kept open.
+        if not self._is_answering or self.cycle.more_body or ENDLESS_KEY in self.cycle.scope:
+            return None
+        if not self.transport.can_write_eof() or self._refused:
+            return None
+        self._half_closed = True
+        return True
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request, or close a connection on which none can come."""
+        super().on_response_complete()
+        if self._half_closed and not self._is_answering:
+            self.transport.close()
+
+    def on_message_begin(self) -> None:
+        """Forget what the last head said about its framing."""
+        if self._in_known_head:
+            return
+        super().on_message_begin()
+        self._hosts = 0
+        self._codings = b""
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a field, and note those that say where the request goes and where it ends."""
+        if self._in_known_head:
+            return
+        name = name.lower()
+        if name in _FRAMING:
+            if name == b"host":
+                self._hosts += 1
+            elif name == b"transfer-encoding":
+                self._codings += b"," + value
+            elif value.lower() == b"100-continue":
+                self.expect_100_continue = True
+        self.headers.append((name, value))
+
     def on_headers_complete(self) -> None:
-        """Start the request, unless its head came whole and was too long all the same."""
+        """Start the request, unless its head is ambiguous, or came whole and was too long all the same."""
+        if self._in_known_head:
+            self._in_known_head = False
+            return
         if self._pending > MAX_HEAD_BYTES:
             # The last piece may be the beginning of the body for the most part: here the head is counted alone.
             size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
@@ -108,7 +194,25 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 message = "the head is too long"
                 raise ValueError(message)  # the parser stops, and `send_400_response` is called
         self._pending = 0
+        is_old = self.parser.get_http_version() == "1.0"
+        if self._hosts != 1 and not (is_old and self._hosts == 0):
+            message = "a request names one host"
+            raise ValueError(message)
+        # The only coding there is. Another one before it, `identity` too, is read differently by different proxies.
+        if self._codings and self._codings.strip(b", \t").lower() != b"chunked":
+            message = "the only transfer coding is chunked"
+            raise ValueError(message)
+        if is_old:
+            # Such a client would take it for the answer (RFC 9110, section 10.1.1).
+            self.expect_100_continue = False
         super().on_headers_complete()
+        # uvicorn's list is the scope's own, and the parser reports the fields of a trailer as it does those of a head:
+        # credentials and lengths in them would count, unseen by every proxy on the way.
+        self.headers = []
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        started: Any = _in_http_1_0(cycle, app) if cycle.scope["http_version"] == "1.0" else app
+        super()._start_asgi_task(cycle, started)
 
     def on_chunk_header(self) -> None:
         """Count anew: what follows is a chunk of a body, or the trailer fields."""
@@ -147,9 +251,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._refused = True
         self._stop_timer()
         if self._is_answering:
-            # That answer is perhaps half written; another one after that would be taken for a part of it.
-            self.transport.close()
-            return
+            if self.cycle.response_started or self.pipeline:
+                # That answer is perhaps half written; another one after that would be taken for a part of it.
+                self.transport.close()
+                return
+            # The body was broken before the application said anything, and this is the answer: it has nobody to tell.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         request_id = _clock.token(12)
         answer = problems.refusal({problems.REQUEST_ID_KEY: request_id}, status)
         _log.info("a connection was closed for what was sent", status=status, request_id=request_id)
@@ -176,3 +284,41 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _in_http_1_0(cycle: RequestResponseCycle, app: ASGIApp) -> ASGIApp:
+    """Answer a client of HTTP/1.0, which knows no chunks, and keeps its connection only where it is told so.
+
+    ``ab -k`` and old proxies are such clients. An answer of known length leaves the connection open if that was asked
+    for; the end of any other is the end of the connection (RFC 9112, sections 9.3 and C.2.2).
+    """
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        sized = False
+
+        async def send_unchunked(message: Message) -> None:
+            nonlocal sized
+            if message["type"] == "http.response.start":
+                headers = list(message.get("headers", ()))
+                bare = message["status"] in {204, 304} or scope["method"] == "HEAD"
+                sized = bare or any(name.lower() == b"content-length" for name, _ in headers)
+                if not sized:
+                    cycle.chunked_encoding = False
+                elif _asks_to_stay(scope) and not any(name.lower() == b"connection" for name, _ in headers):
+                    cycle.keep_alive = True
+                    message = {**message, "headers": [*headers, (b"connection", b"keep-alive")]}
+            elif not sized:
+                # uvicorn counts what is left of a length that here nobody knows.
+                cycle.expected_content_length = len(message.get("body", b""))
+            await send(message)
+
+        await app(scope, receive, send_unchunked)
+
+    return answer
+
+
+def _asks_to_stay(scope: Scope) -> bool:
+    return any(
+        name == b"connection" and b"keep-alive" in value.lower().replace(b" ", b"").split(b",")
+        for name, value in scope["headers"]
+    )
