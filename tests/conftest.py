@@ -21,6 +21,7 @@ from fastapi import FastAPI
 from sqlalchemy import event, make_url, text
 from starlette.types import Receive, Scope, Send
 
+from tests.clock import MovableClock
 from tests.servers import PostgresServer, S3Server
 from tradepost.accounts.models import LoginSession, User
 from tradepost.accounts.passwords import PasswordHasher
@@ -140,10 +141,15 @@ async def database_url(template: Template) -> str:
 
 @dataclass
 class World:
-    """An application that runs, and what it runs on."""
+    """An application that runs, and what it runs on.
+
+    All of it reads the time from ``clock``. That is not set back after a test: a process lives through no time that runs
+    backwards.
+    """
 
     app: FastAPI
     resources: Resources
+    clock: MovableClock
     transport: httpx.ASGITransport
     engine: str
 
@@ -160,8 +166,9 @@ class World:
 @asynccontextmanager
 async def world_on(url: str, directory: Path, **values: Any) -> AsyncIterator[World]:
     """Run an application on a database, with these settings."""
+    clock = MovableClock()
     # Messages wait until a test has them delivered: `await world.resources[Dispatcher].drain()`.
-    app = create_app(settings_for(url, directory, **values), dispatches=False)
+    app = create_app(settings_for(url, directory, **values), clock=clock, dispatches=False)
     async with app.router.lifespan_context(app) as state:
         assert state is not None
 
@@ -170,7 +177,7 @@ async def world_on(url: str, directory: Path, **values: Any) -> AsyncIterator[Wo
             await app(scope, receive, send)
 
         resources: Resources = state["resources"]
-        yield World(app, resources, httpx.ASGITransport(with_state), make_url(url).get_backend_name())
+        yield World(app, resources, clock, httpx.ASGITransport(with_state), make_url(url).get_backend_name())
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -259,7 +266,7 @@ _hashes: dict[str, str] = {}
 async def new_person(world: World) -> AsyncIterator[NewPerson]:
     """Make people with a role, logged in, without hashing a password for each."""
     clients: list[httpx.AsyncClient] = []
-    hasher, tokens, clock = world.resources[PasswordHasher], world.resources[Tokens], world.resources.clock
+    hasher, tokens, clock = world.resources[PasswordHasher], world.resources[Tokens], world.clock
     if not _hashes:
         _hashes[PASSWORD] = await hasher.hash(PASSWORD)
 

@@ -1,7 +1,7 @@
 """Registering, logging in, staying in, and out."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import argon2
@@ -254,15 +254,14 @@ class TestAccessToken:
         assert (await client.get("/api/v1/users/me")).status_code == 401
         assert tokens.read_access(alice.token).user_id == alice.id
 
-    async def test_a_token_dies_with_its_time(
-        self, client: httpx.AsyncClient, alice: Person, world: World
-    ) -> None:
-        token, seconds = world.resources[Tokens].access(
-            user_id=alice.id, session_id=1, session_end=datetime.now(UTC) - timedelta(seconds=1)
-        )
-        assert seconds <= 0
-        answer = await client.get("/api/v1/users/me", headers={"Authorization": f"Bearer {token}"})
-        assert answer.status_code == 401
+    async def test_a_token_dies_with_its_time(self, alice: Person, bob: Person, world: World) -> None:
+        world.clock.move(timedelta(minutes=59))
+        answers = [await person.api.get("/api/v1/users/me") for person in (alice, bob)]
+        assert [answer.status_code for answer in answers] == [200, 200]
+        # Seen and found good a moment ago: that counts no longer either.
+        world.clock.move(timedelta(minutes=1))
+        answers = [await person.api.get("/api/v1/users/me") for person in (alice, bob)]
+        assert [answer.status_code for answer in answers] == [401, 401]
 
 
 class TestRefresh:
@@ -308,11 +307,7 @@ class TestRefresh:
         self, client: httpx.AsyncClient, alice: Person, world: World
     ) -> None:
         await refresh(client, alice.refresh_token)
-        async with world.database.transaction() as db:
-            past = datetime.now(UTC) - timedelta(seconds=11)
-            await db.execute(
-                update(LoginSession).where(LoginSession.user_id == alice.id).values(rotated_at=past)
-            )
+        world.clock.move(11)
         assert (await refresh(client, alice.refresh_token)).status_code == 401
         assert await sessions_of(world, alice.id) == []
 
@@ -324,14 +319,17 @@ class TestRefresh:
         assert (await client.get("/api/v1/users/me", headers=headers)).status_code == 200
         assert (await refresh(client, alice.refresh_token)).status_code == 200
 
-    async def test_by_bearer_never_past_the_session_s_end(self, alice: Person, world: World) -> None:
-        soon = datetime.now(UTC) + timedelta(seconds=100)
-        async with world.database.transaction() as db:
-            await db.execute(
-                update(LoginSession).where(LoginSession.user_id == alice.id).values(expires_at=soon)
-            )
-        answer = await alice.api.post("/api/v1/auth/refresh-token")
-        assert 0 < answer.json()["expires_in"] <= 100
+    async def test_by_bearer_never_past_the_session_s_end(
+        self, client: httpx.AsyncClient, alice: Person, world: World
+    ) -> None:
+        world.clock.move(timedelta(days=29, hours=23, minutes=30))
+        refreshed = (await refresh(client, alice.refresh_token)).json()
+        headers = {"Authorization": f"Bearer {refreshed['access_token']}"}
+        answer = await client.post("/api/v1/auth/refresh-token", headers=headers)
+        assert 0 < answer.json()["expires_in"] <= 30 * 60
+        world.clock.move(timedelta(minutes=30))
+        assert (await client.get("/api/v1/users/me", headers=headers)).status_code == 401
+        assert (await refresh(client, refreshed["refresh_token"])).status_code == 401, "the session is over"
 
     async def test_when_both_are_sent_the_body_counts(self, alice: Person, bob: Person) -> None:
         answer = await alice.api.post("/api/v1/auth/refresh-token", json={"refresh_token": bob.refresh_token})
@@ -391,7 +389,7 @@ class TestSessions:
     async def test_a_log_in_keeps_the_newest_hundred(
         self, client: httpx.AsyncClient, alice: Person, bob: Person, world: World
     ) -> None:
-        now = datetime.now(UTC)
+        now = world.clock.now()
         ages = [timedelta(days=-1), *[timedelta(days=1)] * 105, timedelta(days=-1)]
         async with world.database.transaction() as db:
             made = [

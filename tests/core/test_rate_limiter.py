@@ -1,39 +1,19 @@
-from datetime import UTC, datetime
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.clock import MovableClock, stopped_clock
 from tradepost.core.rate_limiter import LocalRateLimiter
 from tradepost.core.settings.settings import Rate
 
 
-class HandClock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.seconds = 1000.0
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self.seconds, UTC)
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def token(self, size: int = 16) -> str:
-        return "t" * size
-
-    def chance(self) -> float:
-        return 0.5
+@pytest.fixture
+def clock() -> MovableClock:
+    return stopped_clock()
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
-
-
-@pytest.fixture
-def limiter(clock: HandClock) -> LocalRateLimiter:
+def limiter(clock: MovableClock) -> LocalRateLimiter:
     return LocalRateLimiter(clock)
 
 
@@ -50,22 +30,22 @@ async def test_lets_the_limit_through_at_once_and_no_more(limiter: LocalRateLimi
     assert {verdict.limit for verdict in verdicts} == {10}
 
 
-async def test_one_comes_back_after_each_interval(limiter: LocalRateLimiter, clock: HandClock) -> None:
+async def test_one_comes_back_after_each_interval(limiter: LocalRateLimiter, clock: MovableClock) -> None:
     for _ in range(10):
         await limiter.hit("k", RATE)
-    clock.seconds += 5.9
+    clock.move(5.9)
     assert not (await limiter.hit("k", RATE)).allowed
-    clock.seconds += 0.1
+    clock.move(0.1)
     assert (await limiter.hit("k", RATE)).allowed
     assert not (await limiter.hit("k", RATE)).allowed
-    clock.seconds += 60
+    clock.move(60)
     assert [(await limiter.hit("k", RATE)).allowed for _ in range(11)] == [True] * 10 + [False]
 
 
-async def test_a_refused_hit_does_not_count(limiter: LocalRateLimiter, clock: HandClock) -> None:
+async def test_a_refused_hit_does_not_count(limiter: LocalRateLimiter, clock: MovableClock) -> None:
     for _ in range(100):
         await limiter.hit("k", RATE)
-    clock.seconds += 6
+    clock.move(6)
     assert (await limiter.hit("k", RATE)).allowed
 
 
@@ -94,30 +74,30 @@ async def test_a_hit_may_cost_more(limiter: LocalRateLimiter) -> None:
 async def test_never_more_than_a_burst_and_what_came_back(
     limit: int, seconds: float, steps: list[float]
 ) -> None:
-    clock = HandClock()
+    clock = stopped_clock()
     limiter = LocalRateLimiter(clock)
     rate = Rate(limit, seconds)
-    allowed, began = 0, clock.seconds
+    allowed, began = 0, clock.monotonic()
     for step in steps:
-        clock.seconds += step
+        clock.move(step)
         verdict = await limiter.hit("k", rate)
         allowed += verdict.allowed
         assert 0 <= verdict.remaining <= limit
         assert verdict.reset_after <= seconds * (1 + 1e-9)
         assert verdict.allowed == (verdict.retry_after == 0)
-        assert allowed <= limit + (clock.seconds - began) * limit / seconds + 1e-3
+        assert allowed <= limit + (clock.monotonic() - began) * limit / seconds + 1e-3
 
 
-async def test_a_wait_as_long_as_told_is_long_enough(limiter: LocalRateLimiter, clock: HandClock) -> None:
+async def test_a_wait_as_long_as_told_is_long_enough(limiter: LocalRateLimiter, clock: MovableClock) -> None:
     rate = Rate(7, 3600.0)
     for _ in range(200):
         verdict = await limiter.hit("k", rate)
         if not verdict.allowed:
-            clock.seconds += verdict.retry_after
+            clock.move(verdict.retry_after)
             assert (await limiter.hit("k", rate)).allowed
 
 
-async def test_memory_is_bounded_and_a_flood_does_not_free_a_blocked_key(clock: HandClock) -> None:
+async def test_memory_is_bounded_and_a_flood_does_not_free_a_blocked_key(clock: MovableClock) -> None:
     limiter = LocalRateLimiter(clock, max_keys=100)
     for _ in range(10):
         await limiter.hit("blocked", RATE)
@@ -127,11 +107,11 @@ async def test_memory_is_bounded_and_a_flood_does_not_free_a_blocked_key(clock: 
     assert not (await limiter.hit("blocked", RATE)).allowed
 
 
-async def test_what_means_nothing_any_more_is_forgotten(clock: HandClock) -> None:
+async def test_what_means_nothing_any_more_is_forgotten(clock: MovableClock) -> None:
     limiter = LocalRateLimiter(clock)
     for number in range(1000):
         await limiter.hit(f"old {number}", RATE)
-    clock.seconds += 7
+    clock.move(7)
     for number in range(300):
         await limiter.hit(f"new {number}", RATE)
     assert len(limiter) <= 310

@@ -1,14 +1,19 @@
 """What an operator does from a shell, on both databases."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from sqlalchemy import select
 
-from tests.conftest import Template, world_on
+from tests.clock import MovableClock
+from tests.conftest import Template, settings_for, world_on
 from tests.flows.command_line import called
 from tests.flows.live import API, environment
+from tradepost.accounts.models import User
+from tradepost.bootstrap import opened
 from tradepost.core.database import migrations
 
 
@@ -43,6 +48,16 @@ async def test_an_admin_that_is_made_can_log_in_and_administer(
         token = (await client.post(f"{API}/auth/login", data=form)).json()["access_token"]
         me = await client.get(f"{API}/users/", headers={"Authorization": f"Bearer {token}"})
         assert [user["role"] for user in me.json()["users"]] == ["admin", "admin"]
+
+
+async def test_a_command_reads_the_time_from_the_clock_it_is_given(
+    url: str, env: dict[str, str], tmp_path: Path
+) -> None:
+    clock = MovableClock(stopped_at=datetime(2030, 2, 3, tzinfo=UTC))
+    assert (await called("migrate", env=env, clock=clock)).status == 0
+    async with opened(settings_for(url, tmp_path)) as resources, resources.database.read() as db:
+        (admin,) = await db.scalars(select(User))
+        assert admin.created_at == clock.now()
 
 
 async def test_seeding_fills_an_empty_database_and_adds_to_a_full_one_when_told_to(

@@ -2,44 +2,24 @@
 
 import asyncio
 import json
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.clock import MovableClock, stopped_clock
 from tests.conftest import Person, World
 from tests.items.market import POPULAR, change, faults, page, path_of, read, sell, set_columns, titles
 from tradepost.core.batching.cache import Remembered
 from tradepost.items.popular import PopularItems
 
 
-class HandClock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.seconds = 1000.0
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self.seconds, UTC)
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def token(self, size: int = 16) -> str:
-        return "t" * size
-
-    def chance(self) -> float:
-        return 0.5
-
-
 @pytest.fixture
-def clock(world: World) -> HandClock:
-    """The clock by which the world's popular items grow old: half a minute is their age."""
-    clock = HandClock()
-    world.resources.put(PopularItems, PopularItems(world.database, clock, seconds=30))
-    return clock
+def clock(world: World) -> Iterator[MovableClock]:
+    """The world's clock, stopped: half a minute is the age of the popular items, and none of it passes by itself."""
+    with world.clock.stopped():
+        yield world.clock
 
 
 async def viewed(world: World, owner: Person, title: str, views: int, **fields: Any) -> dict[str, Any]:
@@ -101,7 +81,7 @@ class TestMemory:
         world: World,
         client: httpx.AsyncClient,
         alice: Person,
-        clock: HandClock,
+        clock: MovableClock,
         statements: Callable[[], Any],
     ) -> None:
         item = await viewed(world, alice, "Lamp", 1)
@@ -112,18 +92,18 @@ class TestMemory:
         assert len(sent) == 2
         await set_columns(world, item, views=2)
         await sell(alice, "Newer")
-        clock.seconds += 14.9
+        clock.move(14.9)
         with statements() as sent:
             assert await titles(client, POPULAR) == ["Lamp"]
         assert len(sent) == 1
-        clock.seconds += 0.6
+        clock.move(0.6)
         with statements() as sent:
             envelope = await page(client, POPULAR)
         assert [(item["title"], item["views"]) for item in envelope["items"]] == [("Lamp", 2), ("Newer", 0)]
         assert len(sent) == 2
 
     async def test_what_is_deleted_or_hidden_is_gone_at_once(
-        self, client: httpx.AsyncClient, alice: Person, moderator: Person, clock: HandClock
+        self, client: httpx.AsyncClient, alice: Person, moderator: Person, clock: MovableClock
     ) -> None:
         items = [await sell(alice, str(number)) for number in range(5)]
         assert await titles(client, POPULAR) == ["4", "3", "2", "1", "0"]
@@ -138,17 +118,17 @@ class TestMemory:
         assert await titles(client, POPULAR) == ["3", "2"]
 
     async def test_what_another_process_changed_shows_within_a_second(
-        self, world: World, client: httpx.AsyncClient, alice: Person, clock: HandClock
+        self, world: World, client: httpx.AsyncClient, alice: Person, clock: MovableClock
     ) -> None:
         first, second = await sell(alice, "first"), await sell(alice, "second")
         assert await titles(client, POPULAR) == ["second", "first"]
         await set_columns(world, second, status="draft")
         await set_columns(world, first, title="renamed")
-        clock.seconds += 1
+        clock.move(1)
         assert await titles(client, POPULAR) == ["renamed"]
 
     async def test_a_failed_change_forgets_nothing(
-        self, client: httpx.AsyncClient, alice: Person, bob: Person, clock: HandClock
+        self, client: httpx.AsyncClient, alice: Person, bob: Person, clock: MovableClock
     ) -> None:
         item = await sell(alice)
         assert await titles(client, POPULAR) == ["Lamp"]
@@ -159,14 +139,14 @@ class TestMemory:
         assert (await read(client, item))["status"] == "active"
 
     async def test_hiding_while_the_list_is_being_read(
-        self, world: World, client: httpx.AsyncClient, alice: Person, clock: HandClock
+        self, world: World, client: httpx.AsyncClient, alice: Person, clock: MovableClock
     ) -> None:
         """What was read before an item was hidden must not come to be remembered after it."""
         hidden, kept = await sell(alice, "hidden"), await sell(alice, "kept")
         popular = world.resources[PopularItems]
         for _ in range(20):
             await change(alice, hidden, status="active")
-            clock.seconds += 30
+            clock.move(30)
             await asyncio.gather(
                 client.get(POPULAR), change(alice, hidden, status="draft"), client.get(POPULAR)
             )
@@ -175,7 +155,7 @@ class TestMemory:
 
 class TestRemembered:
     async def test_what_is_forgotten_during_a_load_is_loaded_again(self) -> None:
-        value = Remembered[int](HandClock(), 10)
+        value = Remembered[int](stopped_clock(), 10)
         reading, done = asyncio.Event(), asyncio.Event()
         loads = 0
 
@@ -197,7 +177,7 @@ class TestRemembered:
         assert await value.get(load) == 2
 
     async def test_a_change_is_made_to_what_is_remembered(self) -> None:
-        value = Remembered[int](HandClock(), 10)
+        value = Remembered[int](stopped_clock(), 10)
 
         async def load() -> int:
             return 5
@@ -207,7 +187,7 @@ class TestRemembered:
         assert await value.get(load) == 6
 
     async def test_a_load_that_fails_is_its_caller_s_alone(self) -> None:
-        clock = HandClock()
+        clock = stopped_clock()
         value = Remembered[int](clock, 10)
 
         async def fail() -> int:
@@ -221,13 +201,13 @@ class TestRemembered:
             await value.get(fail)
         # Nothing of it is left, the change neither.
         assert await value.get(load) == 7
-        clock.seconds += 9
+        clock.move(9)
         with pytest.raises(ZeroDivisionError):
             await value.get(fail)
         assert await value.get(load) == 7
 
     async def test_a_caller_who_goes_leaves_the_next_to_load(self) -> None:
-        value = Remembered[int](HandClock(), 10)
+        value = Remembered[int](stopped_clock(), 10)
         reading = asyncio.Event()
 
         async def load_for_ever() -> int:
@@ -246,7 +226,7 @@ class TestRemembered:
         assert await second == 2
 
     async def test_from_half_its_age_one_loads_and_the_others_do_not_wait(self) -> None:
-        clock = HandClock()
+        clock = stopped_clock()
         value = Remembered[int](clock, 10)
         reading, done = asyncio.Event(), asyncio.Event()
 
@@ -259,11 +239,11 @@ class TestRemembered:
             return 2
 
         assert await value.get(one) == 1
-        clock.seconds += 5
+        clock.move(5)
         loading = asyncio.create_task(value.get(slow_two))
         await reading.wait()
         assert await value.get(one) == 1
-        clock.seconds += 5
+        clock.move(5)
         # Too old by now, whoever asks must wait.
         waiting = asyncio.create_task(value.get(one))
         await asyncio.sleep(0)
@@ -274,7 +254,7 @@ class TestRemembered:
         assert await waiting == 1
 
     async def test_of_no_age_is_loaded_for_everybody(self) -> None:
-        value = Remembered[int](HandClock(), 0)
+        value = Remembered[int](stopped_clock(), 0)
         numbers = iter(range(10))
 
         async def load() -> int:

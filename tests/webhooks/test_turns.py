@@ -5,25 +5,15 @@ from contextlib import AsyncExitStack
 from itertools import pairwise
 
 import pytest
-from typing_extensions import override
 
+from tests.clock import MovableClock, stopped_clock
 from tradepost.core.clock import SystemClock
 from tradepost.core.messaging.messages import Postponed
 from tradepost.webhooks.turns import LONGEST_WAIT, Turns
 
 
-class Watch(SystemClock):
-    """A clock that a test sets."""
-
-    seconds = 1000.0
-
-    @override
-    def monotonic(self) -> float:
-        return self.seconds
-
-
-def impatient(watch: Watch | None = None) -> Turns:
-    return Turns(watch or Watch(), patience=0)
+def impatient(clock: MovableClock | None = None) -> Turns:
+    return Turns(clock or stopped_clock(), patience=0)
 
 
 async def waits(turns: Turns, places: dict[str, int], count: int) -> list[float]:
@@ -59,11 +49,11 @@ async def test_any_full_door_is_a_full_door() -> None:
 
 
 async def test_who_is_sent_away_comes_again_as_places_come_free() -> None:
-    watch = Watch()
-    turns = impatient(watch)
+    clock = stopped_clock()
+    turns = impatient(clock)
     async with turns.turn({"a": 2}):
         async with turns.turn({"a": 2}):
-            watch.seconds += 10
+            clock.move(10)
             found = await waits(turns, {"a": 2}, 200)
         gaps = [after - before for before, after in pairwise(found)]
         assert gaps[0] == pytest.approx(5, rel=0.01), "ten seconds each at least, two at once"

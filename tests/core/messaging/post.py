@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from sqlalchemy import select
 
-from tradepost.core.clock import SystemClock
+from tests.clock import MovableClock
 from tradepost.core.database.engines import Database
 from tradepost.core.messaging.attempts import Outcome
 from tradepost.core.messaging.dispatcher import TOPIC, Dispatcher
@@ -36,29 +35,12 @@ class Knocked(Message):
     number: int
 
 
-class SetClock(SystemClock):
-    """The machine's clock, set forward by hand; chance is always the middle."""
-
-    def __init__(self) -> None:
-        self.ahead = timedelta(0)
-
-    def now(self) -> datetime:
-        return super().now() + self.ahead
-
-    def forward(self, seconds: float) -> None:
-        """Set the clock forward."""
-        self.ahead += timedelta(seconds=seconds)
-
-    def chance(self) -> float:
-        return 0.5
-
-
 @dataclass
 class Post:
     """What a test sends with; ``seen`` is what became of attempts."""
 
     database: Database
-    clock: SetClock = field(default_factory=SetClock)
+    clock: MovableClock = field(default_factory=MovableClock)
     subscriptions: Subscriptions = field(default_factory=Subscriptions)
     signals: Signals = field(default_factory=LocalSignals)
     seen: list[tuple[str, Outcome]] = field(default_factory=list)

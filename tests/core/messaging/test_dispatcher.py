@@ -115,9 +115,9 @@ async def test_a_failed_attempt_is_tried_again_later_and_later(post: Post, sink:
         assert (message.state, message.attempts, message.lease) == (MessageState.PENDING, attempt, None)
         assert message.error == "ValueError: the bell is broken"
         pauses.append(round((message.due_at - before).total_seconds()))
-        post.clock.forward(pauses[-1] - 5)
+        post.clock.move(pauses[-1] - 5)
         assert await dispatcher.drain() == 0, "not yet due"
-        post.clock.forward(10)
+        post.clock.move(10)
     assert pauses == [10, 20, 40, 80, 160]
     assert [envelope.attempts for envelope in sink.got] == [1, 2, 3, 4, 5]
     assert len({envelope.id for envelope in sink.got}) == 1
@@ -134,7 +134,7 @@ async def test_a_message_that_always_fails_is_dead_in_the_end(post: Post, sink: 
     attempts = 0
     while (await post.only()).state is MessageState.PENDING:
         attempts += await dispatcher.drain()
-        post.clock.forward(FAST.longest_pause * 1.3)
+        post.clock.move(FAST.longest_pause * 1.3)
     assert FAST.max_age / FAST.longest_pause / 2 < attempts < FAST.max_age / FAST.longest_pause + 20
     dead = await post.only()
     assert (dead.state, dead.error) == (MessageState.DEAD, "ValueError: broken")
@@ -144,7 +144,7 @@ async def test_a_message_that_always_fails_is_dead_in_the_end(post: Post, sink: 
 
 async def test_a_message_that_waited_for_long_is_tried_all_the_same(post: Post, sink: Sink) -> None:
     await post.send(Rang(1))
-    post.clock.forward(2 * FAST.max_age)
+    post.clock.move(2 * FAST.max_age)
     await post.dispatcher().drain()
     assert (await post.only()).state is MessageState.DONE
 
@@ -153,12 +153,12 @@ async def test_a_message_that_waited_for_long_gets_more_than_one_attempt(post: P
     await post.send(Rang(1))
     sink.failures[1] = ValueError("too many at once")
     dispatcher = post.dispatcher()
-    post.clock.forward(2 * FAST.max_age)
+    post.clock.move(2 * FAST.max_age)
     for attempts in range(1, FEWEST_ATTEMPTS + 1):
         assert (await post.only()).state is MessageState.PENDING
         assert await dispatcher.drain() == 1
         assert (await post.only()).attempts == attempts
-        post.clock.forward(FAST.longest_pause * 1.3)
+        post.clock.move(FAST.longest_pause * 1.3)
     assert (await post.only()).state is MessageState.DEAD
 
 
@@ -167,7 +167,7 @@ async def test_the_age_counts_from_when_a_message_is_first_due(post: Post, sink:
     sink.failures[1] = ValueError("broken")
     dispatcher = post.dispatcher()
     assert await dispatcher.drain() == 0
-    post.clock.forward(timedelta(days=31).total_seconds())
+    post.clock.move(timedelta(days=31))
     assert await dispatcher.drain() == 1
     assert (await post.only()).state is MessageState.PENDING
 
@@ -268,7 +268,7 @@ async def test_a_subscription_of_another_release_is_waited_for(post: Post, sink:
     assert (message.state, message.lease) == (MessageState.PENDING, None)
     assert message.error == f"this version has no subscription tests.newer on channel {channel}"
     assert message.due_at - before >= STRANGER_PAUSE
-    post.clock.forward(FAST.max_age + 1)
+    post.clock.move(FAST.max_age + 1)
     await dispatcher.drain()
     assert (await post.only()).state is MessageState.DEAD
 
@@ -288,7 +288,7 @@ async def test_messages_on_a_channel_of_another_release_are_readdressed_or_given
     await dispatcher.run_jobs()
     assert await dispatcher.drain() == 1
     assert sink.numbers == [1]
-    post.clock.forward(2 * FAST.max_age + 1)
+    post.clock.move(2 * FAST.max_age + 1)
     await dispatcher.run_jobs()
     assert [message.state for message in await post.stored()] == [MessageState.DEAD]
 
@@ -305,7 +305,7 @@ async def test_a_lease_that_ended_is_taken_over_and_its_first_holder_settles_not
     await until(lambda: len(sink.got) == 1)
     second = post.dispatcher()
     assert await second.drain() == 0, "it is leased"
-    post.clock.forward(FAST.timeout + FAST.grace + 1)
+    post.clock.move(FAST.timeout + FAST.grace + 1)
     sink.failures[1] = Undeliverable("the first says never")
     other = asyncio.create_task(second.drain())
     await until(lambda: len(sink.got) == 2)
@@ -442,11 +442,11 @@ async def test_a_poisonous_message_fails_alone(post: Post) -> None:
     states = [(message.state, message.attempts, message.error) for message in await post.stored()]
     assert states.pop(3) == (MessageState.PENDING, 1, "ValueError: poison")
     assert set(states) == {(MessageState.DONE, 1, None)}
-    post.clock.forward(6)
+    post.clock.move(6)
     await dispatcher.drain()
     assert (await post.stored())[3].attempts == 2
     for _ in range(FEWEST_ATTEMPTS - 2):
-        post.clock.forward(4 * 24 * 3600)
+        post.clock.move(4 * 24 * 3600)
         await dispatcher.drain()
     assert (await post.stored())[3].state is MessageState.DEAD
 
@@ -535,10 +535,10 @@ async def test_settled_messages_are_pruned_in_time(post: Post, sink: Sink) -> No
     await dispatcher.drain()
     await dispatcher.run_jobs()
     assert len(await post.stored()) == PRUNE_CHUNK + 5
-    post.clock.forward(KEPT_DONE.total_seconds() + 1)
+    post.clock.move(KEPT_DONE + timedelta(seconds=1))
     await dispatcher.run_jobs()
     assert [message.state for message in await post.stored()] == [MessageState.DEAD]
-    post.clock.forward((KEPT_DEAD - KEPT_DONE).total_seconds() + 1)
+    post.clock.move(KEPT_DEAD - KEPT_DONE + timedelta(seconds=1))
     await dispatcher.run_jobs()
     assert await post.stored() == []
 
@@ -559,7 +559,7 @@ async def test_the_backlog_says_how_many_wait_for_how_long(post: Post, sink: Sin
     await post.send(Rang(0))
     await post.dispatcher().drain()
     await post.send(Rang(1), Rang(2))
-    post.clock.forward(60)
+    post.clock.move(60)
     await backlog.look()
     waiting, dead, lag = shown["fast"]
     assert (waiting, dead) == (2, 1)

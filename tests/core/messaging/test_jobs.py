@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from tests.core.messaging.post import SetClock, until
+from tests.clock import MovableClock
+from tests.core.messaging.post import until
 from tradepost.core.database.engines import Database
 from tradepost.core.messaging.jobs import GRACE, JobRepository, JobRunner, ScheduledJob
 from tradepost.core.messaging.messages import RecurringJob, Subscriptions
@@ -29,8 +30,8 @@ class Chore:
 
 
 @pytest.fixture
-def clock() -> SetClock:
-    return SetClock()
+def clock() -> MovableClock:
+    return MovableClock()
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def chore() -> Chore:
     return Chore()
 
 
-def runner(database: Database, clock: SetClock, chore: Chore, *, timeout: float = 60.0) -> JobRunner:
+def runner(database: Database, clock: MovableClock, chore: Chore, *, timeout: float = 60.0) -> JobRunner:
     return JobRunner(RecurringJob("tests.chore", 300.0, chore, timeout), database=database, clock=clock)
 
 
@@ -48,7 +49,7 @@ async def row(database: Database) -> ScheduledJob:
 
 
 async def test_a_job_runs_at_once_and_then_at_its_times(
-    database: Database, clock: SetClock, chore: Chore
+    database: Database, clock: MovableClock, chore: Chore
 ) -> None:
     one, other = (runner(database, clock, chore) for _ in range(2))
     for runs in (1, 2, 3):
@@ -56,11 +57,11 @@ async def test_a_job_runs_at_once_and_then_at_its_times(
         assert chore.runs == runs
         assert 0 < await other.run_if_due() <= 60.0
         assert chore.runs == runs
-        clock.forward(301)
+        clock.move(301)
         one, other = other, one
 
 
-async def test_one_of_many_runs_it(database: Database, clock: SetClock, chore: Chore) -> None:
+async def test_one_of_many_runs_it(database: Database, clock: MovableClock, chore: Chore) -> None:
     databases = [Database(database.options) for _ in range(6)]
     chore.held = asyncio.Event()
     tasks = [asyncio.create_task(runner(each, clock, chore).run_if_due()) for each in databases]
@@ -73,7 +74,7 @@ async def test_one_of_many_runs_it(database: Database, clock: SetClock, chore: C
 
 
 async def test_a_job_that_fails_is_run_again_at_its_next_time(
-    database: Database, clock: SetClock, chore: Chore
+    database: Database, clock: MovableClock, chore: Chore
 ) -> None:
     chore.failure = ValueError("no broom")
     one = runner(database, clock, chore)
@@ -81,21 +82,21 @@ async def test_a_job_that_fails_is_run_again_at_its_next_time(
     failed = await row(database)
     assert (failed.error, failed.lease) == ("ValueError: no broom", None)
     chore.failure = None
-    clock.forward(301)
+    clock.move(301)
     await one.run_if_due()
     assert chore.runs == 2
     assert (await row(database)).error is None
 
 
 async def test_a_job_that_takes_too_long_is_broken_off(
-    database: Database, clock: SetClock, chore: Chore
+    database: Database, clock: MovableClock, chore: Chore
 ) -> None:
     chore.held = asyncio.Event()
     await runner(database, clock, chore, timeout=0.05).run_if_due()
     assert (await row(database)).error == "took too long"
 
 
-async def test_a_stop_hands_the_job_back(database: Database, clock: SetClock, chore: Chore) -> None:
+async def test_a_stop_hands_the_job_back(database: Database, clock: MovableClock, chore: Chore) -> None:
     chore.held = asyncio.Event()
     one = runner(database, clock, chore)
     task = asyncio.create_task(one.run_if_due())
@@ -107,7 +108,7 @@ async def test_a_stop_hands_the_job_back(database: Database, clock: SetClock, ch
 
 
 async def test_a_stop_while_a_job_is_being_taken_begins_no_run(
-    database: Database, clock: SetClock, chore: Chore, monkeypatch: pytest.MonkeyPatch
+    database: Database, clock: MovableClock, chore: Chore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chore.held = asyncio.Event()
     one = runner(database, clock, chore)
@@ -127,21 +128,21 @@ async def test_a_stop_while_a_job_is_being_taken_begins_no_run(
 
 
 async def test_a_clock_that_was_a_year_ahead_puts_no_job_off_for_a_year(
-    database: Database, clock: SetClock, chore: Chore
+    database: Database, clock: MovableClock, chore: Chore
 ) -> None:
-    clock.forward(365 * 24 * 3600)
+    clock.move(365 * 24 * 3600)
     await runner(database, clock, chore).run_if_due()
-    clock.forward(-365 * 24 * 3600)
+    clock.move(-365 * 24 * 3600)
     one = runner(database, clock, chore)
     await one.run_if_due()
     assert chore.runs == 2
-    clock.forward(-200)
+    clock.move(-200)
     await one.run_if_due()
     assert chore.runs == 2, "clocks that differ a little do not make a job run more often"
 
 
 async def test_a_killed_process_holds_a_job_up_until_its_lease_ends(
-    database: Database, clock: SetClock, chore: Chore
+    database: Database, clock: MovableClock, chore: Chore
 ) -> None:
     hung = chore.held = asyncio.Event()
     killed = asyncio.create_task(runner(database, clock, chore).run_if_due())
@@ -150,7 +151,7 @@ async def test_a_killed_process_holds_a_job_up_until_its_lease_ends(
     other = runner(database, clock, chore)
     await other.run_if_due()
     assert chore.runs == 1
-    clock.forward(60 + GRACE + 1)
+    clock.move(60 + GRACE + 1)
     await other.run_if_due()
     assert chore.runs == 2
     due_at = (await row(database)).due_at

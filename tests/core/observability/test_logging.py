@@ -14,7 +14,7 @@ import structlog
 from pydantic import BaseModel
 from sqlalchemy.exc import IntegrityError
 
-from tradepost.core.clock import SystemClock
+from tests.clock import MovableClock
 from tradepost.core.observability import logging
 from tradepost.core.observability.logging import AccessLog, LogWriter, describe
 
@@ -118,11 +118,7 @@ class Sheet:
         self.lines.append(line)
 
 
-class StoppedClock(SystemClock):
-    def now(self) -> datetime:
-        return datetime(2026, 11, 23, 1, 2, 3, 456789, UTC)
-
-
+MOMENT = datetime(2026, 11, 23, 1, 2, 3, 456789, UTC)
 REQUEST: dict[str, Any] = {
     "request_id": "abc-1",
     "method": "GET",
@@ -136,7 +132,7 @@ REQUEST: dict[str, Any] = {
 
 def access_log(**options: Any) -> tuple[AccessLog, Sheet]:
     sheet = Sheet()
-    return AccessLog(sheet, clock=StoppedClock(), **options), sheet  # type: ignore[arg-type]
+    return AccessLog(sheet, clock=MovableClock(stopped_at=MOMENT), **options), sheet  # type: ignore[arg-type]
 
 
 def test_a_request_is_one_line_of_json() -> None:
