@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from functools import partial
 from typing import Final
 
 import structlog
@@ -20,7 +19,6 @@ from tradepost.accounts.dependencies import (
     build_credential_service,
     build_recovery_service,
     build_session_service,
-    build_user_service,
 )
 from tradepost.accounts.identities import Identities
 from tradepost.accounts.links import Links
@@ -30,10 +28,8 @@ from tradepost.accounts.reader import UserReader
 from tradepost.accounts.recovery import RecoveryService
 from tradepost.accounts.sessions import SessionService
 from tradepost.accounts.tokens import Tokens
-from tradepost.categories.dependencies import build_category_service
+from tradepost.categories.dependencies import open_categories
 from tradepost.categories.models import Category
-from tradepost.categories.reader import CategoryReader
-from tradepost.categories.service import CategoryUsage
 from tradepost.core.batching.coalescer import Observe
 from tradepost.core.clock import Clock, SystemClock
 from tradepost.core.database import migrations
@@ -58,19 +54,12 @@ from tradepost.core.storage.s3 import S3Storage
 from tradepost.core.storage.store import Storage
 from tradepost.core.wire.cursors import Cursors
 from tradepost.items import handlers as item_handlers
-from tradepost.items.dependencies import build_item_service, build_item_uploads
-from tradepost.items.intake import ItemIntake
+from tradepost.items.adapters import supply_item_ports
+from tradepost.items.dependencies import open_items
 from tradepost.items.models import Item, ItemTag
-from tradepost.items.popular import PopularItems
-from tradepost.items.public_total import PublicTotal
-from tradepost.items.reader import ItemReader
-from tradepost.items.uploads import ItemUploads
-from tradepost.items.usage import FilesOfItems, ItemsOfCategories, ItemsOfTags
-from tradepost.items.view_counter import ViewCounter
 from tradepost.media import handlers as media_handlers
 from tradepost.media.dependencies import open_media
 from tradepost.media.models import FileUsage, FileVariant, StoredFile
-from tradepost.media.usage import FileSubjects
 from tradepost.notifications import handlers as notification_handlers
 from tradepost.notifications.inbox.live import LiveInboxes
 from tradepost.notifications.inbox.models import Inbox, Notification
@@ -78,10 +67,8 @@ from tradepost.notifications.inbox.reader import InboxReader
 from tradepost.notifications.mail.dependencies import build_mail_service, build_mailer
 from tradepost.notifications.mail.service import Mailer, MailService
 from tradepost.notifications.preferences.models import Preference
-from tradepost.tags.dependencies import build_tag_service
+from tradepost.tags.dependencies import open_tags
 from tradepost.tags.models import Tag
-from tradepost.tags.reader import TagReader
-from tradepost.tags.tagged import TagUsage
 from tradepost.webhooks import handlers as webhook_handlers
 from tradepost.webhooks.dependencies import build_webhook_sender
 from tradepost.webhooks.models import Webhook, WebhookDelivery
@@ -216,41 +203,14 @@ async def opened(
     resources.put(SessionService, build_session_service(resources))
     resources.put(CredentialService, build_credential_service(resources))
     resources.put(RecoveryService, build_recovery_service(resources))
-    resources.put(TagUsage, ItemsOfTags())
-    resources.put(CategoryUsage, ItemsOfCategories())
-    resources.put(TagReader, TagReader(database, resources[TagUsage], observe=batches("tag")))
-    resources.put(CategoryReader, CategoryReader(database))
+    supply_item_ports(resources)
+    open_tags(resources, batches=batches)
+    open_categories(resources)
     resources.put(RateLimiter, LocalRateLimiter(clock))
-    resources.put(PublicTotal, PublicTotal(clock))
-    resources.put(PopularItems, PopularItems(database, clock, seconds=settings.CACHE_POPULAR_SECONDS))
-    resources.put(ViewCounter, ViewCounter(database))
-    resources.put(
-        ItemReader,
-        ItemReader(
-            database,
-            views=resources[ViewCounter],
-            public_total=resources[PublicTotal],
-            observe=batches("item"),
-        ),
-    )
-    resources.put(
-        ItemIntake,
-        ItemIntake(
-            database,
-            people=partial(build_user_service, resources=resources),
-            tags=partial(build_tag_service, resources=resources),
-            categories=partial(build_category_service, resources=resources),
-            public_total=resources[PublicTotal],
-            outbox=resources[Outbox],
-            clock=clock,
-            observe=batches("new items"),
-        ),
-    )
     resources.put(Cursors, Cursors(settings.SECRET_KEY.get_secret_value()))
     resources.put(InboxReader, InboxReader(database, resources[Cursors]))
     storage = open_storage(settings)
     resources.put(Storage, storage)
-    resources.put(FileSubjects, FilesOfItems(partial(build_item_service, resources=resources)))
     media = AsyncExitStack()
     await media.enter_async_context(open_media(resources, observe=batches("new files")))
     resources.put(Mailer, build_mailer(settings, clock))
@@ -265,7 +225,7 @@ async def opened(
             observe=batches("stream"),
         ),
     )
-    resources.put(ItemUploads, build_item_uploads(resources, observe=batches("uploads")))
+    open_items(resources, batches=batches)
     for subscribe in SUBSCRIBERS:
         subscribe(subscriptions, resources)
     try:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tradepost.categories.schemas import CategoryCreate, CategoryUpdate
-from tradepost.categories.service import MAX_SLUG_LENGTH, free_slug, slug_of
+from tradepost.categories.service import MAX_STEM_LENGTH, free_slug, slug_of
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_every_name_has_a_slug(name: str) -> None:
     slug = slug_of(name)
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", slug)
     assert not slug.isdigit()
-    assert len(slug) <= MAX_SLUG_LENGTH
+    assert len(slug) <= MAX_STEM_LENGTH
 
 
 def test_a_slug_that_is_taken_gets_the_next_free_number() -> None:

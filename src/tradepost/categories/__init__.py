@@ -1,1 +1,1 @@
-"""The tree that items are sorted into."""
+"""Categories: the tree that items are sorted into."""

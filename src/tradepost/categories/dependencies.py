@@ -1,4 +1,4 @@
-"""How routes get at the service for categories."""
+"""The dependencies of the routes of categories, and the builders behind them."""
 
 from typing import Annotated
 
@@ -6,7 +6,8 @@ from fastapi import Depends
 
 from tradepost.categories.reader import CategoryReader
 from tradepost.categories.repository import CategoryRepository
-from tradepost.categories.service import CategoryService, CategoryUsage
+from tradepost.categories.service import CategoryService
+from tradepost.categories.sorted import SortedItems
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.resources import Resources
 from tradepost.web.db import ResourcesDep, WriteDb
@@ -14,7 +15,12 @@ from tradepost.web.db import ResourcesDep, WriteDb
 
 def build_category_service(db: WriteSession, resources: Resources) -> CategoryService:
     """Build the service for categories."""
-    return CategoryService(CategoryRepository(db), resources[CategoryUsage], resources.clock)
+    return CategoryService(CategoryRepository(db), resources[SortedItems], resources.clock)
+
+
+def open_categories(resources: Resources) -> None:
+    """Put in what categories keep for the life of the process."""
+    resources.put(CategoryReader, CategoryReader(resources.database))
 
 
 async def category_reader(resources: ResourcesDep) -> CategoryReader:

@@ -1,10 +1,10 @@
-"""What can go wrong with categories."""
+"""The errors of categories."""
 
 from tradepost.core.errors import Conflict, NotFound, RuleBroken, Unprocessable
 
 
 class CategoryNotFound(NotFound):
-    """No category has this id or slug, or none that this person may know of."""
+    """No category has this id or slug, or none that this visitor may see."""
 
     code = "CATEGORY_NOT_FOUND"
     detail = "Category not found"
@@ -25,7 +25,7 @@ class CategoryTooDeep(RuleBroken):
 
 
 class CategoryInUse(Conflict):
-    """The category has children or items, and nobody said where to."""
+    """The category has children or items, and ``move_to`` names no category for them."""
 
     code = "CATEGORY_IN_USE"
     detail = "The category has children or items; name a category to move them to with move_to"

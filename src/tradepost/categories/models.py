@@ -1,8 +1,9 @@
-"""Categories."""
+"""The table of categories."""
 
 from sqlalchemy import CheckConstraint, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
+from tradepost.categories.schemas import DESCRIPTION_LENGTH, NAME_LENGTH, SLUG_LENGTH
 from tradepost.core.database.models import NEVER_REUSED, Base, BigId, Identified, Timestamped
 
 
@@ -12,9 +13,9 @@ class Category(Identified, Timestamped, Base):
     __tablename__ = "categories"
     __table_args__ = (CheckConstraint("parent_id <> id", name="not_its_own_parent"), NEVER_REUSED)
 
-    name: Mapped[str] = mapped_column(String(100))
-    slug: Mapped[str] = mapped_column(String(120), unique=True)
-    description: Mapped[str | None] = mapped_column(String(500))
+    name: Mapped[str] = mapped_column(String(NAME_LENGTH))
+    slug: Mapped[str] = mapped_column(String(SLUG_LENGTH), unique=True)
+    description: Mapped[str | None] = mapped_column(String(DESCRIPTION_LENGTH))
     is_active: Mapped[bool] = mapped_column(default=True)
     parent_id: Mapped[int | None] = mapped_column(
         BigId, ForeignKey("categories.id", ondelete="RESTRICT"), index=True

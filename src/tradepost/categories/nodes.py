@@ -1,4 +1,4 @@
-"""Categories as they hang together."""
+"""Categories as a tree of nodes, made from flat rows."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Reading categories. What is asked while the same is being read is answered by the next read."""
+"""The read path of categories: coalesced reads, whose answers are never older than the question."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,35 +29,35 @@ class _Question:
     is_active: bool | None
 
 
-def _active_only(viewer: Principal | None) -> bool:
-    return viewer is None or Permission.ADMIN_ACCESS not in viewer.permissions
+def _active_only(visitor: Principal | None) -> bool:
+    return visitor is None or Permission.ADMIN_ACCESS not in visitor.permissions
 
 
 class CategoryReader:
-    """Finds categories for whoever asks, as JSON. Lives as long as the process."""
+    """Finds categories and returns them as JSON. Lives as long as the process."""
 
     def __init__(self, database: Database) -> None:
         self._single = Reads(database, self._load_single, lanes=LANES, max_batch=1)
         self._lists = Reads(database, self._load_lists, lanes=LANES, max_batch=1)
 
-    async def get(self, key: str, viewer: Principal | None) -> bytes:
-        """Return a category by id or slug with all those below it that ``viewer`` may see: the JSON of ``CategoryRead``."""
-        found = await self._single.get((key, _active_only(viewer)))
+    async def get(self, key: str, visitor: Principal | None) -> bytes:
+        """Return a category by id or slug with all those below it that ``visitor`` may see: the JSON of ``CategoryRead``."""
+        found = await self._single.get((key, _active_only(visitor)))
         if found is None:
             raise CategoryNotFound
         return found
 
     async def page(
-        self, window: Window, viewer: Principal | None, *, tree: bool, is_active: bool | None = None
+        self, window: Window, visitor: Principal | None, *, tree: bool, is_active: bool | None = None
     ) -> bytes:
-        """List the categories that ``viewer`` may see, flat or as a tree: the JSON of ``CategoryPage``.
+        """List the categories that ``visitor`` may see, flat or as a tree: the JSON of ``CategoryPage``.
 
         In the tree, one that is not shown hides all below it.
         """
         asked = _Question(
             Window(sort=window.sort, total=window.total) if tree else window,
             tree,
-            _active_only(viewer),
+            _active_only(visitor),
             is_active,
         )
         page = await self._lists.get(asked)

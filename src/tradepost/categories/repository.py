@@ -1,4 +1,4 @@
-"""Every statement about categories. Which items are in them is for ``items`` to say, behind ``CategoryUsage``."""
+"""Every statement about categories. Those about the items in them are in ``items``, behind the port ``SortedItems``."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -74,14 +74,14 @@ def subtree_ids(key: str) -> Select[int]:
 
 
 class CategoryRepository(Repository):
-    """Categories."""
+    """The rows of ``categories``."""
 
     async def lock_tree(self) -> None:
-        """Let nobody else change the tree until the transaction ends.
+        """Lock the whole tree against other changes until the transaction ends.
 
-        Rules about the whole tree (no circle, so many levels, unique slugs) hold only while nobody moves another part
-        of it. Readers go on, and so do the foreign key checks of items, which lock single rows. On SQLite a
-        transaction that writes is alone anyway.
+        The rules about the whole tree (no circle, at most ten levels, unique slugs) would not survive two changes at
+        once of different parts. Readers go on, and so do the foreign key checks of items, which lock single rows. On
+        SQLite a transaction that writes is alone anyway.
         """
         if self.on_postgres:
             await self.db.execute(text("LOCK TABLE categories IN SHARE ROW EXCLUSIVE MODE"))

@@ -10,7 +10,13 @@ from tradepost.categories.dependencies import CategoryReads, CategoryWrites
 from tradepost.categories.errors import CategoryCycle, CategoryInUse, CategoryNotFound, CategoryTooDeep
 from tradepost.categories.nodes import CategoryNode
 from tradepost.categories.repository import SORTS
-from tradepost.categories.schemas import CategoryCreate, CategoryPage, CategoryRead, CategoryUpdate
+from tradepost.categories.schemas import (
+    SLUG_LENGTH,
+    CategoryCreate,
+    CategoryPage,
+    CategoryRead,
+    CategoryUpdate,
+)
 from tradepost.core.errors import InsufficientPermissions, Unauthenticated
 from tradepost.core.wire.pagination import Total, Window
 from tradepost.core.wire.schemas import Confirmation, Id
@@ -25,7 +31,7 @@ router = APIRouter(prefix="/categories", tags=["categories"], route_class=Route)
 CategorySort = sorts("CategorySort", *SORTS)
 BY_NAME = CategorySort("name")
 Sort = Annotated[CategorySort, Query(description="The order; ties go by id")]  # type: ignore[valid-type]
-Key = Annotated[str, Path(min_length=1, max_length=120, description="The id, or the slug")]
+Key = Annotated[str, Path(min_length=1, max_length=SLUG_LENGTH, description="The id, or the slug")]
 AsTree = Annotated[
     bool,
     Query(

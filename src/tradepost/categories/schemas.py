@@ -1,4 +1,4 @@
-"""What comes in and goes out about categories."""
+"""Request and response bodies of categories."""
 
 import unicodedata
 from datetime import datetime
@@ -10,7 +10,10 @@ from pydantic_core import PydanticCustomError, PydanticKnownError
 from tradepost.core.wire.characters import is_blank, is_control
 from tradepost.core.wire.schemas import BodyId, Changes, Input, Output, PageInfo
 
-MAX_NAME_LENGTH: Final = 100
+NAME_LENGTH: Final = 100
+SLUG_LENGTH: Final = 120
+"""With the number that makes it unique."""
+DESCRIPTION_LENGTH: Final = 500
 
 # Invisible, and yet a part of spelling in Persian and the Indic scripts and of many emoji.
 _JOINERS: Final = frozenset("\u200c\u200d")
@@ -18,22 +21,22 @@ _JOINERS: Final = frozenset("\u200c\u200d")
 
 def _category_name(value: str) -> str:
     name = unicodedata.normalize("NFC", value).strip()
-    if any(letter not in _JOINERS and is_control(letter) for letter in name):
+    if any(character not in _JOINERS and is_control(character) for character in name):
         raise PydanticCustomError("name_letters", "A name has no control characters")
     if is_blank(name):
         raise PydanticKnownError("string_too_short", {"min_length": 1})
-    if len(name) > MAX_NAME_LENGTH:
-        raise PydanticKnownError("string_too_long", {"max_length": MAX_NAME_LENGTH})
+    if len(name) > NAME_LENGTH:
+        raise PydanticKnownError("string_too_long", {"max_length": NAME_LENGTH})
     return name
 
 
 CategoryName = Annotated[
     str,
     AfterValidator(_category_name),
-    Field(json_schema_extra={"minLength": 1, "maxLength": MAX_NAME_LENGTH}),
+    Field(json_schema_extra={"minLength": 1, "maxLength": NAME_LENGTH}),
 ]
 """The name of a category, 1 to 100 characters, as it was written but for the space around it."""
-Description = Annotated[str, Field(max_length=500)]
+Description = Annotated[str, Field(max_length=DESCRIPTION_LENGTH)]
 
 
 class CategoryCreate(Input):

@@ -1,15 +1,14 @@
-"""The tree that items are sorted into: what may hang where, and what is seen of it.
+"""The rules of the category tree: its depth, its slugs, and where a subtree may hang.
 
-Every change of the tree begins by locking it whole, for its rules are about more than the rows that change.
+Every change begins by locking the whole tree: its rules concern more rows than the change, so two changes that are each
+right alone could together make a circle.
 """
 
 from collections.abc import Collection
-from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 
 from slugify import slugify
 from sqlalchemy import Select
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from tradepost.categories.errors import (
     CategoryCycle,
@@ -23,28 +22,21 @@ from tradepost.categories.models import Category
 from tradepost.categories.nodes import CategoryNode, topmost
 from tradepost.categories.repository import CategoryRepository, subtree_ids
 from tradepost.categories.schemas import CategoryCreate, CategoryUpdate
+from tradepost.categories.sorted import SortedItems
 from tradepost.core.clock import Clock
 from tradepost.core.database.faults import violations
 
 MAX_LEVELS: Final = 10
 """A root is the first level."""
-MAX_SLUG_LENGTH: Final = 100
-"""Without the number that makes a slug unique."""
-
-
-class CategoryUsage(Protocol):
-    """What ``items`` knows about the items of a category. Runs in the caller's session and commits nothing."""
-
-    async def move(self, db: AsyncSession, *, source_id: int, target_id: int, now: datetime) -> None:
-        """Put every item of one category into another."""
-        ...
+MAX_STEM_LENGTH: Final = 100
+"""Of a slug without the number that makes it unique."""
 
 
 def slug_of(name: str) -> str:
     """Return what ``name`` looks like in an address: ASCII letters, digits and hyphens, never empty or all digits."""
     slug = slugify(
         name,
-        max_length=MAX_SLUG_LENGTH,
+        max_length=MAX_STEM_LENGTH,
         # A name is plain text: "&amp;" in it was meant so.
         entities=False,
         decimal=False,
@@ -54,7 +46,7 @@ def slug_of(name: str) -> str:
     )
     if slug.isdigit():
         # All digits is an id.
-        slug = f"c-{slug}"[:MAX_SLUG_LENGTH]
+        slug = f"c-{slug}"[:MAX_STEM_LENGTH]
     return slug or "category"
 
 
@@ -68,11 +60,11 @@ def free_slug(stem: str, taken: set[str]) -> str:
 
 
 class CategoryService:
-    """Works in the transaction of whoever built it."""
+    """Changes the tree, in the caller's transaction."""
 
-    def __init__(self, categories: CategoryRepository, usage: CategoryUsage, clock: Clock) -> None:
+    def __init__(self, categories: CategoryRepository, items: SortedItems, clock: Clock) -> None:
         self._categories = categories
-        self._usage = usage
+        self._items = items
         self._clock = clock
 
     async def create(self, new: CategoryCreate) -> CategoryNode:
@@ -172,4 +164,4 @@ class CategoryService:
             raise CategoryTooDeep
         now = self._clock.now()
         await self._categories.move_children(source_id=category.id, target_id=target_id, now=now)
-        await self._usage.move(self._categories.db, source_id=category.id, target_id=target_id, now=now)
+        await self._items.move(self._categories.db, source_id=category.id, target_id=target_id, now=now)

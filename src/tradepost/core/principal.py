@@ -10,3 +10,7 @@ class Principal:
     user_id: int
     permissions: frozenset[str]
     session_id: int
+
+    def may_act_for(self, owner_id: int, *, overriding: str) -> bool:
+        """Tell whether this is the owner, or has the permission ``overriding``, which stands in for ownership."""
+        return self.user_id == owner_id or overriding in self.permissions

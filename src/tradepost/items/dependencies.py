@@ -1,5 +1,6 @@
-"""How routes get at the services for items."""
+"""The dependencies of the routes of items, and the builders behind them."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from tradepost.items.public_total import PublicTotal
 from tradepost.items.reader import ItemReader
 from tradepost.items.service import ItemService
 from tradepost.items.uploads import ItemUploads
+from tradepost.items.view_counter import ViewCounter
 from tradepost.media.intake import FileIntake
 from tradepost.tags.dependencies import build_tag_service
 from tradepost.web.db import ResourcesDep, WriteDb
@@ -32,6 +34,7 @@ def build_item_service(db: WriteSession, resources: Resources) -> ItemService:
     """Build the service for changing items."""
     return ItemService(
         db,
+        users=build_user_service(db, resources),
         tags=build_tag_service(db, resources),
         categories=build_category_service(db, resources),
         popular=resources[PopularItems],
@@ -51,6 +54,31 @@ def build_item_uploads(resources: Resources, *, observe: Observe) -> ItemUploads
         items=partial(build_item_service, resources=resources),
         observe=observe,
     )
+
+
+def open_items(resources: Resources, *, batches: Callable[[str], Observe]) -> None:
+    """Put in what items keep for the life of the process; needs the outbox and the intake of files.
+
+    ``batches`` gives, for the name of a coalesced read or write, the observer of its batch sizes.
+    """
+    database, clock = resources.database, resources.clock
+    resources.put(PublicTotal, PublicTotal(clock))
+    resources.put(
+        PopularItems, PopularItems(database, clock, seconds=resources.settings.CACHE_POPULAR_SECONDS)
+    )
+    resources.put(ViewCounter, ViewCounter(database))
+    resources.put(
+        ItemReader,
+        ItemReader(
+            database,
+            views=resources[ViewCounter],
+            public_total=resources[PublicTotal],
+            observe=batches("item"),
+        ),
+    )
+    services = partial(build_item_service, resources=resources)
+    resources.put(ItemIntake, ItemIntake(database, items=services, observe=batches("new items")))
+    resources.put(ItemUploads, build_item_uploads(resources, observe=batches("uploads")))
 
 
 async def item_reader(resources: ResourcesDep) -> ItemReader:

@@ -1,10 +1,10 @@
-"""What can go wrong with items."""
+"""The errors of items."""
 
 from tradepost.core.errors import NotFound, Unprocessable
 
 
 class ItemNotFound(NotFound):
-    """No item has this id, or none that this person may know of."""
+    """No item has this id, or none that this visitor may see."""
 
     code = "ITEM_NOT_FOUND"
     detail = "Item not found"

@@ -1,4 +1,4 @@
-"""Which items a list is of, and the conditions that say so to either engine."""
+"""The filter of a list of items, and the conditions that spell it for either engine."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -37,11 +37,11 @@ def _is_in_one_of(category_ids: Select[int], *, on_postgres: bool) -> ColumnElem
 
 @dataclass(frozen=True, slots=True)
 class ItemFilter:
-    """Which items are wanted; what is None is not asked.
+    """The filter of a list; a field that is None filters nothing.
 
     ``category`` is an id or a slug, and its descendants count too; all of ``tags`` must be there.
 
-    ``viewer_id`` sees their own hidden items beside the active ones, ``sees_all`` everybody's.
+    ``visitor_id`` sees their own hidden items beside the active ones, ``sees_all`` everybody's.
     """
 
     status: ItemStatus | None = None
@@ -51,7 +51,7 @@ class ItemFilter:
     min_price: Decimal | None = None
     max_price: Decimal | None = None
     q: str | None = None
-    viewer_id: int | None = None
+    visitor_id: int | None = None
     sees_all: bool = False
 
     @property
@@ -70,7 +70,7 @@ class ItemFilter:
             min_price=None if self.min_price is None else Decimal(0),
             max_price=None if self.max_price is None else Decimal(0),
             q=self.q,
-            viewer_id=None if self.viewer_id is None else 0,
+            visitor_id=None if self.visitor_id is None else 0,
             sees_all=self.sees_all,
         )
 
@@ -78,7 +78,7 @@ class ItemFilter:
         """Return the values for the parameters in the conditions."""
         values: dict[str, Any] = {
             name: value
-            for name in ("status", "owner_id", "min_price", "max_price", "viewer_id")
+            for name in ("status", "owner_id", "min_price", "max_price", "visitor_id")
             if (value := getattr(self, name)) is not None
         }
         return values | {f"tag_{number}": tag for number, tag in enumerate(self.tags)}
@@ -87,8 +87,8 @@ class ItemFilter:
         """Return what a row must fulfil; the values come with the execution."""
         wanted: list[ColumnElement[bool]] = []
         if not self.sees_all:
-            own = Item.owner_id == bindparam("viewer_id")
-            wanted.append(IS_ACTIVE if self.viewer_id is None else or_(IS_ACTIVE, own))
+            own = Item.owner_id == bindparam("visitor_id")
+            wanted.append(IS_ACTIVE if self.visitor_id is None else or_(IS_ACTIVE, own))
         if self.status is not None:
             wanted.append(Item.status == bindparam("status", type_=Item.status.type))
         if category_ids is not None:

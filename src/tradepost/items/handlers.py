@@ -1,4 +1,4 @@
-"""What items do because of messages."""
+"""The reactions of items to messages."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from tradepost.media.dependencies import build_file_service
 
 
 def subscribe(subscriptions: Subscriptions, resources: Resources) -> None:
-    """Have the files of deleted items go."""
+    """Subscribe to deleted items: their files go."""
 
     async def remove_files(db: WriteSession, envelopes: Sequence[Envelope[ItemDeleted]]) -> None:
         await build_file_service(db, resources).doom_subjects(

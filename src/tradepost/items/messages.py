@@ -1,4 +1,4 @@
-"""What items announce."""
+"""The messages of items."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -8,7 +8,7 @@ from tradepost.core.messaging.messages import Message
 
 @dataclass(frozen=True, slots=True)
 class ItemCreated(Message):
-    """Somebody put an item up for sale, be it shown already or not."""
+    """An item was put up for sale, already shown or not."""
 
     type: ClassVar[str] = "items.created.v1"
 
@@ -19,7 +19,7 @@ class ItemCreated(Message):
 
 @dataclass(frozen=True, slots=True)
 class ItemUpdated(Message):
-    """An item was changed; ``title`` and ``version`` are those it has since."""
+    """An item was changed; ``title`` and ``version`` are the new ones."""
 
     type: ClassVar[str] = "items.updated.v1"
 
@@ -31,7 +31,7 @@ class ItemUpdated(Message):
 
 @dataclass(frozen=True, slots=True)
 class ItemDeleted(Message):
-    """An item was deleted by a person. The items of a deleted user go with ``accounts``' own fact, not with this one."""
+    """An item was deleted by a person. For the items of a deleted user there is only ``accounts.UserDeleted``."""
 
     type: ClassVar[str] = "items.deleted.v1"
 

@@ -1,4 +1,4 @@
-"""Items, and the tags on them."""
+"""The tables of items and of the tags on them."""
 
 from decimal import Decimal
 
@@ -16,8 +16,8 @@ from tradepost.core.database.models import (
     Timestamped,
     choice,
 )
-from tradepost.items.schemas import ItemStatus
-from tradepost.tags.models import TAG_LENGTH
+from tradepost.items.schemas import DESCRIPTION_LENGTH, TITLE_LENGTH, ItemStatus
+from tradepost.tags.schemas import TAG_LENGTH
 
 
 class Item(Identified, Timestamped, Base):
@@ -39,8 +39,10 @@ class Item(Identified, Timestamped, Base):
     )
 
     # Byte order, so that sorting by title is the same on both engines.
-    title: Mapped[str] = mapped_column(String(200).with_variant(String(200, collation="C"), "postgresql"))
-    description: Mapped[str | None] = mapped_column(String(1000))
+    title: Mapped[str] = mapped_column(
+        String(TITLE_LENGTH).with_variant(String(TITLE_LENGTH, collation="C"), "postgresql")
+    )
+    description: Mapped[str | None] = mapped_column(String(DESCRIPTION_LENGTH))
     price: Mapped[Decimal] = mapped_column(Money)
     discount_price: Mapped[Decimal | None] = mapped_column(Money)
     tax: Mapped[Decimal | None] = mapped_column(Percent)

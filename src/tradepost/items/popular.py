@@ -1,4 +1,4 @@
-"""The most viewed items, remembered."""
+"""The most viewed items, from a cache that is refreshed at most once a second."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -12,17 +12,15 @@ from tradepost.items.schemas import ItemStatus, item_json
 
 MOST: Final = 100
 """As many as a client may ask for."""
-
-
 FRESH: Final = 1.0
 """Seconds by which what is shown of an item may lag behind other processes' writes."""
 
 
 class PopularItems:
-    """Ranks all items once in ``seconds`` at the most, and looks at those on the list once a second.
+    """Ranks all items at most once in ``seconds``, and reads those on the list anew at most once a second.
 
-    So the order may be as old as that; an item that was changed, hidden or deleted shows so within a second, and at once
-    when it was changed through ``ItemService`` in this process.
+    So the order may be ``seconds`` old; an item that was changed, hidden or deleted shows it within a second, and at once
+    if ``ItemService`` changed it in this process.
     """
 
     def __init__(self, database: Database, clock: Clock, *, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""How many items strangers see, without a count for every list."""
+"""A cached count of the items that everybody may see, so that the public list does not count all rows each time."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final

@@ -1,4 +1,4 @@
-"""Finding items: the read path. Requests that ask while a read is under way share the next one."""
+"""The read path of items: coalesced reads. Requests that come while a read is under way share the next one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,20 +25,20 @@ SEARCH_LANES: Final = 2
 
 
 def sees_all(principal: Principal | None) -> bool:
-    """Tell whether somebody may see drafts and inactive items that are not theirs."""
+    """Tell whether a visitor may see the drafts and inactive items of others."""
     return principal is not None and STAFF in principal.permissions
 
 
-def is_visible(status: str, owner_id: int, viewer: Principal | None) -> bool:
-    """Tell whether ``viewer`` may know of an item."""
+def is_visible(status: str, owner_id: int, visitor: Principal | None) -> bool:
+    """Tell whether ``visitor`` may see an item."""
     return status == ItemStatus.ACTIVE or (
-        viewer is not None and (viewer.user_id == owner_id or sees_all(viewer))
+        visitor is not None and visitor.may_act_for(owner_id, overriding=STAFF)
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """An item as JSON, and what says who may see it."""
+    """An item as JSON, with the columns that decide who may see it."""
 
     status: str
     owner_id: int
@@ -47,14 +47,14 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """What makes two lists the same: one answer serves all who ask it at once."""
+    """The key of a coalesced list: requests with equal questions share one answer."""
 
     wanted: ItemFilter
     window: Window
 
 
 class ItemReader:
-    """Finds items for whoever asks, as JSON. Lives as long as the process; every read starts after its question."""
+    """Finds items and returns them as JSON. Lives as long as the process; every read starts after its question."""
 
     def __init__(
         self,
@@ -71,26 +71,26 @@ class ItemReader:
         lanes = 1 if database.is_sqlite else SEARCH_LANES
         self._searches = Reads(database, self._load_list, lanes=lanes, max_batch=1)
 
-    async def get(self, item_id: int, viewer: Principal | None) -> bytes:
-        """Return an item that ``viewer`` may see, and count the view; the JSON of ``ItemRead``."""
-        found = await self._visible(item_id, viewer)
+    async def get(self, item_id: int, visitor: Principal | None) -> bytes:
+        """Return an item that ``visitor`` may see, and count the view; the JSON of ``ItemRead``."""
+        found = await self._visible(item_id, visitor)
         self._views.count(item_id)
         return found.body
 
-    async def owner_of(self, item_id: int, viewer: Principal) -> int:
-        """Return whose an item is that ``viewer`` may see."""
-        return (await self._visible(item_id, viewer)).owner_id
+    async def owner_of(self, item_id: int, principal: Principal) -> int:
+        """Return the id of the owner of an item that ``principal`` may see."""
+        return (await self._visible(item_id, principal)).owner_id
 
-    async def _visible(self, item_id: int, viewer: Principal | None) -> _Found:
+    async def _visible(self, item_id: int, visitor: Principal | None) -> _Found:
         found = await self._points.get(item_id)
-        if found is None or not is_visible(found.status, found.owner_id, viewer):
+        if found is None or not is_visible(found.status, found.owner_id, visitor):
             raise ItemNotFound
         return found
 
-    async def page(self, wanted: ItemFilter, window: Window, viewer: Principal | None) -> Page[bytes]:
-        """List the wanted items that ``viewer`` may see, each as the JSON of ``ItemRead``."""
-        if viewer is not None:
-            wanted = replace(wanted, viewer_id=viewer.user_id, sees_all=sees_all(viewer))
+    async def page(self, wanted: ItemFilter, window: Window, visitor: Principal | None) -> Page[bytes]:
+        """List the wanted items that ``visitor`` may see, each as the JSON of ``ItemRead``."""
+        if visitor is not None:
+            wanted = replace(wanted, visitor_id=visitor.user_id, sees_all=sees_all(visitor))
         return await self._ask(wanted, window)
 
     async def page_of_own(self, owner: Principal, window: Window) -> Page[bytes]:

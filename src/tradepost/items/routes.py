@@ -1,4 +1,4 @@
-"""``/items``: what is for sale."""
+"""``/items``: putting items up for sale, finding and changing them."""
 
 from decimal import Decimal
 from typing import Annotated
@@ -8,6 +8,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope
 
 from tradepost.accounts.dependencies import CurrentPrincipal, Visitor, visitor_of
+from tradepost.categories.schemas import SLUG_LENGTH
+from tradepost.core.database.models import Money
 from tradepost.core.errors import InsufficientPermissions, NotOwner, Unauthenticated, Unprocessable
 from tradepost.core.wire.pagination import Page, Total, Window
 from tradepost.core.wire.row_json import page_json
@@ -26,7 +28,7 @@ from tradepost.items.errors import ItemNotFound
 from tradepost.items.filters import ItemFilter
 from tradepost.items.repository.statements import SORTS
 from tradepost.items.schemas import ItemCreate, ItemPage, ItemRead, ItemStatus, ItemUpdate
-from tradepost.tags.schemas import TagName
+from tradepost.tags.schemas import MAX_TAGS, TagName
 from tradepost.web.lean import JsonAnswer, JudgedQueries, lean, plain_id
 from tradepost.web.openapi import CREDENTIALS_OPTIONAL
 from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery, array_answer, sorts
@@ -40,7 +42,13 @@ NEWEST = ItemSort("-created_at")
 Sort = Annotated[ItemSort, Query(description="The order; ties go by id")]  # type: ignore[valid-type]
 PriceQuery = Annotated[
     Decimal | None,
-    Query(ge=0, max_digits=12, decimal_places=2, allow_inf_nan=False, json_schema_extra={"type": "number"}),
+    Query(
+        ge=0,
+        max_digits=Money.precision,
+        decimal_places=2,
+        allow_inf_nan=False,
+        json_schema_extra={"type": "number"},
+    ),
 ]
 Words = Annotated[
     str, Query(min_length=1, max_length=200, description="Letters to look for; `%` and `_` are letters too")
@@ -60,8 +68,8 @@ async def _list_items(scope: Scope, _receive: Receive) -> Response | None:
     asked = _lists.get(scope)
     if asked is None:
         return None
-    viewer = await visitor_of(scope)
-    return JsonAnswer(page_json("items", await reader_of(scope).page(*asked, viewer)))
+    visitor = await visitor_of(scope)
+    return JsonAnswer(page_json("items", await reader_of(scope).page(*asked, visitor)))
 
 
 @router.get("/", response_model=ItemPage, responses=ANYBODY, openapi_extra=CREDENTIALS_OPTIONAL)
@@ -69,7 +77,7 @@ async def _list_items(scope: Scope, _receive: Receive) -> Response | None:
 async def list_items(
     *,
     request: Request,
-    viewer: Visitor,
+    visitor: Visitor,
     items: Items,
     skip: Skip = 0,
     limit: Limit = 100,
@@ -78,9 +86,11 @@ async def list_items(
     status_filter: ItemStatus | None = None,
     category: Annotated[
         str | None,
-        Query(min_length=1, max_length=120, description="An id or a slug; its descendants count too"),
+        Query(min_length=1, max_length=SLUG_LENGTH, description="An id or a slug; its descendants count too"),
     ] = None,
-    tag: Annotated[list[TagName] | None, Query(max_length=20, description="Repeated: all of them")] = None,
+    tag: Annotated[
+        list[TagName] | None, Query(max_length=MAX_TAGS, description="Repeated: all of them")
+    ] = None,
     owner_id: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
     min_price: PriceQuery = None,
     max_price: PriceQuery = None,
@@ -99,7 +109,7 @@ async def list_items(
     )
     window = Window(skip, limit, total, str(sort))
     _lists.put(request.scope, (wanted, window))
-    return JsonAnswer(page_json("items", await items.page(wanted, window, viewer)))
+    return JsonAnswer(page_json("items", await items.page(wanted, window, visitor)))
 
 
 async def _create_item(scope: Scope, receive: Receive) -> Response | None:
@@ -132,7 +142,7 @@ async def list_popular_items(_visitor: Visitor, popular: Popular, limit: Limit =
 async def search_items(
     *,
     request: Request,
-    viewer: Visitor,
+    visitor: Visitor,
     items: Items,
     q: Words,
     skip: Skip = 0,
@@ -144,7 +154,7 @@ async def search_items(
     """Find items by words in title, description or tags: a bare array with `X-Total-Count` and `Link`."""
     _check_prices(min_price, max_price)
     wanted = ItemFilter(min_price=min_price, max_price=max_price, q=q)
-    page = await items.page(wanted, Window(skip, limit, total, str(NEWEST)), viewer)
+    page = await items.page(wanted, Window(skip, limit, total, str(NEWEST)), visitor)
     return array_answer(page, request)
 
 
@@ -179,9 +189,9 @@ async def _read_item(scope: Scope, _receive: Receive) -> Response | None:
     openapi_extra=CREDENTIALS_OPTIONAL,
 )
 @lean(_read_item)
-async def read_item(item_id: PathId, viewer: Visitor, items: Items) -> Response:
+async def read_item(item_id: PathId, visitor: Visitor, items: Items) -> Response:
     """Return an item and count a view."""
-    return JsonAnswer(await items.get(item_id, viewer))
+    return JsonAnswer(await items.get(item_id, visitor))
 
 
 CHANGES = problem_responses(Unauthenticated, InsufficientPermissions, NotOwner, ItemNotFound)

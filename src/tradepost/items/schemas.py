@@ -1,10 +1,10 @@
-"""What comes in and goes out about items. Prices are exact decimals inside, JSON numbers on the wire."""
+"""Request and response bodies of items. Prices are exact decimals inside, JSON numbers on the wire."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import (
     AfterValidator,
@@ -18,12 +18,15 @@ from pydantic_core import PydanticCustomError, PydanticKnownError, to_json
 from sqlalchemy import Row
 
 from tradepost.accounts.schemas import PublicUser
+from tradepost.core.database.models import Money
 from tradepost.core.wire.schemas import Changes, Id, Input, Number, Output, PageInfo
 from tradepost.tags.schemas import TagList
 
-CENT = Decimal("0.01")
-HUNDRED = Decimal(100)
-HIGHEST_PRICE = Decimal("9999999999.99")
+CENT: Final = Decimal("0.01")
+HUNDRED: Final = Decimal(100)
+TITLE_LENGTH: Final = 200
+DESCRIPTION_LENGTH: Final = 1000
+HIGHEST_PRICE: Final = Money.highest
 
 
 def _within_reach(price: Decimal) -> Decimal:
@@ -37,8 +40,8 @@ def _plain_zero(percent: Decimal) -> Decimal:
     return percent or Decimal(0)  # -0.0 is a number in JSON, and no other one than 0
 
 
-Title = Annotated[str, Field(min_length=1, max_length=200)]
-Description = Annotated[str, Field(max_length=1000)]
+Title = Annotated[str, Field(min_length=1, max_length=TITLE_LENGTH)]
+Description = Annotated[str, Field(max_length=DESCRIPTION_LENGTH)]
 # The schemas are spelt out: pydantic knows how to describe bounds of numbers, but not of what becomes a Decimal.
 Price = Annotated[
     Number,
@@ -112,7 +115,7 @@ class ItemUpdate(Changes):
 
 
 class ItemRead(Output):
-    """An item as everybody who may see it sees it."""
+    """An item, the same for every visitor that may see it."""
 
     id: int
     title: str
@@ -190,9 +193,11 @@ def item_json(row: ItemRow) -> bytes:
     )
 
 
-def new_item_json(
-    item_id: int, values: Mapping[str, Any], tags: Sequence[str], owner: Row[int, str, str, Any]
-) -> bytes:
+OwnerRow = Row[int, str, str, Any]
+"""What everybody may see of an owner: id, first_name, last_name, avatar_url."""
+
+
+def new_item_json(item_id: int, values: Mapping[str, Any], tags: Sequence[str], owner: OwnerRow) -> bytes:
     """Return the JSON of ``ItemRead`` for an item that was just inserted with these ``values``."""
     return item_json(
         ItemRow(

@@ -1,4 +1,4 @@
-"""Views, counted in memory and written in batches, so that reading an item never waits for a write."""
+"""A write-behind counter of views: counted in memory and written in batches, so that reading an item never waits for a write."""
 
 import asyncio
 from collections import Counter
@@ -71,10 +71,10 @@ class ViewCounter:
             self._waiting.update(waiting)
 
     async def _write(self, counts: Mapping[int, int]) -> set[int]:
-        """Write the views of many items, but of none that somebody else is writing: return those.
+        """Write the views of many items, and return the ids of those that another transaction has locked.
 
-        Whoever deletes a person locks all their items, in an order of the database's own. Waiting for one of those
-        while others are held could end as a deadlock, and it might be the deletion that the database ends.
+        Deleting a user locks all their items, in an order of the database's own. Waiting for one of those while holding
+        others could end as a deadlock, and the database might cancel the deletion.
         """
         async with self._database.transaction() as db:
             items = ItemViewRepository(db)

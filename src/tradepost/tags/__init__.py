@@ -1,1 +1,1 @@
-"""The words that items are found by."""
+"""Tags: the words that items are found by."""

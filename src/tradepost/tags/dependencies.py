@@ -1,24 +1,31 @@
-"""How routes get at the service for tags."""
+"""The dependencies of the routes of tags, and the builders behind them."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import Depends
 
 from tradepost.accounts.dependencies import Requires
 from tradepost.accounts.permissions import STAFF
+from tradepost.core.batching.coalescer import Observe
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
 from tradepost.tags.reader import TagReader
 from tradepost.tags.repository import TagRepository
 from tradepost.tags.service import TagService
-from tradepost.tags.tagged import TagUsage
+from tradepost.tags.tagged import TaggedItems
 from tradepost.web.db import ResourcesDep, WriteDb
 
 
 def build_tag_service(db: WriteSession, resources: Resources) -> TagService:
     """Build the service for tags."""
-    return TagService(TagRepository(db), resources[TagUsage], resources.clock)
+    return TagService(TagRepository(db), resources[TaggedItems], resources.clock)
+
+
+def open_tags(resources: Resources, *, batches: Callable[[str], Observe]) -> None:
+    """Put in what tags keep for the life of the process; needs the port ``TaggedItems``."""
+    resources.put(TagReader, TagReader(resources.database, resources[TaggedItems], observe=batches("tag")))
 
 
 async def tag_reader(resources: ResourcesDep) -> TagReader:

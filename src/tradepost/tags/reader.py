@@ -1,7 +1,7 @@
-"""Reading tags. What is asked while the same is being read is answered by the next read, and nothing is ever old.
+"""The read path of tags: coalesced reads, whose answers are never older than the question.
 
-The read path in small, for other domains to follow: a service that lives as long as the process, asks through a
-``Reads``, and returns JSON that is made once for all who asked.
+The smallest reader, for other domains to follow: it lives as long as the process, asks through a ``Reads``, and makes the
+JSON once for all requests that asked the same. A question that comes while its like is being read joins the next read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from tradepost.core.wire.row_json import as_dict, page_json, row_encoder
 from tradepost.tags.errors import TagNotFound
 from tradepost.tags.repository import TagRepository, TagRow
 from tradepost.tags.schemas import TagRead, normalised_tag
-from tradepost.tags.tagged import TagUsage
+from tradepost.tags.tagged import TaggedItems
 
 LIST_LANES: Final = 2
 """Different lists that are read at once."""
@@ -24,10 +24,10 @@ _tag_json = row_encoder(TagRead)
 
 
 class TagReader:
-    """Finds tags for whoever asks, as JSON. Lives as long as the process."""
+    """Finds tags and returns them as JSON. Lives as long as the process."""
 
-    def __init__(self, database: Database, usage: TagUsage, *, observe: Observe | None = None) -> None:
-        self._usage = usage
+    def __init__(self, database: Database, items: TaggedItems, *, observe: Observe | None = None) -> None:
+        self._items = items
         self._points = Reads(database, self._load_points, observe=observe)
         self._lists = Reads(database, self._load_list, lanes=LIST_LANES, max_batch=1)
 
@@ -64,5 +64,5 @@ class TagReader:
 
     async def _counted(self, tags: TagRepository, rows: Sequence[TagRow]) -> list[bytes]:
         names = [row.name for row in rows]
-        counts = await self._usage.counts(tags.db, names) if names else {}
+        counts = await self._items.counts(tags.db, names) if names else {}
         return [_tag_json({**as_dict(row), "item_count": counts.get(row.name, 0)}) for row in rows]

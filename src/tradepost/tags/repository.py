@@ -1,4 +1,4 @@
-"""Every statement about tags. Which items bear them is for ``items`` to say, behind ``TagUsage``."""
+"""Every statement about tags. Those about the items that bear them are in ``items``, behind the port ``TaggedItems``."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -27,7 +27,7 @@ def _rows_of(on_postgres: bool) -> Select[int, str, str | None, datetime, dateti
 
 
 class TagRepository(Repository):
-    """Tags."""
+    """The rows of ``tags``."""
 
     async def find_rows(self, tag_ids: Sequence[int]) -> Sequence[TagRow]:
         """Return the tags of these ids, in no order."""

@@ -1,4 +1,4 @@
-"""What comes in and goes out about tags, and the one form in which a tag's name is written."""
+"""Request and response bodies of tags, and the normal form of a tag's name."""
 
 import unicodedata
 from datetime import datetime
@@ -10,7 +10,8 @@ from pydantic_core import PydanticCustomError, PydanticKnownError
 from tradepost.core.wire.characters import is_invisible
 from tradepost.core.wire.schemas import BodyId, Changes, Input, Output, PageInfo
 
-MAX_NAME_LENGTH: Final = 50
+TAG_LENGTH: Final = 50
+DESCRIPTION_LENGTH: Final = 500
 MAX_TAGS: Final = 20
 """How many tags one item may have."""
 
@@ -28,8 +29,8 @@ def _tag_name(value: str) -> str:
     name = normalised_tag(value)
     if not name:
         raise PydanticKnownError("string_too_short", {"min_length": 1})
-    if len(name) > MAX_NAME_LENGTH:
-        raise PydanticKnownError("string_too_long", {"max_length": MAX_NAME_LENGTH})
+    if len(name) > TAG_LENGTH:
+        raise PydanticKnownError("string_too_long", {"max_length": TAG_LENGTH})
     if any(map(is_invisible, name)):
         raise PydanticCustomError("tag_letters", "A tag has no invisible or control characters")
     return name
@@ -40,12 +41,12 @@ def _without_duplicates(names: list[str]) -> list[str]:
 
 
 TagName = Annotated[
-    str, AfterValidator(_tag_name), Field(json_schema_extra={"minLength": 1, "maxLength": MAX_NAME_LENGTH})
+    str, AfterValidator(_tag_name), Field(json_schema_extra={"minLength": 1, "maxLength": TAG_LENGTH})
 ]
 """The name of a tag in its normalised form, 1 to 50 characters."""
 TagList = Annotated[list[TagName], Field(max_length=MAX_TAGS), AfterValidator(_without_duplicates)]
 """At most 20 tags, normalised, in the order in which they were written; what is written twice counts once."""
-Description = Annotated[str, Field(max_length=500)]
+Description = Annotated[str, Field(max_length=DESCRIPTION_LENGTH)]
 
 
 class TagCreate(Input):

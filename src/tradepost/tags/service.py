@@ -1,7 +1,7 @@
-"""What people and items do with tags.
+"""The rules of tags: what staff change about them, and the tags that a write of items needs.
 
-An item's link names its tag: the link refers to ``tags.name`` with ON UPDATE CASCADE and ON DELETE CASCADE. So a new
-name and a deletion reach every item by the database itself, in the statement that changes the tag.
+An item's link refers to ``tags.name`` with ON UPDATE CASCADE and ON DELETE CASCADE. So the database itself carries a new
+name or a deletion to every item, in the statement that changes the tag, and no link can name a tag that is gone.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from tradepost.tags.errors import SelfMerge, TagExists, TagNotFound
 from tradepost.tags.models import Tag
 from tradepost.tags.repository import TagRepository
 from tradepost.tags.schemas import TagCreate, TagMerge, TagUpdate
-from tradepost.tags.tagged import TagUsage
+from tradepost.tags.tagged import TaggedItems
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,11 @@ def _counted(tag: Tag, item_count: int) -> CountedTag:
 
 
 class TagService:
-    """Works in the transaction of whoever built it."""
+    """Changes tags, in the caller's transaction."""
 
-    def __init__(self, tags: TagRepository, usage: TagUsage, clock: Clock) -> None:
+    def __init__(self, tags: TagRepository, items: TaggedItems, clock: Clock) -> None:
         self._tags = tags
-        self._usage = usage
+        self._items = items
         self._clock = clock
 
     async def create(self, tag: TagCreate) -> CountedTag:
@@ -54,8 +54,7 @@ class TagService:
     async def update(self, tag_id: int, changes: TagUpdate) -> CountedTag:
         """Change the fields that were sent; a new name reaches all items that bear the tag.
 
-        ``TagExists`` if another tag has the name: two tags become one by merging them, which cannot be undone and is
-        therefore asked for by its own name.
+        ``TagExists`` if another tag has the name: merging two tags cannot be undone, so it has an endpoint of its own.
         """
         tag = await self._tags.get_locked(tag_id)
         if tag is None:
@@ -65,8 +64,8 @@ class TagService:
         if changed:
             now = self._clock.now()
             if "name" in changed:
-                # Items before their links, to which the database hands the new name: as with whoever deletes an item.
-                await self._usage.note_change(self._tags.db, tag=tag.name, now=now)
+                # Items before their links, to which the database carries the new name: deleting an item locks in that order.
+                await self._items.note_change(self._tags.db, tag=tag.name, now=now)
             for field, value in changed.items():
                 setattr(tag, field, value)
             tag.updated_at = now
@@ -89,8 +88,8 @@ class TagService:
             raise Unprocessable(("body", "into_id"), "There is no tag of this id", kind="unknown_tag")
         source, target = tags[tag_id], tags[merge.into_id]
         db = self._tags.db
-        await self._usage.note_change(db, tag=source.name, now=self._clock.now())
-        await self._usage.move(db, source=source.name, target=target.name)
+        await self._items.note_change(db, tag=source.name, now=self._clock.now())
+        await self._items.move(db, source=source.name, target=target.name)
         await self._tags.delete(tag_id)
         return await self._with_count(target)
 
@@ -99,15 +98,15 @@ class TagService:
         tag = await self._tags.get_locked(tag_id)
         if tag is None:
             raise TagNotFound
-        await self._usage.note_change(self._tags.db, tag=tag.name, now=self._clock.now())
+        await self._items.note_change(self._tags.db, tag=tag.name, now=self._clock.now())
         await self._tags.delete(tag_id)
 
     async def ensure(self, names: Iterable[str]) -> None:
         """Make the tags of these normalised names exist, and keep them so until the transaction ends.
 
-        For a write of items, which calls this once, with all the names it needs, before it touches links: tags are
-        locked before links by everybody, and no write can wait in a circle. A tag that is being renamed, merged or
-        deleted meanwhile is waited for; if its name is gone then, it is made anew.
+        A write of items calls this once, with all names that it needs, before it touches links: every write locks tags
+        before links, so none can deadlock with another. A tag that another transaction renames, merges or deletes is
+        waited for; if its name is gone then, it is made anew.
         """
         missing = set(names)
         while missing:
@@ -117,11 +116,11 @@ class TagService:
             now = self._clock.now()
             # Sorted: two writes with new names in common wait for each other in one direction only.
             new = [{"name": name, "created_at": now, "updated_at": now} for name in sorted(missing)]
-            # What somebody else inserted meanwhile is not ours to rely on until it is held.
+            # A name that another transaction inserted meanwhile may go again until its row is locked here.
             missing.difference_update(await self._tags.add_missing(new))
 
     async def _with_count(self, tag: Tag) -> CountedTag:
-        counts = await self._usage.counts(self._tags.db, [tag.name])
+        counts = await self._items.counts(self._tags.db, [tag.name])
         return _counted(tag, counts.get(tag.name, 0))
 
 

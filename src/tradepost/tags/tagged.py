@@ -1,4 +1,4 @@
-"""What tags need of the items that bear them."""
+"""The port through which tags reach the items that bear them: ``items`` supplies it, and ``bootstrap`` puts it in."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,15 +7,15 @@ from typing import Protocol
 from sqlalchemy.ext.asyncio import AsyncSession
 
 
-class TagUsage(Protocol):
-    """What ``items`` knows about the tags on them. Runs in the caller's session and commits nothing."""
+class TaggedItems(Protocol):
+    """What a higher domain knows about the items that bear a tag. Runs in the caller's session and commits nothing."""
 
     async def counts(self, db: AsyncSession, names: Sequence[str]) -> dict[str, int]:
-        """Return how many items bear each of these tags; a tag that none bears may be left out."""
+        """Return how many active items bear each of these tags; a tag that none bears may be left out."""
         ...
 
     async def note_change(self, db: AsyncSession, *, tag: str, now: datetime) -> None:
-        """Count a change on every item that bears a tag: how it shows is about to be another, or already is."""
+        """Count a change on every item that bears a tag, because the tag is about to look different or to go."""
         ...
 
     async def move(self, db: AsyncSession, *, source: str, target: str) -> None:

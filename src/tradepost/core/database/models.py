@@ -67,6 +67,11 @@ class Hundredths(ConvertedOnSqlite[Decimal]):
         self.precision = precision
         super().__init__(precision, 2)
 
+    @property
+    def highest(self) -> Decimal:
+        """The highest value that fits."""
+        return Decimal(10**self.precision - 1).scaleb(-2)
+
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         return dialect.type_descriptor(
             BigInteger() if dialect.name == "sqlite" else Numeric(self.precision, 2)

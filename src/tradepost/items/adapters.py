@@ -1,21 +1,31 @@
-"""What tags, categories and files need to know and do about items, without knowing items."""
+"""Adapters: what ``items`` supplies to the ports of ``tags``, ``categories`` and ``media``.
+
+The lower domains declare what they need of items as Protocols, because they must not import a higher domain. Each call
+runs in the caller's transaction, so that a tag or a category and the items under it change together or not at all.
+"""
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from tradepost.categories.sorted import SortedItems
 from tradepost.core.database.sessions import WriteSession
+from tradepost.core.resources import Resources
+from tradepost.items.dependencies import build_item_service
 from tradepost.items.repository.items import ItemRepository
 from tradepost.items.repository.tag_links import ItemTagRepository
 from tradepost.items.service import ItemService
+from tradepost.media.usage import FileSubjects
+from tradepost.tags.tagged import TaggedItems
 
 
-class ItemsOfTags:
-    """Fulfils ``tags.service.TagUsage``, in the caller's transaction."""
+class ItemsByTag:
+    """Supplies ``tags.tagged.TaggedItems``."""
 
     async def counts(self, db: AsyncSession, names: Sequence[str]) -> dict[str, int]:
-        """Count the active items of each tag; a tag without any may be left out."""
+        """Count the active items of each tag; a tag without any is left out."""
         return await ItemTagRepository(db).count_items(names)
 
     async def note_change(self, db: AsyncSession, *, tag: str, now: datetime) -> None:
@@ -23,28 +33,35 @@ class ItemsOfTags:
         await ItemTagRepository(db).note_change(tag, now=now)
 
     async def move(self, db: AsyncSession, *, source: str, target: str) -> None:
-        """Turn the links of one tag into the other's."""
+        """Turn the links to one tag into links to another."""
         await ItemTagRepository(db).move(source=source, target=target)
 
 
-class ItemsOfCategories:
-    """Fulfils ``categories.service.CategoryUsage``, in the caller's transaction."""
+class ItemsByCategory:
+    """Supplies ``categories.sorted.SortedItems``."""
 
     async def move(self, db: AsyncSession, *, source_id: int, target_id: int, now: datetime) -> None:
         """Put the items of one category into another."""
         await ItemRepository(db).move_category(source_id=source_id, target_id=target_id, now=now)
 
 
-class FilesOfItems:
-    """Fulfils ``media.usage.FileSubjects``, in the caller's session."""
+class ItemsWithFiles:
+    """Supplies ``media.subjects.FileSubjects``: the things that files belong to are items."""
 
     def __init__(self, items: Callable[[WriteSession], ItemService]) -> None:
         self._items = items
 
     async def shown(self, db: AsyncSession, subject_ids: Collection[int]) -> Collection[int]:
-        """Return which of these items are active."""
+        """Return the ids of the active items among these."""
         return await ItemRepository(db).find_active(subject_ids)
 
     async def detach(self, db: WriteSession, *, subject_id: int, url: str) -> None:
-        """Take a picture off an item; a document is not on it."""
+        """Take a picture off an item; a document stands in no column of it."""
         await self._items(db).remove_image(subject_id, url)
+
+
+def supply_item_ports(resources: Resources) -> None:
+    """Put in what tags, categories and files need of items, before the domains that ask for it are opened."""
+    resources.put(TaggedItems, ItemsByTag())
+    resources.put(SortedItems, ItemsByCategory())
+    resources.put(FileSubjects, ItemsWithFiles(partial(build_item_service, resources=resources)))
