@@ -17,7 +17,7 @@ from tradepost.items.dependencies import build_item_service
 from tradepost.items.repository.items import ItemRepository
 from tradepost.items.repository.tag_links import ItemTagRepository
 from tradepost.items.service import ItemService
-from tradepost.media.usage import FileSubjects
+from tradepost.media.subjects import FileSubjects
 from tradepost.tags.tagged import TaggedItems
 
 

@@ -83,7 +83,7 @@ class ItemUploads:
     ) -> AsyncIterator[IncomingFiles]:
         # Checked here too, before the first byte is stored for nothing.
         owner_id = await self._reader.owner_of(item_id, principal)
-        if owner_id != principal.user_id and STAFF not in principal.permissions:
+        if not principal.may_act_for(owner_id, overriding=STAFF):
             raise NotOwner
         async with self._intake.open(
             category,

@@ -24,7 +24,7 @@ from tradepost.media.processing import PictureProcessing
 from tradepost.media.reader import FileReader
 from tradepost.media.service import FileService
 from tradepost.media.studio import PictureStudio
-from tradepost.media.usage import FileSubjects
+from tradepost.media.subjects import FileSubjects
 from tradepost.media.variants import Variants
 from tradepost.web.db import ResourcesDep, WriteDb
 

@@ -13,7 +13,7 @@ from tradepost.media.errors import InvalidCategory, NoSuchFile
 from tradepost.media.places import Quota
 from tradepost.media.repository import FileRepository, FileRow, UsageRepository
 from tradepost.media.schemas import Category, UsageRead
-from tradepost.media.usage import FileSubjects
+from tradepost.media.subjects import FileSubjects
 
 _CATEGORIES: Final = frozenset(Category)
 
@@ -88,4 +88,4 @@ def _is_public(row: FileRow, shown: Collection[int]) -> bool:
 
 
 def _may_see(row: FileRow, visitor: Principal | None) -> bool:
-    return visitor is not None and (visitor.user_id == row.owner_id or STAFF in visitor.permissions)
+    return visitor is not None and visitor.may_act_for(row.owner_id, overriding=STAFF)

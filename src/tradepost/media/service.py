@@ -15,7 +15,8 @@ from tradepost.media.intake import IncomingFiles
 from tradepost.media.messages import FileDoomed
 from tradepost.media.repository import DoomedRow, FileRepository, UsageRepository
 from tradepost.media.schemas import Category, UploadedFile
-from tradepost.media.usage import FileSubjects, freed
+from tradepost.media.subjects import FileSubjects
+from tradepost.media.usage import freed
 
 
 class FileService:
@@ -61,7 +62,7 @@ class FileService:
         if not found or found[0].category != category:
             raise NoSuchFile
         file = found[0]
-        if file.owner_id != principal.user_id and STAFF not in principal.permissions:
+        if not principal.may_act_for(file.owner_id, overriding=STAFF):
             shown = file.subject_id is None or file.subject_id in await self._subjects.shown(
                 self._db, [file.subject_id]
             )
