@@ -36,7 +36,7 @@ from tradepost.core.database import migrations
 from tradepost.core.database.engines import Database, DatabaseOptions
 from tradepost.core.database.models import Base
 from tradepost.core.errors import DatabaseUnavailable
-from tradepost.core.messaging.backlog import Backlog, Show
+from tradepost.core.messaging.backlog import Backlog, ReportBacklog
 from tradepost.core.messaging.deliveries import ObserveAttempt
 from tradepost.core.messaging.dispatcher import TOPIC, Dispatcher
 from tradepost.core.messaging.jobs import ScheduledJob
@@ -61,9 +61,9 @@ from tradepost.media import handlers as media_handlers
 from tradepost.media.dependencies import open_media
 from tradepost.media.models import FileUsage, FileVariant, StoredFile
 from tradepost.notifications import handlers as notification_handlers
-from tradepost.notifications.inbox.live import LiveInboxes
 from tradepost.notifications.inbox.models import Inbox, Notification
 from tradepost.notifications.inbox.reader import InboxReader
+from tradepost.notifications.inbox.streams import InboxStreams
 from tradepost.notifications.mail.dependencies import build_mail_service, build_mailer
 from tradepost.notifications.mail.service import Mailer, MailService
 from tradepost.notifications.preferences.models import Preference
@@ -155,9 +155,9 @@ def build_messaging(
     return redis
 
 
-def build_backlog(resources: Resources, show: Show) -> Backlog:
+def build_backlog(resources: Resources, report: ReportBacklog) -> Backlog:
     """Build what looks now and then how many messages wait, and shows it."""
-    return Backlog(resources.database, resources[Subscriptions], resources.clock, show)
+    return Backlog(resources.database, resources[Subscriptions], resources.clock, report)
 
 
 def open_storage(settings: Settings) -> Storage:
@@ -217,8 +217,8 @@ async def opened(
     resources.put(MailService, await build_mail_service(resources))
     resources.put(WebhookSender, build_webhook_sender(resources))
     resources.put(
-        LiveInboxes,
-        LiveInboxes(
+        InboxStreams,
+        InboxStreams(
             database,
             resources[Signals],
             living=lambda session_ids: resources[Identities].find_living(session_ids, now=clock.now()),

@@ -30,7 +30,7 @@ from tradepost.core.signals.signals import Signals
 from tradepost.core.storage.store import Storage
 from tradepost.items.view_counter import ViewCounter
 from tradepost.media.routes import body_limits
-from tradepost.notifications.inbox.live import LiveInboxes
+from tradepost.notifications.inbox.streams import InboxStreams
 from tradepost.notifications.mail import routes as mail_routes
 from tradepost.web import docs, layers, meta, openapi, problems
 from tradepost.web.meta import Readiness
@@ -116,13 +116,13 @@ async def _lifespan(
             readiness.add("redis", lambda: _check_redis(resources[Redis]), required=False)
         _watch_pool(metrics, resources.database)
         metrics.add_gauge(
-            "notification_streams", "Open streams of notifications", lambda: resources[LiveInboxes].open
+            "notification_streams", "Open streams of notifications", lambda: resources[InboxStreams].open
         )
         background: list[asyncio.Task[None]] = []
         try:
             background += (
                 asyncio.create_task(resources[ViewCounter].run(), name="views"),
-                asyncio.create_task(resources[LiveInboxes].run(), name="streams"),
+                asyncio.create_task(resources[InboxStreams].run(), name="streams"),
                 asyncio.create_task(metrics.watch(), name="metrics"),
                 asyncio.create_task(resources[Signals].run(), name="signals"),
                 asyncio.create_task(build_backlog(resources, metrics.show_backlog).run(), name="backlog"),
@@ -133,7 +133,7 @@ async def _lifespan(
             if settings.is_local and not await _prepared(resources):
                 background.append(asyncio.create_task(_prepare_later(resources), name="preparation"))
             with _drained(readiness, 0 if settings.is_local else DRAIN_SECONDS):
-                yield {"resources": resources, STOPPING_KEY: resources[LiveInboxes].close}
+                yield {"resources": resources, STOPPING_KEY: resources[InboxStreams].close}
         finally:
             readiness.draining = True
             for task in background:

@@ -22,7 +22,7 @@ from tradepost.items.schemas import ItemStatus
 from tradepost.notifications.inbox.models import Notification
 from tradepost.tags.models import Tag
 from tradepost.webhooks.models import Webhook, WebhookDelivery
-from tradepost.webhooks.schemas import DeliveryState, Scope
+from tradepost.webhooks.schemas import DeliveryState, WebhookScope
 
 
 async def fill(world: World, owner: Person, rows: int) -> dict[str, int]:
@@ -106,7 +106,7 @@ async def fill(world: World, owner: Person, rows: int) -> dict[str, int]:
             "user_id": owner.id,
             "url": "https://example.com/",
             "event_types": ["*"],
-            "scope": Scope.OWN,
+            "scope": WebhookScope.OWN,
             "is_active": True,
             "nonce": "n",
             **times,

@@ -1,1 +1,1 @@
-"""What people and their programs are told of, and by which ways."""
+"""Notifications to people: the table of kinds, the inbox and its live stream, e-mails, and preferences."""

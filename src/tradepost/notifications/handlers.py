@@ -1,4 +1,4 @@
-"""What notifications do because of other domains' messages."""
+"""The subscriptions of notifications: one reaction to every fact of the table of kinds, and e-mails to send."""
 
 from functools import partial
 from typing import Final
@@ -8,24 +8,24 @@ from tradepost.core.messaging.messages import Subscriptions
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.resources import Resources
 from tradepost.core.signals.signals import Signals
+from tradepost.notifications.fan_out import NotificationFanOut
 from tradepost.notifications.inbox.pruner import InboxPruner
 from tradepost.notifications.kinds import KINDS
 from tradepost.notifications.mail import handlers as mail
-from tradepost.notifications.planner import Planner
 
 PRUNE_SECONDS: Final = 3600.0
 
 
 def subscribe(subscriptions: Subscriptions, resources: Resources) -> None:
-    """Have the planner told of every fact that is a kind of notification, and each way out of what it is to carry."""
-    planner = Planner(
+    """Subscribe the fan-out to every fact of the table, the mail channel to its e-mails, and the pruner."""
+    fan_out = NotificationFanOut(
         people=partial(build_user_service, resources=resources),
         outbox=resources[Outbox],
         signals=resources[Signals],
         clock=resources.clock,
     )
     for kind in KINDS:
-        subscriptions.react(f"notifications.{kind.name}", kind.fact, planner.plan)
+        subscriptions.react(f"notifications.{kind.name}", kind.fact, fan_out.react)
     pruner = InboxPruner(resources.database, resources.clock)
     subscriptions.every("notifications.prune", PRUNE_SECONDS, pruner.prune)
     mail.subscribe(subscriptions, resources)

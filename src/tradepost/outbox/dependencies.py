@@ -1,4 +1,4 @@
-"""How routes and commands get at the service for messages."""
+"""Dependencies that build the operators' view of the outbox, for routes and commands."""
 
 from typing import Annotated
 
@@ -14,7 +14,7 @@ from tradepost.web.db import ReadDb, ResourcesDep, WriteDb
 
 
 def build_outbox_service(db: ReadSession | WriteSession, resources: Resources) -> OutboxService:
-    """Build the service for looking after messages."""
+    """Build the service for an operator's look at messages."""
     return OutboxService(
         StoredMessageRepository(db),
         resources.clock,

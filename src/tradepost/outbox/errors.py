@@ -1,4 +1,4 @@
-"""What can go wrong with looking after messages."""
+"""Errors of the operators' view of the outbox."""
 
 from tradepost.core.errors import Conflict, NotFound
 

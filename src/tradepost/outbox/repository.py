@@ -1,4 +1,4 @@
-"""Every statement of those who look after the messages."""
+"""The SQL of the operators' view of the outbox."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -19,14 +19,14 @@ SORTS: Final[dict[str, InstrumentedAttribute[Any]]] = {
 
 
 class StoredMessageRepository(Repository):
-    """Messages, as an operator sees them."""
+    """Stored messages as an operator sees, revives and deletes them."""
 
     async def page(self, selection: Selection, window: Window) -> Page[StoredMessage]:
-        """Return a part of the messages that are meant."""
-        meant = select(StoredMessage).where(*_meant(selection))
+        """Return a part of the selected messages."""
+        selected = select(StoredMessage).where(*_conditions(selection))
         order = self.ordering(window.sort, SORTS, ties=StoredMessage.id)
-        rows = meant.order_by(*order).limit(window.limit).offset(window.skip)
-        return Page((await self.db.scalars(rows)).all(), await self.count(meant, window.total), window)
+        rows = selected.order_by(*order).limit(window.limit).offset(window.skip)
+        return Page((await self.db.scalars(rows)).all(), await self.count(selected, window.total), window)
 
     async def get(self, message_id: int) -> StoredMessage | None:
         """Return a message."""
@@ -34,10 +34,10 @@ class StoredMessageRepository(Repository):
         return await self.db.scalar(found.execution_options(populate_existing=True))
 
     async def revive(self, selection: Selection, *, now: datetime, expires_at: datetime) -> list[str]:
-        """Have dead messages that are meant delivered after all; return the channel of each."""
+        """Make the selected dead messages pending again; return the channel of each."""
         revived = await self.db.execute(
             update(StoredMessage)
-            .where(StoredMessage.state == MessageState.DEAD, *_meant(selection))
+            .where(StoredMessage.state == MessageState.DEAD, *_conditions(selection))
             .values(
                 state=MessageState.PENDING,
                 attempts=0,
@@ -52,22 +52,22 @@ class StoredMessageRepository(Repository):
         return list(revived.scalars())
 
     async def delete_settled(self, selection: Selection, *, limit: int) -> int:
-        """Delete, of the messages that are meant, at most ``limit`` that wait no longer; return how many it were."""
-        meant = (
+        """Delete at most ``limit`` of the selected messages that are done or dead; return how many it were."""
+        settled = (
             select(StoredMessage.id)
-            .where(StoredMessage.state != MessageState.PENDING, *_meant(selection))
+            .where(StoredMessage.state != MessageState.PENDING, *_conditions(selection))
             .limit(limit)
         )
         deleted = await self.db.execute(
             delete(StoredMessage)
-            .where(StoredMessage.id.in_(meant))
+            .where(StoredMessage.id.in_(settled))
             .returning(StoredMessage.id)
             .execution_options(synchronize_session=False)
         )
         return len(deleted.all())
 
 
-def _meant(selection: Selection) -> list[ColumnElement[bool]]:
+def _conditions(selection: Selection) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if selection.state is not None:
         conditions.append(StoredMessage.state == selection.state)

@@ -1,4 +1,4 @@
-"""``/admin/messages``: what the outbox holds, for admins: what waits, what was given up, and sending it after all."""
+"""``/admin/messages``: the outbox for admins: list messages, and retry or delete dead ones."""
 
 from typing import Annotated, Any
 

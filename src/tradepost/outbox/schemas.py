@@ -1,4 +1,4 @@
-"""Which messages are meant, and what goes out about them."""
+"""The selection of messages, and their response bodies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from tradepost.core.wire.schemas import Output, PageInfo
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which messages are meant: those that fit everything that is given."""
+    """The messages that match every given field."""
 
     state: MessageState | None = None
     channel: str | None = None

@@ -1,4 +1,4 @@
-"""Looking after messages: what waits, what was given up and why, and sending it after all."""
+"""The operators' view of the outbox: pending and dead messages with their errors, retried or deleted on request."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -13,11 +13,11 @@ from tradepost.outbox.repository import StoredMessageRepository
 from tradepost.outbox.schemas import MessageRead, Selection
 
 REVIVED_FOR: Final = timedelta(days=3)
-"""How long a message that is sent again is tried before it is given up again."""
+"""How long a revived message is retried before it is dead again."""
 
 
 class OutboxService:
-    """Works in the session of whoever built it. ``wake`` tells dispatchers of channels on which something is due."""
+    """Works in the caller's session. ``wake`` signals channels with due messages to the dispatchers."""
 
     def __init__(
         self, messages: StoredMessageRepository, clock: Clock, wake: Callable[[Sequence[str]], None]
@@ -39,14 +39,14 @@ class OutboxService:
         return MessageRead.model_validate(message)
 
     async def retry(self, message_id: int) -> MessageRead:
-        """Have a message that was given up delivered after all; ``MessageNotDead`` when it was not."""
+        """Revive a dead message; ``MessageNotDead`` when it is not dead."""
         if not await self.retry_all(Selection(ids=[message_id])):
             await self.get(message_id)
             raise MessageNotDead
         return await self.get(message_id)
 
     async def retry_all(self, selection: Selection) -> int:
-        """Have every message that was given up, of those that are meant, delivered after all; return their number."""
+        """Revive every selected message that is dead; return their number."""
         now = self._clock.now()
         channels = await self._messages.revive(selection, now=now, expires_at=now + REVIVED_FOR)
         if channels and isinstance(self._messages.db, WriteSession):
@@ -54,11 +54,11 @@ class OutboxService:
         return len(channels)
 
     async def delete(self, message_id: int) -> None:
-        """Delete a message that was given up; ``MessageNotDead`` when it was not."""
+        """Delete a dead message; ``MessageNotDead`` when it is not dead."""
         if not await self.purge(Selection(state=MessageState.DEAD, ids=[message_id]), limit=1):
             await self.get(message_id)
             raise MessageNotDead
 
     async def purge(self, selection: Selection, *, limit: int) -> int:
-        """Delete, of the messages that are meant, at most ``limit`` that wait no longer; return how many it were."""
+        """Delete at most ``limit`` of the selected messages that are done or dead; return how many it were."""
         return await self._messages.delete_settled(selection, limit=limit)

@@ -1,1 +1,1 @@
-"""Facts, sent as signed HTTP requests to addresses that people gave."""
+"""Webhooks: facts sent as signed HTTP requests to the URLs that people subscribed."""

@@ -1,4 +1,4 @@
-"""Carries planned deliveries to their receivers, and writes down what came of it."""
+"""The delivery of webhooks: one attempt under a per-receiver concurrency limit, recorded, with the pause before the next."""
 
 import zlib
 from collections.abc import Mapping, Sequence
@@ -10,11 +10,12 @@ from tradepost.core.batching.coalescer import Coalescer
 from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database
 from tradepost.core.messaging.messages import Channel, Envelope, Postponed
-from tradepost.webhooks.attempts import Attempt, AttemptLog
-from tradepost.webhooks.facts import TEST
+from tradepost.webhooks.catalogue import TEST
+from tradepost.webhooks.concurrency_limit import ConcurrencyLimiter
+from tradepost.webhooks.delivery_log import DeliveryAttempt, DeliveryLog
 from tradepost.webhooks.messages import WebhookDue
 from tradepost.webhooks.repository import DeliveryRepository, DueRow
-from tradepost.webhooks.schemas import DeliveryState, Scope
+from tradepost.webhooks.schemas import DeliveryState, WebhookScope
 from tradepost.webhooks.sender import (
     ANSWER_TIMEOUT,
     CONCURRENCY,
@@ -25,7 +26,6 @@ from tradepost.webhooks.sender import (
 )
 from tradepost.webhooks.signing import Signer
 from tradepost.webhooks.targets import TargetRules, UnacceptableTarget
-from tradepost.webhooks.turns import Turns
 
 PAUSES: Final = (
     timedelta(seconds=5),
@@ -38,19 +38,19 @@ PAUSES: Final = (
     timedelta(hours=14),
     timedelta(hours=20),
 )
-"""Between attempts: five seconds at first, and ten attempts within a little more than two days in all."""
+"""The pauses between attempts: ten attempts within a little more than two days."""
 LONGEST_PAUSE: Final = timedelta(hours=24)
-"""As long as a ``Retry-After`` is heeded."""
-SPREAD: Final = 0.2
-"""By what part a pause may be longer, so that what failed together is not tried together."""
+"""The longest ``Retry-After`` that is honoured."""
+JITTER: Final = 0.2
+"""The part by which a pause may be longer, so that what failed together is not tried together."""
 LONGEST_LIFE: Final = timedelta(days=8)
-"""After which a delivery is over, whatever became of the message that should have had it sent."""
+"""The age at which a delivery ends even if its message was lost or is dead."""
 KEPT: Final = timedelta(days=30)
 PRUNE_CHUNK: Final = 1000
 
-PLACES_PER_RECEIVER: Final = 4
-PLACES_PER_PERSON: Final = 8
-"""One person may have twenty receivers, all of them slow."""
+CONCURRENCY_PER_RECEIVER: Final = 4
+CONCURRENCY_PER_PERSON: Final = 8
+"""One person may have twenty slow receivers."""
 
 CHANNEL: Final = Channel(
     "webhooks",
@@ -62,10 +62,10 @@ CHANNEL: Final = Channel(
 
 
 class WebhookDeliverer:
-    """Sends deliveries over the channel for webhooks.
+    """Sends deliveries over the channel of webhooks.
 
-    A delivery that is over, whichever way, is no dead message: its own log says what became of it, and its owner can
-    have it sent again. What the operator sees as dead is only what went wrong on our side.
+    A delivery that failed for good is no dead message: the owner sees it in the log and can send it again. Dead messages
+    of this channel are faults on our side alone.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class WebhookDeliverer:
         sender: WebhookSender,
         signer: Signer,
         rules: TargetRules,
-        log: AttemptLog,
+        log: DeliveryLog,
         clock: Clock,
     ) -> None:
         self._database = database
@@ -84,27 +84,28 @@ class WebhookDeliverer:
         self._rules = rules
         self._log = log
         self._clock = clock
-        self._turns = Turns(clock)
+        self._limiter = ConcurrencyLimiter(clock)
         self._reads = Coalescer(self._find)
 
     async def deliver(self, envelope: Envelope[WebhookDue]) -> None:
-        """Make one attempt, unless nobody wants it any more; ``Postponed`` when there is to be another."""
+        """Make one attempt unless the delivery is no longer wanted; raise ``Postponed`` when another is to follow."""
         due = await self._reads.get(envelope.message.delivery_id)
         if due is None or due.state is not DeliveryState.PENDING:
             return
-        if reason := _unwanted(due):
+        if reason := _reason_to_cancel(due):
             await self._cancel(due.id, reason)
             return
-        async with self._turns.turn(self._places(due)):
+        async with self._limiter.slot(self._limits(due)):
             started = self._clock.monotonic()
             answer = await self._attempt(due)
             took = timedelta(seconds=self._clock.monotonic() - started)
         pause = None if answer.delivered else _pause(due, answer)
-        if await self._log.note(Attempt(due, answer, took, self._clock.now(), pause)) and pause is not None:
+        attempt = DeliveryAttempt(due, answer, took, self._clock.now(), pause)
+        if await self._log.record(attempt) and pause is not None:
             raise Postponed(answer.error or "", pause)
 
     async def clear_up(self) -> None:
-        """End deliveries that should be over long since, and delete what is older than the log goes back."""
+        """End deliveries that are older than ``LONGEST_LIFE``, and prune the log."""
         now = self._clock.now()
         async with self._database.transaction() as db:
             await DeliveryRepository(db).give_up(
@@ -119,12 +120,15 @@ class WebhookDeliverer:
         async with self._database.read() as db:
             return {row.id: row for row in await DeliveryRepository(db).find_due(delivery_ids)}
 
-    def _places(self, due: DueRow) -> dict[str, int]:
+    def _limits(self, due: DueRow) -> dict[str, int]:
         try:
             receiver = self._rules.read(due.url).origin
         except UnacceptableTarget:
             receiver = due.url
-        return {f"receiver {receiver}": PLACES_PER_RECEIVER, f"person {due.user_id}": PLACES_PER_PERSON}
+        return {
+            f"receiver {receiver}": CONCURRENCY_PER_RECEIVER,
+            f"person {due.user_id}": CONCURRENCY_PER_PERSON,
+        }
 
     async def _attempt(self, due: DueRow) -> Answer:
         now = self._clock.now()
@@ -140,22 +144,22 @@ class WebhookDeliverer:
             await DeliveryRepository(db).cancel(id=delivery_id, now=self._clock.now(), reason=reason)
 
 
-def _unwanted(due: DueRow) -> str | None:
-    """Say why a delivery is not to be sent, if so. What its owner may see counts now, not when it was planned."""
+def _reason_to_cancel(due: DueRow) -> str | None:
+    """Return why a delivery must not be sent, or None. The owner's permissions count now, not at the fan-out."""
     if not due.is_active:
         return "The webhook is switched off"
     if not due.owner_is_active:
         return "The account of its owner is switched off"
-    if due.scope is Scope.ALL and Permission.ADMIN_ACCESS not in PERMISSIONS[due.role]:
+    if due.scope is WebhookScope.ALL and Permission.ADMIN_ACCESS not in PERMISSIONS[due.role]:
         return "Its owner may not be told of everybody's facts any more"
     return None
 
 
 def _pause(due: DueRow, answer: Answer) -> timedelta | None:
-    """Return how long to wait after a failure, or None when this was the last attempt."""
+    """Return the pause after a failure, or None when it was the last attempt."""
     if answer.status == GONE or due.event_type == TEST or due.attempts >= len(PAUSES):
         return None
-    # Not by chance but by the delivery: what is planned for the same second is spread all the same.
+    # Jitter from the delivery's id instead of a random number: the same attempt always gets the same pause.
     part = zlib.crc32(f"{due.id}.{due.attempts}".encode()) / 2**32
-    pause = PAUSES[int(due.attempts)] * (1 + SPREAD * part)
+    pause = PAUSES[int(due.attempts)] * (1 + JITTER * part)
     return max(pause, min(timedelta(seconds=answer.retry_after), LONGEST_PAUSE))

@@ -1,4 +1,4 @@
-"""How routes and handlers get at the services for webhooks."""
+"""Dependencies that build the services for webhooks, for routes and handlers."""
 
 from typing import Annotated
 
@@ -9,8 +9,8 @@ from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.resources import Resources
 from tradepost.core.settings.settings import Settings
 from tradepost.web.db import ReadDb, ResourcesDep, WriteDb
-from tradepost.webhooks.attempts import AttemptLog
 from tradepost.webhooks.delivery import WebhookDeliverer
+from tradepost.webhooks.delivery_log import DeliveryLog
 from tradepost.webhooks.sender import WebhookSender
 from tradepost.webhooks.service import WebhookReader, WebhookService
 from tradepost.webhooks.signing import Signer
@@ -18,17 +18,17 @@ from tradepost.webhooks.targets import TargetRules
 
 
 def build_signer(settings: Settings) -> Signer:
-    """Build what derives secrets and signs."""
+    """Build the signer, which derives secrets from ``SECRET_KEY``."""
     return Signer(settings.SECRET_KEY.get_secret_value())
 
 
 def build_target_rules(settings: Settings) -> TargetRules:
-    """Build what judges addresses."""
+    """Build the rules for target URLs and addresses."""
     return TargetRules(plain=settings.is_local, private=settings.WEBHOOK_ALLOW_PRIVATE)
 
 
 def build_webhook_sender(resources: Resources) -> WebhookSender:
-    """Build what sends requests to receivers; close it at the end."""
+    """Build the sender of requests; close it at the end."""
     return WebhookSender(
         build_target_rules(resources.settings),
         clock=resources.clock,
@@ -37,13 +37,13 @@ def build_webhook_sender(resources: Resources) -> WebhookSender:
 
 
 def build_webhook_deliverer(resources: Resources) -> WebhookDeliverer:
-    """Build what carries planned deliveries to their receivers."""
+    """Build the deliverer of webhooks."""
     return WebhookDeliverer(
         resources.database,
         sender=resources[WebhookSender],
         signer=build_signer(resources.settings),
         rules=build_target_rules(resources.settings),
-        log=AttemptLog(resources.database, resources[Outbox]),
+        log=DeliveryLog(resources.database, resources[Outbox]),
         clock=resources.clock,
     )
 

@@ -1,11 +1,11 @@
-"""What can go wrong with webhooks."""
+"""Errors of webhooks."""
 
 from tradepost.core.errors import Conflict, NotFound, RuleBroken
 from tradepost.webhooks.schemas import MOST_WEBHOOKS
 
 
 class WebhookNotFound(NotFound):
-    """This person has no webhook of this id."""
+    """The person has no webhook of this id."""
 
     code = "WEBHOOK_NOT_FOUND"
     detail = "Webhook not found"
@@ -19,14 +19,14 @@ class DeliveryNotFound(NotFound):
 
 
 class WebhookLimit(RuleBroken):
-    """This person has as many webhooks as one may have."""
+    """The person has the greatest number of webhooks that one may have."""
 
     code = "WEBHOOK_LIMIT"
     detail = f"Nobody may have more than {MOST_WEBHOOKS} webhooks"
 
 
 class WebhookOff(Conflict):
-    """Nothing is sent to a webhook that is switched off."""
+    """The webhook is switched off: nothing is sent to it."""
 
     code = "WEBHOOK_OFF"
     detail = "The webhook is switched off"

@@ -1,4 +1,4 @@
-"""What webhooks announce, and what they tell themselves."""
+"""The messages of webhooks: a delivery is due, a webhook was switched off."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -8,7 +8,7 @@ from tradepost.core.messaging.messages import Message
 
 @dataclass(frozen=True, slots=True)
 class WebhookDue(Message):
-    """A delivery was planned and is to be sent."""
+    """A delivery is to be sent."""
 
     type: ClassVar[str] = "webhooks.due.v1"
 
@@ -17,7 +17,7 @@ class WebhookDue(Message):
 
 @dataclass(frozen=True, slots=True)
 class WebhookDisabled(Message):
-    """A webhook was switched off, not by its owner; ``reason`` is one sentence for people."""
+    """The system switched a webhook off; ``reason`` is one sentence for its owner."""
 
     type: ClassVar[str] = "webhooks.disabled.v1"
 

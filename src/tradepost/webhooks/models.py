@@ -1,4 +1,4 @@
-"""Webhooks, and the log of what was sent to them."""
+"""The tables of webhooks and of their delivery log."""
 
 from datetime import datetime
 
@@ -21,17 +21,16 @@ from tradepost.webhooks.schemas import (
     MOST_WEBHOOKS,
     DeliveryState,
     DisabledReason,
-    Scope,
+    WebhookScope,
 )
 
 
 class Webhook(Identified, Timestamped, Base):
-    """An address that wants to be told of facts.
+    """A URL with its subscriptions.
 
-    ``slot`` numbers a person's webhooks from 1 to the most there may be: that it is unique is what keeps the limit,
-    however many are made at once. Of its secrets only the nonces are kept, from which they are derived;
-    ``previous_nonce`` signs as well until ``previous_until``. ``failing_since`` is the first failure after the last
-    success.
+    ``slot`` numbers a person's webhooks from 1 to the limit: its uniqueness keeps the limit, however many are created at
+    once. Secrets are derived from nonces and never stored; ``previous_nonce`` signs as well until ``previous_until``.
+    ``failing_since`` is the first failure after the last success.
     """
 
     __tablename__ = "webhooks"
@@ -52,7 +51,7 @@ class Webhook(Identified, Timestamped, Base):
     url: Mapped[str] = mapped_column(String(LONGEST_URL))
     description: Mapped[str | None] = mapped_column(String(LONGEST_DESCRIPTION))
     event_types: Mapped[list[str]] = mapped_column(PortableJson)
-    scope: Mapped[Scope] = mapped_column(choice(Scope, "scope"))
+    scope: Mapped[WebhookScope] = mapped_column(choice(WebhookScope, "scope"))
     is_active: Mapped[bool]
     disabled_at: Mapped[datetime | None]
     disabled_reason: Mapped[DisabledReason | None] = mapped_column(choice(DisabledReason, "disabled_reason"))
@@ -65,8 +64,7 @@ class Webhook(Identified, Timestamped, Base):
 class WebhookDelivery(Identified, Base):
     """One fact on its way to one webhook.
 
-    ``message_id`` is what the receiver tells messages apart by, and ``body`` the very text it gets: both are the same
-    at every attempt.
+    ``message_id`` is the receiver's idempotency id and ``body`` the text it gets: both are the same at every attempt.
     """
 
     __tablename__ = "webhook_deliveries"
@@ -91,9 +89,9 @@ class WebhookDelivery(Identified, Base):
     created_at: Mapped[datetime]
     last_attempt_at: Mapped[datetime | None]
     next_attempt_at: Mapped[datetime | None]
-    """When another attempt is made at the earliest; None once there is none to come."""
+    """The earliest moment of the next attempt; None when there is none to come."""
     last_status: Mapped[int | None]
-    """What the receiver answered last, or None when it did not."""
+    """The status of the last answer; None when the last attempt had none."""
     error: Mapped[str | None] = mapped_column(String(LONGEST_ERROR))
     response_excerpt: Mapped[str | None] = mapped_column(Text)
     duration_ms: Mapped[int | None]

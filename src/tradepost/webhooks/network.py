@@ -1,7 +1,8 @@
-"""The way out to receivers: names are looked up off the loop, every address is judged, and only judged ones are dialled.
+"""Protection against server-side request forgery: names are resolved off the loop, every address is checked, and only a
+checked address is dialled.
 
-What was judged is what is connected to, so a name that resolves to something else a moment later gains nothing. The name
-itself still is what the certificate is checked against and what ``Host`` says.
+The checked address is the one that is connected to, so a name that resolves to another address a moment later (DNS
+rebinding) gains nothing. The certificate and ``Host`` still use the name.
 """
 
 import asyncio
@@ -18,39 +19,38 @@ from typing_extensions import override
 from tradepost.webhooks.targets import Address, TargetRules, UnacceptableTarget
 
 RESOLVER_THREADS: Final = 16
-"""Names looked up at once. The system's resolver may hang for half a minute, and can be told neither when nor to stop."""
+"""Concurrent lookups. The system's resolver may hang for half a minute and cannot be cancelled."""
 LOOKUPS_PER_SITE: Final = 4
-"""Of these, names below the same two last labels: whoever has a slow name server has any number of names in it."""
+"""Concurrent lookups below the same two last labels: a slow name server can serve any number of names."""
 MOST_ADDRESSES: Final = 4
-"""How many addresses of one name are tried."""
+"""Addresses of one name that are tried."""
 NOT_PUBLIC: Final = "The host has no public address"
-"""Said of names that do not exist and of those that lead inside alike, or it would tell which names exist inside."""
+"""The same for names that do not exist and names of internal hosts, or it would reveal which names exist inside."""
 
 Lookup = Callable[[str, int], Sequence[str]]
 
 
 def system_lookup(host: str, port: int) -> Sequence[str]:
-    """Return the addresses of a name as the machine knows them; blocks."""
+    """Return the addresses of a name from the system's resolver; blocks."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [str(address[0]) for *_, address in found]
 
 
 class Resolver:
-    """Looks names up in threads of its own: however many hang, nothing else that needs a thread waits for them.
+    """Resolves names in threads of its own, so that hanging lookups take no thread from anything else.
 
-    Who asks for a name that is being looked up waits for that lookup, so one name takes up one thread, and one site
-    takes up a few of them.
+    Lookups of one name are single flight, and a site has a limit, so that a slow name server occupies few threads.
     """
 
     def __init__(self, lookup: Lookup = system_lookup) -> None:
         self._lookup = lookup
         self._threads = ThreadPoolExecutor(RESOLVER_THREADS, thread_name_prefix="resolver")
         self._lookups: dict[tuple[str, int], asyncio.Future[Sequence[str]]] = {}
-        # Each is there as long as a lookup holds it or waits for it.
+        # An entry lives as long as a lookup holds it or waits for it.
         self._sites: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def find(self, host: str, port: int) -> list[Address]:
-        """Return the addresses of a name, or of a text that is one; ``UnacceptableTarget`` when there are none."""
+        """Return the addresses of a name, or the address itself; ``UnacceptableTarget`` when there are none."""
         try:
             return [ip_address(host)]
         except ValueError:
@@ -61,11 +61,11 @@ class Resolver:
             found = await asyncio.shield(lookup)
         except (OSError, UnicodeError):
             raise UnacceptableTarget(NOT_PUBLIC) from None
-        # A zone, as in `fe80::1%eth0`, is only ever that of an address that is not public.
+        # Only an address that is not public has a zone, as in `fe80::1%eth0`.
         return list(dict.fromkeys(ip_address(address.partition("%")[0]) for address in found))
 
     async def _begun(self, key: tuple[str, int]) -> asyncio.Future[Sequence[str]]:
-        """Return a lookup, begun as soon as the site has room; it has until the thread ends, not until its caller left."""
+        """Return a lookup, begun when the site's limit allows; it holds its place until the thread ends."""
         host, port = key
         name = ".".join(host.split(".")[-2:])
         site = self._sites.get(name)
@@ -86,11 +86,11 @@ class Resolver:
         site.release()
         del self._lookups[key]
         if not done.cancelled():
-            # Looked at, or the loop would complain when nobody had waited to the end.
+            # Retrieved, or the loop would complain about an exception that no caller awaited.
             done.exception()
 
     def close(self) -> None:
-        """Let the threads end; those that hang end when the system's resolver does."""
+        """Let the threads end; a hanging one ends with its lookup."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
@@ -123,7 +123,7 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
             raise httpcore.ConnectTimeout from error
 
     def _judge(self, addresses: Sequence[Address]) -> None:
-        """Refuse a name all of whose addresses are not public, and one of which a single one is not."""
+        """Refuse a name unless every one of its addresses is public."""
         try:
             for address in addresses:
                 self._rules.check(address)
@@ -135,7 +135,7 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
     async def _dial(
         self, addresses: Sequence[Address], port: int, share: float | None, local_address: str | None
     ) -> httpcore.AsyncNetworkStream:
-        # One that never answers, such as of a version of IP that leads nowhere here, leaves time for the next.
+        # Each address has a share of the time: an unreachable one, such as IPv6 without a route, leaves time for the next.
         for address in addresses[:-1]:
             try:
                 return await self._dialler.connect_tcp(str(address), port, share, local_address)
@@ -147,7 +147,7 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
     async def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
     ) -> httpcore.AsyncNetworkStream:
-        """Refuse: nothing public is behind a file."""
+        """Refuse: no public receiver is behind a file."""
         raise UnacceptableTarget(NOT_PUBLIC)
 
     @override

@@ -1,4 +1,4 @@
-"""Every statement about webhooks and their deliveries."""
+"""The SQL of webhooks and their delivery log."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -12,9 +12,9 @@ from tradepost.accounts.permissions import Role
 from tradepost.core.database.repository import Repository, among_ids
 from tradepost.core.wire.pagination import Page, Window
 from tradepost.webhooks.models import Webhook, WebhookDelivery
-from tradepost.webhooks.schemas import DeliveryState, DisabledReason, Scope
+from tradepost.webhooks.schemas import DeliveryState, DisabledReason, WebhookScope
 
-ListenerRow = Row[int, int, list[str], Scope, Role]
+SubscriberRow = Row[int, int, list[str], WebhookScope, Role]
 """id, user_id, event_types and scope of a webhook, and the role of its owner."""
 
 _DUE: Final = (
@@ -40,14 +40,14 @@ DueRow = Row[*tuple[Any, ...]]
 
 
 class WebhookRepository(Repository):
-    """Webhooks."""
+    """Webhooks, as their owners and the fan-out see them."""
 
     async def find_slots(self, user_id: int) -> Sequence[int]:
         """Return which of a person's slots are taken."""
         return (await self.db.scalars(select(Webhook.slot).where(Webhook.user_id == user_id))).all()
 
     async def claim_slot(self, values: Mapping[str, Any]) -> Webhook | None:
-        """Insert a webhook unless its slot was taken meanwhile; who is taking it at this moment is waited for."""
+        """Insert a webhook unless its slot is taken; a transaction that is taking it at this moment is waited for."""
         statement = (
             self.insert(Webhook)
             .values(**values)
@@ -57,35 +57,25 @@ class WebhookRepository(Repository):
         return await self.db.scalar(statement)
 
     async def get(self, webhook_id: int, user_id: int) -> Webhook | None:
-        """Return this person's webhook of this id."""
+        """Return a person's webhook of this id."""
         return await self.db.scalar(_owned(webhook_id, user_id))
 
-    async def get_locked(self, webhook_id: int, user_id: int) -> Webhook | None:
-        """Return this person's webhook of this id, with the row locked until the transaction ends."""
+    async def get_lock_no_key_update(self, webhook_id: int, user_id: int) -> Webhook | None:
+        """Return a person's webhook of this id, locked FOR NO KEY UPDATE until the transaction ends."""
         return await self.db.scalar(_owned(webhook_id, user_id).with_for_update(key_share=True))
 
-    async def lock(self, webhook_ids: Collection[int]) -> dict[int, datetime | None]:
-        """Lock those of these webhooks that exist, in one order for everybody; return since when each has been failing."""
-        statement = (
-            select(Webhook.id, Webhook.failing_since)
-            .where(Webhook.id.in_(webhook_ids))
-            .order_by(Webhook.id)
-            .with_for_update(key_share=True)
-        )
-        return {row.id: row.failing_since for row in await self.db.execute(statement)}
-
     async def page(self, user_id: int, window: Window) -> Page[Webhook]:
-        """Return a part of a person's webhooks, in the order in which they were made."""
+        """Return a part of a person's webhooks, in the order of their creation."""
         rows = select(Webhook).where(Webhook.user_id == user_id).order_by(Webhook.id)
         found = (await self.db.scalars(rows.limit(window.limit).offset(window.skip))).all()
         return Page(found, await self.count(rows, window.total), window)
 
     async def save(self) -> None:
-        """Write the changes that were made to webhooks of this session."""
+        """Flush the changes to webhooks of this session."""
         await self.db.flush()
 
     async def rotate(self, webhook_id: int, user_id: int, *, nonce: str, until: datetime) -> Webhook | None:
-        """Put a nonce in force; the one before it signs as well ``until`` then, and older ones no more."""
+        """Replace the nonce; the one before it signs as well ``until`` then, older ones no more."""
         statement = (
             update(Webhook)
             .where(Webhook.id == webhook_id, Webhook.user_id == user_id)
@@ -95,20 +85,20 @@ class WebhookRepository(Repository):
         return await self.db.scalar(statement)
 
     async def delete(self, webhook_id: int, user_id: int) -> bool:
-        """Delete this person's webhook of this id, with its log; tell whether there was one."""
+        """Delete a person's webhook of this id with its log; tell whether there was one."""
         statement = delete(Webhook).where(Webhook.id == webhook_id, Webhook.user_id == user_id)
         return await self.db.scalar(statement.returning(Webhook.id)) is not None
 
-    async def find_listeners(self, user_ids: Collection[int]) -> Sequence[ListenerRow]:
-        """Return the active webhooks of these people and those that are told everything, of people who are active.
+    async def find_subscribers_lock_key_share(self, user_ids: Collection[int]) -> Sequence[SubscriberRow]:
+        """Return the active webhooks of these people and those of scope ``all``, where the owner is active.
 
-        They stay until the transaction ends, as do their owners, who are locked first, as who deletes one locks them: one
-        that is deleted at this moment is waited for, and then not found.
+        Owners and webhooks are locked FOR KEY SHARE until the transaction ends, owners first, as a deletion locks them. A
+        deletion that is under way is waited for, and its webhooks are then not found.
         """
         statement = (
             select(Webhook.id, Webhook.user_id, Webhook.event_types, Webhook.scope, User.role)
             .join(User, User.id == Webhook.user_id)
-            # Spelt out, not a parameter: only so PostgreSQL can use the index of these few.
+            # A literal, not a parameter: only then PostgreSQL can use the partial index.
             .where(or_(Webhook.user_id.in_(user_ids), Webhook.scope == literal_column("'all'")))
             .where(Webhook.is_active, User.is_active)
             .order_by(Webhook.id)
@@ -116,8 +106,22 @@ class WebhookRepository(Repository):
         )
         return (await self.db.execute(statement)).all()
 
-    async def note_failing(self, webhook_id: int, since: datetime | None) -> None:
-        """Remember since when nothing got through; None for something just did."""
+
+class WebhookHealthRepository(Repository):
+    """Whether webhooks get through: failures, and switching off."""
+
+    async def lock_no_key_update(self, webhook_ids: Collection[int]) -> dict[int, datetime | None]:
+        """Lock webhooks FOR NO KEY UPDATE in the order of ids; return those that exist with their ``failing_since``."""
+        statement = (
+            select(Webhook.id, Webhook.failing_since)
+            .where(Webhook.id.in_(webhook_ids))
+            .order_by(Webhook.id)
+            .with_for_update(key_share=True)
+        )
+        return {row.id: row.failing_since for row in await self.db.execute(statement)}
+
+    async def set_failing_since(self, webhook_id: int, since: datetime | None) -> None:
+        """Set the first failure after the last success; None after a success."""
         await self.db.execute(update(Webhook).where(Webhook.id == webhook_id).values(failing_since=since))
 
     async def disable(
@@ -129,9 +133,9 @@ class WebhookRepository(Repository):
         now: datetime,
         failing_before: datetime | None = None,
     ) -> Webhook | None:
-        """Switch a webhook off that is on and still leads to ``url``; return it if this call is what did it.
+        """Switch a webhook off if it is on and still leads to ``url``; return it if this call switched it off.
 
-        With ``failing_before``, only if nothing got through since then.
+        With ``failing_before``, only if it has been failing since then.
         """
         statement = update(Webhook).where(Webhook.id == webhook_id, Webhook.is_active, Webhook.url == url)
         if failing_before is not None:
@@ -145,16 +149,16 @@ def _owned(webhook_id: int, user_id: int) -> Select[Webhook]:
 
 
 class DeliveryRepository(Repository):
-    """The log of deliveries."""
+    """The delivery log."""
 
     async def add_many(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[int]:
-        """Insert deliveries that wait for their first attempt; return their ids, in no order."""
+        """Insert pending deliveries; return their ids, in no order."""
         waiting = {"state": DeliveryState.PENDING, "attempts": 0}
         statement = insert(WebhookDelivery).returning(WebhookDelivery.id)
         return (await self.db.scalars(statement, [{**waiting, **row} for row in rows])).all()
 
     async def get(self, delivery_id: int, webhook_id: int, user_id: int) -> WebhookDelivery | None:
-        """Return the delivery of this id from the log of this person's webhook."""
+        """Return the delivery of this id from the log of a person's webhook."""
         statement = (
             select(WebhookDelivery)
             .join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
@@ -165,8 +169,8 @@ class DeliveryRepository(Repository):
     async def page(
         self, webhook_id: int, window: Window, *, state: DeliveryState | None
     ) -> Page[WebhookDelivery]:
-        """Return a part of a webhook's log, the newest first, or of those deliveries that are in a state."""
-        # A list shows neither text, and a hundred of both may be a megabyte.
+        """Return a part of a webhook's log, newest first; with ``state``, only deliveries in that state."""
+        # A list shows neither text, and a hundred of them may be a megabyte.
         brief = (
             defer(WebhookDelivery.body, raiseload=True),
             defer(WebhookDelivery.response_excerpt, raiseload=True),
@@ -179,7 +183,7 @@ class DeliveryRepository(Repository):
         return Page(found, await self.count(rows, window.total), window)
 
     async def find_due(self, delivery_ids: Sequence[int]) -> Sequence[DueRow]:
-        """Return deliveries with all that is needed to send them, in no order."""
+        """Return deliveries with their webhooks and owners, in no order."""
         statement = (
             select(*_DUE)
             .join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
@@ -188,8 +192,8 @@ class DeliveryRepository(Repository):
         )
         return (await self.db.execute(statement, {"ids": list(delivery_ids)})).all()
 
-    async def note_attempt(self, delivery_id: int, values: Mapping[str, Any]) -> bool:
-        """Write down what came of an attempt, unless the delivery has ended meanwhile; tell whether it had not."""
+    async def record_attempt(self, delivery_id: int, values: Mapping[str, Any]) -> bool:
+        """Record an attempt of a pending delivery; False when the delivery has ended meanwhile."""
         statement = (
             update(WebhookDelivery)
             .where(WebhookDelivery.id == delivery_id, WebhookDelivery.state == DeliveryState.PENDING)
@@ -199,7 +203,7 @@ class DeliveryRepository(Repository):
         return await self.db.scalar(statement) is not None
 
     async def cancel(self, *, now: datetime, reason: str, **wanted: int) -> None:
-        """End what waits of one webhook (``webhook_id=``), or one delivery (``id=``), without another attempt."""
+        """Cancel the pending deliveries of one webhook (``webhook_id=``), or one delivery (``id=``)."""
         conditions = [getattr(WebhookDelivery, name) == value for name, value in wanted.items()]
         await self.db.execute(
             update(WebhookDelivery)
@@ -208,7 +212,7 @@ class DeliveryRepository(Repository):
         )
 
     async def give_up(self, *, before: datetime, now: datetime, reason: str) -> int:
-        """End what has waited since ``before``; return how many that were."""
+        """Mark as failed the pending deliveries from before a moment; return how many it were."""
         statement = (
             update(WebhookDelivery)
             .where(WebhookDelivery.created_at < before, WebhookDelivery.state == DeliveryState.PENDING)
@@ -218,7 +222,7 @@ class DeliveryRepository(Repository):
         return len((await self.db.scalars(statement)).all())
 
     async def prune(self, *, before: datetime, limit: int) -> int:
-        """Delete up to ``limit`` deliveries that were planned ``before``; return how many that were."""
+        """Delete up to ``limit`` deliveries from before a moment; return how many it were."""
         oldest = (
             select(WebhookDelivery.id)
             .where(WebhookDelivery.created_at < before)
@@ -229,6 +233,3 @@ class DeliveryRepository(Repository):
             delete(WebhookDelivery).where(WebhookDelivery.id.in_(oldest)).returning(WebhookDelivery.id)
         )
         return len((await self.db.scalars(statement)).all())
-
-
-__all__ = ["DeliveryRepository", "DueRow", "ListenerRow", "WebhookRepository"]

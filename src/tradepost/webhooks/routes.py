@@ -1,4 +1,4 @@
-"""``/webhooks``: everybody's own, and nobody else's."""
+"""``/webhooks``: the principal's own webhooks and their delivery logs."""
 
 from typing import Annotated
 

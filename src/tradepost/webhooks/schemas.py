@@ -1,4 +1,4 @@
-"""What comes in and goes out about webhooks."""
+"""Request and response bodies of webhooks, and their limits."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -9,24 +9,24 @@ from pydantic_core import PydanticCustomError
 
 from tradepost.core.wire.characters import is_invisible
 from tradepost.core.wire.schemas import Changes, Input, Output, PageInfo
-from tradepost.webhooks.facts import EVENTS, EVERYTHING
+from tradepost.webhooks.catalogue import ALL_FACTS, CATALOGUE
 
 MOST_WEBHOOKS: Final = 20
-"""How many webhooks one person may have."""
+"""Webhooks that one person may have."""
 LONGEST_URL: Final = 2000
 LONGEST_DESCRIPTION: Final = 500
 LONGEST_ERROR: Final = 500
 
 
-class Scope(StrEnum):
-    """Whose facts a webhook is told: its owner's own, or everybody's."""
+class WebhookScope(StrEnum):
+    """Whose facts a webhook receives: its owner's own, or everybody's."""
 
     OWN = "own"
     ALL = "all"
 
 
 class DisabledReason(StrEnum):
-    """Why a webhook is off: its owner said so, its receiver is gone for good, or nothing got through for long."""
+    """Why a webhook is off: its owner switched it off, its receiver is gone for good, or it failed for days."""
 
     OWNER = "owner"
     GONE = "gone"
@@ -34,7 +34,7 @@ class DisabledReason(StrEnum):
 
 
 class DeliveryState(StrEnum):
-    """Where a delivery is: waiting for its next attempt, received, given up, or ended because nobody wants it any more."""
+    """Where a delivery is: waiting for its next attempt, received, given up, or cancelled before it was sent."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -42,11 +42,13 @@ class DeliveryState(StrEnum):
     CANCELLED = "cancelled"
 
 
-EventType = cast(
+FactType = cast(
     "type[StrEnum]",
-    StrEnum("EventType", {name: name for name in (*(event.name for event in EVENTS), EVERYTHING)}),
+    StrEnum("FactType", {name: name for name in (*(event.name for event in CATALOGUE), ALL_FACTS)}),
 )
-EventType.__doc__ = "What a webhook can be told of; `*` is everything, also what later versions add."
+FactType.__doc__ = (
+    "A fact that a webhook can subscribe to; `*` is every fact, also those that later versions add."
+)
 
 
 def _visible(text: str) -> str:
@@ -61,8 +63,8 @@ def _without_duplicates(names: list[StrEnum]) -> list[StrEnum]:
 
 Url = Annotated[str, Field(min_length=1, max_length=LONGEST_URL), AfterValidator(_visible)]
 Description = Annotated[str, Field(max_length=LONGEST_DESCRIPTION)]
-EventTypes = Annotated[
-    list[EventType],  # type: ignore[valid-type]
+FactTypes = Annotated[
+    list[FactType],  # type: ignore[valid-type]
     Field(min_length=1, max_length=50),
     AfterValidator(_without_duplicates),
 ]
@@ -72,9 +74,9 @@ class WebhookCreate(Input):
     """A new webhook. `scope` is whose facts it is told: `own`, or `all`, which needs `admin:access`."""
 
     url: Url
-    event_types: EventTypes
+    event_types: FactTypes
     description: Description | None = None
-    scope: Scope = Scope.OWN
+    scope: WebhookScope = WebhookScope.OWN
 
 
 class WebhookUpdate(Changes):
@@ -84,9 +86,9 @@ class WebhookUpdate(Changes):
     """
 
     url: Url = Field(default="", validate_default=False)
-    event_types: EventTypes = Field(default_factory=list, validate_default=False)
+    event_types: FactTypes = Field(default_factory=list, validate_default=False)
     description: Description | None = None
-    scope: Scope = Scope.OWN
+    scope: WebhookScope = WebhookScope.OWN
     is_active: bool = True
 
 
@@ -97,7 +99,7 @@ class WebhookRead(Output):
     url: str
     description: str | None
     event_types: list[str]
-    scope: Scope
+    scope: WebhookScope
     is_active: bool
     disabled_at: datetime | None
     disabled_reason: DisabledReason | None = Field(

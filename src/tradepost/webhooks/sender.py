@@ -1,4 +1,4 @@
-"""One signed request to a receiver, and what is kept of its answer."""
+"""The HTTP client of webhooks: one signed request to a receiver, and the part of its answer that is kept."""
 
 import asyncio
 import re
@@ -18,15 +18,15 @@ from tradepost.webhooks.network import PublicNetwork, Resolver
 from tradepost.webhooks.targets import Target, TargetRules, UnacceptableTarget
 
 CONCURRENCY: Final = 32
-"""Requests of one process that are under way at once."""
+"""Requests that one process has under way, at most."""
 CONNECT_TIMEOUT: Final = 5.0
 ANSWER_TIMEOUT: Final = 15.0
-"""Seconds from the beginning until the head of the answer is there."""
+"""Seconds until the head of the answer must be there."""
 EXCERPT_TIMEOUT: Final = 2.0
-"""Seconds that its body gets after that: the status has decided already."""
+"""Seconds for the body after that: the status has decided already."""
 EXCERPT_BYTES: Final = 4096
 IDLE_SECONDS: Final = 4.0
-"""How long a connection is kept for the next request: less than the five seconds after which most servers close it."""
+"""How long an idle connection is kept: less than the five seconds after which most servers close it."""
 
 _SECONDS: Final = re.compile(r"[0-9]{1,9}")
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -35,13 +35,13 @@ GONE: Final = 410
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a request. ``status`` is None, and ``error`` says why, when no answer came."""
+    """The answer to a request. ``status`` is None, and ``error`` says why, when none came."""
 
     status: int | None
     error: str | None
     excerpt: str | None = None
     retry_after: float = 0.0
-    """Seconds that the receiver asks to be left alone, with 429 and 503."""
+    """The receiver's ``Retry-After`` with 429 and 503, in seconds."""
 
     @property
     def delivered(self) -> bool:
@@ -50,9 +50,9 @@ class Answer:
 
 
 class WebhookSender:
-    """Sends requests, over connections that it keeps. Lives as long as the process; close it at the end.
+    """Sends requests over a pool of connections. Lives as long as the process; close it at the end.
 
-    It follows no redirect, takes no proxy from the environment, and reads no more of an answer than it keeps.
+    It follows no redirect, uses no proxy of the environment, and reads no more of an answer than it keeps.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class WebhookSender:
         self._pool: httpcore.AsyncConnectionPool | None = None
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Post ``body`` to ``url``; never raises for anything that a receiver does."""
+        """Post ``body`` to ``url``; a failure of the receiver is an answer, never an exception."""
         try:
             target = self._rules.read(url)
         except UnacceptableTarget as fault:
@@ -81,12 +81,12 @@ class WebhookSender:
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 pool = self._pool or await self._opened()
                 response = await pool.handle_async_request(self._request(target, headers, body))
-        except Exception as error:  # noqa: BLE001 - whatever a stranger's server can make a library raise
+        except Exception as error:  # noqa: BLE001 - a stranger's server can make a library raise anything
             return Answer(None, _why(error))
         try:
             return self._judged(response, await _excerpt(response))
         finally:
-            # Its status is known: however the connection ends, the message was received or refused.
+            # The status is known: however the connection ends, the message was received or refused.
             with suppress(Exception):
                 await response.aclose()
 
@@ -97,7 +97,7 @@ class WebhookSender:
             await self._pool.aclose()
 
     async def _opened(self) -> httpcore.AsyncConnectionPool:
-        # Reading the certificates takes longer than the loop should be held up.
+        # Reading the certificates would block the loop.
         trust = self._trust or await asyncio.to_thread(httpx.create_ssl_context)
         if self._pool is None:
             self._pool = httpcore.AsyncConnectionPool(
@@ -113,7 +113,7 @@ class WebhookSender:
             "Host": target.host_header,
             "User-Agent": self._agent,
             "Accept": "*/*",
-            # An answer that is packed could unpack to anything.
+            # A compressed answer could unpack to gigabytes.
             "Accept-Encoding": "identity",
             "Content-Type": "application/json",
             "Content-Length": str(len(body)),
@@ -167,7 +167,7 @@ def _aware(moment: datetime) -> datetime:
 
 
 async def _excerpt(response: httpcore.Response) -> str:
-    """Return the beginning of the body as text, as much of it as comes soon."""
+    """Return the beginning of the body as text, as much of it as arrives in time."""
     kept = bytearray()
     try:
         async with asyncio.timeout(EXCERPT_TIMEOUT):
@@ -178,7 +178,7 @@ async def _excerpt(response: httpcore.Response) -> str:
     except Exception:  # noqa: BLE001, S110 - what was received was received, however the rest ends
         pass
     text = kept.decode("utf-8", "replace")
-    return "".join(letter for letter in text if letter.isprintable() or letter in "\n\t")
+    return "".join(character for character in text if character.isprintable() or character in "\n\t")
 
 
 _WORDS: Final[tuple[tuple[type[Exception], str], ...]] = (
@@ -192,12 +192,12 @@ _WORDS: Final[tuple[tuple[type[Exception], str], ...]] = (
 
 
 def _why(error: Exception) -> str:
-    """Say in words of ours why no answer came; a library's own may name addresses within."""
+    """Return in words of our own why no answer came; a library's words may name internal addresses."""
     if isinstance(error, UnacceptableTarget):
         return str(error)
     link: BaseException | None = error
     while link is not None:
-        # However many layers have wrapped it: that it is the encryption is worth telling.
+        # TLS errors arrive wrapped in several layers, and the owner needs to know about them.
         if isinstance(link, ssl.SSLCertVerificationError):
             return f"The certificate is not good: {link.verify_message}"
         if isinstance(link, ssl.SSLError):

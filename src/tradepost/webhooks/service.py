@@ -1,4 +1,4 @@
-"""What people do with their webhooks. Nobody sees another's, whatever they may do otherwise."""
+"""Creating, changing, testing and redelivering webhooks; even admins see their own alone."""
 
 from datetime import timedelta
 from typing import Any, Final
@@ -11,13 +11,13 @@ from tradepost.core.errors import InsufficientPermissions, Unauthenticated, Unpr
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
 from tradepost.core.wire.pagination import Page, Window
+from tradepost.webhooks.catalogue import TEST, body_of
 from tradepost.webhooks.errors import (
     DeliveryNotFound,
     WebhookLimit,
     WebhookNotFound,
     WebhookOff,
 )
-from tradepost.webhooks.facts import TEST, body_of
 from tradepost.webhooks.messages import WebhookDue
 from tradepost.webhooks.models import Webhook, WebhookDelivery
 from tradepost.webhooks.repository import DeliveryRepository, WebhookRepository
@@ -25,9 +25,9 @@ from tradepost.webhooks.schemas import (
     MOST_WEBHOOKS,
     DeliveryState,
     DisabledReason,
-    Scope,
     WebhookCreate,
     WebhookRead,
+    WebhookScope,
     WebhookUpdate,
     WebhookWithSecret,
 )
@@ -35,7 +35,7 @@ from tradepost.webhooks.signing import Signer
 from tradepost.webhooks.targets import TargetRules, UnacceptableTarget
 
 OVERLAP: Final = timedelta(hours=24)
-"""How long the secret before a rotation signs as well: time to bring the new one to every receiver."""
+"""How long the secret before a rotation signs as well, so that the new one can reach every receiver."""
 SWITCHED_OFF: Final = "The webhook was switched off"
 
 
@@ -74,7 +74,7 @@ class WebhookReader:
 
 
 class WebhookService:
-    """Changes webhooks, in the transaction of whoever built it."""
+    """Changes webhooks in the caller's transaction."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class WebhookService:
         self._clock = clock
 
     async def create(self, new: WebhookCreate, owner: Principal) -> WebhookWithSecret:
-        """Make a webhook; ``WebhookLimit`` if the person has as many as one may have."""
+        """Create a webhook; ``WebhookLimit`` when the person has no slot left."""
         self._check(new.url, new.scope, owner)
         now = self._clock.now()
         values = {
@@ -106,13 +106,13 @@ class WebhookService:
             "created_at": now,
             "updated_at": now,
         }
-        # Who loses a slot to somebody else looks again: the other has committed by then.
+        # After losing a slot to a concurrent request, look again: the other one has committed by then.
         for _ in range(2 * MOST_WEBHOOKS):
             taken = await self._webhooks.find_slots(owner.user_id)
             free = next((slot for slot in range(1, MOST_WEBHOOKS + 1) if slot not in taken), None)
             if free is None:
                 break
-            # The person may be deleted at this very moment: the token is worth nothing any more.
+            # The person may be deleted at this very moment: the token is invalid then.
             with violations(foreign_key=Unauthenticated):
                 webhook = await self._webhooks.claim_slot(values | {"slot": free})
             if webhook is not None:
@@ -142,7 +142,7 @@ class WebhookService:
         return webhook
 
     async def delete(self, webhook_id: int, owner: Principal) -> None:
-        """Delete a webhook with its log; what was waiting is not sent any more."""
+        """Delete a webhook with its log and its pending deliveries."""
         if not await self._webhooks.delete(webhook_id, owner.user_id):
             raise WebhookNotFound
 
@@ -156,13 +156,13 @@ class WebhookService:
         return self._with_secret(webhook)
 
     async def test(self, webhook_id: int, owner: Principal) -> WebhookDelivery:
-        """Have a test message sent, once."""
+        """Send a test message, once."""
         await self._on(webhook_id, owner)
         body = body_of(TEST, self._clock.now(), {"webhook_id": webhook_id})
         return await self._send(webhook_id, owner, f"msg_{self._clock.token()}", TEST, body)
 
     async def redeliver(self, delivery_id: int, webhook_id: int, owner: Principal) -> WebhookDelivery:
-        """Have a message sent again, as a new line of the log: with its own id and body, signed anew."""
+        """Send a message again as a new line of the log: the same id and body, signed anew."""
         sent = await self._reader.delivery(delivery_id, webhook_id, owner)
         await self._on(webhook_id, owner)
         return await self._send(webhook_id, owner, sent.message_id, sent.event_type, sent.body)
@@ -183,7 +183,7 @@ class WebhookService:
         return await self._reader.delivery(delivery_id, webhook_id, owner)
 
     async def _locked(self, webhook_id: int, owner: Principal) -> Webhook:
-        webhook = await self._webhooks.get_locked(webhook_id, owner.user_id)
+        webhook = await self._webhooks.get_lock_no_key_update(webhook_id, owner.user_id)
         if webhook is None:
             raise WebhookNotFound
         return webhook
@@ -192,8 +192,8 @@ class WebhookService:
         if not (await self._locked(webhook_id, owner)).is_active:
             raise WebhookOff
 
-    def _check(self, url: str | None, scope: Scope | None, owner: Principal) -> None:
-        if scope is Scope.ALL and Permission.ADMIN_ACCESS not in owner.permissions:
+    def _check(self, url: str | None, scope: WebhookScope | None, owner: Principal) -> None:
+        if scope is WebhookScope.ALL and Permission.ADMIN_ACCESS not in owner.permissions:
             raise InsufficientPermissions
         if url is not None:
             try:

@@ -1,7 +1,7 @@
-"""Secrets and signatures by the rules of Standard Webhooks (standardwebhooks.com, version 1).
+"""Secrets and signatures by Standard Webhooks (standardwebhooks.com, version 1).
 
-No secret is stored. Each is derived from ``SECRET_KEY``, the webhook's id and a nonce: a copy of the database lets
-nobody sign, and another ``SECRET_KEY`` means other secrets.
+No secret is stored. Each is derived from ``SECRET_KEY``, the webhook's id and a nonce, so that a stolen copy of the
+database cannot sign; another ``SECRET_KEY`` means other secrets.
 """
 
 import base64
@@ -12,7 +12,7 @@ from typing import Final
 
 PREFIX: Final = "whsec_"
 _PURPOSE: Final = b"tradepost webhook secrets 1"
-"""Keeps these keys apart from whatever else is derived from ``SECRET_KEY``."""
+"""Separates these keys from others that are derived from ``SECRET_KEY``."""
 
 
 class Signer:
@@ -22,7 +22,7 @@ class Signer:
         self._key = hmac.digest(secret_key.encode(), _PURPOSE, "sha256")
 
     def secret(self, webhook_id: int, nonce: str) -> str:
-        """Return a secret as its owner is shown it: ``whsec_`` and base 64."""
+        """Return a secret as its owner sees it: ``whsec_`` and base 64."""
         return PREFIX + base64.b64encode(self._secret(webhook_id, nonce)).decode()
 
     def headers(

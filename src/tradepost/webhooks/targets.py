@@ -1,7 +1,7 @@
-"""Where a webhook may lead: to the public internet and nowhere else.
+"""The rules for target URLs: a webhook may lead to the public internet and nowhere else.
 
-Whoever makes a webhook has the server send requests, from within its own network. An address is therefore judged twice:
-as it is written, when the webhook is made, and as its name resolves, at every new connection (``resolver``).
+A webhook makes the server send requests from within its own network. Its target is therefore checked twice: as written
+when the webhook is created, and as resolved at every new connection (``network``).
 """
 
 import re
@@ -39,7 +39,7 @@ _NOT_PUBLIC_4: Final = tuple(
         ),
     )
 )
-"""IANA's registry of special-purpose addresses, and what clouds put elsewhere. Python's own lists differ by version."""
+"""IANA's registry of special-purpose addresses, and metadata services of clouds. Python's own lists differ by version."""
 _UNICAST_6: Final = IPv6Network("2000::/3")
 _NOT_PUBLIC_6: Final = tuple(
     map(
@@ -53,19 +53,19 @@ _NOT_PUBLIC_6: Final = tuple(
     )
 )
 _WRAPPING_6: Final = (IPv6Network("::ffff:0:0/96"), IPv6Network("64:ff9b::/96"))
-"""Version 4 in version 6: mapped, and by NAT64. What is wrapped decides."""
+"""Version 4 in version 6: mapped, and by NAT64. The inner address decides."""
 
 _HOST_NAME: Final = re.compile(
     r"(?=.{1,253}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 )
 _NUMERIC: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
-"""The last part of a name that C libraries read as an address: `2130706433`, `0x7f.1` and `127.1` are 127.0.0.1."""
+"""A last label that C libraries read as an address: `2130706433`, `0x7f.1` and `127.1` are 127.0.0.1."""
 _LOCAL_NAME: Final = re.compile(r"(?:.+\.)?(?:localhost|localdomain)")
 _LOWEST_FREE_PORT: Final = 1024
 
 
 def is_public(address: Address) -> bool:
-    """Tell whether an address is one of the public internet, and no other address is wrapped in it."""
+    """Tell whether an address, or the version 4 address inside it, belongs to the public internet."""
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _NOT_PUBLIC_4)
     if any(address in network for network in _WRAPPING_6):
@@ -74,7 +74,7 @@ def is_public(address: Address) -> bool:
 
 
 class UnacceptableTarget(Exception):
-    """No webhook may lead there; says why in one sentence."""
+    """A target that no webhook may lead to; its text says why in one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Target:
 
     @property
     def origin(self) -> str:
-        """Whom one talks to there."""
+        """Host and port: the receiver of the concurrency limit."""
         return f"{self.host}:{self.port}"
 
     @property
@@ -104,7 +104,7 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class TargetRules:
-    """What is allowed here: ``http`` beside ``https``, and addresses that are not public."""
+    """Exceptions that the settings allow: ``plain`` for ``http``, ``private`` for addresses that are not public."""
 
     plain: bool
     private: bool
@@ -112,7 +112,7 @@ class TargetRules:
     def read(self, url: str) -> Target:
         """Return the target that a URL names, or raise ``UnacceptableTarget``."""
         if "\\" in url:
-            # Browsers take it for a slash, libraries do not: who means what is not for us to guess.
+            # Browsers take it for a slash, libraries do not: the host would be ambiguous.
             raise UnacceptableTarget("A URL holds no backslash")
         try:
             parsed = httpx.URL(url)

@@ -10,10 +10,10 @@ from sqlalchemy import select
 
 from tests.clock import MovableClock
 from tradepost.core.database.engines import Database
-from tradepost.core.messaging.attempts import Outcome
 from tradepost.core.messaging.dispatcher import TOPIC, Dispatcher
 from tradepost.core.messaging.messages import Channel, Message, Subscriptions
 from tradepost.core.messaging.outbox import Outbox, StoredMessage
+from tradepost.core.messaging.outcomes import Outcome
 from tradepost.core.signals.signals import LocalSignals, Signals
 
 FAST = Channel("fast", concurrency=8, timeout=5.0, first_pause=10.0, grace=5.0)

@@ -14,11 +14,12 @@ from sqlalchemy import select, update
 from tests.core.messaging.post import FAST, Knocked, Post, Rang, running, until
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import WriteSession
-from tradepost.core.messaging.attempts import FEWEST_ATTEMPTS, STRANGER_PAUSE, Outcome
 from tradepost.core.messaging.backlog import Backlog
 from tradepost.core.messaging.dispatcher import KEPT_DEAD, KEPT_DONE, PRUNE_CHUNK
 from tradepost.core.messaging.messages import Channel, Envelope, Postponed, Undeliverable
 from tradepost.core.messaging.outbox import MessageState, StoredMessage
+from tradepost.core.messaging.outcomes import Outcome
+from tradepost.core.messaging.retry_policy import FEWEST_ATTEMPTS, UNKNOWN_SUBSCRIPTION_PAUSE
 from tradepost.tags.models import Tag
 
 
@@ -267,7 +268,7 @@ async def test_a_subscription_of_another_release_is_waited_for(post: Post, sink:
     message = await post.only()
     assert (message.state, message.lease) == (MessageState.PENDING, None)
     assert message.error == f"this version has no subscription tests.newer on channel {channel}"
-    assert message.due_at - before >= STRANGER_PAUSE
+    assert message.due_at - before >= UNKNOWN_SUBSCRIPTION_PAUSE
     post.clock.move(FAST.max_age + 1)
     await dispatcher.drain()
     assert (await post.only()).state is MessageState.DEAD
@@ -553,14 +554,14 @@ async def test_the_backlog_says_how_many_wait_for_how_long(post: Post, sink: Sin
         shown[channel] = (waiting, dead, lag)
 
     backlog = Backlog(post.database, post.subscriptions, post.clock, show)
-    await backlog.look()
+    await backlog.measure()
     assert shown == {"fast": (0, 0, 0.0), "reactions": (0, 0, 0.0)}
     sink.failures[0] = Undeliverable("never")
     await post.send(Rang(0))
     await post.dispatcher().drain()
     await post.send(Rang(1), Rang(2))
     post.clock.move(60)
-    await backlog.look()
+    await backlog.measure()
     waiting, dead, lag = shown["fast"]
     assert (waiting, dead) == (2, 1)
     assert lag >= 60

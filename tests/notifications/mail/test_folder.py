@@ -16,7 +16,7 @@ from tests.notifications.mail.test_sending import item_created, prove, send
 from tradepost.core.messaging.dispatcher import Dispatcher
 from tradepost.core.messaging.outbox import MessageState
 from tradepost.notifications.mail import folder
-from tradepost.notifications.mail.composition import Mail
+from tradepost.notifications.mail.composition import Email
 from tradepost.notifications.mail.folder import MailFolder
 
 AUTH = "/api/v1/auth"
@@ -64,8 +64,8 @@ async def test_the_folder_does_not_grow_for_ever(tmp_path: Path, monkeypatch: py
     assert await mails.newest() == []
     for number in range(9):
         one = written(title=f"Number {number}")
-        await mails.send(Mail(one.sender, one.recipient, one.content, f"2026-{number}"))
-        await mails.send(Mail(one.sender, one.recipient, one.content, f"2026-{number}"))
+        await mails.send(Email(one.sender, one.recipient, one.content, f"2026-{number}"))
+        await mails.send(Email(one.sender, one.recipient, one.content, f"2026-{number}"))
     assert [mail.subject for mail in await mails.newest()] == [
         f"Number {number}" for number in (8, 7, 6, 5, 4)
     ]

@@ -15,8 +15,8 @@ from tests.notifications.mail.sink import Sink, Taken
 from tests.notifications.mail.test_sending import HEADERS, item_created, send
 from tradepost.accounts.models import User
 from tradepost.core.messaging.messages import Undeliverable
-from tradepost.notifications.mail.composition import Mail, Mailbox, compose
-from tradepost.notifications.mail.letters import Letter, one_line
+from tradepost.notifications.mail.composition import Email, Mailbox, compose
+from tradepost.notifications.mail.email_templates import EmailText, one_line
 
 NASTY = [
     "=?utf-8?q?A=0D=0ABcc:evil@example.com?=",
@@ -67,9 +67,9 @@ nasty = st.one_of(
 
 def written(
     *, name: str = "Ann", title: str = "Lamp", body: str = "Text", address: str = "ann@example.com"
-) -> Mail:
+) -> Email:
     return compose(
-        Letter(title, body, f"<p>{body}</p>"),
+        EmailText(title, body, f"<p>{body}</p>"),
         sender=Mailbox("shop@example.com", name),
         recipient=Mailbox(address, name),
         message_id="20261123T120000.7@example.com",

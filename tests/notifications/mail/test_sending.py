@@ -15,7 +15,7 @@ from tradepost.core.messaging.dispatcher import Dispatcher
 from tradepost.core.messaging.messages import Subscriptions
 from tradepost.core.messaging.outbox import MessageState, Outbox
 from tradepost.notifications.mail import smtp
-from tradepost.notifications.mail.messages import MailDue
+from tradepost.notifications.mail.messages import EmailDue
 
 AUTH = "/api/v1/auth"
 HEADERS = [
@@ -24,7 +24,7 @@ HEADERS = [
 ]
 
 
-async def send(world: World, *dues: MailDue) -> None:
+async def send(world: World, *dues: EmailDue) -> None:
     """Have e-mails become due, and delivered."""
     async with world.database.transaction() as db:
         await world.resources[Outbox].add(db, *dues)
@@ -39,8 +39,8 @@ async def prove(world: World, person: Person) -> None:
         )
 
 
-def item_created(person: Person, title: str = "Lamp") -> MailDue:
-    return MailDue("item_created", person.id, {"item_id": 7, "item_title": title})
+def item_created(person: Person, title: str = "Lamp") -> EmailDue:
+    return EmailDue("item_created", person.id, {"item_id": 7, "item_title": title})
 
 
 async def register(client: httpx.AsyncClient, email: str = "ada@example.com") -> int:
@@ -224,7 +224,7 @@ async def test_who_is_gone_is_sent_nothing(
     assert (await admin.api.delete(f"/api/v1/users/{alice.id}")).status_code == 200
     assert (await admin.api.put(f"/api/v1/users/{bob.id}", json={"is_active": False})).status_code == 200
     await hasten(world)
-    await send(world, item_created(alice), item_created(bob), MailDue("password_changed", 2**62))
+    await send(world, item_created(alice), item_created(bob), EmailDue("password_changed", 2**62))
     assert sink.seen == []
     assert {state for state, _ in await states(world)} == {MessageState.DONE}
 
@@ -248,9 +248,9 @@ async def test_an_email_that_cannot_be_written_waits(
 ) -> None:
     """A worker of the newer release can write it."""
     if kind == "welcome":
-        due = MailDue("item_created", alice.id, {"item_title": "a hole where the id should be"})
+        due = EmailDue("item_created", alice.id, {"item_title": "a hole where the id should be"})
     else:
-        due = MailDue(kind, alice.id, {})
+        due = EmailDue(kind, alice.id, {})
     await send(world, due, item_created(bob))
     assert [mail.recipients for mail in sink.taken] == [(bob.email,)]
     assert [state for state, _ in await states(world)] == [MessageState.PENDING, MessageState.DONE]
@@ -300,7 +300,7 @@ async def test_nobody_advertises_to_an_address_that_is_not_proved(
 ) -> None:
     made = await alice.api.post("/api/v1/items/", json={"title": "Win at evil.example", "price": 5})
     disabled: dict[str, int | str] = {"webhook_id": 3, "url": "https://evil.example/", "reason": "Gone."}
-    await send(world, MailDue("webhook_disabled", alice.id, disabled))
+    await send(world, EmailDue("webhook_disabled", alice.id, disabled))
     assert sorted(mail.read["Subject"] for mail in sink.taken) == [
         "Item Created",
         "Your webhook was switched off",

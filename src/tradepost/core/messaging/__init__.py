@@ -1,1 +1,1 @@
-"""The outbox and what delivers its messages."""
+"""The transactional outbox, and the dispatcher that delivers its messages."""

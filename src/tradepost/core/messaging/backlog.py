@@ -1,4 +1,4 @@
-"""How many messages wait, and for how long, for whoever watches over them."""
+"""The backlog of each channel as metrics: pending and dead messages, and the age of the oldest one that is due."""
 
 import asyncio
 from typing import Final, Protocol
@@ -12,43 +12,43 @@ from tradepost.core.messaging.outbox import MessageState
 from tradepost.core.messaging.repository import MessageRepository
 
 PERIOD: Final = 15.0
-"""Seconds between two looks: counting reads everything that waits."""
+"""Seconds between two measurements: counting reads every pending row."""
 
 log = structlog.stdlib.get_logger(__name__)
 
 
-class Show(Protocol):
-    """Takes how one channel stands; ``lag`` is in seconds."""
+class ReportBacklog(Protocol):
+    """Receives the figures of one channel; ``lag`` is in seconds."""
 
     def __call__(self, channel: str, *, waiting: int, dead: int, lag: float) -> None: ...
 
 
 class Backlog:
-    """Looks at the outbox now and then, and shows how each channel stands."""
+    """Measures the outbox now and then and reports each channel, so that an operator sees a receiver that is stuck."""
 
     def __init__(
         self,
         database: Database,
         subscriptions: Subscriptions,
         clock: Clock,
-        show: Show,
+        report: ReportBacklog,
     ) -> None:
         self._database = database
         self._subscriptions = subscriptions
         self._clock = clock
-        self._show = show
+        self._report = report
 
     async def run(self) -> None:
-        """Look again and again until cancelled; while the database is away, what was seen last stays."""
+        """Measure until cancelled; while the database is away, the last figures stay."""
         while True:
             try:
-                await self.look()
+                await self.measure()
             except Exception as error:  # noqa: BLE001 - the database is away, or not migrated yet
                 log.debug("the backlog could not be read", reason=repr(error))
             await asyncio.sleep(PERIOD * (0.9 + self._clock.chance() / 5))
 
-    async def look(self) -> None:
-        """Look once."""
+    async def measure(self) -> None:
+        """Measure once."""
         channels = {REACTIONS.name, *self._subscriptions.channels()}
         async with self._database.read() as db:
             messages = MessageRepository(db)
@@ -57,7 +57,7 @@ class Backlog:
         now = self._clock.now()
         for channel in channels | {name for name, _ in counts}:
             lag = (now - due[channel]).total_seconds() if channel in due else 0.0
-            self._show(
+            self._report(
                 channel,
                 waiting=counts.get((channel, MessageState.PENDING), 0),
                 dead=counts.get((channel, MessageState.DEAD), 0),

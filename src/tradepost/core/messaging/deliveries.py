@@ -1,4 +1,4 @@
-"""Deliveries over one channel: taken from the table a few at a time, carried out at once, and noted together."""
+"""Deliveries over one channel: claimed under a lease a few at a time, carried out concurrently, settled by group commit."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -12,39 +12,37 @@ from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database
 from tradepost.core.database.faults import translate
 from tradepost.core.errors import Unavailable
-from tradepost.core.messaging.attempts import (
+from tradepost.core.messaging.failures import describe
+from tradepost.core.messaging.messages import Channel, Subscriptions
+from tradepost.core.messaging.outcomes import Claimed, Outcome, Settlement
+from tradepost.core.messaging.repository import MessageRepository
+from tradepost.core.messaging.retry_policy import (
     TAKEN_OVER,
     TAKEN_OVER_TOO_OFTEN,
-    Claimed,
-    Outcome,
-    Settlement,
-    described,
     recognised,
-    settled,
+    settlement_after,
 )
-from tradepost.core.messaging.messages import Channel, Subscriptions
-from tradepost.core.messaging.repository import MessageRepository
 
 SETTLE_PAUSE: Final = 0.5
-"""Seconds between two tries to note what became of a message, while the database is away."""
+"""Seconds between two tries to settle a message, while the database is away."""
 SETTLE_GROUP: Final = 200
 """Messages that are settled in one transaction, at most."""
 
 ObserveAttempt = Callable[[str, Outcome, float], None]
-"""Is told of each attempt: channel, outcome, and seconds it took."""
+"""Called after each attempt with the channel, the outcome and the seconds it took."""
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 class Settler:
-    """Notes what became of messages, those of all channels that end at the same time in one transaction."""
+    """Group commit for settlements: those of all channels that end at the same time share one transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._writer: GroupWriter[Settlement, bool] = GroupWriter(self._write, max_group=SETTLE_GROUP)
 
     async def settle(self, settlement: Settlement) -> bool:
-        """Note a settlement; False when the lease was lost, and somebody else will tell what becomes of the message."""
+        """Record a settlement; False when the lease was lost, and another process settles the message."""
         return await self._writer.submit(settlement)
 
     async def _write(self, settlements: Sequence[Settlement]) -> list[bool]:
@@ -54,7 +52,10 @@ class Settler:
 
 
 class Deliveries:
-    """One channel's way out of this process. One that hangs fills its own places and no others'."""
+    """The deliveries of one channel in this process, at most ``concurrency`` at a time.
+
+    Each channel has a limit of its own, so that a receiver that hangs holds up no other channel.
+    """
 
     def __init__(
         self,
@@ -80,21 +81,21 @@ class Deliveries:
 
     @property
     def running(self) -> int:
-        """How many deliveries there are at this moment."""
+        """How many deliveries are under way."""
         return len(self._running)
 
     def wake(self) -> None:
-        """Look for what is due, as soon as there is a place."""
+        """Claim what is due as soon as a delivery may begin."""
         self._something_due = True
         self._changed.set()
 
     def stop(self) -> None:
-        """Take nothing more."""
+        """Claim nothing more."""
         self._stopping = True
         self._changed.set()
 
     async def step(self) -> None:
-        """Wait until there is something to do and a place to do it in; take as much as there are places for, and begin."""
+        """Wait until something is due and a delivery may begin; claim as many as may begin, and start them."""
         while not (self._something_due and self._free) and not self._stopping:
             self._changed.clear()
             await self._changed.wait()
@@ -102,20 +103,20 @@ class Deliveries:
             await self._take()
 
     async def deliver_due(self) -> int:
-        """Deliver what is due, one filling of the places, to its end; return how many messages that was."""
+        """Deliver one claim of what is due, to its end; return the number of messages."""
         taken = await self._take()
         while self._running:
             await asyncio.wait(self._running)
         return taken
 
     async def finish(self, seconds: float) -> None:
-        """Give what is under way these seconds; what is not done then is broken off and handed back."""
+        """Wait so many seconds for what is under way; cancel the rest and return it to the outbox."""
         if self._running:
             await asyncio.wait(self._running, timeout=seconds)
         for task in self._delivering:
             task.cancel()
         if self._running:
-            # For the notes of what was handed back; a delivery that does not let itself be broken off is left behind.
+            # For the settlements of what was returned; a delivery that ignores its cancellation is left behind.
             await asyncio.wait(self._running, timeout=seconds)
 
     @property
@@ -124,7 +125,7 @@ class Deliveries:
 
     async def _take(self) -> int:
         free = self._free
-        # Before the look, not after it: who wakes us meanwhile may have come too late for it.
+        # Before the claim, not after it: a signal that arrives meanwhile may be about a row that the claim missed.
         self._something_due = False
         try:
             claimed = await self._claim(free)
@@ -159,7 +160,7 @@ class Deliveries:
         took = self._clock.monotonic() - began
         task = asyncio.current_task()
         if task is not None:
-            # From here on it is not to be broken off: the world knows already, and the table should.
+            # Not to be cancelled from here on: the receiver has the message already, and the table must say so.
             self._delivering.discard(task)
         outcome = settlement.outcome if await self._settled(settlement, until=began + lasts) else Outcome.LOST
         self._observe(self.channel.name, outcome, took)
@@ -174,7 +175,9 @@ class Deliveries:
 
     async def _attempted(self, message: Claimed) -> Settlement:
         if message.taken_over and message.attempts > TAKEN_OVER_TOO_OFTEN:
-            return settled(message, self.channel, self._clock, _EndedTooOften(f"again: {TAKEN_OVER}"))
+            return settlement_after(
+                message, self.channel, self._clock, _EndedTooOften(f"again: {TAKEN_OVER}")
+            )
         failure: Exception | None = None
         try:
             await self._deliver(message)
@@ -183,9 +186,9 @@ class Deliveries:
                 raise
             now = self._clock.now()
             return Settlement(message, Outcome.RETURNED, now, now)
-        except Exception as error:  # noqa: BLE001 - whatever a delivery raises is this message's own trouble
+        except Exception as error:  # noqa: BLE001 - an error of a delivery decides about this message alone
             failure = error
-        settlement = settled(message, self.channel, self._clock, failure)
+        settlement = settlement_after(message, self.channel, self._clock, failure)
         if settlement.outcome is Outcome.RETRY:
             log.info(
                 "delivery failed, to be tried again",
@@ -207,13 +210,13 @@ class Deliveries:
             async with limit:
                 await subscription.deliver(envelope)
         except TimeoutError as error:
-            # One of the delivery's own is told apart: it says more.
+            # A time-out of the delivery's own says more than ours.
             if limit.expired():
                 raise TimeoutError(f"more than {self.channel.timeout:g} s") from error
             raise
 
     async def _settled(self, settlement: Settlement, *, until: float) -> bool:
-        """Note what became of a message, trying until its lease has ended."""
+        """Settle a message, trying until its lease has ended."""
         while True:
             try:
                 return await self._settler.settle(settlement)
@@ -221,11 +224,11 @@ class Deliveries:
                 passing = isinstance(translate(error) or error, Unavailable)
                 if not passing or self._clock.monotonic() + SETTLE_PAUSE >= until:
                     log.warning(
-                        "what became of a message could not be noted; it is delivered again",
+                        "a message could not be settled; it is delivered again",
                         message_id=settlement.message.id,
                         outcome=settlement.outcome,
-                        reason=described(error.__cause__ or error),
-                        # Of a database that is away there is nothing to be learnt from each message.
+                        reason=describe(error.__cause__ or error),
+                        # A database that is away says the same for every message.
                         exc_info=None if passing else error,
                     )
                     return False
@@ -233,4 +236,4 @@ class Deliveries:
 
 
 class _EndedTooOften(Exception):
-    """A message was in the hands of processes that ended, more than once: another attempt waits as after a failure."""
+    """More than one process ended while it held the message: the next attempt waits as after a failure."""

@@ -1,4 +1,4 @@
-"""Brings the messages of the outbox to their subscribers, and runs the recurring jobs."""
+"""The dispatcher: delivers the messages of the outbox to their subscribers, and runs the recurring jobs."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,8 +9,8 @@ import structlog
 
 from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database
-from tradepost.core.messaging.attempts import described, is_away
 from tradepost.core.messaging.deliveries import Deliveries, ObserveAttempt, Settler
+from tradepost.core.messaging.failures import describe, is_away
 from tradepost.core.messaging.jobs import JobRunner
 from tradepost.core.messaging.messages import REACTIONS, Subscriptions
 from tradepost.core.messaging.outbox import MessageState
@@ -19,10 +19,10 @@ from tradepost.core.messaging.repository import MessageRepository
 from tradepost.core.signals.signals import Signals
 
 TOPIC: Final = "messages"
-LOOK: Final = 1.0
-"""Seconds between two looks for what is due: the net below the hints, which may be lost."""
+POLL_SECONDS: Final = 1.0
+"""Seconds between two polls for what is due: signals may be lost, polling finds what they missed."""
 STOP_SECONDS: Final = 5.0
-"""What deliveries get to end when the process is told to."""
+"""How long deliveries may go on when the process stops."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
 """Seconds between two tries while the database is away."""
 
@@ -32,16 +32,17 @@ PRUNE_CHUNK: Final = 1_000
 KEPT_DONE: Final = timedelta(days=1)
 KEPT_DEAD: Final = timedelta(days=30)
 READDRESS_EVERY: Final = 600.0
-STRANGERS_KEPT: Final = timedelta(days=3)
-"""How long beyond their end messages stay that no version has known a channel for."""
+UNKNOWN_CHANNELS_KEPT: Final = timedelta(days=3)
+"""How long expired messages stay whose channel no running version knows: an older release may come back."""
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 class Dispatcher:
-    """Has messages that are due handled, each channel in a loop of its own, and jobs run. Any number may be at it.
+    """Runs a loop for the reactions, for each channel and for each job; any number of processes may run one.
 
-    Built before the subscriptions are filled; it reads them when it starts.
+    A loop of its own for each channel keeps one that hangs from delaying the others. The dispatcher is built before the
+    subscriptions are filled, and reads them when it starts.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Dispatcher:
         self._clock = clock
         self._observe = observe
         self._stopping = asyncio.Event()
-        self._look = asyncio.Event()
+        self._poll_now = asyncio.Event()
         self._settler = Settler(database)
         self._reactions = Reactions(
             database=database, subscriptions=subscriptions, clock=clock, observe=observe
@@ -72,8 +73,8 @@ class Dispatcher:
         subscriptions.every("messages.readdress", READDRESS_EVERY, self._readdress)
 
     async def run(self) -> None:
-        """Deliver until cancelled, and then end in good order: nothing more is taken, what is under way gets a few seconds,
-        and the rest is handed back for others to take at once.
+        """Deliver until cancelled, then drain: nothing more is claimed, what is under way gets a few seconds, and the rest
+        is returned to the outbox for other processes.
         """
         if self._stopping.is_set():
             raise RuntimeError("a dispatcher that was stopped is not started again; build another one")
@@ -86,7 +87,7 @@ class Dispatcher:
             raise
 
     async def drain(self) -> int:
-        """Handle everything that is due by now, and what comes of it; return how many messages that was."""
+        """Handle everything that is due by now, and the messages that this causes; return how many it were."""
         self._fill()
         handled = 0
         while True:
@@ -119,32 +120,32 @@ class Dispatcher:
 
     async def _work(self) -> None:
         self._fill()
-        stop_listening = self._signals.listen(TOPIC, self._hinted)
+        stop_listening = self._signals.listen(TOPIC, self._on_signal)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._again_and_again("the look for what is due", self._look_around))
-                group.create_task(self._again_and_again("reactions", self._reactions.step))
+                group.create_task(self._repeat("the poll for what is due", self._poll))
+                group.create_task(self._repeat("reactions", self._reactions.step))
                 for deliveries in self._deliveries.values():
                     name = f"deliveries by {deliveries.channel.name}"
-                    group.create_task(self._again_and_again(name, deliveries.step))
+                    group.create_task(self._repeat(name, deliveries.step))
                 for runner in self._jobs.values():
-                    group.create_task(self._again_and_again(f"the job {runner.job.name}", runner.step))
+                    group.create_task(self._repeat(f"the job {runner.job.name}", runner.step))
         finally:
             stop_listening()
         await asyncio.gather(*(deliveries.finish(STOP_SECONDS) for deliveries in self._deliveries.values()))
 
     def _stop(self) -> None:
         self._stopping.set()
-        self._look.set()
+        self._poll_now.set()
         self._reactions.stop()
         for deliveries in self._deliveries.values():
             deliveries.stop()
         for runner in self._jobs.values():
             runner.stop()
 
-    def _hinted(self, channels: str) -> None:
+    def _on_signal(self, channels: str) -> None:
         if not channels:
-            self._look.set()
+            self._poll_now.set()
         for name in channels.split():
             self._wake(name)
 
@@ -154,9 +155,9 @@ class Dispatcher:
         elif channel in self._deliveries:
             self._deliveries[channel].wake()
 
-    async def _look_around(self) -> None:
-        """Wake the channels on which something is due, and know when those are to be woken on which something soon will be."""
-        self._look.clear()
+    async def _poll(self) -> None:
+        """Wake the channels on which something is due, and set timers for those on which something soon will be."""
+        self._poll_now.clear()
         async with self._database.read() as db:
             due = await MessageRepository(db).next_due([REACTIONS.name, *self._deliveries])
         now = self._clock.now()
@@ -168,24 +169,24 @@ class Dispatcher:
             seconds = (due_at - now).total_seconds()
             if seconds <= 0:
                 self._wake(channel)
-            elif seconds <= LOOK:
+            elif seconds <= POLL_SECONDS:
                 loop.call_later(seconds, self._wake, channel)
         try:
-            # Spread, so that many processes do not all look in the same moment.
-            async with asyncio.timeout(LOOK * (0.9 + self._clock.chance() / 5)):
-                await self._look.wait()
+            # Jitter keeps many processes from polling in the same moment.
+            async with asyncio.timeout(POLL_SECONDS * (0.9 + self._clock.chance() / 5)):
+                await self._poll_now.wait()
         except TimeoutError:
             pass
 
-    async def _again_and_again(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
-        """Take a step after the other until told to stop; what one raises is logged, and the next one comes a little later."""
+    async def _repeat(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
+        """Repeat a step until the dispatcher stops; log what it raises, and pause before the next one."""
         failures = 0
         while not self._stopping.is_set():
             try:
                 await step()
-            except Exception as error:  # noqa: BLE001 - a loop that ended here would leave messages for ever
+            except Exception as error:  # noqa: BLE001 - a loop that ended here would leave its messages undelivered
                 failures += 1
-                self._tell(name, error)
+                self._log_failure(name, error)
                 pause = min(FIRST_PAUSE * 2 ** min(failures, 10), LONGEST_PAUSE)
                 try:
                     async with asyncio.timeout(pause * (0.5 + self._clock.chance() / 2)):
@@ -196,16 +197,16 @@ class Dispatcher:
                 failures = 0
                 self._failing.discard(name)
 
-    def _tell(self, name: str, error: Exception) -> None:
+    def _log_failure(self, name: str, error: Exception) -> None:
         if is_away(error):
             if not self._away:
                 self._away = True
                 log.warning(
-                    "the database is away; messages wait for it", reason=described(error.__cause__ or error)
+                    "the database is away; messages wait for it", reason=describe(error.__cause__ or error)
                 )
         elif name not in self._failing:
             self._failing.add(name)
-            log.error("the dispatcher stumbled, and goes on", part=name, exc_info=error)
+            log.error("a loop of the dispatcher failed, and goes on", part=name, exc_info=error)
 
     async def _prune(self) -> None:
         now = self._clock.now()
@@ -216,14 +217,14 @@ class Dispatcher:
                     deleted = await MessageRepository(db).prune(state, before=now - kept, limit=PRUNE_CHUNK)
 
     async def _readdress(self) -> None:
-        """See to messages that a release before or after this one has written, for channels that are other ones here."""
+        """Move messages to the channels that their subscriptions have in this release; an older or newer one wrote them."""
         for subscription in self._subscriptions.by_name.values():
             async with self._database.transaction() as db:
                 await MessageRepository(db).readdress(subscription.name, subscription.channel.name)
         channels = [REACTIONS.name, *self._subscriptions.channels()]
         async with self._database.transaction() as db:
-            buried = await MessageRepository(db).bury_strangers(
-                channels, now=self._clock.now(), longer=STRANGERS_KEPT
+            buried = await MessageRepository(db).bury_unknown_channels(
+                channels, now=self._clock.now(), longer=UNKNOWN_CHANNELS_KEPT
             )
         if buried:
-            log.warning("messages given up whose channels nobody knows", number=buried)
+            log.warning("messages of unknown channels given up", number=buried)

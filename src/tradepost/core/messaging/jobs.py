@@ -1,4 +1,4 @@
-"""Recurring work: each job is a row that says when it is due, so that one process of all does it."""
+"""Recurring jobs: a row per job says when it is due, and a lease on it keeps all processes but one away."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -12,12 +12,12 @@ from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database
 from tradepost.core.database.models import Base
 from tradepost.core.database.repository import Repository
-from tradepost.core.messaging.attempts import described, is_away
+from tradepost.core.messaging.failures import describe, is_away
 from tradepost.core.messaging.messages import NAME_LENGTH, RecurringJob
 from tradepost.core.messaging.outbox import ERROR_LENGTH
 
-LONGEST_LOOK: Final = 60.0
-"""Seconds until a process looks again whether a job is due that another has."""
+LONGEST_POLL_SECONDS: Final = 60.0
+"""Seconds until a process looks again at a job that another one holds."""
 GRACE: Final = 15.0
 """Seconds beyond its time limit for which a run keeps others away."""
 CLOCKS_DIFFER: Final = 300.0
@@ -27,7 +27,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class ScheduledJob(Base):
-    """When a job is due. It is taken, and settled, by one statement that only one process can succeed with."""
+    """When a job is due. One guarded statement claims it and one settles it, so that only one process succeeds."""
 
     __tablename__ = "jobs"
 
@@ -54,9 +54,9 @@ class JobRepository(Repository):
         return await self.db.scalar(select(ScheduledJob.due_at).where(ScheduledJob.name == name))
 
     async def claim(self, name: str, *, now: datetime, latest: datetime, lease: str, until: datetime) -> bool:
-        """Take a job that is due; False when it is not, or when somebody else has it.
+        """Claim a job that is due; False when it is not due, or another process holds it.
 
-        One that is due after ``latest`` was put off by a clock that was far ahead: it is due now, and not in a year.
+        A job that is due after ``latest`` was postponed by a clock that was far ahead: it counts as due now.
         """
         taken = await self.db.scalar(
             update(ScheduledJob)
@@ -69,7 +69,7 @@ class JobRepository(Repository):
     async def settle(
         self, name: str, lease: str, *, due_at: datetime, now: datetime, error: str | None
     ) -> None:
-        """Say when a job is due again, unless somebody has taken it over."""
+        """Set when a job is due again, unless another process has taken it over."""
         await self.db.execute(
             update(ScheduledJob)
             .where(ScheduledJob.name == name, ScheduledJob.lease == lease)
@@ -78,7 +78,7 @@ class JobRepository(Repository):
 
 
 class JobRunner:
-    """Runs one job when it is due and nobody else does."""
+    """Runs one job when it is due and no other process does."""
 
     def __init__(self, job: RecurringJob, *, database: Database, clock: Clock) -> None:
         self.job = job
@@ -89,16 +89,16 @@ class JobRunner:
         self._running: asyncio.Task[str | None] | None = None
 
     def stop(self) -> None:
-        """Begin no other run, and break off the one there is."""
+        """Begin no other run, and cancel the current one."""
         self._stop.set()
         if self._running is not None:
             self._running.cancel()
 
     async def step(self) -> None:
-        """Wait until the job may be due, and run it if it is this process's turn."""
+        """Run the job if this process can claim it, and wait until it may be due again."""
         pause = await self.run_if_due()
         try:
-            # Spread, so that not every process looks in the same moment.
+            # Jitter keeps the processes from looking in the same moment.
             async with asyncio.timeout(pause + min(1.0, self.job.seconds / 10) * self._clock.chance()):
                 await self._stop.wait()
         except TimeoutError:
@@ -115,16 +115,16 @@ class JobRunner:
                 await jobs.ensure(name, due_at=now)
             taken = await jobs.claim(name, now=now, latest=latest, lease=lease, until=until)
             due_at = None if taken else await jobs.due_at(name)
-        # Only now: before the commit the row was not there for certain.
+        # Only after the commit: before it the row might still be rolled back.
         self._known = taken or due_at is not None
         if taken:
             return await self._run(lease)
         wait = 0.0 if due_at is None else (due_at - self._clock.now()).total_seconds()
-        return min(max(wait, 0.0), LONGEST_LOOK)
+        return min(max(wait, 0.0), LONGEST_POLL_SECONDS)
 
     async def _run(self, lease: str) -> float:
         pause = self.job.seconds
-        # Told to end while the job was being taken, there is no run to break off: it is handed back untouched.
+        # Stopped while the job was being claimed, there is no run to cancel: the claim is returned.
         if self._stop.is_set():
             return await self._settled(lease, pause=0.0, error=None)
         self._running = asyncio.create_task(self._attempt(), name=self.job.name)
@@ -145,14 +145,14 @@ class JobRunner:
             await JobRepository(db).settle(
                 self.job.name, lease, due_at=now + timedelta(seconds=pause), now=now, error=error
             )
-        return min(pause, LONGEST_LOOK)
+        return min(pause, LONGEST_POLL_SECONDS)
 
     async def _attempt(self) -> str | None:
         try:
             async with asyncio.timeout(self.job.timeout):
                 await self.job.run()
         except Exception as error:
-            reason = described(error.__cause__ or error) if is_away(error) else described(error)
+            reason = describe(error.__cause__ or error) if is_away(error) else describe(error)
             log.warning(
                 "a recurring job failed; it is run again at its next time",
                 job=self.job.name,

@@ -1,7 +1,7 @@
-"""What domains tell each other: facts in the past tense, and who reacts to them.
+"""Messages between domains, and the subscriptions to them.
 
-A message is added to the outbox in the transaction of the change it tells of (``core.outbox``), and reaches each of its
-subscribers after the commit (``core.dispatcher``): at least once, whatever dies in between.
+A message is a fact in the past tense. It is added to the outbox in the transaction of the change that it tells of
+(``outbox``), and reaches each subscriber after the commit (``dispatcher``): at least once, whatever dies in between.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -50,7 +50,7 @@ def message_from(kind: type[M], payload: Mapping[str, Any]) -> M:
 
 @dataclass(frozen=True, slots=True)
 class Envelope(Generic[M]):
-    """A message as a subscriber gets it. ``id`` is the same at every attempt, so effects can be told apart by it."""
+    """A message as a subscriber receives it. ``id`` is the same at every attempt: effects are made idempotent by it."""
 
     id: int
     message: M
@@ -64,7 +64,7 @@ Deliver = Callable[[Envelope[Any]], Awaitable[None]]
 
 
 class Undeliverable(Exception):
-    """Raised by a delivery that no other attempt can make succeed: the message is dead at once. Says why."""
+    """Raised by a delivery that no other attempt can make succeed: the message is dead at once. Its text says why."""
 
 
 class Postponed(Exception):
@@ -77,7 +77,7 @@ class Postponed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A way out, with limits of its own: one that hangs delays no other."""
+    """A way of delivery with limits of its own, so that one that hangs delays no other."""
 
     name: str
     concurrency: int = 16
@@ -88,10 +88,10 @@ class Channel:
     """Seconds before the second attempt; the pause doubles each time, with jitter."""
     longest_pause: float = 3600.0
     max_age: float = 3 * 24 * 3600.0
-    """Seconds, from when it was first due, after which a message whose attempts all failed is dead, if they were a few."""
+    """Seconds from when a message was first due until a failed attempt is its last, unless it was one of the first few."""
     grace: float = 15.0
-    """Seconds beyond ``timeout`` for which a message stays in the hands of who took it: to note what became of it, and for
-    clocks of different machines that do not quite agree. So long, and ``timeout``, a killed process holds up its own."""
+    """Seconds by which a lease outlasts ``timeout``: to settle the message, and for clocks of machines that differ. The
+    messages of a killed process wait for ``timeout`` and these."""
 
 
 REACTIONS: Final = Channel("reactions", concurrency=100)
@@ -100,7 +100,7 @@ REACTIONS: Final = Channel("reactions", concurrency=100)
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """Who wants a type of message. Exactly one of ``react`` and ``deliver`` is set."""
+    """One subscriber of a type of message. Exactly one of ``react`` and ``deliver`` is set."""
 
     name: str
     """Unique, ``domain.what``: rows name it, so it outlives a release."""
@@ -115,49 +115,49 @@ Job = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class RecurringJob:
-    """Work that is to be done again and again, by one process of all at a time."""
+    """Work that repeats, in one process at a time."""
 
     name: str
-    """Unique, ``domain.what``: a row remembers by it when the work is due."""
+    """Unique, ``domain.what``: the key of the row that says when the work is due."""
     seconds: float
     """From the end of one run to the beginning of the next."""
     run: Job
     timeout: float
-    """Seconds one run may take; one that is killed is begun again only after them."""
+    """Seconds one run may take; after a kill the job waits for them to pass."""
 
 
 @dataclass
 class Subscriptions:
-    """Every subscription of the process: filled by ``bootstrap`` from the domains' ``handlers``, then only read."""
+    """The registry of subscriptions and jobs: ``bootstrap`` fills it from the domains' ``handlers``, then it is only read."""
 
     by_name: dict[str, Subscription] = field(default_factory=dict)
     by_type: dict[type[Message], list[Subscription]] = field(default_factory=dict)
     jobs: dict[str, RecurringJob] = field(default_factory=dict)
 
     def react(self, name: str, message: type[M], reaction: React) -> None:
-        """Have ``reaction`` write rows because of ``message``.
+        """Subscribe ``reaction``, which writes rows because of ``message``.
 
-        It gets a group of messages, oldest first, and the transaction that also settles them: what it writes happens
-        exactly once. It awaits nothing but that session. One dispatcher at a time runs reactions, in the messages' order.
-        Messages of subscriptions with the same ``reaction`` come to it together, so it sees several types in one order;
-        between different reactions there is none. One that raises is told its messages again one by one, and the one
-        that still fails is tried again later: others may overtake it.
+        It gets a group of messages, oldest first, and the transaction that also settles them: its effects happen exactly
+        once. It awaits nothing but that session. One dispatcher at a time runs reactions, in the order of the messages.
+        Subscriptions with the same ``reaction`` share one group, so it sees several types in one order; between different
+        reactions there is none. When it raises, it gets its messages again one by one; the one that still fails is
+        retried later, and others may overtake it.
         """
         self._add(Subscription(name, message, REACTIONS, react=reaction))
 
     def deliver(self, name: str, message: type[M], channel: Channel, delivery: Deliver) -> None:
-        """Have ``delivery`` carry ``message`` to the world outside, over ``channel``.
+        """Subscribe ``delivery``, which carries ``message`` to the world outside over ``channel``.
 
         It is called with no transaction open, under a lease, at least once, in no promised order. Returning means done;
-        ``Undeliverable`` means never, ``Postponed`` not yet, any other exception another attempt later.
+        ``Undeliverable`` means never, ``Postponed`` not yet, any other exception a retry.
         """
         self._add(Subscription(name, message, channel, deliver=delivery))
 
     def every(self, name: str, seconds: float, job: Job, *, timeout: float = 60.0) -> None:
-        """Have ``job`` run at once and then ``seconds`` after each of its ends, by one process of all at a time.
+        """Run ``job`` at once and then ``seconds`` after each of its ends, in one process at a time.
 
-        For pruning and sweeping, in short transactions of its own. When it raises, or takes longer than ``timeout``, it is
-        run again at its next time; it must not mind having been ended anywhere.
+        For pruning and sweeping, in short transactions of its own. When it raises or takes longer than ``timeout``, it runs
+        again at its next time: it must be safe to stop anywhere.
         """
         if name in self.jobs or len(name) > NAME_LENGTH:
             raise ValueError(f"two jobs are called {name}, or it is too long")

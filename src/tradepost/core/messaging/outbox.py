@@ -1,4 +1,4 @@
-"""The outbox: messages are rows, written in the transaction of the change they tell of."""
+"""The transactional outbox: a message is a row, written in the transaction of the change that it tells of."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -53,21 +53,21 @@ class StoredMessage(Identified, Base):
     payload: Mapped[dict[str, Any]] = mapped_column(PortableJson)
     state: Mapped[MessageState] = mapped_column(choice(MessageState, "state"))
     attempts: Mapped[int]
-    """How many have begun, less those that were handed back."""
+    """How many have begun, less those that were returned."""
     created_at: Mapped[datetime]
     due_at: Mapped[datetime]
     """When the next attempt may begin; of one that is under way, when its lease ends."""
     expires_at: Mapped[datetime]
     """A failed attempt after this moment was the last, unless it was one of the first."""
     lease: Mapped[str | None] = mapped_column(String(64))
-    """Who is at it: only with this token it can be settled."""
+    """The token of the process that holds it: only that settles it."""
     settled_at: Mapped[datetime | None]
     error: Mapped[str | None] = mapped_column(String(ERROR_LENGTH))
     """Why the last attempt failed, or why there will be none."""
 
     @property
     def is_under_way(self) -> bool:
-        """Whether a process has it in hand, or had when it ended."""
+        """Whether a process holds its lease, or held it when it ended."""
         return self.state is MessageState.PENDING and self.lease is not None
 
 
@@ -82,7 +82,7 @@ class Outbox:
         self._wake = wake
 
     async def add(self, db: WriteSession, *messages: Message, due_at: datetime | None = None) -> None:
-        """Have every subscriber told, not before ``due_at``; a message without a subscriber leaves nothing."""
+        """Add messages for each of their subscribers, due at ``due_at`` or now; without a subscriber no row is written."""
         now = self._clock.now()
         due_at = due_at or now
         rows: list[dict[str, Any]] = [
@@ -104,6 +104,6 @@ class Outbox:
             return
         await db.execute(insert(StoredMessage), rows)
         if due_at > now:
-            return  # whoever were woken now would find nothing; they know what is due next
+            return  # a dispatcher woken now would find nothing; polling tells it what is due next
         channels = sorted({row["channel"] for row in rows})
         db.after_commit(lambda: self._wake(channels))

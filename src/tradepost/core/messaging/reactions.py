@@ -1,4 +1,4 @@
-"""Reactions: what the database writes because of messages, exactly once and in their order."""
+"""Reactions: rows written because of messages, exactly once and in the order of the messages."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,18 +10,12 @@ import structlog
 from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import WriteSession
-from tradepost.core.messaging.attempts import (
-    Claimed,
-    Outcome,
-    Settlement,
-    Stranger,
-    is_away,
-    recognised,
-    settled,
-)
 from tradepost.core.messaging.deliveries import ObserveAttempt
+from tradepost.core.messaging.failures import UnknownSubscription, is_away
 from tradepost.core.messaging.messages import REACTIONS, Envelope, React, Subscriptions, Undeliverable
+from tradepost.core.messaging.outcomes import Claimed, Outcome, Settlement
 from tradepost.core.messaging.repository import MessageRepository
+from tradepost.core.messaging.retry_policy import recognised, settlement_after
 
 TIMEOUT: Final = REACTIONS.timeout
 
@@ -37,9 +31,9 @@ class _Share:
 
 
 class Reactions:
-    """Runs reactions, a group of messages in one transaction that takes, handles and settles them.
+    """Runs reactions: one transaction claims, handles and settles a group of messages.
 
-    A dispatcher that cannot be the only one leaves them to the one that is.
+    An advisory lock lets one dispatcher at a time run them, which keeps the order of the messages.
     """
 
     def __init__(
@@ -54,7 +48,7 @@ class Reactions:
         self._stopping = False
 
     def wake(self) -> None:
-        """Look for what is due."""
+        """Look for due messages."""
         self._changed.set()
 
     def stop(self) -> None:
@@ -79,7 +73,7 @@ class Reactions:
         try:
             async with asyncio.timeout(TIMEOUT), self._database.transaction() as db:
                 messages = MessageRepository(db)
-                if not await messages.only_reactor():
+                if not await messages.try_lock_reactions():
                     return 0
                 group = await messages.due_reactions(now=self._clock.now(), limit=REACTIONS.concurrency)
                 await self._react(db, group)
@@ -96,7 +90,7 @@ class Reactions:
         try:
             async with asyncio.timeout(TIMEOUT), self._database.transaction() as db:
                 messages = MessageRepository(db)
-                if not await messages.only_reactor():
+                if not await messages.try_lock_reactions():
                     return
                 message = await messages.due_reaction(message_id, now=self._clock.now())
                 if message is None:
@@ -106,13 +100,13 @@ class Reactions:
             if message is None or is_away(error):
                 raise
             settlement = self._put_off(message, error)
-            # When the database takes this, it was there all the time, and it is the message that is at fault.
+            # When this commits, the database was there all the time, and the message is at fault.
             async with self._database.transaction() as db:
                 await MessageRepository(db).not_reacted(settlement)
 
     def _put_off(self, message: Claimed, error: Exception) -> Settlement:
-        """Return what comes of a reaction that failed."""
-        settlement = settled(message, REACTIONS, self._clock, error)
+        """Return the settlement of a reaction that failed, and log it."""
+        settlement = settlement_after(message, REACTIONS, self._clock, error)
         self._observe(REACTIONS.name, settlement.outcome, 0.0)
         log.warning(
             "message given up"
@@ -123,7 +117,7 @@ class Reactions:
             attempts=message.attempts,
             due_at=settlement.due_at,
             reason=settlement.error,
-            exc_info=None if isinstance(error, (Stranger, Undeliverable)) else error,
+            exc_info=None if isinstance(error, (UnknownSubscription, Undeliverable)) else error,
         )
         return settlement
 
@@ -134,8 +128,8 @@ class Reactions:
         for message in group:
             try:
                 subscription, envelope = recognised(self._subscriptions, message, reacts=True)
-            except (Stranger, Undeliverable) as error:
-                # Known before anything was tried: the others need not be told one by one because of it.
+            except (UnknownSubscription, Undeliverable) as error:
+                # Known before any reaction ran: the rest of the group need not be handled one by one because of it.
                 await messages.not_reacted(self._put_off(message, error))
                 continue
             if subscription.react is None:

@@ -20,28 +20,29 @@ from sqlalchemy import (
 )
 
 from tradepost.core.database.repository import Repository, among_ids
-from tradepost.core.messaging.attempts import TAKEN_OVER, Claimed, Outcome, Settlement
 from tradepost.core.messaging.messages import REACTIONS
 from tradepost.core.messaging.outbox import MessageState, StoredMessage
+from tradepost.core.messaging.outcomes import Claimed, Outcome, Settlement
+from tradepost.core.messaging.retry_policy import TAKEN_OVER
 
 REACTION_LOCK: Final = 0x7472_6164_6570_7265
-"""The key of the one dispatcher on a PostgreSQL database that runs reactions at the moment."""
+"""The key of the advisory lock under which one dispatcher of a PostgreSQL database runs reactions."""
 
-# As letters in the statement, not as a parameter: only then the planner knows that the partial indexes will do.
+# Literals in the statement, not parameters: only then the database's planner can use the partial indexes.
 _PENDING: Final = StoredMessage.state == literal_column("'pending'")
 _REACTS: Final = StoredMessage.channel == literal_column(f"'{REACTIONS.name}'")
 _UNTRACKED: Final = {"synchronize_session": False}
 
 
 class MessageRepository(Repository):
-    """Messages on their way."""
+    """Stored messages, as the dispatcher claims, settles and prunes them."""
 
     async def claim(
         self, channel: str, *, now: datetime, limit: int, lease: str, until: datetime
     ) -> list[Claimed]:
-        """Take at most ``limit`` messages of a channel that are due, for whoever has ``lease``, until that moment.
+        """Claim at most ``limit`` due messages of a channel under ``lease``, which ends at ``until``.
 
-        One statement on either engine. Those that others are taking at this moment are passed over, never waited for.
+        One statement on either engine. Rows that another process is claiming are skipped, never waited for.
         """
         due = (
             select(StoredMessage.id)
@@ -71,12 +72,12 @@ class MessageRepository(Repository):
 
     def _one_of(self, ids: Select[tuple[int]]) -> ColumnElement[bool]:
         if self.on_postgres:
-            # Of an array the planner expects few elements and uses the key; of a subquery it may expect many, and join.
+            # PostgreSQL expects few elements of an array and uses the key; of a subquery it may expect many, and join.
             return StoredMessage.id == any_(func.array(ids.scalar_subquery()))
         return StoredMessage.id.in_(ids)
 
     async def settle(self, settlements: Sequence[Settlement]) -> set[int]:
-        """Note what became of claimed messages; return the ids of those that were still in the hands of their claimer."""
+        """Settle claimed messages, each guarded by its lease; return the ids of those whose lease still held."""
         found: set[int] = set()
         done: dict[tuple[str | None, datetime], list[int]] = defaultdict(list)
         for settlement in settlements:
@@ -120,17 +121,17 @@ class MessageRepository(Repository):
         )
         return changed.first() is not None
 
-    async def only_reactor(self) -> bool:
-        """Be the only one that runs reactions, to the end of the transaction; False when somebody else is.
+    async def try_lock_reactions(self) -> bool:
+        """Take the advisory lock of reactions until the transaction ends; False when another process holds it.
 
-        On SQLite whoever writes is alone already.
+        On SQLite a write transaction is alone already.
         """
         if not self.on_postgres:
             return True
         return bool(await self.db.scalar(select(func.pg_try_advisory_xact_lock(REACTION_LOCK))))
 
     async def due_reactions(self, *, now: datetime, limit: int) -> list[Claimed]:
-        """Return the oldest messages that wait for reactions, locked to the end of the transaction."""
+        """Return the oldest due messages of reactions, locked FOR UPDATE until the transaction ends."""
         rows = await self.db.execute(
             select(*_CLAIMED)
             .where(_PENDING, _REACTS, StoredMessage.due_at <= now)
@@ -141,7 +142,7 @@ class MessageRepository(Repository):
         return [_of_reaction(row) for row in rows]
 
     async def due_reaction(self, message_id: int, *, now: datetime) -> Claimed | None:
-        """Return one message that waits for a reaction, locked, unless somebody has dealt with it."""
+        """Return one due message of a reaction, locked FOR UPDATE, unless it has been settled or is locked."""
         row = (
             await self.db.execute(
                 select(*_CLAIMED)
@@ -152,7 +153,7 @@ class MessageRepository(Repository):
         return None if row is None else _of_reaction(row)
 
     async def reacted(self, ids: Sequence[int], *, now: datetime) -> None:
-        """Note that reactions are done, in the transaction that did them."""
+        """Settle reactions as done, in the transaction that ran them."""
         await self.db.execute(
             update(StoredMessage)
             .where(among_ids(StoredMessage.id, on_postgres=self.on_postgres))
@@ -168,7 +169,7 @@ class MessageRepository(Repository):
         )
 
     async def not_reacted(self, settlement: Settlement) -> None:
-        """Note that a reaction failed, unless somebody has tried it meanwhile."""
+        """Settle a reaction that failed, unless another process has tried it meanwhile."""
         message = settlement.message
         await self.db.execute(
             update(StoredMessage)
@@ -190,7 +191,7 @@ class MessageRepository(Repository):
 
     async def next_due(self, channels: Iterable[str]) -> dict[str, datetime]:
         """Return for each channel when its first message is due, or when the first lease on one ends."""
-        # One look into the index for each; GROUP BY would read all that wait.
+        # One look into the index for each channel; GROUP BY would read every pending row.
         firsts = [
             select(
                 literal(name).label("channel"),
@@ -207,7 +208,7 @@ class MessageRepository(Repository):
         return {row.channel: row.due_at for row in rows if row.due_at is not None}
 
     async def counts(self) -> dict[tuple[str, MessageState], int]:
-        """Count, by channel, the messages that wait and those that are dead."""
+        """Count pending and dead messages by channel."""
         rows = await self.db.execute(
             select(StoredMessage.channel, StoredMessage.state, func.count())
             .where(StoredMessage.state.in_([MessageState.PENDING, MessageState.DEAD]))
@@ -234,7 +235,7 @@ class MessageRepository(Repository):
         return len(deleted.all())
 
     async def readdress(self, subscription: str, channel: str) -> None:
-        """Send what waits for a subscription over the channel that it has now; nobody may be at it."""
+        """Move pending messages of a subscription to the channel that it has now, unless they are under a lease."""
         await self.db.execute(
             update(StoredMessage)
             .where(
@@ -247,8 +248,10 @@ class MessageRepository(Repository):
             .execution_options(**_UNTRACKED)
         )
 
-    async def bury_strangers(self, channels: Iterable[str], *, now: datetime, longer: timedelta) -> int:
-        """Give up what waits on other channels than these, ``longer`` after it expired; return how many it were."""
+    async def bury_unknown_channels(
+        self, channels: Iterable[str], *, now: datetime, longer: timedelta
+    ) -> int:
+        """Mark as dead the messages of other channels than these, ``longer`` after they expired; return their number."""
         buried = await self.db.execute(
             update(StoredMessage)
             .where(

@@ -1,1 +1,1 @@
-"""What a person was told, to be read at leisure or live."""
+"""The inbox: a person's notifications as a list, and as a live stream."""

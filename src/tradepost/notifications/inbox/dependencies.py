@@ -1,4 +1,4 @@
-"""How routes get at the services for inboxes."""
+"""Dependencies that build the services for inboxes."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -6,14 +6,14 @@ from typing import Annotated
 from fastapi import Depends, Header
 
 from tradepost.accounts.dependencies import CurrentPrincipal
-from tradepost.notifications.inbox.live import LiveInboxes, Stream
 from tradepost.notifications.inbox.reader import InboxReader
 from tradepost.notifications.inbox.service import InboxService
+from tradepost.notifications.inbox.streams import InboxStream, InboxStreams
 from tradepost.web.db import ResourcesDep, WriteDb
 
 
 async def inbox_reader(resources: ResourcesDep) -> InboxReader:
-    """Return the service for reading one's inbox."""
+    """Return the service that lists inboxes."""
     return resources[InboxReader]
 
 
@@ -28,15 +28,15 @@ LastEventId = Annotated[
 ]
 
 
-async def live_stream(
+async def open_stream(
     principal: CurrentPrincipal, resources: ResourcesDep, last_event_id: LastEventId = None
-) -> AsyncIterator[Stream]:
-    """Open a stream of the person's own, until the answer has ended."""
-    async with resources[LiveInboxes].stream(principal, last_event_id) as stream:
+) -> AsyncIterator[InboxStream]:
+    """Open a stream of the person's own inbox until the answer has ended."""
+    async with resources[InboxStreams].stream(principal, last_event_id) as stream:
         yield stream
 
 
-# Not function-scoped, unlike what uses a session: it ends with the answer.
-Live = Annotated[Stream, Depends(live_stream)]
+# Not function-scoped, unlike what uses the database's session: the stream ends with the answer.
+OpenStream = Annotated[InboxStream, Depends(open_stream)]
 InboxReads = Annotated[InboxReader, Depends(inbox_reader)]
 InboxWrites = Annotated[InboxService, Depends(inbox_writes, scope="function")]

@@ -1,4 +1,4 @@
-"""Inboxes and what is in them."""
+"""The tables of inboxes and notifications."""
 
 from datetime import datetime
 from typing import Any
@@ -13,11 +13,11 @@ BODY_LENGTH = 1000
 
 
 class Inbox(Base):
-    """The numbers of one person's notifications: 1, 2, 3, … in the order in which they become visible.
+    """A gapless counter of one person's notifications: 1, 2, 3, … in the order in which they become visible.
 
-    Whoever adds notifications raises ``last_number`` in the same transaction, and so holds this row until its commit:
-    nobody sees a number before all lower ones. A sequence would hand numbers out in one order and show them in another,
-    and who reads on from the highest number they saw would miss the one that came late.
+    A transaction that adds notifications raises ``last_number``, and so locks this row until its commit: no number is
+    visible before all lower ones. A sequence hands numbers out in one order and shows them in another, and a stream that
+    resumes after the highest number it saw would miss one that committed late.
     """
 
     __tablename__ = "inboxes"
@@ -28,11 +28,11 @@ class Inbox(Base):
     )
     last_number: Mapped[int] = mapped_column(BigInteger)
     pruned_through: Mapped[int] = mapped_column(BigInteger, default=0)
-    """The highest number that was removed for its age: who has seen less must look at the list again."""
+    """The highest number that was pruned: a client that has seen less must read the list again."""
 
 
 class Notification(Identified, Base):
-    """Something a person was told; ``created_at`` is when it happened."""
+    """A notification to one person; ``created_at`` is when the fact happened."""
 
     __tablename__ = "notifications"
     __table_args__ = (

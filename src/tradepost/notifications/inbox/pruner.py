@@ -1,14 +1,14 @@
-"""Keeps inboxes from growing for ever."""
+"""The pruning of inboxes by age and by number, so that they do not grow without bound."""
 
 from datetime import timedelta
 from typing import Final
 
 from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database
-from tradepost.notifications.inbox.repository import InboxRepository
+from tradepost.notifications.inbox.repository import InboxPruningRepository
 
 KEPT_FOR: Final = timedelta(days=90)
-"""How long a notification is kept, be it read or not."""
+"""How long a notification is kept, read or unread."""
 KEPT_EACH: Final = 1_000
 """How many of the newest numbers of one person are kept."""
 CHUNK: Final = 1_000
@@ -18,29 +18,34 @@ INBOXES: Final = 100
 
 
 class InboxPruner:
-    """Removes what is old or too much, and has the inbox remember up to where: streams that were behind must know."""
+    """Deletes notifications that are old or too many, and records the highest number in the inbox.
+
+    A stream that was behind learns from that number that it missed something.
+    """
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
 
     async def prune(self) -> None:
-        """Remove what is to be removed by now, in short transactions; whenever it is ended, the rest is for next time."""
+        """Prune in short transactions; stopped anywhere, the next run does the rest."""
         while await self._prune_some():
             pass
 
     async def _prune_some(self) -> bool:
-        """Tell whether there may be more."""
+        """Prune one chunk; tell whether there may be more."""
         before = self._clock.now() - KEPT_FOR
         async with self._database.transaction() as db:
-            inbox = InboxRepository(db)
+            inboxes = InboxPruningRepository(db)
             user_ids = {
-                *await inbox.hold_overfull(keep=KEPT_EACH, limit=INBOXES),
-                *await inbox.hold_aged(before=before, limit=INBOXES),
+                *await inboxes.lock_overfull_for_update(keep=KEPT_EACH, limit=INBOXES),
+                *await inboxes.lock_aged_for_update(before=before, limit=INBOXES),
             }
-            surplus = await inbox.hold_surplus(user_ids, keep=KEPT_EACH, before=before, limit=CHUNK)
+            surplus = await inboxes.lock_surplus_for_update(
+                user_ids, keep=KEPT_EACH, before=before, limit=CHUNK
+            )
             if surplus:
-                await inbox.prune(surplus)
-            # What people deleted themselves fills nothing any more; what somebody else holds just now is for next time.
-            noted = await inbox.note_gaps(user_ids, keep=KEPT_EACH)
+                await inboxes.prune(surplus)
+            # Numbers whose notifications people deleted themselves; rows that are locked elsewhere wait for the next run.
+            noted = await inboxes.record_gaps(user_ids, keep=KEPT_EACH)
             return noted or bool(surplus)

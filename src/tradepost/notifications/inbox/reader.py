@@ -1,4 +1,4 @@
-"""Reading one's inbox."""
+"""The reader of inboxes: lists by offset or by cursor."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,9 @@ from tradepost.notifications.inbox.schemas import NotificationPage, Notification
 
 @dataclass(frozen=True, slots=True)
 class InboxWindow:
-    """A part of an inbox: ``limit`` after the first ``skip``, or after what a ``cursor`` stands for.
+    """A part of an inbox: ``limit`` notifications after the first ``skip``, or after the place of a ``cursor``.
 
-    ``total`` is how to count; None: exactly, and with a cursor not at all.
+    ``total`` is how to count; None means exactly, and with a cursor not at all.
     """
 
     limit: int
@@ -33,7 +33,7 @@ class InboxReader:
         self._cursors = cursors
 
     async def page(self, window: InboxWindow, principal: Principal) -> NotificationPage:
-        """Return a part of the inbox, newest first, and how much in all of it is unread."""
+        """Return a part of the person's inbox, newest first, with the number of unread notifications in all of it."""
         if window.cursor is not None and window.skip is not None:
             raise Unprocessable(
                 ("query", "skip"), "skip and cursor do not go together", kind="skip_with_cursor"

@@ -1,4 +1,4 @@
-"""Every statement about inboxes and what is in them."""
+"""The SQL of inboxes and notifications."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -85,15 +85,15 @@ def _heads(on_postgres: bool) -> Select[int, int, int]:  # noqa: FBT001 - the ke
 
 
 class InboxRepository(Repository):
-    """Inboxes."""
+    """Inboxes: adding, reading and changing notifications."""
 
     # --- adding -------------------------------------------------------------------------------------------------------
 
     async def take_numbers(self, counts: Mapping[int, int]) -> dict[int, int]:
-        """Give each of these people so many numbers, and return the last of them by person.
+        """Raise the counter of each of these people by a count, and return the new counters by person.
 
-        Until the transaction ends nobody else gets any of theirs. In the order of ids: two that take numbers of several
-        people wait for each other in one direction only.
+        The rows stay locked until the transaction ends. They are raised in the order of ids, so that two transactions
+        that raise the counters of several people cannot deadlock.
         """
         wanted = [
             {"user_id": user_id, "last_number": count, "pruned_through": 0}
@@ -116,7 +116,7 @@ class InboxRepository(Repository):
     async def page(
         self, user_id: int, *, limit: int, skip: int = 0, before: int | None = None, unread_only: bool = False
     ) -> Sequence[NotificationRow]:
-        """Return a part of somebody's notifications, newest first: those with numbers below ``before``."""
+        """Return a part of a person's notifications with numbers below ``before``, newest first."""
         rows = select(*_SHOWN).where(self._of(user_id, unread_only=unread_only))
         if before is not None:
             rows = rows.where(Notification.number < before)
@@ -124,26 +124,26 @@ class InboxRepository(Repository):
         return (await self.db.execute(rows)).all()
 
     async def total(self, user_id: int, total: Total, *, unread_only: bool) -> int | None:
-        """Count somebody's notifications, if that was asked for."""
+        """Count a person's notifications as ``total`` says."""
         return await self.count(
             select(Notification.id).where(self._of(user_id, unread_only=unread_only)), total
         )
 
     async def count_unread(self, user_id: int) -> int:
-        """Count what somebody has not read yet."""
+        """Count a person's unread notifications."""
         return await self.db.scalar(select(func.count()).where(_unread_of(user_id))) or 0
 
     async def find_heads(self, user_ids: Collection[int]) -> Sequence[HeadRow]:
-        """Return the last and the pruned numbers of these people; of those who were never told anything, nothing."""
+        """Return the counters of these people; a person who never had a notification has none."""
         heads = _heads(self.on_postgres)
         return (await self.db.execute(heads, {"ids": list(user_ids)})).all()
 
     async def find_following(
         self, asked: Sequence[tuple[int, int]], *, size: int
     ) -> Sequence[Row[*tuple[Any, ...]]]:
-        """Return, for each pair of a person and a number, what has one of the next ``size`` numbers.
+        """Return, for each pair of a person and a number, the notifications of the next ``size`` numbers, in order.
 
-        The columns of ``NotificationRow`` after ``user_id`` and ``after``; in the order of numbers.
+        The columns are ``user_id``, ``after`` and those of ``NotificationRow``.
         """
         pairs: dict[str, Any] = {"pairs": [list(pair) for pair in asked]}
         if self.on_postgres:
@@ -158,7 +158,7 @@ class InboxRepository(Repository):
     # --- changing -----------------------------------------------------------------------------------------------------
 
     async def mark(self, notification_id: int, *, user_id: int, now: datetime) -> NotificationRow | None:
-        """Mark one of somebody's own as read, as of the first time, and return it."""
+        """Mark a person's notification as read unless it is, and return it."""
         statement = (
             update(Notification)
             .where(Notification.id == notification_id, Notification.user_id == user_id)
@@ -171,9 +171,9 @@ class InboxRepository(Repository):
         return (await self.db.execute(statement)).one_or_none()
 
     async def mark_all(self, user_id: int, *, through: int | None, now: datetime) -> int:
-        """Mark what somebody has not read, up to a number if one is given; return how many that were.
+        """Mark a person's unread notifications, up to a number if one is given; return how many it were.
 
-        Locked in one order first: two of these that met the rows in different orders would wait for each other.
+        The rows are locked in the order of ids first: two calls that met them in different orders would deadlock.
         """
         unread = select(Notification.id).where(_unread_of(user_id))
         if through is not None:
@@ -188,7 +188,7 @@ class InboxRepository(Repository):
         return len(ids)
 
     async def delete(self, notification_id: int, *, user_id: int) -> bool:
-        """Delete one of somebody's own; tell whether there was one."""
+        """Delete a person's notification; tell whether there was one."""
         statement = (
             delete(Notification)
             .where(Notification.id == notification_id, Notification.user_id == user_id)
@@ -196,18 +196,22 @@ class InboxRepository(Repository):
         )
         return await self.db.scalar(statement) is not None
 
-    # --- pruning ------------------------------------------------------------------------------------------------------
-    # Nothing here waits for a row that somebody else holds: who deletes a person locks all that is theirs, in an order of
-    # the database's own, and it might be that deletion which a deadlock ends.
 
-    async def hold_overfull(self, *, keep: int, limit: int) -> Sequence[int]:
-        """Lock some of the inboxes with more than the ``keep`` newest numbers in them, and return whose they are."""
+class InboxPruningRepository(Repository):
+    """The SQL of pruning. Every lock skips rows that are locked elsewhere.
+
+    Deleting a person locks all their rows in an order of the database's own: waiting here could end that deletion with a
+    deadlock.
+    """
+
+    async def lock_overfull_for_update(self, *, keep: int, limit: int) -> Sequence[int]:
+        """Lock some inboxes that span more than ``keep`` numbers, and return their owners."""
         overfull = select(Inbox.user_id).where(Inbox.last_number - Inbox.pruned_through > keep)
         held = overfull.order_by(Inbox.user_id).limit(limit).with_for_update(skip_locked=True)
         return (await self.db.scalars(held)).all()
 
-    async def hold_aged(self, *, before: datetime, limit: int) -> Sequence[int]:
-        """Lock the inboxes of some people who were told something before a moment, and return whose they are."""
+    async def lock_aged_for_update(self, *, before: datetime, limit: int) -> Sequence[int]:
+        """Lock some inboxes with notifications from before a moment, and return their owners."""
         oldest = (
             select(Notification.user_id)
             .where(Notification.created_at < before)
@@ -217,10 +221,10 @@ class InboxRepository(Repository):
         aged = select(Inbox.user_id).where(Inbox.user_id.in_(oldest)).order_by(Inbox.user_id)
         return (await self.db.scalars(aged.with_for_update(skip_locked=True))).all()
 
-    async def hold_surplus(
+    async def lock_surplus_for_update(
         self, user_ids: Collection[int], *, keep: int, before: datetime, limit: int
     ) -> Sequence[int]:
-        """Lock what these people, whose inboxes are held, have beyond ``keep`` or from before a moment."""
+        """Lock notifications beyond ``keep`` or from before a moment, of people whose inboxes are locked."""
         rows = (
             select(Notification.id)
             .join(Inbox, Inbox.user_id == Notification.user_id)
@@ -234,7 +238,7 @@ class InboxRepository(Repository):
         return (await self.db.scalars(rows.with_for_update(of=Notification, skip_locked=True))).all()
 
     async def prune(self, notification_ids: Sequence[int]) -> None:
-        """Delete notifications, and note in their inboxes up to which number something is missing now."""
+        """Delete notifications, and record in their inboxes the highest number that is missing now."""
         among = among_ids(Notification.id, on_postgres=self.on_postgres)
         highest = (
             select(func.max(Notification.number))
@@ -254,8 +258,8 @@ class InboxRepository(Repository):
                 statement.execution_options(synchronize_session=False), {"ids": list(notification_ids)}
             )
 
-    async def note_gaps(self, user_ids: Collection[int], *, keep: int) -> bool:
-        """Note of whom, their inboxes being held, nothing is left beyond the ``keep`` newest numbers; tell if of anybody."""
+    async def record_gaps(self, user_ids: Collection[int], *, keep: int) -> bool:
+        """Raise ``pruned_through`` of locked inboxes that hold nothing beyond the ``keep`` newest numbers; tell if any was."""
         surplus = Inbox.last_number - keep
         left = exists().where(Notification.user_id == Inbox.user_id, Notification.number <= surplus)
         noted = await self.db.scalars(

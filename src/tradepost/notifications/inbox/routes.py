@@ -1,4 +1,4 @@
-"""``/notifications``: one's own inbox."""
+"""``/notifications``: the principal's own inbox and its live stream."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from tradepost.accounts.dependencies import CurrentPrincipal
 from tradepost.core.errors import Unauthenticated, Unavailable
 from tradepost.core.wire.pagination import Total
 from tradepost.core.wire.schemas import MAX_ID, Confirmation
-from tradepost.notifications.inbox.dependencies import InboxReads, InboxWrites, Live
+from tradepost.notifications.inbox.dependencies import InboxReads, InboxWrites, OpenStream
 from tradepost.notifications.inbox.errors import NotificationNotFound, TooManyStreams
 from tradepost.notifications.inbox.reader import InboxWindow
 from tradepost.notifications.inbox.schemas import Marked, NotificationPage, NotificationRead
@@ -86,7 +86,7 @@ STREAM = {
     response_class=StreamingResponse,
     responses={**problem_responses(Unauthenticated, TooManyStreams, Unavailable), 200: STREAM},
 )
-async def stream_notifications(stream: Live) -> EventStream:
+async def stream_notifications(stream: OpenStream) -> EventStream:
     """Send what one is told as it comes in, from now on or after `Last-Event-ID`, until the session ends."""
     return EventStream(stream)
 

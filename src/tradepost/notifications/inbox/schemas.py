@@ -1,4 +1,4 @@
-"""What goes out about notifications."""
+"""Response bodies of notifications."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""What people do with their notifications."""
+"""Marking notifications as read, and deleting them."""
 
 from tradepost.core.clock import Clock
 from tradepost.core.database.sessions import WriteSession
@@ -9,21 +9,21 @@ from tradepost.notifications.inbox.schemas import Marked, NotificationRead
 
 
 class InboxService:
-    """Works in the transaction of whoever built it; everybody has to do with their own only."""
+    """Works in the caller's transaction, on the principal's own notifications alone."""
 
     def __init__(self, db: WriteSession, clock: Clock) -> None:
         self._inbox = InboxRepository(db)
         self._clock = clock
 
     async def mark_read(self, notification_id: int, principal: Principal) -> NotificationRead:
-        """Mark a notification as read, as of the first time."""
+        """Mark a notification as read; the first time counts."""
         row = await self._inbox.mark(notification_id, user_id=principal.user_id, now=self._clock.now())
         if row is None:
             raise NotificationNotFound
         return NotificationRead.model_validate(row)
 
     async def mark_all_read(self, principal: Principal, *, through: int | None = None) -> Marked:
-        """Mark everything as read, or what is no newer than a number: the newest that the person has seen."""
+        """Mark every notification as read, or those up to the number of the newest that the person has seen."""
         marked = await self._inbox.mark_all(principal.user_id, through=through, now=self._clock.now())
         return Marked(marked=marked, unread=await self._inbox.count_unread(principal.user_id))
 

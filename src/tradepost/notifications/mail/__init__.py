@@ -1,1 +1,1 @@
-"""E-mail."""
+"""E-mail: templates, composition, and delivery by SMTP or into a folder."""

@@ -1,8 +1,8 @@
-"""An e-mail as bytes (RFC 5322, MIME), put together by hand so that no name or title ever becomes a header line.
+"""An e-mail as bytes (RFC 5322, MIME), composed by hand so that no name or title ever becomes a header line.
 
-Python's ``EmailMessage`` reads what it is given: an encoded word such as ``=?utf-8?q?A=0D=0ABcc:…?=`` in a name is
-decoded, and its line break begins a real header. Here a header's text is only ever written: as it is when it is plain,
-else as encoded words (RFC 2047), also when it looks like one.
+Python's ``EmailMessage`` parses what it is given: an encoded word such as ``=?utf-8?q?A=0D=0ABcc:…?=`` in a name is
+decoded, and its line break begins a real header. Here a header's text is only ever written: plain text as it is, anything
+else, and text that looks like an encoded word, as encoded words (RFC 2047).
 """
 
 import base64
@@ -18,14 +18,14 @@ from typing import Final
 from email_validator import EmailNotValidError, validate_email
 
 from tradepost.core.messaging.messages import Undeliverable
-from tradepost.notifications.mail.letters import Letter, one_line
+from tradepost.notifications.mail.email_templates import EmailText, one_line
 
 CRLF: Final = "\r\n"
 _LINE: Final = 76
 _LONGEST_LINE: Final = 900
-"""Servers take lines of 998 letters."""
+"""Servers take lines of 998 characters."""
 _CHUNK: Final = 45
-"""Bytes in one encoded word, which with its frame may have 75 letters."""
+"""Bytes in one encoded word, which with its frame may have 75 characters."""
 _PLAIN: Final = re.compile(r"[\x20-\x7e]*")
 _PHRASE: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/^_`{|}~ -]+")
 _QUOTABLE: Final = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]+")
@@ -33,15 +33,15 @@ _QUOTABLE: Final = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]+")
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """Somebody's address, and the name to write before it, if any."""
+    """An address with an optional display name."""
 
     email: str
     name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Mail:
-    """An e-mail on its way: its bytes, and the envelope. ``filed_as`` is a name that sorts by time."""
+class Email:
+    """A composed e-mail: its bytes and the SMTP envelope. ``filed_as`` is a file name that sorts by time."""
 
     sender: str
     recipient: str
@@ -50,22 +50,22 @@ class Mail:
 
     @property
     def needs_utf8(self) -> bool:
-        """Whether an address has letters outside ASCII, which not every server takes (RFC 6531)."""
+        """Whether an address has characters outside ASCII, which not every server takes (RFC 6531)."""
         return not (self.sender + self.recipient).isascii()
 
 
 def compose(
-    letter: Letter, *, sender: Mailbox, recipient: Mailbox, message_id: str, date: datetime, filed_as: str
-) -> Mail:
-    """Put an e-mail together: the same bytes for the same arguments."""
+    words: EmailText, *, sender: Mailbox, recipient: Mailbox, message_id: str, date: datetime, filed_as: str
+) -> Email:
+    """Compose an e-mail: the same bytes for the same arguments, so that a retry sends what was sent before."""
     source, target = _address(sender.email), _address(recipient.email)
-    parts = [_part("text/plain", letter.text), _part("text/html", letter.html)]
-    # No part has a line that begins so: a text that has is quoted, and quoted texts never have "=_".
+    parts = [_part("text/plain", words.text), _part("text/html", words.html)]
+    # No part has a line that begins so: a text that has one is quoted-printable, and there "=" is never followed by "_".
     boundary = f"=_{hashlib.sha256(message_id.encode()).hexdigest()[:32]}"
     head = [
         _header("From", [*_phrase(sender.name), f"<{source}>"]),
         _header("To", _to(recipient.name, target)),
-        _header("Subject", _unstructured(letter.subject)),
+        _header("Subject", _unstructured(words.subject)),
         _header("Date", [format_datetime(date)]),
         _header("Message-ID", [f"<{message_id}>"]),
         _header("Auto-Submitted", ["auto-generated"]),
@@ -73,7 +73,7 @@ def compose(
         _header("Content-Type", ["multipart/alternative;", f'boundary="{boundary}"']),
     ]
     body = "".join(f"--{boundary}{CRLF}{part}{CRLF}" for part in parts) + f"--{boundary}--{CRLF}"
-    return Mail(source, target, f"{''.join(head)}{CRLF}{body}".encode(), filed_as)
+    return Email(source, target, f"{''.join(head)}{CRLF}{body}".encode(), filed_as)
 
 
 def _header(name: str, words: list[str]) -> str:
@@ -89,7 +89,7 @@ def _header(name: str, words: list[str]) -> str:
 
 
 def _to(name: str, address: str) -> list[str]:
-    # Encoded words have no meaning within an address, and there are programs that read them all the same.
+    # Encoded words have no meaning within an address, but some mail programs decode them all the same.
     return ["undisclosed-recipients:;"] if "=?" in address else [*_phrase(name), f"<{address}>"]
 
 
@@ -112,10 +112,10 @@ def _unstructured(text: str) -> list[str]:
 
 
 def _encoded(text: str) -> Iterator[str]:
-    """Yield ``text`` as encoded words; a letter is never cut in two."""
+    """Yield ``text`` as encoded words; a character is never cut in two."""
     chunk = b""
-    for letter in text:
-        encoded = letter.encode("utf-8", "replace")
+    for character in text:
+        encoded = character.encode("utf-8", "replace")
         if len(chunk) + len(encoded) > _CHUNK:
             yield _word(chunk)
             chunk = b""
@@ -128,19 +128,22 @@ def _word(chunk: bytes) -> str:
 
 
 def _address(email: str) -> str:
-    """Return an address for the wire: a domain outside ASCII in its ASCII form. ``Undeliverable`` if it is none."""
+    """Return an address for the wire, its domain in ASCII, or raise ``Undeliverable``."""
     try:
         checked = validate_email(email, check_deliverability=False)
     except EmailNotValidError as error:
         raise Undeliverable("the address is none that an e-mail can be sent to") from error
     address = checked.ascii_email or f"{email.rpartition('@')[0]}@{checked.ascii_domain}"
-    if any(letter.isspace() or not letter.isprintable() or letter in '<>"(),:;\\[]' for letter in address):
+    if any(
+        character.isspace() or not character.isprintable() or character in '<>"(),:;\\[]'
+        for character in address
+    ):
         raise Undeliverable("the address is none that a header can hold")
     return address
 
 
 def _part(media_type: str, text: str) -> str:
-    """Return a part of the body: as it is where every server passes that on, so that a file can be read without tools."""
+    """Return a MIME part: 7bit where every server passes the text on, so that a stored e-mail is readable as it is."""
     plain = all(len(line) < _LONGEST_LINE and _PLAIN.fullmatch(line) for line in text.split("\n"))
     if plain and "--=_" not in text:
         encoding = "7bit"

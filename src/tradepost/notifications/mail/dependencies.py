@@ -1,4 +1,4 @@
-"""How e-mail is put together from the settings."""
+"""The parts of e-mail, built from the settings."""
 
 import asyncio
 import ipaddress
@@ -9,8 +9,8 @@ from tradepost.core.clock import Clock
 from tradepost.core.resources import Resources
 from tradepost.core.settings.settings import Settings
 from tradepost.notifications.mail.composition import Mailbox
+from tradepost.notifications.mail.email_templates import EmailTemplates
 from tradepost.notifications.mail.folder import MailFolder
-from tradepost.notifications.mail.letters import Letters
 from tradepost.notifications.mail.service import Mailer, MailService, NoMailer
 from tradepost.notifications.mail.smtp import Encryption, SmtpMailer, SmtpOptions
 
@@ -18,7 +18,7 @@ IMPLICIT_TLS_PORT = 465
 
 
 def build_mailer(settings: Settings, clock: Clock) -> Mailer:
-    """Return the way out for e-mails: the mail server, in ``local`` else a folder, and elsewhere none."""
+    """Return the mail server of the settings, without one a folder in ``local``, and elsewhere a refusal."""
     if settings.SMTP_HOST is not None:
         return SmtpMailer(smtp_options(settings), clock)
     return build_folder(settings) if settings.is_local else NoMailer()
@@ -30,7 +30,7 @@ def build_folder(settings: Settings) -> MailFolder:
 
 
 def smtp_options(settings: Settings) -> SmtpOptions:
-    """Return what ``settings`` say about the mail server."""
+    """Return the options for the mail server from the settings."""
     encryption = Encryption.NONE
     if settings.SMTP_TLS:
         encryption = Encryption.IMPLICIT if settings.SMTP_PORT == IMPLICIT_TLS_PORT else Encryption.STARTTLS
@@ -45,10 +45,10 @@ def smtp_options(settings: Settings) -> SmtpOptions:
 
 
 async def build_mail_service(resources: Resources) -> MailService:
-    """Build the service that sends e-mails; the templates are read in a thread."""
+    """Build the service that sends e-mails; a thread reads the templates."""
     settings = resources.settings
-    letters = await asyncio.to_thread(
-        Letters,
+    templates = await asyncio.to_thread(
+        EmailTemplates,
         project=settings.PROJECT_NAME,
         public_url=settings.PUBLIC_URL,
         api_path=settings.API_V1_STR,
@@ -56,14 +56,14 @@ async def build_mail_service(resources: Resources) -> MailService:
     address = settings.EMAILS_FROM_EMAIL or "no-reply@localhost.localdomain"
     return MailService(
         recovery=resources[RecoveryService],
-        letters=letters,
+        templates=templates,
         mailer=resources[Mailer],
         sender=Mailbox(address, settings.EMAILS_FROM_NAME or settings.PROJECT_NAME),
     )
 
 
 def _hello(settings: Settings) -> str:
-    """Return the name of this service for the mail server (RFC 5321, section 4.1.4): asking the machine may take long."""
+    """Return the name for EHLO (RFC 5321, section 4.1.4) from ``PUBLIC_URL``: asking the machine for its name may block."""
     host = urlsplit(settings.PUBLIC_URL).hostname or "localhost"
     try:
         address = ipaddress.ip_address(host)

@@ -1,4 +1,4 @@
-"""The way out for all e-mails, and those that somebody asked for."""
+"""The subscriptions of e-mail: the channel that delivers them, and the e-mails with links that people request."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -8,24 +8,26 @@ from tradepost.core.database.sessions import WriteSession
 from tradepost.core.messaging.messages import Channel, Envelope, Message, React, Subscriptions
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.resources import Resources
-from tradepost.notifications.mail.messages import MailDue
+from tradepost.notifications.mail.messages import EmailDue
 from tradepost.notifications.mail.service import MailService
 from tradepost.notifications.mail.smtp import CONNECTIONS
 
 MAIL: Final = Channel("mail", concurrency=CONNECTIONS, timeout=60.0)
 
-ASKED_FOR: Final[Mapping[type[Message], Callable[[Any], MailDue]]] = {
-    VerificationRequested: lambda fact: MailDue("verify_email", fact.user_id, {"token_id": fact.token_id}),
-    PasswordResetRequested: lambda fact: MailDue("password_reset", fact.user_id, {"token_id": fact.token_id}),
+ASKED_FOR: Final[Mapping[type[Message], Callable[[Any], EmailDue]]] = {
+    VerificationRequested: lambda fact: EmailDue("verify_email", fact.user_id, {"token_id": fact.token_id}),
+    PasswordResetRequested: lambda fact: EmailDue(
+        "password_reset", fact.user_id, {"token_id": fact.token_id}
+    ),
 }
-"""What carries a link that was asked for goes by e-mail and no other way, whatever the person prefers."""
+"""A requested link goes out by e-mail alone, whatever the person's preferences."""
 
 
 def subscribe(subscriptions: Subscriptions, resources: Resources) -> None:
-    """Send what is due, and have due what was asked for."""
+    """Deliver due e-mails over the mail channel, and turn requests for links into due e-mails."""
     outbox = resources[Outbox]
 
-    def sending(plan: Callable[[Any], MailDue]) -> React:
+    def sending(plan: Callable[[Any], EmailDue]) -> React:
         async def react(db: WriteSession, envelopes: Sequence[Envelope[Any]]) -> None:
             await outbox.add(db, *(plan(envelope.message) for envelope in envelopes))
 
@@ -33,4 +35,4 @@ def subscribe(subscriptions: Subscriptions, resources: Resources) -> None:
 
     for fact, plan in ASKED_FOR.items():
         subscriptions.react(f"notifications.mail_from.{fact.type}", fact, sending(plan))
-    subscriptions.deliver("notifications.mail", MailDue, MAIL, resources[MailService].deliver)
+    subscriptions.deliver("notifications.mail", EmailDue, MAIL, resources[MailService].deliver)

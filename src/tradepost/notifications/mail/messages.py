@@ -1,4 +1,4 @@
-"""What is sent by e-mail."""
+"""The message that an e-mail is due."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,11 +8,11 @@ from tradepost.core.messaging.messages import Message
 
 
 @dataclass(frozen=True, slots=True)
-class MailDue(Message):
-    """Somebody is to get the e-mail of a template: ``welcome`` for the pair ``welcome.txt`` and ``welcome.html``.
+class EmailDue(Message):
+    """An e-mail to a person is due: ``template`` ``welcome`` is the pair ``welcome.txt`` and ``welcome.html``.
 
-    ``params`` are ids and short texts that the template names. A ``token_id`` becomes the ``link`` of that token, which
-    is made when the e-mail is: no message holds it.
+    ``params`` are ids and short texts that the template names. A ``token_id`` becomes the ``link`` of that token when the
+    e-mail is composed: no stored message holds a link.
     """
 
     type: ClassVar[str] = "notifications.mail.v1"

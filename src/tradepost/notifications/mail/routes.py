@@ -1,4 +1,4 @@
-"""``/dev/mails``: a look at the e-mails that ``local`` writes to a folder instead of sending them."""
+"""``/dev/mails``: pages that show the e-mails which ``local`` writes to a folder instead of sending them."""
 
 import html
 from typing import Final
@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from tradepost.core.settings.settings import Settings
 from tradepost.notifications.mail.dependencies import build_folder
-from tradepost.notifications.mail.folder import FiledMail
+from tradepost.notifications.mail.folder import FiledEmail
 from tradepost.web.routing import Route
 
 _STYLE: Final = """
@@ -28,7 +28,7 @@ _HEADERS: Final = {
     ),
     "Cache-Control": "no-store",
 }
-# What somebody wrote into an e-mail runs nothing, loads nothing, and is of no origin; its links open elsewhere.
+# The content of an e-mail runs no script, loads nothing, and has no origin; its links open elsewhere.
 _SANDBOX: Final = "allow-popups allow-popups-to-escape-sandbox"
 _MAIL_HEADERS: Final = {
     "Content-Security-Policy": (
@@ -49,14 +49,14 @@ def _page(title: str, content: str) -> Response:
     return Response(body, headers=_HEADERS, media_type="text/html")
 
 
-def _row(mail: FiledMail) -> str:
+def _row(mail: FiledEmail) -> str:
     subject, recipient, date = map(html.escape, (mail.subject or "(no subject)", mail.recipient, mail.date))
     return (
         f'<tr><td><a href="/dev/mails/{mail.name}">{subject}</a></td><td>{recipient}</td><td>{date}</td></tr>'
     )
 
 
-def _shown(mail: FiledMail) -> str:
+def _shown(mail: FiledEmail) -> str:
     fields = (
         ("From", mail.sender),
         ("To", mail.recipient),
@@ -72,13 +72,13 @@ def _shown(mail: FiledMail) -> str:
 
 
 def build_router(settings: Settings) -> APIRouter:
-    """Return the routes, of which there are none outside ``local``; none is in the OpenAPI."""
+    """Return the routes, none outside ``local``; they are not in the OpenAPI."""
     router = APIRouter(route_class=Route, include_in_schema=False)
     if not settings.is_local:
         return router
     folder = build_folder(settings)
 
-    async def found(name: str) -> FiledMail:
+    async def found(name: str) -> FiledEmail:
         mail = await folder.find(name)
         if mail is None:
             raise HTTPException(404)

@@ -1,4 +1,4 @@
-"""From a message to an e-mail that is on its way."""
+"""Delivery of e-mails: from a due message to one composed e-mail in the hands of a mailer."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -7,48 +7,48 @@ import structlog
 
 from tradepost.accounts.recovery import RecoveryService
 from tradepost.core.messaging.messages import Envelope, Undeliverable
-from tradepost.notifications.mail.composition import Mail, Mailbox, compose
-from tradepost.notifications.mail.letters import Letters
-from tradepost.notifications.mail.messages import MailDue
+from tradepost.notifications.mail.composition import Email, Mailbox, compose
+from tradepost.notifications.mail.email_templates import EmailTemplates
+from tradepost.notifications.mail.messages import EmailDue
 
 log = structlog.get_logger(__name__)
 
 
 class Mailer(Protocol):
-    """A way out for e-mails, chosen by settings."""
+    """A way to send e-mails, chosen by the settings."""
 
-    async def send(self, mail: Mail, /) -> None:
-        """Hand ``mail`` on; ``Undeliverable`` when it can never be, any other error when it may be later."""
+    async def send(self, mail: Email, /) -> None:
+        """Hand an e-mail on; ``Undeliverable`` is final, any other error means a retry."""
         ...
 
     async def close(self) -> None:
-        """Let go of what is held open."""
+        """Close what is open."""
         ...
 
 
 class NoMailer:
-    """Stands where there is no mail server: what should be sent is kept as a dead message that says why."""
+    """Refuses every e-mail where no mail server is set: each is kept as a dead message that says why."""
 
-    async def send(self, _mail: Mail, /) -> None:
+    async def send(self, _mail: Email, /) -> None:
         raise Undeliverable("no e-mail can be sent: SMTP_HOST is not set")
 
     async def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing: nothing is open."""
 
 
 class MailService:
-    """Writes and sends e-mails, each as its message says and to who has the account now."""
+    """Composes and sends e-mails to the address that the account has at that moment."""
 
     def __init__(
-        self, *, recovery: RecoveryService, letters: Letters, mailer: Mailer, sender: Mailbox
+        self, *, recovery: RecoveryService, templates: EmailTemplates, mailer: Mailer, sender: Mailbox
     ) -> None:
         self._recovery = recovery
-        self._letters = letters
+        self._templates = templates
         self._mailer = mailer
         self._sender = sender
 
-    async def deliver(self, envelope: Envelope[MailDue]) -> None:
-        """Send one e-mail. What nobody could use any more is settled without sending."""
+    async def deliver(self, envelope: Envelope[EmailDue]) -> None:
+        """Send one e-mail. One whose account or link is gone is settled without sending."""
         due = envelope.message
         token_id = due.params.get("token_id")
         addressee = await self._recovery.addressee(
@@ -59,26 +59,28 @@ class MailService:
             log.info("e-mail not sent", message=envelope.id, template=due.template, reason=reason)
             return
         user = addressee.user
-        # A stranger can register anybody's address, under a name that is an advertisement: until the address is proved,
-        # nothing that was typed in with it, nor by whoever is logged in there, a title say, is sent there.
+        # A stranger can register anybody's address under a name that is an advertisement: until the address is proved,
+        # no text that was typed in under the account, such as a name or a title, is sent there.
         proved = user.email_verified_at is not None
-        params = due.params if proved else _without_texts(due.params)
-        letter = self._letters.write(
-            due.template, name=user.first_name if proved else None, link=addressee.link, params=params
+        words = self._templates.render(
+            due.template,
+            first_name=user.first_name if proved else None,
+            link=addressee.link,
+            values=due.params if proved else _without_texts(due.params),
         )
         moment = envelope.created_at
         stamp = f"{moment:%Y%m%dT%H%M%S%f}"
-        mail = compose(
-            letter,
+        email = compose(
+            words,
             sender=self._sender,
             recipient=Mailbox(user.email, user.full_name if proved else ""),
             message_id=f"{stamp}.{envelope.id}@{self._sender.email.rpartition('@')[2]}",
             date=moment,
             filed_as=f"{stamp}-{envelope.id}-{due.template}",
         )
-        await self._mailer.send(mail)
+        await self._mailer.send(email)
 
 
 def _without_texts(params: Mapping[str, int | str]) -> Mapping[str, int | str]:
-    """Return ``params`` with nothing in place of each text: templates do without."""
+    """Return ``params`` with each text empty: templates do without it."""
     return {name: "" if isinstance(value, str) else value for name, value in params.items()}

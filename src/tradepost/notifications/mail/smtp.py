@@ -1,4 +1,4 @@
-"""E-mail over SMTP (RFC 5321)."""
+"""A mailer over SMTP (RFC 5321), with connections that are kept for the next e-mails."""
 
 import asyncio
 import ssl
@@ -12,27 +12,27 @@ from aiosmtplib.email import parse_address
 
 from tradepost.core.clock import Clock
 from tradepost.core.messaging.messages import Undeliverable
-from tradepost.notifications.mail.composition import Mail
+from tradepost.notifications.mail.composition import Email
 
 CONNECTIONS: Final = 4
-"""To the server at once, from one process; one is enough until several e-mails go out together."""
+"""Connections of one process to the server, at most."""
 STEP_SECONDS: Final = 10.0
-"""For each step of the conversation but the last."""
+"""The limit of each step of the conversation but the last."""
 ACCEPT_SECONDS: Final = 30.0
-"""For the server to take the whole e-mail; a scanner may look at it meanwhile."""
+"""The limit for the server to take the whole e-mail, which a scanner may check meanwhile."""
 GOODBYE_SECONDS: Final = 2.0
 IDLE_SECONDS: Final = 60.0
-"""After which a connection is not used again: servers end silent ones."""
+"""How long an idle connection is kept: servers end silent ones."""
 MAILS_EACH: Final = 100
-"""E-mails over one connection; servers have limits for that, too."""
+"""E-mails over one connection, at most: servers limit them."""
 
 
 class MailFailed(Exception):
-    """The e-mail may or may not have been taken; another attempt is due."""
+    """The e-mail may or may not have been taken; a retry is due."""
 
 
 class Encryption(Enum):
-    """How a connection becomes TLS: from its start, by STARTTLS before anything else, or not at all."""
+    """When a connection becomes TLS: from its start, by STARTTLS before anything else, or never."""
 
     IMPLICIT = "implicit"
     STARTTLS = "starttls"
@@ -41,7 +41,7 @@ class Encryption(Enum):
 
 @dataclass(frozen=True)
 class SmtpOptions:
-    """How to reach the mail server; ``hello`` is the name by which this machine introduces itself."""
+    """How to reach the mail server; ``hello`` is the name of this machine for EHLO."""
 
     host: str
     port: int
@@ -59,11 +59,11 @@ class _Connection:
 
 
 class SmtpMailer:
-    """Sends e-mails over connections that are kept and used again, the one used last first.
+    """Sends e-mails over connections from a small pool, the one used last first.
 
-    Only the server's final word about this e-mail or its recipient makes it ``Undeliverable``. That it refuses the
-    sender, the password or any service is no fault of the e-mail's: then, as after a time-out or a lost connection, it
-    is ``MailFailed`` and tried again later.
+    Only the server's final word about this e-mail or its recipient makes it ``Undeliverable``. A refusal of the sender,
+    the password or any service is no fault of the e-mail: like a time-out or a lost connection it is ``MailFailed``, and
+    the e-mail is retried.
     """
 
     def __init__(self, options: SmtpOptions, clock: Clock) -> None:
@@ -73,8 +73,8 @@ class SmtpMailer:
         self._idle: list[_Connection] = []
         self._context: ssl.SSLContext | None = None
 
-    async def send(self, mail: Mail) -> None:
-        """Hand ``mail`` to the server; returns when the server has taken it."""
+    async def send(self, mail: Email) -> None:
+        """Hand an e-mail to the server; return when the server has taken it."""
         if parse_address(mail.recipient) != mail.recipient:
             raise Undeliverable("the address is ambiguous")
         async with self._room:
@@ -88,7 +88,7 @@ class SmtpMailer:
         idle, self._idle = self._idle, []
         await asyncio.gather(*(_leave(connection.client) for connection in idle))
 
-    async def _send(self, mail: Mail) -> None:
+    async def _send(self, mail: Email) -> None:
         connection = await self._kept() or await self._connected()
         try:
             await _transfer(connection.client, mail)
@@ -99,13 +99,13 @@ class SmtpMailer:
             self._keep(connection)
             raise
         except BaseException:
-            # Whatever the server still has to say belongs to this e-mail, not to the next one.
+            # A late answer of the server belongs to this e-mail, and the next one would read it as its own.
             connection.client.close()
             raise
         self._keep(connection)
 
     async def _kept(self) -> _Connection | None:
-        """Return a connection from before that still works, with nothing left of the e-mail before."""
+        """Return an idle connection that still works, reset from the e-mail before."""
         while self._idle:
             connection = self._idle.pop()
             fresh = self._monotonic() - connection.last_used < IDLE_SECONDS
@@ -154,12 +154,12 @@ async def _leave(client: aiosmtplib.SMTP) -> None:
     client.close()
 
 
-async def _transfer(client: aiosmtplib.SMTP, mail: Mail) -> None:
+async def _transfer(client: aiosmtplib.SMTP, mail: Email) -> None:
     encoding, options = "ascii", []
     if mail.needs_utf8:
         await client.ehlo()
         if not client.supports_extension("smtputf8"):
-            raise Undeliverable("the mail server takes no address with letters outside ASCII")
+            raise Undeliverable("the mail server takes no address with characters outside ASCII")
         encoding, options = "utf-8", ["SMTPUTF8"]
     await client.mail(mail.sender, options=options, encoding=encoding)
     try:
@@ -172,9 +172,10 @@ async def _transfer(client: aiosmtplib.SMTP, mail: Mail) -> None:
 
 
 def _said(error: BaseException) -> str:
-    """Return what went wrong on one line; a server may say anything, also bytes that are no text."""
+    """Return the failure as one line; a server may answer anything, also bytes that are no text."""
     if isinstance(error, aiosmtplib.SMTPResponseException):
         text = f"the mail server answered {error.code} {error.message}"
     else:
         text = str(error) or type(error).__name__
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:400]
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(printable.split())[:400]

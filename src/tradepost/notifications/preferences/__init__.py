@@ -1,1 +1,1 @@
-"""What a person wants to be told, and over which channel."""
+"""Preferences: the kinds of notification that a person wants, by channel."""

@@ -1,4 +1,4 @@
-"""How routes get at the service for preferences."""
+"""Dependencies that build the service for preferences."""
 
 from typing import Annotated
 

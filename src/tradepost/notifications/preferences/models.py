@@ -1,4 +1,4 @@
-"""What people chose."""
+"""The table of preferences."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from tradepost.core.database.models import Base, BigId
 
 
 class Preference(Base):
-    """A person's choice about one kind of notification. None for a channel: as the kind has it by default."""
+    """A person's choice about one kind of notification; None for a channel means the kind's default."""
 
     __tablename__ = "notification_preferences"
 

@@ -1,4 +1,4 @@
-"""Every statement about preferences."""
+"""The SQL of preferences."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ PreferenceRow = Row[int, str, bool | None, bool | None]
 
 
 class PreferenceRepository(Repository):
-    """What people chose."""
+    """Choices, by person and kind."""
 
     async def find(self, user_ids: Collection[int]) -> Sequence[PreferenceRow]:
         """Return every choice of these people."""
@@ -21,9 +21,9 @@ class PreferenceRepository(Repository):
         return (await self.db.execute(chosen.where(Preference.user_id.in_(user_ids)))).all()
 
     async def set(self, choices: Sequence[Mapping[str, Any]], sent: Mapping[str, Collection[str]]) -> None:
-        """Write choices, each with all columns; ``sent`` names, by channel, the kinds of which it may be changed.
+        """Upsert choices, each with all columns; ``sent`` names, by channel, the kinds whose column changes.
 
-        In one statement and in this order: two that wrote the same rows in another order would wait for each other.
+        One statement in the given order: two that wrote the same rows in different orders would deadlock.
         """
         statement = self.insert(Preference).values(choices)
         changed: dict[str, Any] = {

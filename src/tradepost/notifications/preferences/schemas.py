@@ -1,4 +1,4 @@
-"""What comes in and goes out about preferences."""
+"""Request and response bodies of preferences."""
 
 from typing import Annotated
 

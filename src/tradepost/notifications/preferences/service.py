@@ -1,4 +1,4 @@
-"""Choosing what to be told."""
+"""Reading and changing preferences."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -8,44 +8,46 @@ from tradepost.core.database.faults import violations
 from tradepost.core.database.sessions import ReadSession, WriteSession
 from tradepost.core.errors import Unauthenticated, Unprocessable
 from tradepost.core.principal import Principal
-from tradepost.notifications.kinds import BY_NAME, KINDS, Choice, Kind
+from tradepost.notifications.kinds import KINDS, KINDS_BY_NAME, ChannelPolicy, NotificationKind
 from tradepost.notifications.preferences.repository import PreferenceRepository, PreferenceRow
 from tradepost.notifications.preferences.schemas import PreferenceRead, PreferencesChange, PreferencesRead
 
 CHANNELS = ("email", "inbox")
 
 
-class Wishes:
-    """What some people want to be told, over which channel."""
+class Preferences:
+    """The choices of some people, with the default of each kind where none was made."""
 
     def __init__(self, rows: Sequence[PreferenceRow]) -> None:
         self._chosen: Mapping[tuple[int, str], PreferenceRow] = {(row.user_id, row.kind): row for row in rows}
 
-    def wants(self, user_id: int, kind: Kind[Any], channel: str) -> bool:
-        """Tell whether the channel carries the kind to this person."""
+    def allow(self, user_id: int, kind: NotificationKind[Any], channel: str) -> bool:
+        """Tell whether the channel carries the kind to a person."""
         row = self._chosen.get((user_id, kind.name))
-        choice: Choice = getattr(kind, channel)
+        choice: ChannelPolicy = getattr(kind, channel)
         return choice.carries(None if row is None else getattr(row, channel))
 
 
 class PreferenceService:
-    """Works in the session of whoever built it."""
+    """Works in the caller's session."""
 
     def __init__(self, db: ReadSession | WriteSession, clock: Clock) -> None:
         self._preferences = PreferenceRepository(db)
         self._clock = clock
 
-    async def wishes_of(self, user_ids: Collection[int]) -> Wishes:
-        """Return what these people want."""
-        return Wishes(await self._preferences.find(user_ids))
+    async def preferences_of(self, user_ids: Collection[int]) -> Preferences:
+        """Return the preferences of these people."""
+        return Preferences(await self._preferences.find(user_ids))
 
     async def get(self, principal: Principal) -> PreferencesRead:
-        """Return what the person is told of each kind."""
-        wishes = await self.wishes_of([principal.user_id])
-        return PreferencesRead(preferences=[_preference(kind, principal.user_id, wishes) for kind in KINDS])
+        """Return the person's preferences for each kind."""
+        preferences = await self.preferences_of([principal.user_id])
+        return PreferencesRead(
+            preferences=[_preference(kind, principal.user_id, preferences) for kind in KINDS]
+        )
 
     async def change(self, changes: PreferencesChange, principal: Principal) -> PreferencesRead:
-        """Set the channels that were sent, of the kinds that were sent, all or none."""
+        """Set the sent channels of the sent kinds, all or none."""
         _check(changes)
         now = self._clock.now()
         rows = [
@@ -57,34 +59,34 @@ class PreferenceService:
             for channel in CHANNELS
         }
         if rows:
-            # The person may be deleted at this very moment: the token is worth nothing any more.
+            # The person may be deleted at this very moment: the token is invalid then.
             with violations(foreign_key=Unauthenticated):
                 await self._preferences.set(rows, sent)
         return await self.get(principal)
 
 
-def _preference(kind: Kind[Any], user_id: int, wishes: Wishes) -> PreferenceRead:
+def _preference(kind: NotificationKind[Any], user_id: int, preferences: Preferences) -> PreferenceRead:
     return PreferenceRead(
         kind=kind.name,
         description=kind.description,
-        email=wishes.wants(user_id, kind, "email"),
-        inbox=wishes.wants(user_id, kind, "inbox"),
+        email=preferences.allow(user_id, kind, "email"),
+        inbox=preferences.allow(user_id, kind, "inbox"),
         fixed=[channel for channel in CHANNELS if getattr(kind, channel).fixed],
     )
 
 
 def _check(changes: PreferencesChange) -> None:
-    """Refuse a kind that nobody knows or that comes twice, and a choice where there is none."""
+    """Refuse an unknown kind, a kind that comes twice, and a change of a fixed channel."""
     seen: set[str] = set()
     for at, change in enumerate(changes.preferences):
         here = ("body", "preferences", at)
-        if change.kind not in BY_NAME:
+        if change.kind not in KINDS_BY_NAME:
             raise Unprocessable((*here, "kind"), "There is no such kind of notification", kind="unknown_kind")
         if change.kind in seen:
             raise Unprocessable((*here, "kind"), "A kind may be named once", kind="duplicate")
         seen.add(change.kind)
         for channel in CHANNELS:
-            choice: Choice = getattr(BY_NAME[change.kind], channel)
+            choice: ChannelPolicy = getattr(KINDS_BY_NAME[change.kind], channel)
             chosen = getattr(change, channel)
             if choice.fixed and chosen is not None and chosen is not choice.carries(None):
                 raise Unprocessable((*here, channel), "This cannot be chosen", kind="fixed_channel")

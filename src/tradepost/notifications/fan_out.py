@@ -1,4 +1,4 @@
-"""Decides who is told what over which channel: the one reaction between all facts and all channels."""
+"""The fan-out of facts: the one reaction between all kinds of notification and all channels."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -10,20 +10,20 @@ from tradepost.core.database.sessions import WriteSession
 from tradepost.core.messaging.messages import Envelope
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.signals.signals import Signals
-from tradepost.notifications.inbox.live import INBOX_TOPIC
 from tradepost.notifications.inbox.models import BODY_LENGTH, TITLE_LENGTH
 from tradepost.notifications.inbox.repository import InboxRepository
-from tradepost.notifications.kinds import BY_FACT, Kind, Note
-from tradepost.notifications.mail.messages import MailDue
+from tradepost.notifications.inbox.streams import INBOX_TOPIC
+from tradepost.notifications.kinds import KINDS, Note, NotificationKind
+from tradepost.notifications.mail.messages import EmailDue
 from tradepost.notifications.preferences.service import PreferenceService
 
-Planned = tuple[Envelope[Any], Kind[Any], Note]
+Planned = tuple[Envelope[Any], NotificationKind[Any], Note]
 
 
-class Planner:
-    """Turns groups of facts into inbox rows and e-mails that are due, with a handful of statements for a whole group.
+class NotificationFanOut:
+    """Turns a group of facts into inbox rows and due e-mails, with a handful of statements for the whole group.
 
-    It runs in the transaction that also settles the facts: what it writes is there once, or not yet.
+    It runs in the transaction that also settles the facts, so each notification is written exactly once.
     """
 
     def __init__(
@@ -33,41 +33,46 @@ class Planner:
         outbox: Outbox,
         signals: Signals,
         clock: Clock,
+        kinds: Sequence[NotificationKind[Any]] = KINDS,
     ) -> None:
+        self._kinds = {kind.fact: kind for kind in kinds}
         self._people = people
         self._outbox = outbox
         self._signals = signals
         self._clock = clock
 
-    async def plan(self, db: WriteSession, envelopes: Sequence[Envelope[Any]]) -> None:
-        """Tell everybody concerned; who was deleted meanwhile is told nothing."""
+    async def react(self, db: WriteSession, envelopes: Sequence[Envelope[Any]]) -> None:
+        """Notify the audience of each fact; people who were deleted meanwhile get nothing."""
         planned = [
-            (envelope, kind, kind.note(envelope.message))
+            (envelope, kind, note)
             for envelope in envelopes
-            for kind in [BY_FACT[type(envelope.message)]]
+            for kind in [self._kinds[type(envelope.message)]]
+            for note in kind.notes(envelope.message)
         ]
-        # Kept from being deleted until the commit, or the rows that refer to them would fail, and the group with them.
+        if not planned:
+            return
+        # Locked against deletion until the commit: a row that refers to a deleted person would fail the whole group.
         people = await self._people(db).hold_public({note.user_id for _, _, note in planned})
         planned = [(envelope, kind, note) for envelope, kind, note in planned if note.user_id in people]
         if not planned:
             return
-        wishes = await PreferenceService(db, self._clock).wishes_of(people)
+        preferences = await PreferenceService(db, self._clock).preferences_of(people)
         await self._fill_inboxes(
             db,
             [
                 (envelope, kind, note)
                 for envelope, kind, note in planned
-                if wishes.wants(note.user_id, kind, "inbox")
+                if preferences.allow(note.user_id, kind, "inbox")
             ],
         )
         await self._outbox.add(
             db,
             *(
-                MailDue(kind.name, note.user_id, params)
+                EmailDue(kind.name, note.user_id, values)
                 for envelope, kind, note in planned
-                if wishes.wants(note.user_id, kind, "email")
-                for params in [kind.letter(envelope.message) if kind.letter else note.data]
-                if params is not None
+                if preferences.allow(note.user_id, kind, "email")
+                for values in [kind.email_values(envelope.message) if kind.email_values else note.data]
+                if values is not None
             ),
         )
 
@@ -86,7 +91,7 @@ class Planner:
                     "user_id": note.user_id,
                     "number": following[note.user_id],
                     "kind": kind.name,
-                    # PostgreSQL refuses what is longer, and the whole group with it; addresses can be long.
+                    # PostgreSQL refuses longer text, and the whole group with it; URLs can be long.
                     "title": note.title[:TITLE_LENGTH],
                     "body": note.body[:BODY_LENGTH],
                     "data": dict(note.data),

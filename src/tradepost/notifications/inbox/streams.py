@@ -1,8 +1,8 @@
-"""Inboxes as they fill: streams of what comes in, for as long as somebody listens.
+"""Live streams of inboxes as server-sent events.
 
-The table is the truth. A stream knows the number of the last notification it handed out and reads on from there; signals
-only wake it, and a look at the heads of all inboxes with an open stream makes up for those that were lost. Between two reads a
-stream holds a few numbers and no connection, and it reads on only when the client has taken what was read before.
+The table is the truth. A stream knows the number of the last notification it sent and reads on from there. Signals only
+wake it, and polling the counters of all inboxes with an open stream makes up for lost signals. Between two reads a stream
+holds a few numbers and no connection, and it reads on only when the client has taken what was read before.
 """
 
 import asyncio
@@ -25,22 +25,22 @@ from tradepost.notifications.inbox.repository import HeadRow, InboxRepository
 from tradepost.notifications.inbox.schemas import NotificationRead
 
 INBOX_TOPIC: Final = "inboxes"
-"""Signals of this topic name, by their ids, the people who have something new."""
+"""The topic of signals that carry the ids of people with new notifications."""
 STREAMS_PER_PERSON: Final = 10
 """Streams that one person may have open in one process."""
 STREAMS_PER_PROCESS: Final = 2_000
 BATCH: Final = 20
-"""Numbers that a stream reads at once, and so what it holds in memory at the most."""
-LOOK: Final = 0.5
-"""Seconds between two looks at the sessions of all open streams: an ended one is noticed within a second."""
+"""Numbers that a stream reads at once, which bounds its memory."""
+POLL_SECONDS: Final = 0.5
+"""Seconds between two checks of the sessions of all open streams: an ended session is noticed within a second."""
 HEADS_EVERY: Final = 4
-"""Looks after which the heads of the inboxes are read too, for signals that were lost."""
+"""Polls after which the counters of the inboxes are read too, for lost signals."""
 HEARTBEAT: Final = 15.0
-"""Seconds of silence after which a sign of life is sent, or proxies take the connection for dead."""
+"""Seconds of silence after which a comment is sent, or proxies take the connection for dead."""
 RETRY_READ: Final = 1.0
 """Seconds until a read that failed is tried again: the database may be away."""
 RECONNECT: Final = (1_000, 3_000)
-"""Milliseconds between which clients are told to wait before they come back: not all at once after a restart."""
+"""Bounds of the ``retry`` that clients get, in milliseconds: spread, so that not all come back at once after a restart."""
 
 log = structlog.get_logger(__name__)
 
@@ -48,8 +48,8 @@ _notification_json: Final = row_encoder(NotificationRead)
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """Something to send: ``data`` is JSON. One without data only tells where to resume, and is shown to nobody."""
+class ServerSentEvent:
+    """One server-sent event; ``data`` is JSON. Without data it only sets the id to resume after, unseen by listeners."""
 
     name: str | None = None
     data: str | None = None
@@ -59,30 +59,30 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """What comes after a number of somebody's: at most ``BATCH`` numbers of it, and what the inbox's head said before."""
+    """The notifications of the next ``BATCH`` numbers, and the counters of the inbox as they were read before."""
 
     last_number: int
     pruned_through: int
     notifications: Sequence[tuple[int, str]]
 
 
-class Stream:
-    """One client that listens. ``next`` is awaited by one task at a time."""
+class InboxStream:
+    """The stream of one client. One task at a time awaits ``next``."""
 
-    def __init__(self, hub: "LiveInboxes", principal: Principal, retry: int) -> None:
+    def __init__(self, hub: "InboxStreams", principal: Principal, retry: int) -> None:
         self.user_id = principal.user_id
         self.session_id = principal.session_id
         self.position = 0
-        """The number up to which everything was handed out."""
+        """The number up to which everything was sent."""
         self._hub = hub
-        self._first: list[Event] = []
+        self._first: list[ServerSentEvent] = []
         self._retry = retry
         self._changed = asyncio.Event()
         self._woken = False
         self._ended = False
 
     def begin(self, head: HeadRow | None, last_event_id: str | None) -> None:
-        """Take up after the event that the client saw last; without one, now."""
+        """Resume after the event that the client saw last; without one, begin now."""
         last, pruned = (head.last_number, head.pruned_through) if head is not None else (0, 0)
         self.position = last
         reason = None
@@ -97,23 +97,23 @@ class Stream:
             else:
                 self.position = seen
                 self._woken = seen < last
-        # Who sees nothing before the connection breaks needs a place to resume at all the same.
-        self._first = [Event(id=self.position, retry=self._retry)]
+        # A client whose connection breaks before the first notification needs an id to resume after, too.
+        self._first = [ServerSentEvent(id=self.position, retry=self._retry)]
         if reason is not None:
             self._first.append(self._resync(reason))
 
     def wake(self) -> None:
-        """Have the stream look for something new."""
+        """Have the stream read on."""
         self._woken = True
         self._changed.set()
 
     def end(self) -> None:
-        """Have the stream end: nothing is read any more."""
+        """End the stream: nothing more is read."""
         self._ended = True
         self._changed.set()
 
-    async def next(self) -> Sequence[Event] | None:
-        """Wait for what is to be sent next: events, none as a sign of life, or None at the end of the stream."""
+    async def next(self) -> Sequence[ServerSentEvent] | None:
+        """Wait for the next events; an empty sequence is a heartbeat, None the end of the stream."""
         if self._first and not self._ended:
             first, self._first = self._first, []
             return first
@@ -128,7 +128,7 @@ class Stream:
         return None
 
     async def _change(self, until: float) -> bool:
-        """Wait until there is something to do, at most to this moment of the loop; tell whether there is."""
+        """Wait until the stream is woken or ended, at most until this moment of the loop; tell whether it was."""
         self._changed.clear()
         if self._woken or self._ended:
             return True
@@ -139,11 +139,11 @@ class Stream:
             return False
         return True
 
-    async def _read(self) -> list[Event]:
+    async def _read(self) -> list[ServerSentEvent]:
         self._woken = False
         try:
             found = await self._hub.following(self.user_id, self.position)
-        except Exception as error:  # noqa: BLE001 - a stream outlives whatever befalls the database meanwhile
+        except Exception as error:  # noqa: BLE001 - a stream outlives an outage of the database
             log.warning("a stream could not read on yet", reason=str(error) or type(error).__name__)
             self._woken = True
             await asyncio.sleep(RETRY_READ)
@@ -153,28 +153,28 @@ class Stream:
         if self.position < found.pruned_through:
             self.position = found.last_number
             return [self._resync("too_old")]
-        # The head was read first: up to it everything is there, with gaps where something was deleted.
+        # The counter was read first: up to it everything is there, with gaps where notifications were deleted.
         self.position = max(
             self.position,
             min(found.last_number, self.position + BATCH),
             *(number for number, _ in found.notifications),
         )
         self._woken = self._woken or self.position < found.last_number
-        return [Event("notification", json, number) for number, json in found.notifications]
+        return [ServerSentEvent("notification", json, number) for number, json in found.notifications]
 
-    def _resync(self, reason: str) -> Event:
-        return Event("resync", f'{{"reason":"{reason}"}}', self.position)
+    def _resync(self, reason: str) -> ServerSentEvent:
+        return ServerSentEvent("resync", f'{{"reason":"{reason}"}}', self.position)
 
 
 def _number(text: str) -> int | None:
-    """Return the number of an event as we wrote it, or None for what we never did."""
+    """Return the number of an event's id in the form that we write, or None for any other text."""
     plain = text.isascii() and text.isdigit() and (text == "0" or text[0] != "0")
     number = int(text) if plain and len(text) <= len(str(MAX_ID)) else None
     return number if number is not None and number <= MAX_ID else None
 
 
-class LiveInboxes:
-    """Every open stream of the process, and the few reads that serve them all. Lives as long as the process."""
+class InboxStreams:
+    """The open streams of the process, and the coalesced reads that serve all of them. Lives as long as the process."""
 
     def __init__(
         self,
@@ -184,10 +184,10 @@ class LiveInboxes:
         living: Callable[[Collection[int]], Awaitable[Collection[int]]],
         observe: Observe | None = None,
     ) -> None:
-        """``living`` tells which of some sessions have not ended."""
+        """``living`` returns those of some sessions that have not ended."""
         self._database = database
         self._living = living
-        self._streams: dict[int, set[Stream]] = {}
+        self._streams: dict[int, set[InboxStream]] = {}
         self._open = 0
         self._opened = 0
         self._any_open = asyncio.Event()
@@ -196,7 +196,7 @@ class LiveInboxes:
             self._load_following, max_batch=128, observe=observe
         )
         self._heads: Coalescer[int, HeadRow] = Coalescer(self._load_heads)
-        signals.listen(INBOX_TOPIC, self._hear)
+        signals.listen(INBOX_TOPIC, self._on_signal)
 
     @property
     def open(self) -> int:
@@ -204,7 +204,7 @@ class LiveInboxes:
         return self._open
 
     @asynccontextmanager
-    async def stream(self, principal: Principal, last_event_id: str | None) -> AsyncIterator[Stream]:
+    async def stream(self, principal: Principal, last_event_id: str | None) -> AsyncIterator[InboxStream]:
         """Open a stream for the length of the block; ``TooManyStreams`` or ``Unavailable`` when there are too many."""
         own = self._streams.get(principal.user_id, ())
         if self._closed or self._open >= STREAMS_PER_PROCESS:
@@ -213,8 +213,8 @@ class LiveInboxes:
             raise TooManyStreams(retry_after=10)
         low, high = RECONNECT
         self._opened += 1
-        stream = Stream(self, principal, low + self._opened * 617 % (high - low))
-        # Before the head is read: what is written in between wakes it.
+        stream = InboxStream(self, principal, low + self._opened * 617 % (high - low))
+        # Before the counter is read: a notification that is written in between wakes the stream.
         self._add(stream)
         try:
             stream.begin(await self._heads.get(principal.user_id), last_event_id)
@@ -223,38 +223,38 @@ class LiveInboxes:
             self._remove(stream)
 
     def close(self) -> None:
-        """End every stream and open none any more: the process is about to end."""
+        """End every stream and refuse new ones: the process is stopping."""
         self._closed = True
         for stream in self._all():
             stream.end()
 
     async def run(self) -> None:
-        """Look after the open streams until cancelled."""
-        looks = 0
+        """Poll for the open streams until cancelled."""
+        polls = 0
         while True:
             await self._any_open.wait()
-            await asyncio.sleep(LOOK)
-            looks += 1
+            await asyncio.sleep(POLL_SECONDS)
+            polls += 1
             try:
-                await self._look(heads=looks % HEADS_EVERY == 0)
-            except Exception as error:  # noqa: BLE001 - the next look is as good
-                log.warning("open streams not looked after", reason=str(error) or type(error).__name__)
+                await self._poll(heads=polls % HEADS_EVERY == 0)
+            except Exception as error:  # noqa: BLE001 - the next poll makes up for this one
+                log.warning("open streams not polled", reason=str(error) or type(error).__name__)
 
     async def following(self, user_id: int, after: int) -> Following | None:
-        """Return what comes after this number; None for somebody who was never told anything."""
+        """Return what follows this number; None for a person who never had a notification."""
         return await self._following.get((user_id, after))
 
     # --- streams ------------------------------------------------------------------------------------------------------
 
-    def _all(self) -> list[Stream]:
+    def _all(self) -> list[InboxStream]:
         return [stream for streams in self._streams.values() for stream in streams]
 
-    def _add(self, stream: Stream) -> None:
+    def _add(self, stream: InboxStream) -> None:
         self._streams.setdefault(stream.user_id, set()).add(stream)
         self._open += 1
         self._any_open.set()
 
-    def _remove(self, stream: Stream) -> None:
+    def _remove(self, stream: InboxStream) -> None:
         own = self._streams[stream.user_id]
         own.remove(stream)
         if not own:
@@ -263,8 +263,8 @@ class LiveInboxes:
         if not self._open:
             self._any_open.clear()
 
-    def _hear(self, user_ids: str) -> None:
-        """Wake the streams of these people, or all: perhaps a signal was missed."""
+    def _on_signal(self, user_ids: str) -> None:
+        """Wake the streams of these people; a signal without ids wakes all, because some may have been lost."""
         if not user_ids:
             for stream in self._all():
                 stream.wake()
@@ -273,8 +273,8 @@ class LiveInboxes:
             for stream in self._streams.get(int(user_id), ()):
                 stream.wake()
 
-    async def _look(self, *, heads: bool) -> None:
-        """End the streams of sessions that have ended; with ``heads``, wake those that are behind."""
+    async def _poll(self, *, heads: bool) -> None:
+        """End the streams of ended sessions; with ``heads``, wake the streams that are behind their inbox."""
         streams = self._all()
         living = set(await self._living({stream.session_id for stream in streams}))
         for stream in streams:
@@ -297,7 +297,7 @@ class LiveInboxes:
     async def _load_following(self, asked: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], Following]:
         async with self._database.read() as db:
             inbox = InboxRepository(db)
-            # First, or what is committed between the two reads would be taken for deleted.
+            # The counters first: a notification that is committed between the two reads would be taken for deleted.
             heads = {row.user_id: row for row in await inbox.find_heads({user_id for user_id, _ in asked})}
             rows = await inbox.find_following(asked, size=BATCH)
         found: dict[tuple[int, int], list[tuple[int, str]]] = {}

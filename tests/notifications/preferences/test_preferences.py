@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import Person, World
 from tests.items.market import faults
-from tests.notifications.test_inbox import INBOX, inbox_of, tell, titles
+from tests.notifications.inbox.test_inbox import INBOX, inbox_of, tell, titles
 from tradepost.accounts.messages import PasswordChanged
 from tradepost.core.messaging.dispatcher import Dispatcher
 from tradepost.core.messaging.outbox import Outbox

@@ -10,17 +10,17 @@ from sqlalchemy import select, update
 from tests.conftest import NewPerson, Person, World
 from tests.flows.live import eventually
 from tests.items.market import ITEMS
+from tests.notifications.inbox.test_inbox import INBOX, inbox_of, tell
 from tests.notifications.listening import Event, Listener, listening
-from tests.notifications.test_inbox import INBOX, inbox_of, tell
-from tests.notifications.test_preferences import choose
+from tests.notifications.preferences.test_preferences import choose
 from tradepost.accounts.models import LoginSession
 from tradepost.accounts.permissions import Role
 from tradepost.core.messaging.dispatcher import Dispatcher
 from tradepost.core.signals.signals import Signals
-from tradepost.notifications.inbox import live
-from tradepost.notifications.inbox.live import INBOX_TOPIC, LiveInboxes
+from tradepost.notifications.inbox import streams
 from tradepost.notifications.inbox.models import Inbox, Notification
 from tradepost.notifications.inbox.repository import InboxRepository
+from tradepost.notifications.inbox.streams import INBOX_TOPIC, InboxStreams
 
 
 def numbers(events: list[Event]) -> list[int]:
@@ -219,7 +219,7 @@ async def test_a_signal_that_was_lost_costs_a_moment(world: World, alice: Person
 
 
 async def test_signs_of_life(world: World, alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "HEARTBEAT", 0.02)
+    monkeypatch.setattr(streams, "HEARTBEAT", 0.02)
     async with listening(world, alice.headers) as stream:
         await stream.commented(3)
         await tell(world, alice, "A")
@@ -248,7 +248,7 @@ async def test_a_client_that_takes_nothing_is_read_nothing_for(
 
 
 async def test_who_leaves_leaves_nothing_behind(world: World, alice: Person) -> None:
-    hub = world.resources[LiveInboxes]
+    hub = world.resources[InboxStreams]
     before = asyncio.all_tasks()
     for _ in range(3):
         async with listening(world, alice.headers), listening(world, alice.headers, 0):
@@ -260,8 +260,8 @@ async def test_who_leaves_leaves_nothing_behind(world: World, alice: Person) -> 
 async def test_so_many_and_no_more(
     world: World, alice: Person, bob: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "STREAMS_PER_PERSON", 2)
-    monkeypatch.setattr(live, "STREAMS_PER_PROCESS", 3)
+    monkeypatch.setattr(streams, "STREAMS_PER_PERSON", 2)
+    monkeypatch.setattr(streams, "STREAMS_PER_PROCESS", 3)
     async with listening(world, alice.headers), listening(world, alice.headers):
         refused = Listener(world, alice.headers)
         await refused.ended()
@@ -275,13 +275,13 @@ async def test_so_many_and_no_more(
             assert int(refused.headers["retry-after"]) > 0
         async with listening(world, bob.headers):
             pass
-    assert world.resources[LiveInboxes].open == 0
+    assert world.resources[InboxStreams].open == 0
 
 
 async def test_idle_streams_hold_no_connection_and_share_their_reads(
     world: World, new_person: NewPerson, statements: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "STREAMS_PER_PERSON", 40)
+    monkeypatch.setattr(streams, "STREAMS_PER_PERSON", 40)
     people = [await new_person(f"P{number}") for number in range(5)]
     listeners = [Listener(world, people[at % 5].headers) for at in range(150)]
     try:
@@ -364,7 +364,7 @@ async def test_a_change_of_role_ends_nothing(world: World, alice: Person, admin:
     async with listening(world, alice.headers) as stream:
         answer = await admin.api.put(f"/api/v1/users/{alice.id}", json={"role": Role.MODERATOR})
         assert answer.status_code == 200
-        await asyncio.sleep(live.LOOK * 2)
+        await asyncio.sleep(streams.POLL_SECONDS * 2)
         await tell(world, alice, "A")
         assert numbers(await stream.until(1)) == [1]
 
@@ -377,7 +377,7 @@ async def test_strangers_and_heads(world: World, alice: Person) -> None:
     await head.ended()
     assert (head.status, head.body) == (200, b"")
     assert head.headers["content-type"].startswith("text/event-stream")
-    assert world.resources[LiveInboxes].open == 0
+    assert world.resources[InboxStreams].open == 0
 
 
 async def test_the_rows_are_what_was_sent(world: World, alice: Person) -> None:

@@ -1,4 +1,4 @@
-"""The log of attempts, and what follows from them for a webhook."""
+"""The delivery log: attempts written by group commit, and the webhook switched off after too many failures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from tradepost.core.batching.group_writer import GroupWriter
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.messaging.outbox import Outbox
-from tradepost.webhooks.facts import TEST
+from tradepost.webhooks.catalogue import TEST
 from tradepost.webhooks.messages import WebhookDisabled
-from tradepost.webhooks.repository import DeliveryRepository, DueRow, WebhookRepository
+from tradepost.webhooks.repository import DeliveryRepository, DueRow, WebhookHealthRepository
 from tradepost.webhooks.schemas import DeliveryState, DisabledReason
 from tradepost.webhooks.sender import GONE, Answer
 
 FAILING_AFTER: Final = timedelta(days=5)
-"""When a message is given up and nothing got through for so long, the webhook is switched off."""
+"""How long a webhook may fail: the first delivery that is given up after that switches it off."""
 
 _REASONS: Final = {
     DisabledReason.GONE: "Its receiver answered that it is gone for good (410).",
@@ -25,8 +25,8 @@ _REASONS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """One request that was made for a delivery, which ended at ``ended_at``."""
+class DeliveryAttempt:
+    """One request of a delivery, which ended at ``ended_at``."""
 
     due: DueRow
     answer: Answer
@@ -36,8 +36,8 @@ class Attempt:
     """Until the next attempt; None when this was the last."""
 
     @property
-    def noted(self) -> dict[str, Any]:
-        """What the delivery's row says from now on."""
+    def columns(self) -> dict[str, Any]:
+        """The values for the delivery's row."""
         state = DeliveryState.PENDING
         if self.pause is None:
             state = DeliveryState.DELIVERED if self.answer.delivered else DeliveryState.FAILED
@@ -53,49 +53,53 @@ class Attempt:
         }
 
 
-class AttemptLog:
-    """Writes attempts down, those that end at the same time in one transaction. Lives as long as the process."""
+class DeliveryLog:
+    """Group commit for attempts: those that end at the same time share one transaction. Lives as long as the process."""
 
     def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
         self._outbox = outbox
-        self._writer: GroupWriter[Attempt, bool] = GroupWriter(self._write)
+        self._writer: GroupWriter[DeliveryAttempt, bool] = GroupWriter(self._write)
 
-    async def note(self, attempt: Attempt) -> bool:
-        """Write an attempt down; False when its delivery or its webhook has ended meanwhile, and nothing is to follow."""
+    async def record(self, attempt: DeliveryAttempt) -> bool:
+        """Record an attempt; False when its delivery has ended or its webhook is gone, and no attempt is to follow."""
         return await self._writer.submit(attempt)
 
-    async def _write(self, attempts: Sequence[Attempt]) -> list[bool]:
+    async def _write(self, attempts: Sequence[DeliveryAttempt]) -> list[bool]:
         async with self._database.transaction() as db:
-            # Webhooks before deliveries, and in one order, as everybody locks them: or two would wait for each other.
-            failing = await WebhookRepository(db).lock({attempt.due.webhook_id for attempt in attempts})
+            # Webhooks before deliveries, and in the order of ids, as everywhere: another order would deadlock.
+            failing = await WebhookHealthRepository(db).lock_no_key_update(
+                {attempt.due.webhook_id for attempt in attempts}
+            )
             return [
-                attempt.due.webhook_id in failing and await self._note(db, attempt, failing)
+                attempt.due.webhook_id in failing and await self._record(db, attempt, failing)
                 for attempt in attempts
             ]
 
-    async def _note(self, db: WriteSession, attempt: Attempt, failing: dict[int, datetime | None]) -> bool:
-        """Write one down. ``failing`` says of each webhook since when nothing got through, and is kept up."""
-        webhooks, due, now = WebhookRepository(db), attempt.due, attempt.ended_at
-        if not await DeliveryRepository(db).note_attempt(due.id, attempt.noted):
+    async def _record(
+        self, db: WriteSession, attempt: DeliveryAttempt, failing: dict[int, datetime | None]
+    ) -> bool:
+        """Record one attempt. ``failing`` holds the ``failing_since`` of each webhook, and is kept current."""
+        health, due, now = WebhookHealthRepository(db), attempt.due, attempt.ended_at
+        if not await DeliveryRepository(db).record_attempt(due.id, attempt.columns):
             return False
         if attempt.answer.delivered:
             if failing[due.webhook_id] is not None:
-                await webhooks.note_failing(due.webhook_id, None)
+                await health.set_failing_since(due.webhook_id, None)
                 failing[due.webhook_id] = None
         elif attempt.answer.status == GONE:
             await self._disable(db, due, DisabledReason.GONE, now)
         elif due.event_type != TEST:
             if failing[due.webhook_id] is None:
-                await webhooks.note_failing(due.webhook_id, now)
+                await health.set_failing_since(due.webhook_id, now)
                 failing[due.webhook_id] = now
             if attempt.pause is None:
                 await self._disable(db, due, DisabledReason.FAILING, now)
         return True
 
     async def _disable(self, db: WriteSession, due: DueRow, reason: DisabledReason, now: datetime) -> None:
-        """Switch the webhook off, end what waits for it, and announce it: whoever comes first, and only once."""
-        disabled = await WebhookRepository(db).disable(
+        """Switch the webhook off unless it is off, cancel its pending deliveries, and announce it."""
+        disabled = await WebhookHealthRepository(db).disable(
             due.webhook_id,
             url=due.url,
             reason=reason,

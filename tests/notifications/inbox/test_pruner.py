@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import select, update
 
 from tests.conftest import NewPerson, Person, World
+from tests.notifications.inbox.test_inbox import INBOX, inbox_of, tell, titles
 from tests.notifications.listening import listening
-from tests.notifications.test_inbox import INBOX, inbox_of, tell, titles
 from tradepost.core.messaging.messages import Subscriptions
 from tradepost.notifications.inbox import pruner
 from tradepost.notifications.inbox.models import Inbox, Notification
