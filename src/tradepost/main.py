@@ -25,6 +25,7 @@ from tradepost.core.errors import DatabaseUnavailable
 from tradepost.core.observability import logging
 from tradepost.core.observability.metrics import Metrics
 from tradepost.core.resources import Resources
+from tradepost.core.settings.advice import questionable
 from tradepost.core.settings.settings import Settings
 from tradepost.core.signals.signals import Signals
 from tradepost.core.storage.store import Storage
@@ -58,7 +59,7 @@ def create_app(
     access_line = logging.configure(
         settings.LOG_LEVEL, readable=None if settings.is_local else False, clock=clock
     )
-    for warning in settings.warnings:
+    for warning in questionable(settings):
         log.warning("questionable setting", setting=warning)
     metrics = Metrics(clock=clock)
     readiness = Readiness(clock)

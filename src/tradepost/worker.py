@@ -12,6 +12,7 @@ from tradepost.core.clock import Clock, SystemClock
 from tradepost.core.observability import logging
 from tradepost.core.observability.metrics import Metrics
 from tradepost.core.resources import Resources
+from tradepost.core.settings.advice import questionable
 from tradepost.core.settings.settings import Settings
 from tradepost.core.signals.signals import Signals
 
@@ -28,7 +29,7 @@ async def work(settings: Settings, *, clock: Clock | None = None, metrics_port: 
     """
     clock = clock or SystemClock()
     logging.configure(settings.LOG_LEVEL, readable=None if settings.is_local else False, clock=clock)
-    for warning in settings.warnings:
+    for warning in questionable(settings):
         log.warning("questionable setting", setting=warning)
     metrics = Metrics(clock=clock)
     with metrics.served(metrics_port) if metrics_port else nullcontext():

@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI
 
 from tradepost.core.clock import SystemClock
 from tradepost.core.database.faults import translate
-from tradepost.core.observability.logging import AccessLog
+from tradepost.core.observability.access_log import AccessLog
 from tradepost.core.observability.metrics import Metrics
 from tradepost.core.settings.settings import Settings
 from tradepost.web import layers, openapi, problems

@@ -19,7 +19,8 @@ from tradepost.core.database import migrations
 from tradepost.core.database.faults import translate
 from tradepost.core.errors import OperationFailed, TradepostError
 from tradepost.core.resources import Resources
-from tradepost.core.settings.settings import Settings, SettingsError
+from tradepost.core.settings.faults import SettingsError
+from tradepost.core.settings.settings import Settings
 
 T = TypeVar("T")
 

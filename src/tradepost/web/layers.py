@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import override
 
 from tradepost.core.clock import Clock
-from tradepost.core.observability.logging import AccessLog
+from tradepost.core.observability.access_log import AccessLog
 from tradepost.core.observability.metrics import Metrics
 from tradepost.core.settings.settings import Environment, Settings
 from tradepost.web import paths, problems

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tradepost.core.clock import Clock
 from tradepost.core.observability import logging
+from tradepost.core.observability.access_log import AccessLog
 from tradepost.core.observability.metrics import UNMATCHED, Metrics
 from tradepost.web import problems
 from tradepost.web.paths import TEMPLATE_KEY
@@ -111,7 +112,7 @@ class Exchange:
         *,
         clock: Clock,
         metrics: Metrics,
-        access_line: logging.AccessLog | None,
+        access_line: AccessLog | None,
         secure_transport: bool,
     ) -> None:
         self.app = app

@@ -1,124 +1,19 @@
+"""Logging as a whole process has it."""
+
 import json
 import logging as standard
-import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
-from pydantic import BaseModel
-from sqlalchemy.exc import IntegrityError
 
-from tests.clock import MovableClock
 from tradepost.core.observability import logging
-from tradepost.core.observability.logging import AccessLog, LogWriter, describe
 
-
-class Pipe:
-    """A pipe whose far end nobody reads until it is asked for."""
-
-    def __init__(self) -> None:
-        self.out, self.into = os.pipe()
-        self.read: list[bytes] = []
-
-    def drain(self) -> threading.Thread:
-        def copy() -> None:
-            while chunk := os.read(self.out, 65536):
-                self.read.append(chunk)
-
-        thread = threading.Thread(target=copy, daemon=True)
-        thread.start()
-        return thread
-
-    def lines(self) -> list[bytes]:
-        return b"".join(self.read).splitlines()
-
-
-@pytest.fixture
-def pipe() -> Iterator[Pipe]:
-    pipe = Pipe()
-    yield pipe
-    os.close(pipe.out)
-
-
-def test_lines_arrive_whole_and_in_order(pipe: Pipe) -> None:
-    reader = pipe.drain()
-    writer = LogWriter(pipe.into)
-    for number in range(5000):
-        writer.write(b"%d\n" % number)
-    writer.close()
-    os.close(pipe.into)
-    reader.join(5)
-    assert pipe.lines() == [b"%d" % number for number in range(5000)]
-    assert writer.dropped == 0
-
-
-def test_a_full_pipe_stops_nobody(pipe: Pipe) -> None:
-    writer = LogWriter(pipe.into, max_waiting=100)
-    line = b"x" * 4000 + b"\n"
-    for _ in range(1000):
-        writer.write(line)  # would hang here, if it waited
-    assert writer.dropped > 500
-    reader = pipe.drain()
-    writer.close()
-    os.close(pipe.into)
-    reader.join(5)
-    lines = pipe.lines()
-    (told,) = [json.loads(found) for found in lines if found.startswith(b"{")]
-    assert told == {"level": "warning", "event": "log lines dropped", "total": writer.dropped}
-    assert len(lines) - 1 == 1000 - writer.dropped
-
-
-def test_a_descriptor_that_is_gone_is_no_error() -> None:
-    out, into = os.pipe()
-    os.close(out)
-    writer = LogWriter(into)
-    for _ in range(10):
-        writer.write(b"x\n")
-    writer.close()
-    os.close(into)
-    assert writer.dropped > 0
-
-
-def test_a_non_blocking_descriptor_loses_nothing(pipe: Pipe) -> None:
-    os.set_blocking(pipe.into, False)
-    writer = LogWriter(pipe.into)
-    for _ in range(500):
-        writer.write(b"x" * 999 + b"\n")
-    reader = pipe.drain()
-    writer.close()
-    os.close(pipe.into)
-    reader.join(5)
-    assert len(pipe.lines()) == 500
-
-
-def test_a_line_after_the_end_is_written_at_once(pipe: Pipe) -> None:
-    writer = LogWriter(pipe.into)
-    writer.close()
-    writer.write(b"late\n")
-    assert os.read(pipe.out, 100) == b"late\n"
-    os.close(pipe.into)
-
-
-# --- access lines -----------------------------------------------------------------------------------------------------
-
-
-class Sheet:
-    """Takes lines in place of a writer."""
-
-    def __init__(self) -> None:
-        self.lines: list[bytes] = []
-
-    def write(self, line: bytes) -> None:
-        self.lines.append(line)
-
-
-MOMENT = datetime(2026, 11, 23, 1, 2, 3, 456789, UTC)
 REQUEST: dict[str, Any] = {
     "request_id": "abc-1",
     "method": "GET",
@@ -128,94 +23,6 @@ REQUEST: dict[str, Any] = {
     "person": 7,
     "error_code": None,
 }
-
-
-def access_log(**options: Any) -> tuple[AccessLog, Sheet]:
-    sheet = Sheet()
-    return AccessLog(sheet, clock=MovableClock(stopped_at=MOMENT), **options), sheet  # type: ignore[arg-type]
-
-
-def test_a_request_is_one_line_of_json() -> None:
-    write, sheet = access_log()
-    write(**REQUEST)
-    write(**REQUEST | {"status": 503, "person": None, "error_code": "HTTP_503"})
-    assert [json.loads(line) for line in sheet.lines] == [
-        {
-            "timestamp": "2026-11-23T01:02:03.456+00:00", "level": "info", "event": "request", "request_id": "abc-1",
-            "method": "GET", "route": "/items/{item_id}", "status": 200, "duration_ms": 12.35, "person": 7,
-        },
-        {
-            "timestamp": "2026-11-23T01:02:03.456+00:00", "level": "error", "event": "request", "request_id": "abc-1",
-            "method": "GET", "route": "/items/{item_id}", "status": 503, "duration_ms": 12.35, "person": None,
-            "error_code": "HTTP_503",
-        },
-    ]  # fmt: skip
-    assert all(line.endswith(b"\n") for line in sheet.lines)
-
-
-def test_above_info_only_failures_are_written() -> None:
-    write, sheet = access_log(level=standard.WARNING)
-    write(**REQUEST)
-    write(**REQUEST | {"status": 404})
-    assert sheet.lines == []
-    write(**REQUEST | {"status": 500})
-    assert len(sheet.lines) == 1
-
-
-def test_a_person_at_a_terminal_reads_words() -> None:
-    write, sheet = access_log(readable=True)
-    write(**REQUEST | {"error_code": "X"})
-    assert sheet.lines == [b"01:02:03 200 GET /items/{item_id} 12.3 ms person=7 X abc-1\n"]
-
-
-# --- exceptions -------------------------------------------------------------------------------------------------------
-
-
-def test_a_trace_says_where_and_what_without_the_values() -> None:
-    class Model(BaseModel):
-        age: int
-
-    def fail() -> None:
-        try:
-            try:
-                Model(age="the secret age")  # type: ignore[arg-type]
-            except ValueError as error:
-                raise IntegrityError(
-                    "INSERT", {"a": "the secret parameter"}, Exception("UNIQUE\nDETAIL: the secret key")
-                ) from error
-        except IntegrityError as error:
-            raise RuntimeError("outer\nthe secret line") from error
-
-    with pytest.raises(RuntimeError) as caught:
-        fail()
-    text = describe(caught.value)
-    for part in (
-        "in fail",
-        "builtins.RuntimeError: outer",
-        "IntegrityError",
-        "caused by",
-        "ValidationError",
-        "age: int_parsing",
-    ):
-        assert part in text
-    messages = [line for line in text.splitlines() if not line.startswith(" ")]  # the others quote the code
-    assert not [line for line in messages if "secret" in line]
-
-
-def test_groups_name_what_is_in_them() -> None:
-    text = describe(ExceptionGroup("several", [ValueError("one"), KeyError("two")]))
-    assert "ValueError: one" in text
-    assert "KeyError: 'two'" in text
-
-
-def test_an_endless_chain_has_an_end() -> None:
-    first, second = ValueError("1"), ValueError("2")
-    first.__cause__, second.__cause__ = second, first
-    assert describe(first).count("caused by") < 10
-
-
-# --- the whole --------------------------------------------------------------------------------------------------------
-
 PROGRAM = """
 import logging, structlog, sys, warnings
 from tradepost.core.observability import logging as ours

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from tradepost.core.settings.settings import Environment, LogLevel, Rate, Settings, SettingsError
+from tradepost.core.settings.advice import questionable
+from tradepost.core.settings.faults import SettingsError
+from tradepost.core.settings.settings import Environment, LogLevel, Rate, Settings
 
 GOOD_KEY = "k" * 31 + "7"
 SAFE = {"SECRET_KEY": GOOD_KEY, "FIRST_SUPERUSER_PASSWORD": "Correct-Horse-9"}
@@ -168,21 +170,23 @@ class TestValues:
         assert "SMTP_USER" in fault_of(SMTP_PASSWORD="p")
 
     def test_warnings_of_what_is_probably_not_meant(self) -> None:
-        assert Settings().warnings == []
-        (warning,) = Settings(REDIS_URL="redis://cache").warnings
+        assert questionable(Settings()) == []
+        (warning,) = questionable(Settings(REDIS_URL="redis://cache"))
         assert warning.startswith("DATABASE_URL: SQLite")
-        assert Settings(REDIS_URL="redis://cache", DATABASE_URL="postgresql://h/d").warnings == []
-        (warning,) = Settings(DATABASE_URL="postgresql://h/d?channel_binding=require").warnings
+        assert questionable(Settings(REDIS_URL="redis://cache", DATABASE_URL="postgresql://h/d")) == []
+        (warning,) = questionable(Settings(DATABASE_URL="postgresql://h/d?channel_binding=require"))
         assert warning.endswith("channel_binding")
         mail = {"SMTP_HOST": "mail", "EMAILS_FROM_EMAIL": "shop@example.com"}
-        (warning,) = Settings(**mail, SMTP_USER="u", SMTP_PASSWORD="p", SMTP_TLS="false").warnings
+        (warning,) = questionable(Settings(**mail, SMTP_USER="u", SMTP_PASSWORD="p", SMTP_TLS="false"))
         assert warning.startswith("SMTP_TLS: ")
         assert [
             warning.partition(":")[0]
-            for warning in Settings(ENVIRONMENT="staging", DATABASE_URL="postgresql://h/d", **SAFE).warnings
+            for warning in questionable(
+                Settings(ENVIRONMENT="staging", DATABASE_URL="postgresql://h/d", **SAFE)
+            )
         ] == ["SMTP_HOST", "PUBLIC_URL"]
         public = {"PUBLIC_URL": "https://market.example.com", "DATABASE_URL": "postgresql://h/d"}
-        assert Settings(ENVIRONMENT="production", **SAFE, **mail, **public).warnings == []
+        assert questionable(Settings(ENVIRONMENT="production", **SAFE, **mail, **public)) == []
 
 
 class TestRefusals:

@@ -62,6 +62,38 @@ class Metrics:
         self._clock = clock
         self._directory = os.environ.get(MULTIPROCESS_VARIABLE)
         self._registry = CollectorRegistry()
+        self._add_request_metrics()
+        self._batches = Histogram(
+            "tradepost_coalesced_batch_size",
+            "Different keys that one coalesced read answered",
+            ("read",),
+            buckets=BATCH_BUCKETS,
+            registry=self._registry,
+        )
+        self._add_message_metrics()
+        self._in_progress = self._gauge("http_requests_in_progress", "Requests that are being answered")
+        self._lag = self._gauge(
+            "event_loop_lag_seconds",
+            "How late the event loop's last timer was; of all workers the worst",
+            mode="livemax",
+        )
+        self._worst_lag = self._gauge(
+            "event_loop_lag_worst_seconds", "The latest timer since the start", mode="livemax"
+        )
+        self._gauges: list[tuple[Gauge, Reading]] = [(self._in_progress, lambda: self.in_progress)]
+        self._lags = (0.0, 0.0)
+        for name, (text, reading) in (gauges or {}).items():
+            self.add_gauge(name, text, reading)
+        self._children: dict[tuple[str, str, int], tuple[Callable[[], None], Callable[[float], None]]] = {}
+        if self._directory is None:
+            ProcessCollector(registry=self._registry)
+            PlatformCollector(registry=self._registry)
+            GCCollector(registry=self._registry)
+        else:
+            # prometheus-client's collectors know only the worker that is asked.
+            self._add_worker_gauges()
+
+    def _add_request_metrics(self) -> None:
         self._requests = Counter(
             "tradepost_http_requests",
             "Answered requests",
@@ -75,13 +107,8 @@ class Metrics:
             buckets=BUCKETS,
             registry=self._registry,
         )
-        self._batches = Histogram(
-            "tradepost_coalesced_batch_size",
-            "Different keys that one coalesced read answered",
-            ("read",),
-            buckets=BATCH_BUCKETS,
-            registry=self._registry,
-        )
+
+    def _add_message_metrics(self) -> None:
         self._messages = Counter(
             "tradepost_messages",
             "Attempts to deliver a message, by what came of them",
@@ -110,27 +137,6 @@ class Metrics:
                 ("lag_seconds", "For how long the first message that is due has been so"),
             )
         }
-        self._in_progress = self._gauge("http_requests_in_progress", "Requests that are being answered")
-        self._lag = self._gauge(
-            "event_loop_lag_seconds",
-            "How late the event loop's last timer was; of all workers the worst",
-            mode="livemax",
-        )
-        self._worst_lag = self._gauge(
-            "event_loop_lag_worst_seconds", "The latest timer since the start", mode="livemax"
-        )
-        self._gauges: list[tuple[Gauge, Reading]] = [(self._in_progress, lambda: self.in_progress)]
-        self._lags = (0.0, 0.0)
-        for name, (text, reading) in (gauges or {}).items():
-            self.add_gauge(name, text, reading)
-        self._children: dict[tuple[str, str, int], tuple[Callable[[], None], Callable[[float], None]]] = {}
-        if self._directory is None:
-            ProcessCollector(registry=self._registry)
-            PlatformCollector(registry=self._registry)
-            GCCollector(registry=self._registry)
-        else:
-            # prometheus-client's collectors know only the worker that is asked.
-            self._add_worker_gauges()
 
     def _add_worker_gauges(self) -> None:
         memory = self._gauge("worker_resident_memory_bytes", "Memory of each worker", mode="liveall")

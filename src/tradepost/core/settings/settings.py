@@ -1,6 +1,7 @@
-"""Every setting of Tradepost: read from the environment, checked once, handed around as one frozen object.
+"""The settings of a process: read from the environment, checked once, handed around as one frozen object.
 
-A setting is looked for in this order: keyword arguments, environment variables, ``.env`` in the working
+Code that read a variable of its own would find its fault at the first request that needs it, not at the start. A setting is
+looked for in this order: keyword arguments, environment variables, ``.env`` in the working
 directory, and a file of its name in ``SECRETS_DIR``. Instead of ``NAME``, a variable ``NAME_FILE`` may give
 the path of a file that holds the value; setting both is a fault. A variable that is set to nothing counts as
 not set. Names are not case-sensitive, except those of keyword arguments.
@@ -14,14 +15,15 @@ from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import ByteSize, EmailStr, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy.engine import URL
 
-from tradepost.core.settings.database_url import async_url, options_left_out
-from tradepost.core.settings.sources import Fault, FileSource, kept_key, reason
+from tradepost.core.settings.database_url import async_url
+from tradepost.core.settings.faults import SettingsError, faults_in
+from tradepost.core.settings.secret_key import check_length, own_key
+from tradepost.core.settings.sources import Fault, FileSource, reason
 from tradepost.core.settings.values import (
     DAY,
     LOWER,
@@ -43,22 +45,10 @@ from tradepost.core.settings.values import (
     WebUrl,
 )
 
-__all__ = ["MINIMUM_KEY_BYTES", "Environment", "LogLevel", "Rate", "Settings", "SettingsError"]
+__all__ = ["Environment", "LogLevel", "Rate", "Settings"]
 
 PUBLISHED = "changethis"
 """The password that the documentation tells everybody."""
-
-MINIMUM_KEY_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
-"""RFC 7518, section 3.2: a key at least as long as the hash. PyJWT is told to refuse shorter ones."""
-
-
-class SettingsError(Exception):
-    """The settings do not let Tradepost start; ``faults`` names each one as ``NAME: what is wrong``."""
-
-    def __init__(self, faults: list[str]) -> None:
-        self.faults = faults
-        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-        super().__init__("\n  - ".join([f"Tradepost cannot start: {count} in its settings", *faults]))
 
 
 class Environment(StrEnum):
@@ -253,7 +243,7 @@ class Settings(BaseSettings):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise SettingsError(_faults(error)) from None
+            raise SettingsError(faults_in(error)) from None
         except (OSError, UnicodeError) as error:
             raise SettingsError([f".env: cannot be read: {reason(error)}"]) from None
 
@@ -289,7 +279,7 @@ class Settings(BaseSettings):
     def _check_secret_key(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
         key = value.get_secret_value()
         if key:
-            _check_key_length(key, info.data.get("ALGORITHM", "HS256"))
+            check_length(key, info.data.get("ALGORITHM", "HS256"))
         elif _is_strict(info):
             raise ValueError(
                 'is missing; make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"'
@@ -355,16 +345,7 @@ class Settings(BaseSettings):
         settings = cls(**values)
         if settings.SECRET_KEY.get_secret_value():
             return settings
-        path = settings.DATA_DIR / "secret_key"
-        try:
-            key = kept_key(path)
-            _check_key_length(key, settings.ALGORITHM)
-        except OSError as error:
-            fault = f"SECRET_KEY: cannot be kept in {path}: {reason(error)}; set it, or another DATA_DIR"
-            raise SettingsError([fault]) from None
-        except ValueError as error:
-            fault = f"SECRET_KEY: {path} is of no use: {reason(error)}; delete it to have a new one made"
-            raise SettingsError([fault]) from None
+        key = own_key(settings.DATA_DIR / "secret_key", settings.ALGORITHM)
         return settings.model_copy(update={"SECRET_KEY": SecretStr(key)})
 
     @property
@@ -382,41 +363,7 @@ class Settings(BaseSettings):
         """Whether the database is the embedded one."""
         return self.database_url.get_backend_name() == "sqlite"
 
-    @property
-    def warnings(self) -> list[str]:
-        """What is allowed and probably not meant: to be logged once at start-up, each as ``NAME: why``."""
-        found: list[str] = []
-        if self.is_sqlite and self.REDIS_URL is not None:
-            found.append("DATABASE_URL: SQLite cannot be shared by several nodes, which REDIS_URL is for")
-        if options := options_left_out(self.DATABASE_URL.get_secret_value()):
-            found.append(f"DATABASE_URL: options without a meaning to the driver: {', '.join(options)}")
-        if self.SMTP_HOST is None and not self.is_local:
-            found.append("SMTP_HOST: is not set, so no e-mail is sent, nor can a password be reset")
-        if self.SMTP_HOST is not None and self.SMTP_USER is not None and not self.SMTP_TLS:
-            found.append("SMTP_TLS: without it, the mail server's password is sent for everybody to read")
-        if not self.is_local and urlsplit(self.PUBLIC_URL).hostname in {"localhost", "127.0.0.1", "::1"}:
-            found.append(
-                "PUBLIC_URL: links in e-mails lead to localhost, where nobody else finds this service"
-            )
-        return found
-
 
 def _is_strict(info: ValidationInfo) -> bool:
     """Whether unsafe values are refused: also when ENVIRONMENT is wrong, so that every fault is named."""
     return info.data.get("ENVIRONMENT") is not Environment.LOCAL
-
-
-def _check_key_length(key: str, algorithm: str) -> None:
-    size, least = len(key.encode()), MINIMUM_KEY_BYTES[algorithm]
-    if size < least:
-        raise ValueError(f"it has {size} bytes, and {algorithm} needs at least {least}")
-
-
-def _faults(error: ValidationError) -> list[str]:
-    """Put pydantic's findings in words; a default that waited for a faulty setting is no fault of its own."""
-    faults = [
-        f"{found['loc'][0]}: {found['msg'].removeprefix('Value error, ').removeprefix('Input ')}"
-        for found in error.errors(include_url=False, include_context=False, include_input=False)
-        if found["type"] != "default_factory_not_called"
-    ]
-    return list(dict.fromkeys(faults))  # a list may hold the same fault twice

@@ -8,8 +8,6 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
 
-from tradepost.core.clock import SystemClock
-
 
 @dataclass(frozen=True)
 class Fault:
@@ -67,12 +65,13 @@ class FileSource(PydanticBaseSettingsSource):
 
 def _read_value(path: Path) -> str | Fault:
     try:
-        return _read(path)
+        return read_text(path)
     except (OSError, ValueError) as error:
         return Fault(f"its file {path} cannot be read: {reason(error)}")
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Return the text of a file without its final line breaks; an empty file is a ``ValueError``."""
     text = path.read_text("utf-8").rstrip("\n")
     if not text:
         raise ValueError("it is empty")
@@ -84,24 +83,3 @@ def reason(error: OSError | ValueError) -> str:
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     return "it is not UTF-8 text" if isinstance(error, UnicodeError) else str(error)
-
-
-def kept_key(path: Path) -> str:
-    """Return the key in the file, made now if there is none; raises ``OSError`` or ``ValueError``.
-
-    Several workers may get here at once. Each writes a whole file under a name of its own and links it to the
-    final name, which only one can; so nobody ever reads half a key, and all go on with the same one.
-    """
-    if not path.exists():
-        chance = SystemClock()
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{chance.token()}")
-        try:
-            draft.touch(mode=0o600, exist_ok=False)
-            draft.write_text(chance.token(48), "utf-8")
-            path.hardlink_to(draft)
-        except FileExistsError:
-            pass  # another worker was first
-        finally:
-            draft.unlink(missing_ok=True)
-    return _read(path)

@@ -1,0 +1,52 @@
+"""The access log: one line for each request."""
+
+import logging
+
+from tradepost.core.clock import Clock
+from tradepost.core.observability.log_writer import LogWriter
+
+
+class AccessLog:
+    """Writes the one line of each request.
+
+    The line is put together by hand: this is on the path of every request, and a general logger costs ten times as
+    much. A status from 500 on is an error and always written; the others are left out above ``INFO``.
+    """
+
+    def __init__(
+        self, writer: LogWriter, *, level: int = logging.INFO, readable: bool = False, clock: Clock
+    ) -> None:
+        self._write = writer.write
+        self._quiet = level > logging.INFO
+        self._readable = readable
+        self._now = clock.now
+
+    def __call__(
+        self,
+        *,
+        request_id: str,
+        method: str,
+        template: str,
+        status: int,
+        seconds: float,
+        person: int | None,
+        error_code: str | None,
+    ) -> None:
+        """Write a line; ``template`` is the route's path, without what was in its place."""
+        failed = status >= 500  # noqa: PLR2004
+        if self._quiet and not failed:
+            return
+        milliseconds = seconds * 1000
+        if self._readable:
+            who = "" if person is None else f" person={person}"
+            code = "" if error_code is None else f" {error_code}"
+            line = f"{self._now():%H:%M:%S} {status} {method} {template} {milliseconds:.1f} ms{who}{code} {request_id}\n"
+        else:
+            moment = self._now().isoformat(timespec="milliseconds")
+            line = (
+                f'{{"timestamp":"{moment}","level":"{"error" if failed else "info"}","event":"request",'
+                f'"request_id":"{request_id}","method":"{method}","route":"{template}","status":{status},'
+                f'"duration_ms":{milliseconds:.2f},"person":{"null" if person is None else person}'
+            )
+            line += "}\n" if error_code is None else f',"error_code":"{error_code}"}}\n'
+        self._write(line.encode())

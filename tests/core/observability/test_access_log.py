@@ -1,0 +1,69 @@
+"""The line of a request."""
+
+import json
+import logging as standard
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.clock import MovableClock
+from tradepost.core.observability.access_log import AccessLog
+
+
+class Sheet:
+    """Takes lines in place of a writer."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+
+    def write(self, line: bytes) -> None:
+        self.lines.append(line)
+
+
+MOMENT = datetime(2026, 11, 23, 1, 2, 3, 456789, UTC)
+REQUEST: dict[str, Any] = {
+    "request_id": "abc-1",
+    "method": "GET",
+    "template": "/items/{item_id}",
+    "status": 200,
+    "seconds": 0.0123456,
+    "person": 7,
+    "error_code": None,
+}
+
+
+def access_log(**options: Any) -> tuple[AccessLog, Sheet]:
+    sheet = Sheet()
+    return AccessLog(sheet, clock=MovableClock(stopped_at=MOMENT), **options), sheet  # type: ignore[arg-type]
+
+
+def test_a_request_is_one_line_of_json() -> None:
+    write, sheet = access_log()
+    write(**REQUEST)
+    write(**REQUEST | {"status": 503, "person": None, "error_code": "HTTP_503"})
+    assert [json.loads(line) for line in sheet.lines] == [
+        {
+            "timestamp": "2026-11-23T01:02:03.456+00:00", "level": "info", "event": "request", "request_id": "abc-1",
+            "method": "GET", "route": "/items/{item_id}", "status": 200, "duration_ms": 12.35, "person": 7,
+        },
+        {
+            "timestamp": "2026-11-23T01:02:03.456+00:00", "level": "error", "event": "request", "request_id": "abc-1",
+            "method": "GET", "route": "/items/{item_id}", "status": 503, "duration_ms": 12.35, "person": None,
+            "error_code": "HTTP_503",
+        },
+    ]  # fmt: skip
+    assert all(line.endswith(b"\n") for line in sheet.lines)
+
+
+def test_above_info_only_failures_are_written() -> None:
+    write, sheet = access_log(level=standard.WARNING)
+    write(**REQUEST)
+    write(**REQUEST | {"status": 404})
+    assert sheet.lines == []
+    write(**REQUEST | {"status": 500})
+    assert len(sheet.lines) == 1
+
+
+def test_a_person_at_a_terminal_reads_words() -> None:
+    write, sheet = access_log(readable=True)
+    write(**REQUEST | {"error_code": "X"})
+    assert sheet.lines == [b"01:02:03 200 GET /items/{item_id} 12.3 ms person=7 X abc-1\n"]
