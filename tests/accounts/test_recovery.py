@@ -201,6 +201,17 @@ async def test_who_is_switched_off_gets_no_link(
     assert answer.status_code == 400
 
 
+async def test_a_link_stays_void_when_its_account_is_switched_on_again(
+    client: httpx.AsyncClient, alice: Person, admin: Person, world: World
+) -> None:
+    (token,) = await asked(world, client, alice.email)
+    for is_active in (False, True):
+        answer = await admin.api.put(f"/api/v1/users/{alice.id}", json={"is_active": is_active})
+        assert answer.status_code == 200
+    answer = await client.post(f"{AUTH}/password/reset", json={"token": token, "new_password": NEW})
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_TOKEN")
+
+
 async def test_registering_leads_to_a_proved_address(client: httpx.AsyncClient, world: World) -> None:
     applicant = {"email": "eve@example.com", "password": PASSWORD, "first_name": "Eve", "last_name": "Moss"}
     made = await client.post(f"{AUTH}/register", json=applicant)

@@ -221,6 +221,32 @@ async def test_down_and_up_again_with_rows(empty: Database) -> None:
     assert set((await counts(empty)).values()) == {0}
 
 
+async def test_domains_of_addresses_become_a_labels(empty: Database) -> None:
+    """Of two accounts for one mailbox, which there could be before, the one in the old form stays as it is."""
+    await migrations.upgrade(empty)
+    await fill(empty)
+    await migrations.downgrade(empty, "0007")
+    users, tokens = METADATA.tables["users"], METADATA.tables["account_tokens"]
+    old = ["a@bücher.example", "b@bücher.example", "b@xn--bcher-kva.example", "ü@example.com"]
+    async with empty.transaction() as db:
+        row = dict((await db.execute(sa.select(users))).mappings().one())
+        await db.execute(
+            users.insert(), [row | {"id": 10 + at, "email": email} for at, email in enumerate(old)]
+        )
+        await db.execute(tokens.update().values(user_id=10, email=old[0]))
+    await migrations.upgrade(empty)
+
+    async def addresses() -> list[str]:
+        async with empty.read() as db:
+            return list(await db.scalars(sa.select(users.c.email).where(users.c.id > 9).order_by(users.c.id)))
+
+    assert await addresses() == ["a@xn--bcher-kva.example", *old[1:]]
+    async with empty.read() as reading:
+        assert await reading.scalar(sa.select(tokens.c.email)) == "a@xn--bcher-kva.example"
+    await migrations.downgrade(empty, "0007")
+    assert await addresses() == old
+
+
 async def test_any_number_may_migrate_at_once(template: Template, tmp_path: Path) -> None:
     settings = settings_for(await template.empty(), tmp_path)
 

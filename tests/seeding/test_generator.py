@@ -11,8 +11,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from tradepost.accounts.permissions import Role
+from tradepost.accounts.phones import parsed_phone
 from tradepost.accounts.schemas import UserCreate, Website
-from tradepost.accounts.service import parsed_phone
 from tradepost.items.schemas import ItemCreate, ItemStatus
 from tradepost.seeding import generator
 from tradepost.seeding.catalogue import shelves

@@ -28,6 +28,12 @@ LIST: TypeAdapter[list[str]] = TypeAdapter(TagList)
         ("❤\ufe0f", "❤"),
         ("x" * 50, "x" * 50),
         (f" {'x' * 24}{' ' * 60}{'y' * 25} ", f"{'x' * 24} {'y' * 25}"),
+        # What categories and names take, tags take.
+        ("علی\u200cرضا", "علی\u200cرضا"),
+        ("ශ්\u200dරීමා", "ශ්\u200dරීමා"),
+        ("👩\u200d👩\u200d👧", "👩\u200d👩\u200d👧"),
+        ("👩🏽\u200d💻", "👩🏽\u200d💻"),
+        ("\u8fbb\U000e0100", "\u8fbb\U000e0100"),
     ],
 )
 def test_normalising(written: str, kept: str) -> None:
@@ -48,10 +54,10 @@ def test_normalising(written: str, kept: str) -> None:
         ("a\u200bb", "tag_letters"),
         ("a\u202eb", "tag_letters"),
         ("a\u00adb", "tag_letters"),
-        ("\u3164", "tag_letters"),
-        ("\u2800", "tag_letters"),
-        ("a\u034fb", "tag_letters"),
-        ("a\ufe00", "tag_letters"),
+        ("\u3164", "string_too_short"),
+        ("\u2800", "string_too_short"),
+        ("\u200cab", "tag_letters"),
+        ("a\u200d b", "tag_letters"),
         ("\U000e0041", "tag_letters"),
         ("\ue000", "tag_letters"),
         (7, "string_type"),
@@ -121,3 +127,12 @@ def test_the_tag_that_takes_over_is_an_id(into_id: Any) -> None:
     assert TagMerge.model_validate({"into_id": 5}).into_id == 5
     with pytest.raises(ValidationError):
         TagMerge.model_validate({"into_id": into_id})
+
+
+def test_equal_tags_count_once_towards_the_limit() -> None:
+    assert LIST.validate_python(["Brass", " brass "] * 13) == ["brass"]
+    many = [f"tag {number}" for number in range(20)]
+    assert LIST.validate_python(many + many[::-1]) == many
+    with pytest.raises(ValidationError) as caught:
+        LIST.validate_python([*many, "one more"])
+    assert [error["type"] for error in caught.value.errors()] == ["too_long"]

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request
 
+from tradepost.accounts.addresses import account_key
 from tradepost.accounts.dependencies import (
     Credentials,
     CurrentPrincipal,
@@ -22,7 +23,6 @@ from tradepost.accounts.schemas import (
     TokenPair,
     UserRead,
     UserRegister,
-    account_key,
 )
 from tradepost.accounts.sessions import Device
 from tradepost.core.errors import TooManyRequests, Unauthenticated

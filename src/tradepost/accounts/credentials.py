@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tradepost.accounts.addresses import normalised_email
 from tradepost.accounts.errors import EmailTaken, IncorrectPassword
 from tradepost.accounts.links import Links
 from tradepost.accounts.messages import PasswordChanged, UserRegistered
@@ -9,7 +10,7 @@ from tradepost.accounts.models import TokenPurpose, User
 from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.permissions import Role
 from tradepost.accounts.repository import AccountTokenRepository, SessionRepository, UserRepository
-from tradepost.accounts.schemas import PasswordChange, UserRegister, normalised_email
+from tradepost.accounts.schemas import PasswordChange, UserRegister
 from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database
 from tradepost.core.database.faults import violations

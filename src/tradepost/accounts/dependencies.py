@@ -17,7 +17,7 @@ from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.permissions import Permission
 from tradepost.accounts.reader import UserReader
 from tradepost.accounts.recovery import RecoveryService
-from tradepost.accounts.repository import SessionRepository, UserRepository
+from tradepost.accounts.repository import AccountTokenRepository, SessionRepository, UserRepository
 from tradepost.accounts.service import UserService
 from tradepost.accounts.sessions import Device, SessionService
 from tradepost.accounts.tokens import Tokens
@@ -102,6 +102,7 @@ def build_user_service(db: ReadSession | WriteSession, resources: Resources) -> 
     return UserService(
         UserRepository(db),
         SessionRepository(db),
+        AccountTokenRepository(db),
         announce=partial(resources[Outbox].add, db) if isinstance(db, WriteSession) else _unannounced,
         clock=resources.clock,
         phone_region=resources.settings.PHONE_DEFAULT_REGION,

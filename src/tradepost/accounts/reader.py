@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from tradepost.accounts.addresses import shown_email
 from tradepost.accounts.errors import UserNotFound
 from tradepost.accounts.repository import ProfileRow, UserRepository
 from tradepost.accounts.schemas import UserRead
@@ -15,7 +16,13 @@ _encoded = row_encoder(UserRead)
 
 def profile_json(row: ProfileRow) -> bytes:
     """Return the JSON of ``UserRead`` for a row that has at least its columns."""
-    return _encoded({**as_dict(row), "full_name": f"{row.first_name} {row.last_name}"})
+    return _encoded(
+        {
+            **as_dict(row),
+            "email": shown_email(row.email),
+            "full_name": f"{row.first_name} {row.last_name}",
+        }
+    )
 
 
 class UserReader:

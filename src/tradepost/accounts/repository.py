@@ -298,13 +298,13 @@ class AccountTokenRepository(Repository):
         )
         return await self.db.scalar(statement) is not None
 
-    async def void(self, user_id: int, purpose: TokenPurpose, *, now: datetime) -> None:
-        """Use up whatever tokens a user still has for a purpose."""
+    async def void(self, user_id: int, purpose: TokenPurpose | None = None, *, now: datetime) -> None:
+        """Use up the tokens that a user still has for a purpose, or for any."""
         statement = update(AccountToken).where(
-            AccountToken.user_id == user_id,
-            AccountToken.purpose == purpose,
-            AccountToken.used_at.is_(None),
+            AccountToken.user_id == user_id, AccountToken.used_at.is_(None)
         )
+        if purpose is not None:
+            statement = statement.where(AccountToken.purpose == purpose)
         await self.db.execute(statement.values(used_at=now).execution_options(synchronize_session=False))
 
     async def delete_expired(self, now: datetime) -> None:

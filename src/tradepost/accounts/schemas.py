@@ -1,11 +1,10 @@
 """What comes in and goes out about people. Field types hold the rules for one value."""
 
 import re
-import unicodedata
 from datetime import datetime
+from ipaddress import ip_address
 from typing import Annotated, Literal
 
-from email_validator import EmailNotValidError, validate_email
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -19,36 +18,15 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticKnownError
 
+from tradepost.accounts.addresses import normalised_email, shown_email
+from tradepost.accounts.names import cased_name
 from tradepost.accounts.permissions import Role
-from tradepost.core.wire.characters import is_blank, is_control, is_invisible
+from tradepost.core.wire.characters import has_controls, is_blank, is_invisible
 from tradepost.core.wire.schemas import Changes, Input, Output, PageInfo
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 _HALF_SCHEME = re.compile(r"https?:(?!//)", re.IGNORECASE)
-# The s of John's, which ``str.title`` takes for a word; not the N of O'Neil.
-_LONE_LETTER = re.compile(r"['\u2019\u02bc][^\W\d_](?![^\W\d_])")
 _HTTP_URL = TypeAdapter(HttpUrl)
-
-
-def normalised_email(value: str) -> str:
-    """Return the form an address is stored and compared in: NFKC, case-folded, trimmed. ``ValueError`` if it is none."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", value.strip()).casefold())
-    if any(map(is_control, folded)) or folded != folded.lower():
-        message = "an e-mail address has no invisible, control or uncased letters"
-        raise ValueError(message)
-    try:
-        validate_email(folded, check_deliverability=False)
-    except EmailNotValidError as error:
-        raise ValueError(str(error)) from error
-    return folded
-
-
-def account_key(username: str) -> str:
-    """Return what attempts on one account are counted by: however its address is spelt, and whether it exists or not."""
-    try:
-        return normalised_email(username)
-    except ValueError:
-        return username.strip().casefold()
 
 
 def _email(value: str) -> str:
@@ -78,19 +56,12 @@ def _password(value: str) -> str:
     return value
 
 
-def _titled(name: str) -> str:
-    # Composed first: to ``str.title`` an accent of its own is the end of a word.
-    words = unicodedata.normalize("NFC", name).title()
-    return _LONE_LETTER.sub(lambda lone: lone[0].lower(), words)
-
-
 def _name(value: str) -> str:
-    if any(map(is_control, value)):
+    if has_controls(value):
         raise PydanticCustomError("name_letters", "A name has no invisible or control characters")
     if is_blank(value):
         raise PydanticKnownError("string_too_short", {"min_length": 1})
-    mixed = any(letter.islower() for letter in value) and any(letter.isupper() for letter in value)
-    name = value if mixed else _titled(value)
+    name = cased_name(value)
     if len(name) > NAME_LENGTH:
         raise PydanticCustomError("string_too_long", "String should have at most 50 characters")
     return name
@@ -110,9 +81,21 @@ def _website(value: str) -> str:
         raise PydanticCustomError("website", "A website is an http or https address") from error
     if url.username or url.password:
         raise PydanticCustomError("website", "A website's address holds no user name or password")
+    if not _is_public_host(url.host or ""):
+        raise PydanticCustomError("website", "A website's address names a host, such as example.com")
     if len(address) > WEBSITE_LENGTH:
         raise PydanticCustomError("string_too_long", "String should have at most 255 characters")
     return address
+
+
+def _is_public_host(host: str) -> bool:
+    """Tell whether ``host`` is an IP address or a name with a dot within; ``https://com`` and ``a..b`` are slips."""
+    try:
+        ip_address(host.strip("[]"))
+    except ValueError:
+        labels = host.removesuffix(".").split(".")
+        return len(labels) > 1 and all(labels)
+    return True
 
 
 NAME_LENGTH = 50
@@ -226,7 +209,7 @@ class PublicUser(Output):
 class UserRead(PublicUser):
     """What the person and staff may know."""
 
-    email: str
+    email: Annotated[str, AfterValidator(shown_email)]
     is_active: bool
     role: Role
     phone: str | None

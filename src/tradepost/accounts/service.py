@@ -2,36 +2,21 @@
 
 from collections.abc import Awaitable, Callable, Collection
 
-import phonenumbers
-
 from tradepost.accounts.errors import LastAdmin, SelfDelete, UserNotFound
 from tradepost.accounts.messages import UserDeleted
 from tradepost.accounts.models import User
 from tradepost.accounts.permissions import Role
-from tradepost.accounts.repository import PublicRow, SessionRepository, UserRepository
+from tradepost.accounts.phones import parsed_phone
+from tradepost.accounts.repository import (
+    AccountTokenRepository,
+    PublicRow,
+    SessionRepository,
+    UserRepository,
+)
 from tradepost.accounts.schemas import ProfileUpdate
 from tradepost.core.clock import Clock
-from tradepost.core.errors import Unprocessable
 from tradepost.core.principal import Principal
 from tradepost.core.wire.pagination import Page, Window
-
-PHONE_DIGITS = 10
-
-
-def parsed_phone(number: str, region: str) -> str:
-    """Return ``number`` in E.164; ``region`` (ISO 3166) is the country of one without its code."""
-    fault = Unprocessable(
-        ("body", "phone"), f"A phone number is possible and has at least {PHONE_DIGITS} digits"
-    )
-    try:
-        parsed = phonenumbers.parse(number, region)
-    except phonenumbers.NumberParseException as error:
-        raise fault from error
-    if sum(letter.isdigit() for letter in number) < PHONE_DIGITS or not phonenumbers.is_possible_number(
-        parsed
-    ):
-        raise fault
-    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
 
 
 class UserService:
@@ -41,6 +26,7 @@ class UserService:
         self,
         users: UserRepository,
         sessions: SessionRepository,
+        tokens: AccountTokenRepository,
         *,
         announce: Callable[[UserDeleted], Awaitable[None]],
         clock: Clock,
@@ -48,6 +34,7 @@ class UserService:
     ) -> None:
         self._users = users
         self._sessions = sessions
+        self._tokens = tokens
         self._announce = announce
         self._clock = clock
         self._phone_region = phone_region
@@ -85,6 +72,8 @@ class UserService:
         if changed.get("is_active") is False:
             # After the row itself: a log-in that is under way waits for it, and is then refused or ended.
             await self._sessions.end_all_of(user_id)
+            # A link that was sent before would work again once the account is switched on again.
+            await self._tokens.void(user_id, now=user.updated_at)
         return user
 
     async def set_avatar(self, user_id: int, url: str) -> bool:

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from tradepost.accounts.addresses import normalised_email
 from tradepost.accounts.errors import InactiveUser, LoginFailed, SessionNotFound
 from tradepost.accounts.identities import Identities, Identity
 from tradepost.accounts.models import LoginSession
 from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.repository import SessionRepository, UserRepository
-from tradepost.accounts.schemas import TokenPair, normalised_email
+from tradepost.accounts.schemas import TokenPair
 from tradepost.accounts.tokens import Tokens
 from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database

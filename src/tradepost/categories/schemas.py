@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field, StrictBool
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
-from tradepost.core.wire.characters import is_blank, is_control
+from tradepost.core.wire.characters import has_controls, is_blank
 from tradepost.core.wire.schemas import BodyId, Changes, Input, Output, PageInfo
 
 NAME_LENGTH: Final = 100
@@ -15,13 +15,10 @@ SLUG_LENGTH: Final = 120
 """With the number that makes it unique."""
 DESCRIPTION_LENGTH: Final = 500
 
-# Invisible, and yet a part of spelling in Persian and the Indic scripts and of many emoji.
-_JOINERS: Final = frozenset("\u200c\u200d")
-
 
 def _category_name(value: str) -> str:
     name = unicodedata.normalize("NFC", value).strip()
-    if any(character not in _JOINERS and is_control(character) for character in name):
+    if has_controls(name):
         raise PydanticCustomError("name_letters", "A name has no control characters")
     if is_blank(name):
         raise PydanticKnownError("string_too_short", {"min_length": 1})

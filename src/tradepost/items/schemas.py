@@ -19,6 +19,7 @@ from sqlalchemy import Row
 
 from tradepost.accounts.schemas import PublicUser
 from tradepost.core.database.models import Money
+from tradepost.core.wire.characters import is_blank
 from tradepost.core.wire.schemas import Changes, Id, Input, Number, Output, PageInfo
 from tradepost.tags.schemas import TagList
 
@@ -40,7 +41,14 @@ def _plain_zero(percent: Decimal) -> Decimal:
     return percent or Decimal(0)  # -0.0 is a number in JSON, and no other one than 0
 
 
-Title = Annotated[str, Field(min_length=1, max_length=TITLE_LENGTH)]
+def _seen(title: str) -> str:
+    if is_blank(title):
+        raise PydanticKnownError("string_too_short", {"min_length": 1})
+    return title
+
+
+Title = Annotated[str, Field(min_length=1, max_length=TITLE_LENGTH), AfterValidator(_seen)]
+"""1 to 200 characters, of which something is seen."""
 Description = Annotated[str, Field(max_length=DESCRIPTION_LENGTH)]
 # The schemas are spelt out: pydantic knows how to describe bounds of numbers, but not of what becomes a Decimal.
 Price = Annotated[

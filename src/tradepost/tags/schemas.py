@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
-from tradepost.core.wire.characters import is_invisible
+from tradepost.core.wire.characters import has_controls, is_blank
 from tradepost.core.wire.schemas import BodyId, Changes, Input, Output, PageInfo
 
 TAG_LENGTH: Final = 50
@@ -27,25 +27,32 @@ def normalised_tag(text: str) -> str:
 
 def _tag_name(value: str) -> str:
     name = normalised_tag(value)
-    if not name:
+    if has_controls(name):
+        raise PydanticCustomError("tag_letters", "A tag has no invisible or control characters")
+    if is_blank(name):
         raise PydanticKnownError("string_too_short", {"min_length": 1})
     if len(name) > TAG_LENGTH:
         raise PydanticKnownError("string_too_long", {"max_length": TAG_LENGTH})
-    if any(map(is_invisible, name)):
-        raise PydanticCustomError("tag_letters", "A tag has no invisible or control characters")
     return name
 
 
 def _without_duplicates(names: list[str]) -> list[str]:
-    return list(dict.fromkeys(names))
+    unique = list(dict.fromkeys(names))
+    if len(unique) > MAX_TAGS:
+        raise PydanticKnownError(
+            "too_long", {"field_type": "List", "max_length": MAX_TAGS, "actual_length": len(unique)}
+        )
+    return unique
 
 
 TagName = Annotated[
     str, AfterValidator(_tag_name), Field(json_schema_extra={"minLength": 1, "maxLength": TAG_LENGTH})
 ]
 """The name of a tag in its normalised form, 1 to 50 characters."""
-TagList = Annotated[list[TagName], Field(max_length=MAX_TAGS), AfterValidator(_without_duplicates)]
-"""At most 20 tags, normalised, in the order in which they were written; what is written twice counts once."""
+TagList = Annotated[
+    list[TagName], AfterValidator(_without_duplicates), Field(json_schema_extra={"maxItems": MAX_TAGS})
+]
+"""At most 20 tags, normalised, in the order in which they were written; equal ones count once."""
 Description = Annotated[str, Field(max_length=DESCRIPTION_LENGTH)]
 
 

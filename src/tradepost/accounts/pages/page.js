@@ -3,10 +3,20 @@
 const note = document.getElementById("note");
 const use = document.getElementById("use");
 const ask = document.getElementById("ask");
-const token = new URLSearchParams(location.hash.slice(1)).get("token");
+let token = null;
 
-// Out of the address bar and the history: whoever looks there later finds no link.
-history.replaceState(null, "", location.pathname);
+// Taken out of the address bar and the history, where somebody else could find it later.
+function takeToken() {
+  const found = new URLSearchParams(location.hash.slice(1)).get("token");
+  history.replaceState(null, "", location.pathname);
+  return found;
+}
+
+function begin() {
+  token = takeToken();
+  use.hidden = !token;
+  ask.hidden = Boolean(token);
+}
 
 function say(kind, ...lines) {
   note.className = `note ${kind}`;
@@ -93,8 +103,13 @@ document.getElementById("show")?.addEventListener("change", (event) => {
   }
 });
 
-if (token) {
-  use.hidden = false;
-} else {
-  ask.hidden = false;
-}
+// A link pasted into the tab that shows the page already changes the fragment alone, and loads nothing.
+window.addEventListener("hashchange", () => {
+  if (location.hash.length > 1) {
+    note.className = "note";
+    note.replaceChildren();
+    begin();
+  }
+});
+
+begin();

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateNotFound, select_autoescape
 
-from tradepost.core.wire.characters import is_control
+from tradepost.core.wire.characters import without_controls
 
 SUBJECT: Final = "Subject: "
 LONGEST_SUBJECT: Final = 150
@@ -23,7 +23,7 @@ class EmailText:
 
 def one_line(text: str) -> str:
     """Return ``text`` without characters that could begin a line of their own or reverse the direction of what follows."""
-    return " ".join("".join(" " if is_control(character) else character for character in text).split())
+    return " ".join(without_controls(text).split())
 
 
 class EmailTemplates:
