@@ -13,6 +13,7 @@ from starlette.types import Scope
 from tradepost.accounts.credentials import CredentialService
 from tradepost.accounts.identities import Identities, Identity
 from tradepost.accounts.links import Links
+from tradepost.accounts.models import IP_ADDRESS_LENGTH
 from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.permissions import Permission
 from tradepost.accounts.reader import UserReader
@@ -190,7 +191,8 @@ async def device_of(request: Request) -> Device:
     agent = request.headers.get("user-agent")
     address = request.client.host if request.client else None
     return Device(
-        user_agent=agent and "".join(filter(str.isprintable, agent)), ip_address=address and address[:45]
+        user_agent=agent and "".join(filter(str.isprintable, agent)),
+        ip_address=address and address[:IP_ADDRESS_LENGTH],
     )
 
 

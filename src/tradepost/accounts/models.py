@@ -2,12 +2,19 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tradepost.accounts.permissions import Role
+from tradepost.accounts.schemas import EMAIL_LENGTH, NAME_LENGTH, WEBSITE_LENGTH
 from tradepost.core.database.models import NEVER_REUSED, Base, BigId, Identified, Timestamped, choice
+
+USER_AGENT_LENGTH: Final = 200
+"""Of a longer one only the beginning is kept."""
+IP_ADDRESS_LENGTH: Final = 45
+"""An IPv6 address that holds an IPv4 one, spelt in full."""
 
 
 class User(Identified, Timestamped, Base):
@@ -20,14 +27,14 @@ class User(Identified, Timestamped, Base):
         NEVER_REUSED,
     )
 
-    email: Mapped[str] = mapped_column(String(254), unique=True)
+    email: Mapped[str] = mapped_column(String(EMAIL_LENGTH), unique=True)
     hashed_password: Mapped[str] = mapped_column(String(255))
-    first_name: Mapped[str] = mapped_column(String(50))
-    last_name: Mapped[str] = mapped_column(String(50))
+    first_name: Mapped[str] = mapped_column(String(NAME_LENGTH))
+    last_name: Mapped[str] = mapped_column(String(NAME_LENGTH))
     role: Mapped[Role] = mapped_column(choice(Role, "role"), default=Role.USER)
     is_active: Mapped[bool] = mapped_column(default=True)
     phone: Mapped[str | None] = mapped_column(String(20))
-    website: Mapped[str | None] = mapped_column(String(255))
+    website: Mapped[str | None] = mapped_column(String(WEBSITE_LENGTH))
     avatar_url: Mapped[str | None] = mapped_column(String(255))
     email_verified_at: Mapped[datetime | None]
     """When the person first showed that they read what is sent to the address."""
@@ -52,8 +59,8 @@ class LoginSession(Identified, Base):
     created_at: Mapped[datetime]
     rotated_at: Mapped[datetime]
     expires_at: Mapped[datetime]
-    user_agent: Mapped[str | None] = mapped_column(String(200))
-    ip_address: Mapped[str | None] = mapped_column(String(45))
+    user_agent: Mapped[str | None] = mapped_column(String(USER_AGENT_LENGTH))
+    ip_address: Mapped[str | None] = mapped_column(String(IP_ADDRESS_LENGTH))
 
 
 class TokenPurpose(StrEnum):
@@ -76,7 +83,7 @@ class AccountToken(Identified, Base):
     purpose: Mapped[TokenPurpose] = mapped_column(choice(TokenPurpose, "purpose"))
     nonce: Mapped[str] = mapped_column(String(64))
     token_hash: Mapped[str] = mapped_column(String(64), unique=True)
-    email: Mapped[str] = mapped_column(String(254))
+    email: Mapped[str] = mapped_column(String(EMAIL_LENGTH))
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
     used_at: Mapped[datetime | None]

@@ -63,7 +63,7 @@ def _name(value: str) -> str:
         raise PydanticKnownError("string_too_short", {"min_length": 1})
     name = cased_name(value)
     if len(name) > NAME_LENGTH:
-        raise PydanticCustomError("string_too_long", "String should have at most 50 characters")
+        raise PydanticCustomError("string_too_long", f"String should have at most {NAME_LENGTH} characters")
     return name
 
 
@@ -84,7 +84,9 @@ def _website(value: str) -> str:
     if not _is_public_host(url.host or ""):
         raise PydanticCustomError("website", "A website's address names a host, such as example.com")
     if len(address) > WEBSITE_LENGTH:
-        raise PydanticCustomError("string_too_long", "String should have at most 255 characters")
+        raise PydanticCustomError(
+            "string_too_long", f"String should have at most {WEBSITE_LENGTH} characters"
+        )
     return address
 
 
@@ -100,8 +102,12 @@ def _is_public_host(host: str) -> bool:
 
 NAME_LENGTH = 50
 WEBSITE_LENGTH = 255
+EMAIL_LENGTH = 254
+"""The longest address that SMTP can carry in a command (RFC 5321, 4.5.3.1.3, with its erratum 1690)."""
 
-Email = Annotated[str, Field(max_length=254, json_schema_extra={"format": "email"}), AfterValidator(_email)]
+Email = Annotated[
+    str, Field(max_length=EMAIL_LENGTH, json_schema_extra={"format": "email"}), AfterValidator(_email)
+]
 """An address in its normalised form."""
 Password = Annotated[
     str, StringConstraints(strip_whitespace=False, min_length=8, max_length=100), AfterValidator(_password)

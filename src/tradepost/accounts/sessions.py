@@ -7,7 +7,7 @@ from typing import Final
 from tradepost.accounts.addresses import normalised_email
 from tradepost.accounts.errors import InactiveUser, LoginFailed, SessionNotFound
 from tradepost.accounts.identities import Identities, Identity
-from tradepost.accounts.models import LoginSession
+from tradepost.accounts.models import USER_AGENT_LENGTH, LoginSession
 from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.repository import SessionRepository, UserRepository
 from tradepost.accounts.schemas import TokenPair
@@ -90,7 +90,7 @@ class SessionService:
                     created_at=now,
                     rotated_at=now,
                     expires_at=now + self._lifetime,
-                    user_agent=device.user_agent[:200] if device.user_agent else None,
+                    user_agent=device.user_agent[:USER_AGENT_LENGTH] if device.user_agent else None,
                     ip_address=device.ip_address,
                 )
             )

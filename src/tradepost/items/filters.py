@@ -108,11 +108,11 @@ class ItemFilter:
 
 
 def _mentions(q: str, *, on_postgres: bool) -> ColumnElement[bool]:
-    """Match title, description or a tag that contains ``q``, whatever the case of the letters."""
+    """Match title, description or a tag that contains ``q``, case-insensitively."""
     pattern = f"%{escaped(q.lower())}%"
 
     def folded(column: Any) -> ColumnElement[str]:
-        # A collation that knows all letters, whatever the cluster's own locale is; SQLite gets Python's.
+        # The ICU collation folds every script, whatever the cluster's own locale is; SQLite gets Python's function.
         return func.lower(column.collate("und-x-icu")) if on_postgres else func.unicode_lower(column)
 
     # Tags are in lower case already. Their few names are searched, not their many links; and EXISTS can always fall back

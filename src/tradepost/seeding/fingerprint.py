@@ -1,4 +1,4 @@
-"""One hash over a whole marketplace: the same for the same rows, whatever the engine and whatever their ids are."""
+"""One hash over a whole marketplace: equal for equal rows, on either engine and whatever their ids."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Makes the rows of a made-up marketplace: the same for the same seed, on every machine and version of Python.
+"""A deterministic generator of a made-up marketplace: the same rows for a seed, on every machine and version of Python.
 
 Only ``Random.random`` is drawn from, whose sequence Python promises to keep. There is no arithmetic but what IEEE 754
 rounds exactly (``+ - * /`` and the square root): the last digit of ``exp`` or ``pow`` differs between C libraries.
@@ -27,7 +27,7 @@ from tradepost.seeding.catalogue import Shelf, shelves
 T = TypeVar("T")
 
 NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
-"""The end of the story: no row is newer."""
+"""No row is newer."""
 OPENED: Final = NOW - timedelta(days=1000)
 """When categories and tags were made."""
 FIRST_USER: Final = NOW - timedelta(days=900)
@@ -82,7 +82,7 @@ class ItemRow(NamedTuple):
 
 
 class Dice:
-    """A sequence of chances of its own for each ``section``."""
+    """A pseudo-random sequence, seeded by the name of a ``section`` of the marketplace."""
 
     def __init__(self, section: str) -> None:
         digest = hashlib.sha256(section.encode()).digest()
@@ -93,11 +93,11 @@ class Dice:
         return int(self.random() * limit)
 
     def chance(self, percent: int) -> bool:
-        """Tell whether what happens in ``percent`` of the cases happens now."""
+        """Return True in ``percent`` of the draws."""
         return self.random() * 100 < percent
 
     def pick(self, choices: Sequence[T]) -> T:
-        """Draw one of ``choices``, all alike."""
+        """Draw one of ``choices``, each with the same probability."""
         return choices[int(self.random() * len(choices))]
 
     def weighted(self, totals: Sequence[int]) -> int:
@@ -259,7 +259,7 @@ def _phone(dice: Dice) -> str:
 
 
 class _ItemMaker:
-    """Makes one item after the other from one sequence of chances."""
+    """Makes one item after the other from one pseudo-random sequence."""
 
     def __init__(self, dice: Dice) -> None:
         self._dice = dice

@@ -1,4 +1,7 @@
-"""Fills a database with a made-up marketplace: all of it or nothing, in batches, with ids of its own choosing."""
+"""The bulk loader of a made-up marketplace: rows in batches, with ids chosen here, all in one transaction.
+
+A failure leaves nothing behind, and the database is never half full.
+"""
 
 import asyncio
 import re
@@ -29,7 +32,7 @@ T = TypeVar("T")
 
 PASSWORD: Final = "Tradepost1"  # noqa: S105 - published, for people who do not exist
 SALT: Final = b"tradepost seeds."
-"""As long as the salts that are made for real accounts, or the first log-in would hash again."""
+"""As long as the salts of real accounts: with another length the first log-in would hash the password anew."""
 BATCH: Final = 2000
 """Rows that are in memory at a time."""
 EMAIL: Final = re.compile(r"user([1-9][0-9]{0,8})@example\.com")
@@ -39,11 +42,11 @@ USERS, CATEGORIES, TAGS, ITEMS, ITEM_TAGS = TABLES = tuple(
 )
 
 Progress = Callable[[int, int], None]
-"""Is told how many users and items of how many are written."""
+"""Called with the number of users and items written so far, and with the number of all."""
 
 
 class SeedRefused(RuleBroken):
-    """The database must not be filled like this; ``detail`` is a sentence for the person at the command line."""
+    """The database must not be filled this way; ``detail`` is a sentence for the person at the command line."""
 
     code = "SEED_REFUSED"
     detail = "This database must not be filled with made-up data."
@@ -51,7 +54,7 @@ class SeedRefused(RuleBroken):
 
 @dataclass(frozen=True)
 class SeedReport:
-    """How much was added, how long it took, and the fingerprint of the whole marketplace as it is now."""
+    """The numbers of rows added, the seconds that took, and the fingerprint of the whole marketplace afterwards."""
 
     users: int
     items: int
@@ -127,7 +130,7 @@ def _password_hash() -> str:
 
 
 async def _is_empty(db: WriteSession) -> bool:
-    """Tell whether there is nothing yet but perhaps the first superuser."""
+    """Tell whether the database is empty but for the first superuser."""
     for model in (Item, Tag, Category):
         if await db.scalar(select(model.id).limit(1)) is not None:
             return False
@@ -146,7 +149,7 @@ async def _first_user(db: WriteSession) -> int:
 
 
 class _Filling:
-    """Turns the generator's places and numbers into ids, batch after batch."""
+    """Turns the generator's rows, which refer to each other by place, into rows with ids, and writes them in batches."""
 
     def __init__(
         self,
@@ -166,7 +169,7 @@ class _Filling:
         self._first_user_id = 0
 
     async def add_tags(self) -> int:
-        """Add the tags that are missing and return how many those were."""
+        """Add the missing tags and return their number."""
         known = set(await self._db.scalars(select(Tag.name)))
         missing = [tag for tag in generator.tags() if tag.name not in known]
         first_id = 1 + await self._writer.last_id(TAGS)
@@ -178,7 +181,7 @@ class _Filling:
         return len(missing)
 
     async def add_categories(self) -> int:
-        """Add the categories that are missing and return how many those were."""
+        """Add the missing categories and return their number."""
         known = dict((await self._db.execute(select(Category.slug, Category.id))).all())
         ids = self._category_ids
         next_id = 1 + await self._writer.last_id(CATEGORIES)
@@ -198,7 +201,7 @@ class _Filling:
         return len(rows)
 
     async def add_users(self) -> None:
-        """Add the people."""
+        """Add the users."""
         next_id = self._first_user_id = 1 + await self._writer.last_id(USERS)
         columns = (
             *("id", "email", "hashed_password", "first_name", "last_name", "role", "is_active"),

@@ -1,4 +1,7 @@
-"""The fastest way for many rows into each engine, within a transaction of the caller's."""
+"""Bulk inserts in the caller's transaction: COPY on PostgreSQL, one prepared INSERT on SQLite.
+
+Through the ORM a million rows would take many times as long.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -15,7 +18,7 @@ SQLITE_CACHE: Final = 64 * 1024
 
 
 class Writer(ABC):
-    """Puts rows into ``tables``, which nobody else writes to until the end of the transaction."""
+    """Writes rows in bulk into ``tables``, which no other transaction can write to until this one ends."""
 
     def __init__(self, db: WriteSession, tables: Sequence[Table]) -> None:
         self._db = db
@@ -24,15 +27,15 @@ class Writer(ABC):
 
     @abstractmethod
     async def prepare(self) -> None:
-        """Keep others from writing, and get ready for a lot of it."""
+        """Lock the tables against other writers, and tune the connection for many rows."""
 
     @abstractmethod
     async def last_id(self, table: Table) -> int:
-        """Return the highest id that was ever given out, 0 if none; its row may be gone again."""
+        """Return the highest id that was ever assigned, 0 if none; its row may have been deleted."""
 
     @abstractmethod
     async def finish(self) -> None:
-        """Have the database's own ids go on after those that were written."""
+        """Advance the database's own id sequences past the ids that were written."""
 
     async def write(self, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert ``rows`` of values as the models have them; each is stored just as the ORM would store it.
@@ -59,11 +62,11 @@ class Writer(ABC):
 
 
 class PostgresWriter(Writer):
-    """COPY in the binary format, which the driver does and SQLAlchemy does not."""
+    """COPY in the binary format, through the driver: SQLAlchemy has no COPY."""
 
     async def prepare(self) -> None:
         names = ", ".join(table.name for table in self._tables)
-        # Others may go on reading, but get no ids between ours.
+        # Readers go on, but no other transaction gets an id between ours.
         await self._db.execute(text(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE"))
         await self._db.execute(text("SET LOCAL statement_timeout = 0"))
 
@@ -86,7 +89,7 @@ class PostgresWriter(Writer):
 
 
 class SqliteWriter(Writer):
-    """One prepared INSERT, which the driver's thread runs for all rows of a batch in one go."""
+    """One prepared INSERT, which the driver's thread runs for all rows of a batch in one call."""
 
     async def prepare(self) -> None:
         # Other writers are kept out by BEGIN IMMEDIATE already.
@@ -111,7 +114,7 @@ class SqliteWriter(Writer):
 
 
 async def vacuum(database: Database, tables: Sequence[Table]) -> None:
-    """Have PostgreSQL note which pages everybody may see: without it a count of all rows takes 15 times as long.
+    """VACUUM the new tables of PostgreSQL, which sets their visibility map: without it a count of all rows takes 15 times as long.
 
     It cannot be done within a transaction. Its ANALYZE is what SQLite does in ``finish``.
     """
