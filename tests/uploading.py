@@ -1,7 +1,5 @@
 """What the tests of uploads do again and again: make files, send them, and look at what is left of them."""
 
-import io
-import zipfile
 import zlib
 from struct import pack
 from typing import Any
@@ -35,26 +33,6 @@ def png(width: int = 4, height: int = 3, shade: int = 200) -> bytes:
             _png_chunk(b"IDAT", zlib.compress(rows)),
             _png_chunk(b"IEND", b""),
         )
-    )
-
-
-def docx(*names: str) -> bytes:
-    """Return an archive like a Word document's, or one with other names in it."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name in names or ("[Content_Types].xml", "word/document.xml"):
-            archive.writestr(name, "<x/>")
-    return file.getvalue()
-
-
-def doc(stream: str = "WordDocument") -> bytes:
-    """Return the beginning of a compound file whose directory names a stream."""
-    entry = stream.encode("utf-16-le").ljust(64, b"\x00") + pack("<H", 2 * len(stream) + 2)
-    return (
-        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1".ljust(512, b"\x00")
-        + bytes(128)
-        + entry.ljust(128, b"\x00")
-        + bytes(256)
     )
 
 

@@ -6,11 +6,10 @@ import pytest
 
 from tests.conftest import Person, World
 from tests.items.market import change, path_of, read, sell
+from tests.media.documents import compound, word, word_stream
 from tests.uploading import (
     FILES,
     code,
-    doc,
-    docx,
     kept,
     nothing_left,
     pdf,
@@ -49,7 +48,7 @@ async def test_documents_are_for_the_owner_and_staff(
     alice: Person, bob: Person, moderator: Person, client: httpx.AsyncClient
 ) -> None:
     item = await sell(alice)
-    files = {"a": pdf(), "b": "Tür 🚪".encode(), "c": doc(), "d": docx()}
+    files = {"a": pdf(), "b": "Tür 🚪".encode(), "c": compound({"WordDocument": word_stream()}), "d": word()}
     answer = await send(alice, item, *files.values(), to="documents")
     uploaded = answer.json()["uploaded_files"]
     assert [file["content_type"] for file in uploaded] == [

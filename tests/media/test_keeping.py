@@ -28,7 +28,7 @@ from tradepost.core.errors import Unavailable
 from tradepost.core.messaging.dispatcher import Dispatcher
 from tradepost.core.storage.store import StorageUnavailable
 from tradepost.media.cleanup import FORGOTTEN, STALE, FileCleanup
-from tradepost.media.file_types import document_type, picture_type
+from tradepost.media.file_types import DOCUMENTS, PICTURES
 from tradepost.media.intake import FileIntake
 from tradepost.media.models import StoredFile
 from tradepost.media.places import FilePlaces
@@ -85,7 +85,7 @@ async def crashed(world: World, owner: Person, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(world.resources[FilePlaces], "remove", nothing)
     with suppress(CrashError):
         async with intake.open(Category.AVATARS, owner_id=owner.id) as incoming:
-            await incoming.take_picture(Part(png()), picture_type)
+            await incoming.take_picture(Part(png()), PICTURES)
             raise CrashError
 
 
@@ -113,7 +113,7 @@ async def test_the_sweep_takes_an_upload_that_is_still_under_way_as_a_whole(
     """One that lasts longer than any should: it fails, and nothing of it is kept."""
     intake = world.resources[FileIntake]
     async with intake.open(Category.AVATARS, owner_id=alice.id) as incoming:
-        await incoming.take_picture(Part(png()), picture_type)
+        await incoming.take_picture(Part(png()), PICTURES)
         await age(world, STALE + timedelta(minutes=1))
         await world.resources[FileCleanup].sweep()
         with pytest.raises(Unavailable):
@@ -140,9 +140,9 @@ async def test_bytes_that_come_after_the_sweep_has_removed_them_go_too(
     category = Category.ITEMS if is_picture else Category.DOCUMENTS
     async with intake.open(category, owner_id=alice.id) as incoming:
         if is_picture:
-            await incoming.take_picture(Slow(png()), picture_type)
+            await incoming.take_picture(Slow(png()), PICTURES)
         else:
-            await incoming.take(Slow(pdf()), document_type)
+            await incoming.take(Slow(pdf()), DOCUMENTS)
         with pytest.raises(Unavailable):
             async with world.database.transaction() as db:
                 await incoming.keep(db)
@@ -155,7 +155,7 @@ async def test_a_commit_whose_answer_is_lost_keeps_the_file(world: World, alice:
     names = []
     with suppress(CrashError):
         async with intake.open(Category.AVATARS, owner_id=alice.id) as incoming:
-            await incoming.take_picture(Part(png()), picture_type)
+            await incoming.take_picture(Part(png()), PICTURES)
             async with world.database.transaction() as db:
                 names = [file.filename for file in await incoming.keep(db)]
                 db.committed_callbacks.clear()

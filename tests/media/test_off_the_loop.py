@@ -13,7 +13,8 @@ from PIL import Image
 
 from tests.conftest import Person, World
 from tests.items.market import sell
-from tests.uploading import doc, docx, pdf, png, send, show
+from tests.media.documents import compound, word, word_stream
+from tests.uploading import pdf, png, send, show
 from tradepost.core.messaging.dispatcher import Dispatcher
 
 
@@ -81,7 +82,7 @@ async def test_nothing_on_the_thread_of_the_loop(world: World, alice: Person, wa
     urls = [(await show(alice))["url"]]
     for contents, to in (
         ([png(shade=1), png(40, 30)], "images"),
-        ([pdf(300_000), b"text" * 50_000, doc(), docx()], "documents"),
+        ([pdf(300_000), b"text" * 50_000, compound({"WordDocument": word_stream()}), word()], "documents"),
     ):
         answer = await send(alice, item, *contents, to=to)
         urls += [file["url"] for file in answer.json()["uploaded_files"]]

@@ -13,7 +13,7 @@ from starlette.types import Message, Scope
 
 from tests.conftest import Person, World, world_on
 from tests.items.market import sell
-from tests.uploading import AVATAR, code, doc, docx, kept, nothing_left, pdf, png, rows, send, usage
+from tests.uploading import AVATAR, code, kept, nothing_left, pdf, png, rows, send, usage
 from tradepost.web.parting import Patience
 
 LIMIT = 100_000
@@ -167,30 +167,6 @@ async def test_odd_boundaries_that_are_good(world: World, alice: Person, boundar
 
 # --- content ----------------------------------------------------------------------------------------------------------
 
-DOCUMENTS = {
-    "a zip": docx("readme.txt"),
-    "a sheet": docx("[Content_Types].xml", "xl/workbook.xml"),
-    "a broken zip": docx()[:-10],
-    "a zip with nothing behind its head": b"PK\x03\x04" + bytes(1000),
-    "a zip that lies about its directory": docx()[:-12] + b"\xff\xff\xff\xff" + docx()[-8:],
-    "a compound file of something else": doc("Workbook"),
-    "a compound file without a directory": doc()[:512],
-    "a program": b"MZ\x90\x00\x03\x00\x00\x00",
-    "latin-1": "Tür".encode("latin-1"),
-    "utf-16": "text".encode("utf-16"),
-    "text with a NUL": b"text\x00",
-    "text with half a letter at its end": "Tür 🚪".encode()[:-1],
-    "a picture": png(),
-    "nothing": b"",
-}
-
-
-@pytest.mark.parametrize("what", DOCUMENTS)
-async def test_documents_that_are_none(world: World, alice: Person, what: str) -> None:
-    item = await sell(alice)
-    assert code(await send(alice, item, DOCUMENTS[what], to="documents")) == (415, "HTTP_415")
-    assert await nothing_left(world)
-
 
 async def test_text_whose_letters_are_cut_by_blocks(alice: Person) -> None:
     item = await sell(alice)
@@ -306,3 +282,123 @@ async def test_a_body_that_comes_too_slowly(
     assert code(answer) == (408, "HTTP_408")
     assert answer.headers["connection"] == "close"
     assert await nothing_left(world)
+
+
+# --- what is said -----------------------------------------------------------------------------------------------------
+
+
+def box(brands: bytes) -> bytes:
+    """Return the first box of a picture of the ISO base media family, which lists its brands."""
+    return bytes([0, 0, 0, 8 + len(brands)]) + b"ftyp" + brands
+
+
+PICTURES = {
+    "AVIF": (box(b"avif\0\0\0\0avifmif1miafMA1B"), "is an AVIF picture"),
+    "AVIF of another brand": (box(b"mif1\0\0\0\0mif1avifmiaf"), "is an AVIF picture"),
+    "AVIF that moves": (box(b"avis\0\0\0\0avismsf1"), "is an AVIF picture"),
+    "HEIC": (box(b"heic\0\0\0\0mif1heic"), "is a HEIC picture"),
+    "HEIC of another brand": (box(b"mif1\0\0\0\0mif1heic"), "is a HEIC picture"),
+    "JPEG XL": (b"\xff\x0a" + bytes(10), "is a JPEG XL picture"),
+    "TIFF": (b"II*\x00" + bytes(10), "is a TIFF picture"),
+    "BMP": (b"BM\x46\x00\x00\x00\x00\x00\x00\x00" + bytes(60), "is a BMP picture"),
+    "SVG": (
+        b'<?xml version="1.0"?>\n<!-- x -->\n<svg xmlns="http://www.w3.org/2000/svg"/>',
+        "is an SVG drawing",
+    ),
+    "a film": (box(b"isom\0\0\0\0isommp42"), "is no picture"),
+    "nothing": (b"", "is empty"),
+}
+
+
+@pytest.mark.parametrize("what", PICTURES)
+async def test_a_picture_that_is_not_taken_is_named(world: World, alice: Person, what: str) -> None:
+    content, reason = PICTURES[what]
+    item = await sell(alice)
+    answer = await send(alice, item, png(), content)
+    assert code(answer) == (415, "HTTP_415")
+    assert answer.json()["detail"] == (
+        f'File 2 ("file1") {reason}; allowed are JPEG, PNG, GIF and WebP pictures'
+    )
+    assert await nothing_left(world)
+
+
+async def test_a_broken_picture_is_named(world: World, alice: Person) -> None:
+    item = await sell(alice)
+    (error,) = (await send(alice, item, png(), png()[:-20])).json()["errors"]
+    assert error["location"] == ["body", "files"]
+    assert error["message"].startswith('File 2 ("file1"): The picture cannot be read: ')
+    (error,) = (await post(alice, part(png()[:-20], file_name="é.png") + END)).json()["errors"]
+    assert error["message"].startswith('File 1 ("é.png"): The picture cannot be read: ')
+    answer = await post(alice, part(png()[:-20]) + END, "/api/v1/upload/process-image/")
+    (error,) = answer.json()["errors"]
+    assert error["message"].startswith('File 1 ("a.png"): The picture cannot be read: ')
+
+
+async def test_a_file_that_is_too_large_is_named(world: World, alice: Person) -> None:
+    item = await sell(alice)
+    answer = await send(alice, item, b"small", b"x" * (LIMIT + 1), to="documents")
+    assert code(answer) == (413, "HTTP_413")
+    assert answer.json()["detail"] == 'File 2 ("file1") is too large; allowed are 100,000 bytes'
+    long = part(b"x" * (LIMIT + 1), file_name="n" * 200)
+    assert (await post(alice, long + END)).json()["detail"].startswith(f'File 1 ("{"n" * 79}…") is too large')
+
+
+# --- forms of real programs -------------------------------------------------------------------------------------------
+
+UNFILLED = part(b"", name="files", file_name="", **{"Content-Type": "application/octet-stream"})
+
+
+async def test_an_input_that_nobody_filled_counts_as_none(world: World, alice: Person) -> None:
+    item = await sell(alice)
+    path = f"/api/v1/upload/items/{item['id']}/images/"
+    filled = part(png(), name="files", file_name="b.png")
+    for body in (UNFILLED + filled, filled + UNFILLED, UNFILLED + filled + UNFILLED * 3):
+        answer = await post(alice, in_pieces(body + END, 50), path)
+        assert answer.status_code == 200, answer.text
+        assert [file["original_name"] for file in answer.json()["uploaded_files"]] == ["b.png"]
+    answer = await post(alice, UNFILLED * 2 + END, path)
+    assert (answer.status_code, answer.json()["detail"]) == (400, "Maximum 5 files allowed")
+    broken = part(b"x", name="files", file_name="c.png")
+    answer = await post(alice, UNFILLED + filled + UNFILLED + broken + END, path)
+    assert answer.json()["detail"].startswith('File 2 ("c.png") is no picture')
+    # One that has a name and no content, or content and no name, is a file.
+    nameless = part(png(), name="files", file_name="")
+    answer = await post(alice, nameless + END, path)
+    assert [file["original_name"] for file in answer.json()["uploaded_files"]] == [""]
+    assert code(await post(alice, part(b"", name="files") + END, path)) == (415, "HTTP_415")
+    for other in (AVATAR, "/api/v1/upload/process-image/"):
+        answer = await post(alice, part(b"", file_name="") + END, other)
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0] == {
+            "location": ["body", "file"],
+            "message": "Field required",
+            "type": "missing",
+        }
+        assert (await post(alice, part(b"", file_name="") + part(png()) + END, other)).status_code == 200
+
+
+async def test_a_name_with_brackets_is_that_of_the_field(alice: Person) -> None:
+    item = await sell(alice)
+    path = f"/api/v1/upload/items/{item['id']}/images/"
+    body = part(png(), name="files[]") + part(png(), name="files[]") + END
+    answer = await post(alice, body, path)
+    assert answer.status_code == 200, answer.text
+    assert len(answer.json()["uploaded_files"]) == 2
+    for name in ("files[0]", "file[]", "Files", "files[][]"):
+        answer = await post(alice, part(png(), name=name) + END, path)
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["location"] == ["body", name]
+
+
+async def test_the_name_of_a_form_of_net(alice: Person) -> None:
+    body = (
+        b"--b\r\nContent-Disposition: form-data; name=file; "
+        b"filename=\"=?utf-8?B?5paw5bu6LnBuZw==?=\"; filename*=utf-8''%E6%96%B0%E5%BB%BA.png\r\n\r\n"
+    )
+    item = await sell(alice)
+    path = f"/api/v1/upload/items/{item['id']}/images/"
+    answer = await post(alice, body.replace(b"name=file;", b"name=files;") + png() + b"\r\n" + END, path)
+    (file,) = answer.json()["uploaded_files"]
+    assert file["original_name"] == "新建.png"
+    shown = (await alice.api.get(file["url"])).headers["content-disposition"]
+    assert shown.endswith("filename*=UTF-8''%E6%96%B0%E5%BB%BA.png")

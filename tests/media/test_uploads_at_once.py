@@ -22,7 +22,7 @@ from tradepost.items.models import Item
 from tradepost.items.uploads import ItemUploads, _StoredUpload
 from tradepost.media.cleanup import STALE, FileCleanup
 from tradepost.media.errors import QuotaExceeded
-from tradepost.media.file_types import document_type
+from tradepost.media.file_types import DOCUMENTS
 from tradepost.media.intake import FileIntake, IncomingFiles
 from tradepost.media.models import StoredFile
 from tradepost.media.places import FilePlaces
@@ -77,7 +77,7 @@ def principal(person: Person) -> Principal:
 async def reserve(world: World, stack: AsyncExitStack, person: Person) -> IncomingFiles:
     intake, places = world.resources[FileIntake], world.resources[FilePlaces]
     incoming = await stack.enter_async_context(intake.open(Category.DOCUMENTS, owner_id=person.id))
-    await places.reserve(incoming.set, "x.pdf", document_type(pdf()))
+    await places.reserve(incoming.set, "x.pdf", DOCUMENTS.recognise(pdf()))
     return incoming
 
 
@@ -217,7 +217,7 @@ async def test_one_that_was_swept_fails_alone(world: World, alice: Person, bob: 
             incoming = await stack.enter_async_context(
                 intake.open(Category.DOCUMENTS, owner_id=person.id, subject_id=item["id"])
             )
-            await incoming.take(Part(pdf()), document_type)
+            await incoming.take(Part(pdf()), DOCUMENTS)
             ended.append(_StoredUpload(incoming, item["id"], principal(person)))
         await sweep(world, alice)
         # In one and the same step, so that they are one group.

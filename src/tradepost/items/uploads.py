@@ -18,7 +18,7 @@ from tradepost.items.errors import ItemNotFound
 from tradepost.items.reader import ItemReader
 from tradepost.items.service import ItemService
 from tradepost.media.errors import TooManyFiles
-from tradepost.media.file_types import document_type, picture_type
+from tradepost.media.file_types import DOCUMENTS, PICTURES
 from tradepost.media.intake import FileIntake, FilePart, IncomingFiles
 from tradepost.media.schemas import Category, UploadedFiles
 
@@ -65,7 +65,7 @@ class ItemUploads:
         """Have an item show further pictures."""
         async with self._open(Category.ITEMS, item_id, principal) as incoming:
             async for part in _a_few(parts, incoming):
-                await incoming.take_picture(part, picture_type)
+                await incoming.take_picture(part, PICTURES)
             return await self._kept(_StoredUpload(incoming, item_id, principal))
 
     async def add_documents(
@@ -74,7 +74,7 @@ class ItemUploads:
         """Keep documents with an item, for its owner and staff."""
         async with self._open(Category.DOCUMENTS, item_id, principal) as incoming:
             async for part in _a_few(parts, incoming):
-                await incoming.take(part, document_type)
+                await incoming.take(part, DOCUMENTS)
             return await self._kept(_StoredUpload(incoming, item_id, principal))
 
     @asynccontextmanager

@@ -6,7 +6,7 @@ from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import Unprocessable
 from tradepost.core.principal import Principal
-from tradepost.media.file_types import picture_type
+from tradepost.media.file_types import PICTURES
 from tradepost.media.intake import FileIntake, FilePart
 from tradepost.media.schemas import Category, UploadedAvatar
 from tradepost.media.service import FileService
@@ -28,7 +28,7 @@ class Avatars:
             async for part in parts:
                 if incoming.files:
                     raise Unprocessable(("body", "file"), "Only one file is taken", kind="too_long")
-                await incoming.take_picture(part, picture_type)
+                await incoming.take_picture(part, PICTURES)
             if not incoming.files:
                 raise Unprocessable(("body", "file"), "Field required", kind="missing")
             async with self._database.transaction() as db:

@@ -23,9 +23,18 @@ class TooManyFiles(RuleBroken):
 
 
 class UnsupportedFile(UnsupportedType):
-    """By its content, the file is of no type that is taken here."""
+    """By its content, the file is of no type that is taken here.
 
-    detail = "Files of this type are not allowed"
+    ``reason`` says what it is instead: the end of a sentence that begins with the file.
+    """
+
+    def __init__(self, reason: str = "is of a type that is not taken", *, detail: str | None = None) -> None:
+        super().__init__(detail or f"The file {reason}")
+        self.reason = reason
+
+    def of(self, file: str, *, allowed: str) -> "UnsupportedFile":
+        """Return the same about a file with its place and name, and with what is allowed."""
+        return UnsupportedFile(self.reason, detail=f"{file} {self.reason}; allowed are {allowed}")
 
 
 class QuotaExceeded(Forbidden):
@@ -38,7 +47,8 @@ class QuotaExceeded(Forbidden):
 class NotAPictureFile(UnsupportedFile):
     """By its content, the file is none of the formats that pictures may have."""
 
-    detail = "The file is not a JPEG, PNG, GIF or WebP picture"
+    def __init__(self) -> None:
+        super().__init__("is no JPEG, PNG, GIF or WebP picture")
 
 
 class PictureRefused(Unprocessable):
@@ -48,6 +58,6 @@ class PictureRefused(Unprocessable):
         super().__init__(("body", field), message, kind="picture")
         self.message = message
 
-    def of(self, field: str) -> "PictureRefused":
-        """Return the same about a field of another name."""
-        return PictureRefused(self.message, field=field)
+    def of(self, field: str, file: str) -> "PictureRefused":
+        """Return the same about a file with its place and name, in a field of this name."""
+        return PictureRefused(f"{file}: {self.message}", field=field)

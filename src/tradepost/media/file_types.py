@@ -1,182 +1,138 @@
 """File types, recognised by content: the name and type that a client states are never trusted.
 
 Pictures are only sorted here, by their first bytes; ``pictures`` reads all of them. Documents are inspected while they
-stream by (``Inspection``), and at their end where their format keeps its directory there.
+stream by and once they are stored (``documents.inspections``).
 """
 
-import asyncio
-import struct
-from codecs import getincrementaldecoder
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
+from tradepost.media.documents import compound_file
+from tradepost.media.documents.inspections import (
+    DocInspection,
+    DocxInspection,
+    Inspection,
+    NoInspection,
+    TextInspection,
+)
 from tradepost.media.errors import UnsupportedFile
 
-END_LIMIT: Final = 256 * 1024
-"""Bytes at the end of a file that are kept for a look at its directory."""
-_OLE_NAME: Final = "WordDocument".encode("utf-16-le")
-_OLE_ENTRY: Final = 128
-_ZIP_END: Final = struct.Struct("<4s4H2LH")
-_ZIP_ENTRY: Final = struct.Struct("<4s6H3L5H2L")
-_ZIP_ENTRIES: Final = 10_000
+PDF_HEADER_LIMIT: Final = 1024
+"""Bytes within which a PDF has its header: every reader takes one behind a byte order mark, blank lines or junk."""
 
-
-class Inspection(Protocol):
-    """Checks a file block by block while it streams; raises ``UnsupportedFile`` when it is not what it seemed."""
-
-    def see(self, block: bytes) -> None:
-        """Check the next block."""
-        ...
-
-    async def finish(self) -> None:
-        """Judge the whole."""
-        ...
+DRAWING_LIMIT: Final = 4096
+"""Bytes within which a drawing has its first element."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileType:
-    """A type of file: its content type, its extension, and what inspects one on its way in."""
+    """A type of file: its content type, its extension, others that fit it, and what inspects one on its way in."""
 
     content_type: str
     extension: str
-    inspection: Callable[[], Inspection]
+    also: frozenset[str] = frozenset()
+    inspection: Callable[[], Inspection] = NoInspection
 
 
-class NoInspection:
-    """Checks nothing: the first bytes said enough, or the file is read later."""
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The types that are taken somewhere: ``recognise`` tells one by its first block, ``allowed`` names all for people."""
 
-    def see(self, block: bytes) -> None:
-        pass
-
-    async def finish(self) -> None:
-        pass
+    recognise: Callable[[bytes], FileType]
+    allowed: str
 
 
-class TextInspection:
-    """Checks that all of a file is UTF-8 without NUL."""
-
-    def __init__(self) -> None:
-        self._decoder = getincrementaldecoder("utf-8")()
-
-    def see(self, block: bytes) -> None:
-        self._decode(block, final=False)
-        if b"\x00" in block:
-            raise UnsupportedFile
-
-    async def finish(self) -> None:
-        self._decode(b"", final=True)
-
-    def _decode(self, block: bytes, *, final: bool) -> None:
-        try:
-            self._decoder.decode(block, final)
-        except UnicodeDecodeError:
-            raise UnsupportedFile from None
-
-
-class DocInspection:
-    """Checks that a compound file ([MS-CFB]) has the stream of a Word document: an entry of its directory names it.
-
-    Entries are of 128 bytes and lie on multiples of that, and each begins with its name.
-    """
-
-    def __init__(self) -> None:
-        self._found = False
-        self._before = b""
-        self._at = 0
-
-    def see(self, block: bytes) -> None:
-        if self._found:
-            return
-        window = self._before + block
-        start = self._at - len(self._before)
-        found = window.find(_OLE_NAME)
-        while found >= 0:
-            if (start + found) % _OLE_ENTRY == 0:
-                self._found = True
-                return
-            found = window.find(_OLE_NAME, found + 1)
-        self._before = window[-len(_OLE_NAME) + 1 :]
-        self._at += len(block)
-
-    async def finish(self) -> None:
-        if not self._found:
-            raise UnsupportedFile
-
-
-class DocxInspection:
-    """Checks that an archive's directory, which is at its end, names what a Word document has (ECMA-376, part 2)."""
-
-    def __init__(self) -> None:
-        self._end = b""
-
-    def see(self, block: bytes) -> None:
-        self._end = (self._end + block)[-END_LIMIT:] if len(block) < END_LIMIT else block[-END_LIMIT:]
-
-    async def finish(self) -> None:
-        # Ten thousand entries take a while.
-        names = await asyncio.to_thread(lambda: set(_names_in_archive(self._end)))
-        if b"[Content_Types].xml" not in names or b"word/document.xml" not in names:
-            raise UnsupportedFile
-
-
-def _names_in_archive(end: bytes) -> Iterator[bytes]:
-    """Yield the names in a ZIP archive's directory, of which ``end`` has at least all; raise if it has not."""
-    at = end.rfind(b"PK\x05\x06")
-    if at < 0 or at + _ZIP_END.size > len(end):
-        raise UnsupportedFile
-    _, disk, first_disk, here, entries, size, _, _ = _ZIP_END.unpack_from(end, at)
-    start = at - size
-    if disk or first_disk or here != entries or entries > _ZIP_ENTRIES or start < 0:
-        raise UnsupportedFile
-    for _ in range(entries):
-        if start + _ZIP_ENTRY.size > at:
-            raise UnsupportedFile
-        fields = _ZIP_ENTRY.unpack_from(end, start)
-        if fields[0] != b"PK\x01\x02":
-            raise UnsupportedFile
-        lengths: tuple[int, int, int] = fields[10:13]
-        name = start + _ZIP_ENTRY.size
-        yield end[name : name + lengths[0]]
-        start = name + sum(lengths)
-
-
-_PDF: Final = FileType("application/pdf", "pdf", NoInspection)
-_TEXT: Final = FileType("text/plain; charset=utf-8", "txt", TextInspection)
-_DOC: Final = FileType("application/msword", "doc", DocInspection)
-_DOCX: Final = FileType(
-    "application/vnd.openxmlformats-officedocument.wordprocessingml.document", "docx", DocxInspection
+_PDF: Final = FileType("application/pdf", "pdf")
+_TEXT: Final = FileType(
+    "text/plain; charset=utf-8",
+    "txt",
+    # Nothing that a double click runs or draws: a page or a script is saved as text.
+    also=frozenset({"text", "log", "md", "markdown"}),
+    inspection=TextInspection,
 )
-JPEG: Final = FileType("image/jpeg", "jpg", NoInspection)
-_PNG: Final = FileType("image/png", "png", NoInspection)
-_GIF: Final = FileType("image/gif", "gif", NoInspection)
-_WEBP: Final = FileType("image/webp", "webp", NoInspection)
+_DOC: Final = FileType("application/msword", "doc", inspection=DocInspection)
+_DOCX: Final = FileType(
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "docx",
+    inspection=DocxInspection,
+)
+JPEG: Final = FileType("image/jpeg", "jpg", also=frozenset({"jpeg", "jpe", "jfif"}))
+_PNG: Final = FileType("image/png", "png", also=frozenset({"apng"}))
+_GIF: Final = FileType("image/gif", "gif")
+_WEBP: Final = FileType("image/webp", "webp")
 
-DOCUMENT_TYPES: Final = tuple(file_type.content_type for file_type in (_PDF, _TEXT, _DOC, _DOCX))
-PICTURE_TYPES: Final = tuple(file_type.content_type for file_type in (JPEG, _PNG, _GIF, _WEBP))
+_DOCUMENTS: Final = (_PDF, _TEXT, _DOC, _DOCX)
+_PICTURES: Final = (JPEG, _PNG, _GIF, _WEBP)
+DOCUMENT_TYPES: Final = tuple(file_type.content_type for file_type in _DOCUMENTS)
+PICTURE_TYPES: Final = tuple(file_type.content_type for file_type in _PICTURES)
+_FITTING: Final = {
+    file_type.extension: file_type.also | {file_type.extension} for file_type in (*_DOCUMENTS, *_PICTURES)
+}
+
+_RICH_TEXT: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{\\rt")
+_BY_SIGNATURE: Final[tuple[tuple[re.Pattern[bytes], FileType, str], ...]] = (
+    (re.compile(rb"\xff\xd8\xff"), JPEG, "is a JPEG picture"),
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), _PNG, "is a PNG picture"),
+    (re.compile(rb"GIF8[79]a"), _GIF, "is a GIF picture"),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), _WEBP, "is a WebP picture"),
+)
+_OTHERS: Final[tuple[tuple[re.Pattern[bytes], str], ...]] = (
+    (re.compile(rb"\x00{3}.ftyp(?:.{4}){0,15}?avi[fs]", re.DOTALL), "is an AVIF picture"),
+    (re.compile(rb"\x00{3}.ftyp(?:he[iv][cxms]|mif1|msf1)", re.DOTALL), "is a HEIC picture"),
+    (re.compile(rb"\xff\x0a|\x00\x00\x00\x0cJXL "), "is a JPEG XL picture"),
+    (re.compile(rb"\x00\x00\x00\x0cjP  "), "is a JPEG 2000 picture"),
+    (re.compile(rb"II\*\x00|MM\x00\*"), "is a TIFF picture"),
+    (re.compile(rb"BM.{4}\x00{4}", re.DOTALL), "is a BMP picture"),
+)
+"""What people send and no browser shows, or not every program: named, so that they know what to do about it."""
+_DRAWING: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?<svg\b", re.DOTALL)
 
 
-def picture_type(head: bytes) -> FileType:
+def _picture_type(head: bytes) -> FileType:
     """Return the type of the picture that begins so; ``UnsupportedFile`` for none."""
-    if head.startswith(b"\xff\xd8\xff"):
-        return JPEG
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return _PNG
-    if head.startswith((b"GIF87a", b"GIF89a")):
-        return _GIF
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return _WEBP
-    raise UnsupportedFile
+    for signature, file_type, _ in _BY_SIGNATURE:
+        if signature.match(head):
+            return file_type
+    drawing = "is an SVG drawing" if _DRAWING.match(head[:DRAWING_LIMIT]) else "is no picture"
+    raise UnsupportedFile(_other(head) or drawing)
 
 
-def document_type(head: bytes) -> FileType:
+def _document_type(head: bytes) -> FileType:
     """Return the type of the document that begins so; ``UnsupportedFile`` for none, and for an empty file."""
-    if head.startswith(b"%PDF-"):
-        return _PDF
-    if head.startswith(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"):
+    if head.startswith(compound_file.MAGIC):
         return _DOC
     if head.startswith(b"PK\x03\x04"):
         return _DOCX
-    if head:
-        return _TEXT
-    raise UnsupportedFile
+    if head.startswith(b"%PDF-") or re.search(rb"%PDF-\d", head[:PDF_HEADER_LIMIT]):
+        return _PDF
+    if _RICH_TEXT.match(head):
+        raise UnsupportedFile("is an RTF document")
+    pictures = (reason for signature, _, reason in _BY_SIGNATURE if signature.match(head))
+    reason = next(pictures, None) or _other(head)
+    if reason is not None:
+        raise UnsupportedFile(reason)
+    return _TEXT
+
+
+def _other(head: bytes) -> str | None:
+    """Return why a file that begins so is taken nowhere; None for an unknown beginning."""
+    if not head:
+        return "is empty"
+    return next((reason for signature, reason in _OTHERS if signature.match(head)), None)
+
+
+PICTURES: Final = Accepted(_picture_type, "JPEG, PNG, GIF and WebP pictures")
+DOCUMENTS: Final = Accepted(_document_type, "PDF, text in UTF-8, .doc and .docx")
+
+
+def saved_name(original_name: str, name: str) -> str:
+    """Return the name to save a file under: its own if its extension fits its type, else with that of its type behind it.
+
+    ``name`` is that of the stored file, which ends in the extension of its type.
+    """
+    extension = name.rpartition(".")[2]
+    before, _, own = original_name.rpartition(".")
+    fits = bool(before) and own.lower() in _FITTING.get(extension, {extension})
+    return original_name if fits else f"{original_name}.{extension}"

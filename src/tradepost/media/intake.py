@@ -5,16 +5,20 @@ again. Rows and quota are the business of ``places``, which a file passes before
 in between is removed at once.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Protocol
 
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import TradepostError, Unauthenticated
 from tradepost.core.finishing import finished
 from tradepost.core.storage.store import Storage, Stored
+from tradepost.core.wire.file_names import file_in_words
+from tradepost.media.documents.inspections import Inspection
+from tradepost.media.documents.stored_bytes import StoredBytes
 from tradepost.media.errors import PictureRefused, UnsupportedFile
-from tradepost.media.file_types import FileType, Inspection
+from tradepost.media.file_types import Accepted, FileType
 from tradepost.media.places import FilePlaces, FileSet, NewFile, raw_key
 from tradepost.media.schemas import Category, UploadedFile
 
@@ -46,8 +50,6 @@ class CleanedPicture(Protocol):
 Load = Callable[[], Awaitable[bytes]]
 CleanPicture = Callable[[Load], Awaitable[CleanedPicture]]
 """Cleans a picture. It is loaded only when its turn has come, so that pictures that wait take no memory."""
-Recognise = Callable[[bytes], FileType]
-"""Returns the type of the file that begins with these bytes; raises ``UnsupportedFile`` for one that is not taken."""
 
 
 class FileIntake:
@@ -97,34 +99,29 @@ class IncomingFiles:
         """Those that have a row."""
         return self.set.files
 
-    async def take(self, part: FilePart, recognise: Recognise) -> None:
-        """Store a file as it comes; ``UnsupportedFile`` if it is of no type that ``recognise`` knows."""
-        file_type, blocks = await _recognised(part, recognise)
-        file = await self._places.reserve(self.set, part.file_name or "", file_type)
-        inspection = file_type.inspection()
-        stored = await self._storage.put(file.name, _inspected(blocks, inspection))
-        await inspection.finish()
+    async def take(self, part: FilePart, accepted: Accepted) -> None:
+        """Store a file as it comes; ``UnsupportedFile`` if it is of no type that is accepted."""
+        with self._refusals_named(part, accepted):
+            file_type, blocks = await _recognised(part, accepted)
+            file = await self._places.reserve(self.set, part.file_name or "", file_type)
+            inspection = file_type.inspection()
+            stored = await self._storage.put(file.name, _inspected(blocks, inspection))
+            await inspection.finish(StoredBytes(partial(self._read, file.name), stored.size))
         file.size, file.sha256 = stored.size, stored.sha256
 
-    async def take_picture(self, part: FilePart, recognise: Recognise) -> None:
+    async def take_picture(self, part: FilePart, accepted: Accepted) -> None:
         """Store a picture as it comes, and then as it may be served: without anything but the picture."""
-        file = await self.take_raw(part, recognise)
-        try:
+        with self._refusals_named(part, accepted):
+            file = await self._take_raw(part, accepted)
             cleaned = await self._clean(self.raw(file))
-        except PictureRefused as refused:
-            raise refused.of(part.name) from refused
-        if cleaned.content_type != file.content_type:
-            raise UnsupportedFile
+            if cleaned.content_type != file.content_type:
+                raise UnsupportedFile
         await self.finish(file, cleaned.data)
 
-    async def take_raw(
-        self, part: FilePart, recognise: Recognise, *, becomes: FileType | None = None
-    ) -> NewFile:
-        """Store a file as it comes, to be made into what is served; ``becomes`` is the type of that, if another."""
-        file_type, blocks = await _recognised(part, recognise)
-        file = await self._places.reserve(self.set, part.file_name or "", becomes or file_type)
-        await self._storage.put(raw_key(file.name), _inspected(blocks, file_type.inspection()))
-        return file
+    async def take_raw(self, part: FilePart, accepted: Accepted, *, becomes: FileType) -> NewFile:
+        """Store a file as it comes, to be made into one of the type ``becomes``, which is served."""
+        with self._refusals_named(part, accepted):
+            return await self._take_raw(part, accepted, becomes=becomes)
 
     def raw(self, file: NewFile) -> Load:
         """Return what loads a file as it came."""
@@ -147,6 +144,29 @@ class IncomingFiles:
         (kept,) = await self._places.keep(db, [self.set])
         return kept
 
+    async def _take_raw(
+        self, part: FilePart, accepted: Accepted, *, becomes: FileType | None = None
+    ) -> NewFile:
+        file_type, blocks = await _recognised(part, accepted)
+        file = await self._places.reserve(self.set, part.file_name or "", becomes or file_type)
+        await self._storage.put(raw_key(file.name), _inspected(blocks, file_type.inspection()))
+        return file
+
+    @contextmanager
+    def _refusals_named(self, part: FilePart, accepted: Accepted) -> Iterator[None]:
+        """Have refusals of the next file tell which one it is: of five, a person cannot guess it."""
+        named = file_in_words(len(self.files) + 1, part.file_name)
+        try:
+            yield
+        except UnsupportedFile as refused:
+            raise refused.of(named, allowed=accepted.allowed) from refused
+        except PictureRefused as refused:
+            raise refused.of(part.name, named) from refused
+
+    async def _read(self, key: str, start: int, end: int) -> bytes:
+        async with self._storage.open(key, start=start, end=end) as chunks:
+            return b"".join([chunk async for chunk in chunks])
+
     async def _put(self, name: str, data: bytes) -> Stored:
         async def whole() -> AsyncIterator[bytes]:
             yield data
@@ -154,7 +174,7 @@ class IncomingFiles:
         return await self._storage.put(name, whole())
 
 
-async def _recognised(part: FilePart, recognise: Recognise) -> tuple[FileType, AsyncIterator[bytes]]:
+async def _recognised(part: FilePart, accepted: Accepted) -> tuple[FileType, AsyncIterator[bytes]]:
     """Return the type that the first block of a file shows, and all of its blocks."""
     blocks = aiter(part)
     # Popped when it is passed on: it is as large as the others, and no block is to be kept longer than the others.
@@ -165,7 +185,7 @@ async def _recognised(part: FilePart, recognise: Recognise) -> tuple[FileType, A
         async for block in blocks:
             yield block
 
-    return recognise(first[0]), whole()
+    return accepted.recognise(first[0]), whole()
 
 
 async def _inspected(blocks: AsyncIterator[bytes], inspection: Inspection) -> AsyncIterator[bytes]:

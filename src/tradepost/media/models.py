@@ -6,8 +6,8 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, U
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tradepost.core.database.models import NEVER_REUSED, Base, BigId, Identified, choice
+from tradepost.core.wire.file_names import NAME_LIMIT
 from tradepost.media.schemas import Category, FileState
-from tradepost.web.multipart import FILE_NAME_LIMIT
 
 
 class StoredFile(Identified, Base):
@@ -39,7 +39,7 @@ class StoredFile(Identified, Base):
 
     name: Mapped[str] = mapped_column(String(64), unique=True)
     category: Mapped[Category] = mapped_column(choice(Category, "category"))
-    original_name: Mapped[str] = mapped_column(String(FILE_NAME_LIMIT))
+    original_name: Mapped[str] = mapped_column(String(NAME_LIMIT))
     content_type: Mapped[str] = mapped_column(String(100))
     size: Mapped[int] = mapped_column(BigInteger)
     """Bytes that count: 0 until the file is stored."""

@@ -6,8 +6,9 @@ from typing import Final, Protocol
 from tradepost.core.database.engines import Database
 from tradepost.core.errors import Unprocessable
 from tradepost.core.principal import Principal
+from tradepost.core.wire.file_names import file_in_words
 from tradepost.media.errors import PictureRefused
-from tradepost.media.file_types import JPEG, picture_type
+from tradepost.media.file_types import JPEG, PICTURES
 from tradepost.media.intake import FileIntake, FilePart
 from tradepost.media.places import NewFile
 from tradepost.media.schemas import Category, ProcessedPicture
@@ -54,7 +55,7 @@ class PictureProcessing:
                         )
                     if file is not None:
                         raise Unprocessable(("body", FILE), "Only one file is taken", kind="too_long")
-                    file = await incoming.take_raw(part, picture_type, becomes=JPEG)
+                    file = await incoming.take_raw(part, PICTURES, becomes=JPEG)
                 else:
                     await _read_field(values, part)
             if file is None:
@@ -68,7 +69,7 @@ class PictureProcessing:
                     quality=quality,
                 )
             except PictureRefused as refused:
-                raise refused.of(FILE) from refused
+                raise refused.of(FILE, file_in_words(1, file.original_name)) from refused
             await incoming.finish(file, resized.picture.data)
             async with self._database.transaction() as db:
                 (kept,) = await incoming.keep(db)

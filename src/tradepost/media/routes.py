@@ -31,7 +31,7 @@ from tradepost.media.errors import (
     QuotaExceeded,
     UnsupportedFile,
 )
-from tradepost.media.file_types import DOCUMENT_TYPES, PICTURE_TYPES
+from tradepost.media.file_types import DOCUMENT_TYPES, PICTURE_TYPES, saved_name
 from tradepost.media.pictures import Fit, Format
 from tradepost.media.processing import BEST_QUALITY, LONGEST_SIDE, QUALITY
 from tradepost.media.reader import check_category
@@ -216,12 +216,6 @@ async def _opened(storage: Storage, key: str, start: int, end: int) -> AsyncIter
     except NoSuchKey:
         # Removed between the look at its row and this moment.
         raise NoSuchFile from None
-
-
-def saved_name(original_name: str, name: str) -> str:
-    """Return the name to save a file under: its own, with the extension of its type."""
-    ending = "." + name.rpartition(".")[2]
-    return original_name if original_name.lower().endswith(ending) else original_name + ending
 
 
 @router.delete(

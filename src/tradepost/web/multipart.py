@@ -14,6 +14,8 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from tradepost.core.errors import RuleBroken, TooLarge, TradepostError, Unprocessable, UnsupportedType
+from tradepost.core.wire.file_names import file_in_words, plain_name
+from tradepost.web.content_disposition import Disposition, parse_disposition
 
 BLOCK: Final = 192 * 1024
 """Bytes that are handed on at once, where there are as many: each block is a trip to a thread."""
@@ -25,7 +27,6 @@ HEADER_LIMIT: Final = 4 * 1024
 """Bytes of one of them. A name of a file has 255 characters at the most on any system."""
 FIELD_LIMIT: Final = 4 * 1024
 """Bytes of a field that is no file."""
-FILE_NAME_LIMIT: Final = 255
 _LONGEST_NAME: Final = 100
 _KIND: Final = "multipart/form-data"
 
@@ -56,17 +57,15 @@ class FormLimits:
 class _Head:
     """The headers of a part, as they come."""
 
-    name: bytes | None = None
-    file_name: bytes | None = None
+    disposition: Disposition | None = None
     field: bytearray = dataclasses.field(default_factory=bytearray)
     value: bytearray = dataclasses.field(default_factory=bytearray)
 
     def end_of_header(self) -> None:
         if bytes(self.field).lower() == b"content-disposition":
-            kind, options = parse_options_header(self.value.decode("latin-1"))
-            if kind == b"form-data":
-                self.name = options.get(b"name")
-                self.file_name = options.get(b"filename")
+            disposition = parse_disposition(bytes(self.value))
+            if disposition.kind == "form-data":
+                self.disposition = disposition
         self.field.clear()
         self.value.clear()
 
@@ -74,12 +73,13 @@ class _Head:
 class FormPart:
     """A part of a form. ``file_name`` is what the client calls the file; None for a field that is no file.
 
-    Iterating over it yields the content in blocks, once.
+    ``position`` counts the files of the form, from 1 on. Iterating over the part yields its content in blocks, once.
     """
 
-    def __init__(self, form: "MultipartForm", name: str, file_name: str | None) -> None:
+    def __init__(self, form: "MultipartForm", name: str, file_name: str | None, position: int) -> None:
         self.name = name
         self.file_name = file_name
+        self.position = position
         self._form = form
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -121,7 +121,7 @@ class MultipartForm:
         self._events: deque[_Head | bytes | None] = deque()
         """Of a part: its head, pieces of its content, and None for its end."""
         self._head = _Head()
-        self._parts = 0
+        self._parts = self._files = 0
         self._ended = False
         self._part: FormPart | None = None
         try:
@@ -153,7 +153,10 @@ class MultipartForm:
         return cls(f"{_KIND}; boundary=x", nothing(), FormLimits(0, 0))
 
     async def parts(self) -> AsyncIterator[FormPart]:
-        """Yield the parts; ends when the whole body has come, what follows the form included."""
+        """Yield the parts; ends when the whole body has come, what follows the form included.
+
+        A file input that nobody filled is sent as a file without name and content: it counts as none.
+        """
         while True:
             if self._part is not None:
                 async for _ in self.content_of(self._part):
@@ -163,7 +166,17 @@ class MultipartForm:
                 return
             if not isinstance(head, _Head):
                 raise TypeError("content without a part")
-            self._part = _part(self, head)
+            disposition = head.disposition
+            if disposition is None or disposition.name is None:
+                raise MalformedForm("A part of the multipart form has no name")
+            if disposition.file_name == "" and await self._ends_here():
+                continue
+            name = disposition.name[:_LONGEST_NAME]
+            file_name = disposition.file_name
+            self._files += file_name is not None
+            self._part = FormPart(
+                self, name, None if file_name is None else plain_name(file_name), self._files
+            )
             yield self._part
 
     async def content_of(self, part: FormPart) -> AsyncIterator[bytes]:
@@ -179,11 +192,7 @@ class MultipartForm:
             total += len(piece)
             size += len(piece)
             if total > limit:
-                raise (
-                    TooLarge(f"The field {part.name} is too large")
-                    if part.file_name is None
-                    else FileTooLarge
-                )
+                raise self._too_large(part)
             if pieces and len(pieces[-1]) < SMALL_PIECE:
                 pieces[-1] += piece
             else:
@@ -196,6 +205,19 @@ class MultipartForm:
         self._part = None
         if pieces:
             yield b"".join(pieces)
+
+    async def _ends_here(self) -> bool:
+        """Read on; tell whether the part that has begun is empty, and pass over its end if so."""
+        piece = await self._next()
+        if piece is not None:
+            self._events.appendleft(piece)
+        return piece is None
+
+    def _too_large(self, part: FormPart) -> TooLarge:
+        if part.file_name is None:
+            return TooLarge(f"The field {part.name} is too large")
+        named = file_in_words(part.position, part.file_name)
+        return FileTooLarge(f"{named} is too large; allowed are {self._limits.file_bytes:,} bytes")
 
     async def _next(self) -> _Head | bytes | None:
         """Return the next event; None at the end of a part, and of the body when there is no part."""
@@ -222,21 +244,3 @@ class MultipartForm:
 
     def _on_end(self) -> None:
         self._ended = True
-
-
-def _part(form: MultipartForm, head: _Head) -> FormPart:
-    if head.name is None:
-        raise MalformedForm("A part of the multipart form has no name")
-    name = head.name.decode("utf-8", "replace")[:_LONGEST_NAME]
-    if head.file_name is None:
-        return FormPart(form, name, None)
-    return FormPart(form, name, plain_name(head.file_name.decode("utf-8", "replace")))
-
-
-def plain_name(text: str) -> str:
-    """Return a client's name of a file as text that every database and every client takes.
-
-    Control characters and lone surrogates are left out. Everything else is kept, ``../`` too: no path is ever made of it.
-    """
-    kept = "".join(character for character in text if character >= " " and not "\x7f" <= character <= "\x9f")
-    return kept.encode("utf-8", "ignore").decode()[:FILE_NAME_LIMIT]

@@ -44,9 +44,11 @@ def total_limit(file_bytes: int, files: int) -> int:
 async def file_parts(form: MultipartForm, field: str) -> AsyncIterator[FormPart]:
     """Yield the parts of a form, each of which must be a file of this field; any other is 422.
 
-    An input of a page in which nobody chose a file sends one without name and content: it is none.
+    ``files[]`` is taken for ``files``: some libraries write arrays so.
     """
     async for part in form.parts():
+        if part.name == f"{field}[]":
+            part.name = field
         if part.name != field:
             raise Unprocessable(("body", part.name), "Extra inputs are not permitted", kind="extra_forbidden")
         if part.file_name is None:
