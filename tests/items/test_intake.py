@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -12,9 +13,11 @@ from tests.conftest import NewPerson, Person, World
 from tests.items.market import ITEMS, faults, new_category, page, path_of
 from tradepost.core.errors import Unauthenticated
 from tradepost.core.principal import Principal
+from tradepost.items.dependencies import build_item_service
 from tradepost.items.intake import ItemIntake
 from tradepost.items.models import Item, ItemTag
 from tradepost.items.schemas import ItemCreate
+from tradepost.items.service import NewItem
 from tradepost.tags.models import Tag
 
 
@@ -168,3 +171,34 @@ async def test_a_client_that_leaves_touches_no_other(
     listed = (await page(client))["items"]
     assert all(item["tags"] == ["a"] for item in listed)
     assert len([item for item in listed if item["owner_id"] == alice.id]) == 20
+
+
+class _UndoneError(Exception):
+    """Ends a transaction that is not to be committed."""
+
+
+async def test_many_cost_as_many_statements_as_one_and_go_with_the_callers_transaction(
+    world: World, alice: Person, statements: Callable[[], Any]
+) -> None:
+    def new(count: int, *, owner_id: int) -> list[NewItem]:
+        made = [ItemCreate(title=f"Lamp {number}", price=1, tags=["a"]) for number in range(count)]  # type: ignore[arg-type]
+        return [NewItem(item, owner_id) for item in made]
+
+    costs = []
+    for count in (1, 100):
+        with suppress(_UndoneError):
+            async with world.database.transaction() as db:
+                with statements() as sent:
+                    outcomes = await build_item_service(db, world.resources).create_many(
+                        new(count, owner_id=alice.id)
+                    )
+                assert [type(outcome) for outcome in outcomes] == [bytes] * count
+                assert await db.scalar(select(func.count()).select_from(Item)) == count
+                raise _UndoneError
+        costs.append(len(sent))
+    assert costs[0] == costs[1]
+    async with world.database.transaction() as db:
+        refused = await build_item_service(db, world.resources).create_many(new(2, owner_id=10**9))
+        assert [type(outcome) for outcome in refused] == [Unauthenticated] * 2
+    async with world.database.read() as reading:
+        assert await reading.scalar(select(func.count()).select_from(Item)) == 0
