@@ -31,7 +31,7 @@ from tradepost.media.cleanup import FORGOTTEN, STALE, FileCleanup
 from tradepost.media.file_types import DOCUMENTS, PICTURES
 from tradepost.media.intake import FileIntake
 from tradepost.media.models import StoredFile
-from tradepost.media.places import FilePlaces
+from tradepost.media.places import FilePlaces, raw_key
 from tradepost.media.schemas import Category, FileState
 
 QUOTA_BYTES = 20_000
@@ -304,3 +304,55 @@ async def test_usage_can_be_seen(alice: Person, bob: Person, moderator: Person) 
     assert (await moderator.api.get(USAGE)).json()["files"] == 0
     assert code(await bob.api.get(f"{USAGE}/{alice.id}")) == (403, "HTTP_403")
     assert code(await moderator.api.get(f"{USAGE}/999999")) == (404, "USER_NOT_FOUND")
+
+
+# --- bytes without a row ----------------------------------------------------------------------------------------------
+
+
+async def looked_for_bytes(world: World) -> list[str]:
+    """Look for bytes without a row, and return the keys that are left."""
+    await world.resources[FileCleanup].sweep_bytes()
+    return kept(world)
+
+
+async def test_bytes_that_a_power_cut_brought_back_are_deleted(world: World, alice: Person) -> None:
+    avatar = await show(alice)
+    lost = (
+        "aa-came-back-after-a-cut.png",
+        "zz-came-back-after-a-cut.png",
+        "-z-came-back-after-a-cut.png.raw",
+    )
+    for key in lost:
+        await storage_of(world).put(key, Part(png()).__aiter__())
+    everything = sorted([avatar["filename"], *lost])
+    assert await looked_for_bytes(world) == everything, "they are too new: their row may be on its way"
+    world.clock.move(STALE + timedelta(minutes=1))
+    try:
+        assert await looked_for_bytes(world) == [avatar["filename"]]
+    finally:
+        world.clock.move(-STALE - timedelta(minutes=1))
+
+
+async def test_originals_and_variants_of_files_with_a_row_are_theirs(world: World, alice: Person) -> None:
+    avatar = await show(alice, png(200, 100))
+    answer = await alice.api.get(f"{avatar['url']}?w=64")
+    assert answer.status_code == 200
+    await storage_of(world).put(raw_key(avatar["filename"]), Part(png()).__aiter__())
+    before = kept(world)
+    assert len(before) == 3
+    world.clock.move(STALE + timedelta(minutes=1))
+    try:
+        assert await looked_for_bytes(world) == before
+    finally:
+        world.clock.move(-STALE - timedelta(minutes=1))
+
+
+async def test_the_storage_of_another_database_is_left_alone(world: World) -> None:
+    keys = [f"{number:02}-a-file-of-somebody-else.png" for number in range(30)]
+    for key in keys:
+        await storage_of(world).put(key, Part(png()).__aiter__())
+    world.clock.move(STALE + timedelta(minutes=1))
+    try:
+        assert await looked_for_bytes(world) == keys
+    finally:
+        world.clock.move(-STALE - timedelta(minutes=1))

@@ -13,3 +13,4 @@ def subscribe(subscriptions: Subscriptions, resources: Resources) -> None:
     subscriptions.deliver("media.remove_bytes", FileDoomed, STORAGE, cleanup.delete_bytes)
     subscriptions.react("media.remove_files_of_user", UserDeleted, cleanup.doom_files_of_users)
     subscriptions.every("media.sweep", SWEEP_SECONDS, cleanup.sweep)
+    subscriptions.every("media.sweep_bytes", SWEEP_SECONDS, cleanup.sweep_bytes)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -29,6 +29,9 @@ from tradepost.media.schemas import Category, FileState, UploadedFile
 from tradepost.media.usage import freed
 
 _log = structlog.stdlib.get_logger("tradepost.media")
+
+
+_RAW: Final = ".raw"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,12 @@ class FileSet:
 
 def raw_key(name: str) -> str:
     """Return the key under which a picture lies as it came, until it is cleaned."""
-    return f"{name}.raw"
+    return f"{name}{_RAW}"
+
+
+def file_name(key: str) -> str:
+    """Return the name of the file whose bytes lie under ``key``, cleaned or as they came."""
+    return key.removesuffix(_RAW)
 
 
 class CannotKeepAll(Exception):

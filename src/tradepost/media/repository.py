@@ -82,6 +82,10 @@ class FileRepository(Repository):
         wanted = select(*_COLUMNS).where(StoredFile.name.in_(names), StoredFile.state == FileState.STORED)
         return (await self.db.execute(wanted)).all()
 
+    async def find_names(self, names: Collection[str]) -> Collection[str]:
+        """Return which of these names have a row, whatever its state."""
+        return set(await self.db.scalars(select(StoredFile.name).where(StoredFile.name.in_(names))))
+
     async def find_names_of(self, owner_id: int, category: str) -> Sequence[str]:
         """Return the names of a person's stored files of a category."""
         names = select(StoredFile.name).where(
@@ -217,6 +221,10 @@ class UsageRepository(Repository):
 
 class VariantRepository(Repository):
     """Variants of pictures."""
+
+    async def find_keys(self, keys: Collection[str]) -> Collection[str]:
+        """Return which of these keys a variant has."""
+        return set(await self.db.scalars(select(FileVariant.key).where(FileVariant.key.in_(keys))))
 
     async def find_made(self, wanted: Collection[tuple[int, str]]) -> Sequence[VariantRow]:
         """Return those of these variants, by picture and recipe, that are made."""

@@ -313,3 +313,36 @@ async def test_a_server_that_is_not_there(tmp_path: Path) -> None:
         await content(storage)
     with pytest.raises(StorageUnavailable):
         await storage.check()
+
+
+async def test_keys_are_listed_in_their_order(store: tuple[Storage, Names]) -> None:
+    storage, _ = store
+    keys = [
+        f"{letters}-key-of-the-storage.png{end}"
+        for letters in ("-a", "Aa", "_z", "aB", "ab")
+        for end in ("", ".raw")
+    ]
+    for key in reversed(keys):
+        await storage.put(key, pieces(1))
+    ordered = sorted(keys)
+    assert [one.key for one in await storage.list(after="", limit=100)] == ordered
+    assert [one.key for one in await storage.list(after=ordered[2], limit=3)] == ordered[3:6]
+    assert [one.key for one in await storage.list(after="ab", limit=100)] == [
+        key for key in ordered if key > "ab"
+    ]
+    assert await storage.list(after=ordered[-1], limit=100) == []
+    for key in keys:
+        await storage.delete(key)
+    assert await storage.list(after="", limit=100) == []
+
+
+async def test_a_part_that_a_crash_left_is_listed_as_its_key(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    await storage.put(KEY, pieces(1))
+    for name in ("a-key-of-the-storage.png.part", "a-part-of-the-storage.png.part", "no key"):
+        (tmp_path / KEY[:2] / name).write_bytes(b"x")
+    (tmp_path / "not ours").write_bytes(b"x")
+    listed = [one.key for one in await storage.list(after="", limit=100)]
+    assert listed == [KEY, "a-part-of-the-storage.png"]
+    await storage.delete(listed[1])
+    assert [one.key for one in await storage.list(after="", limit=100)] == [KEY]

@@ -21,6 +21,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
 from tradepost.core.database.gate import Gate
 from tradepost.core.database.sessions import ReadSession, WriteSession
 from tradepost.core.database.sqlite_connection import connect_sqlite
+from tradepost.core.durability import make_directory
 from tradepost.core.errors import DatabaseUnavailable
 
 IDLE_BEFORE_PING: Final = 1.0
@@ -125,7 +126,8 @@ async def _to_the_end(work: Coroutine[Any, Any, None]) -> asyncio.CancelledError
 
 
 def _sqlite_engine(options: DatabaseOptions, *, writes: bool) -> AsyncEngine:
-    Path(str(options.url.database)).parent.mkdir(parents=True, exist_ok=True)
+    # SQLite syncs the directory that its file is in, and nobody that directory's own name.
+    make_directory(Path(str(options.url.database)).parent)
     engine = create_async_engine(
         options.url,
         pool_size=1 if writes else SQLITE_READERS,

@@ -1,9 +1,11 @@
 """The key that signs tokens: its least length, and the one that ``local`` makes and keeps for itself."""
 
+import os
 from pathlib import Path
 from typing import Final
 
 from tradepost.core.clock import SystemClock
+from tradepost.core.durability import make_directory, sync_directory
 from tradepost.core.settings.faults import SettingsError
 from tradepost.core.settings.sources import read_text, reason
 
@@ -40,14 +42,20 @@ def kept_key(path: Path) -> str:
     """
     if not path.exists():
         chance = SystemClock()
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(path.parent, mode=0o700)
         draft = path.with_name(f".{path.name}.{chance.token()}")
         try:
             draft.touch(mode=0o600, exist_ok=False)
-            draft.write_text(chance.token(48), "utf-8")
+            with draft.open("w", encoding="utf-8") as file:
+                file.write(chance.token(48))
+                file.flush()
+                # A power cut after the first start would leave an empty file: no further start, and every session gone.
+                os.fsync(file.fileno())
             path.hardlink_to(draft)
         except FileExistsError:
             pass  # another worker was first
         finally:
             draft.unlink(missing_ok=True)
+        # By those that came second too: what they sign with this key must not outlive it.
+        sync_directory(path.parent)
     return read_text(path)

@@ -6,20 +6,31 @@ import hashlib
 import io
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
+from tradepost.core.durability import make_directory, sync_directory
 from tradepost.core.errors import TradepostError
 from tradepost.core.finishing import finished
-from tradepost.core.storage.store import NoSuchKey, StorageFull, StorageUnavailable, Stored, checked
+from tradepost.core.storage.store import (
+    Listed,
+    NoSuchKey,
+    StorageFull,
+    StorageUnavailable,
+    Stored,
+    checked,
+    is_key,
+)
 
 THREADS: Final = 8
 """A pool of its own: a disk that hangs must not take the threads that hash passwords or resolve names."""
 READ_CHUNK: Final = 256 * 1024
+_PART: Final = ".part"
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 T = TypeVar("T")
@@ -59,7 +70,7 @@ class _NewFile:
         os.link(self.part, self.path)
         self._is_published = True
         self.part.unlink()
-        _sync(self.path.parent)
+        sync_directory(self.path.parent)
 
     def abandon(self) -> None:
         if self._file is None:
@@ -85,6 +96,8 @@ class LocalStorage:
         self._directory = directory
         self._threads = ThreadPoolExecutor(THREADS, "storage")
         self._prepared = False
+        self._synced: set[str] = set()
+        """Names of the directories in ours that are known to be on the disk."""
 
     async def put(self, key: str, content: AsyncIterator[bytes]) -> Stored:
         new = _NewFile(self._path(key))
@@ -133,6 +146,9 @@ class LocalStorage:
             self._prepare()
             for name in (path, _part_of(path)):
                 name.unlink(missing_ok=True)
+            # Or a power cut brings the bytes back after their row is gone, and nobody knows of them any more.
+            with suppress(FileNotFoundError):
+                sync_directory(path.parent)
 
         await self._run(remove)
 
@@ -147,6 +163,18 @@ class LocalStorage:
                 return None
 
         return await self._run(measure)
+
+    async def list(self, *, after: str, limit: int) -> Sequence[Listed]:
+        def walk() -> list[Listed]:
+            self._prepare()
+            found: list[Listed] = []
+            for name in sorted(entry.name for entry in self._directory.iterdir() if entry.name >= after[:2]):
+                found += [listed for listed in _listed(self._directory / name) if listed.key > after]
+                if len(found) >= limit:
+                    break
+            return found[:limit]
+
+        return await self._run(walk)
 
     async def check(self) -> None:
         def look() -> None:
@@ -172,7 +200,11 @@ class LocalStorage:
         Made anew each time, a disk that is not mounted would be filled up below its mount point.
         """
         if not self._prepared:
-            self._directory.mkdir(parents=True, exist_ok=True)
+            make_directory(self._directory)
+            # Those that are there now are on the disk once this is: another process may have made one a moment ago.
+            there = [entry.name for entry in self._directory.iterdir()]
+            sync_directory(self._directory)
+            self._synced.update(there)
             self._prepared = True
         elif not self._directory.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "the directory of uploads is gone")
@@ -188,12 +220,14 @@ class LocalStorage:
 
     def _create(self, new: _NewFile) -> None:
         self._prepare()
-        try:
-            new.create()
-        except FileNotFoundError:
-            new.path.parent.mkdir(exist_ok=True)
-            _sync(self._directory)
-            new.create()
+        parent = new.path.parent
+        if parent.name not in self._synced:
+            # Noted after the sync alone: another upload that finds the directory there must not be told that its file
+            # is safe before the directory itself is.
+            parent.mkdir(exist_ok=True)
+            sync_directory(self._directory)
+            self._synced.add(parent.name)
+        new.create()
 
     def _opened(self, path: Path, start: int) -> io.FileIO:
         try:
@@ -206,15 +240,19 @@ class LocalStorage:
 
 
 def _part_of(path: Path) -> Path:
-    return path.with_name(f"{path.name}.part")
+    return path.with_name(path.name + _PART)
 
 
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _listed(directory: Path) -> list[Listed]:
+    """Return the keys of a directory, sorted; a part that a crash left counts as its key."""
+    found: dict[str, float] = {}
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(directory) as entries:
+        for entry in entries:
+            key = entry.name.removesuffix(_PART)
+            if is_key(key) and key[:2] == directory.name:
+                with suppress(FileNotFoundError):
+                    found[key] = max(entry.stat().st_mtime, found.get(key, 0.0))
+    return [Listed(key, datetime.fromtimestamp(found[key], UTC)) for key in sorted(found)]
 
 
 @contextmanager

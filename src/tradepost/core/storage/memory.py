@@ -2,10 +2,11 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
-from tradepost.core.storage.store import NoSuchKey, StorageFull, StorageUnavailable, Stored, checked
+from tradepost.core.storage.store import Listed, NoSuchKey, StorageFull, StorageUnavailable, Stored, checked
 
 CHUNK = 256 * 1024
 
@@ -57,6 +58,13 @@ class MemoryStorage:
         await self.check()
         kept = self.kept.get(checked(key))
         return None if kept is None else len(kept)
+
+    async def list(self, *, after: str, limit: int) -> Sequence[Listed]:
+        await self.check()
+        # Nothing outlives the process, so nothing can be left behind: everything counts as written just now.
+        return [Listed(key, datetime.max.replace(tzinfo=UTC)) for key in sorted(self.kept) if key > after][
+            :limit
+        ]
 
     async def check(self) -> None:
         if self.gone:

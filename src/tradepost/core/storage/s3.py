@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,7 +16,15 @@ from obstore.store import S3Store
 
 from tradepost.core.finishing import finished
 from tradepost.core.settings.settings import Settings
-from tradepost.core.storage.store import NoSuchKey, StorageBusy, StorageUnavailable, Stored, checked
+from tradepost.core.storage.store import (
+    Listed,
+    NoSuchKey,
+    StorageBusy,
+    StorageUnavailable,
+    Stored,
+    checked,
+    is_key,
+)
 
 PART: Final = 5 * 2**20
 """Bytes of a part; S3 takes none that is smaller, but the last one."""
@@ -27,6 +35,8 @@ NOTHING_THERE: Final = (ObjectNotFoundError, FileNotFoundError)
 READ_CHUNK: Final = 2**20
 """Bytes of one request for a part of an object. One request for all of it would have to last as long as the client
 takes."""
+PAGE: Final = 1_000
+"""Keys of one listing, which is the most that S3 gives."""
 PROBE: Final = "readiness-probe-object"
 
 
@@ -200,6 +210,17 @@ class S3Storage:
                 return int((await obstore.head_async(self._store, checked(key)))["size"])
             except NOTHING_THERE:
                 return None
+
+    async def list(self, *, after: str, limit: int) -> Sequence[Listed]:
+        found: list[Listed] = []
+        with _translated():
+            async for page in obstore.list(self._store, offset=after or None, chunk_size=min(limit, PAGE)):
+                found += [
+                    Listed(meta["path"], meta["last_modified"]) for meta in page if is_key(meta["path"])
+                ]
+                if len(found) >= limit:
+                    break
+        return found[:limit]
 
     async def check(self) -> None:
         await self.size(PROBE)

@@ -1,9 +1,10 @@
 """What every store of bytes can do, and what can go wrong with it."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Protocol
 
 from tradepost.core.errors import NoSpaceLeft, Unavailable
@@ -39,6 +40,14 @@ class Stored:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A key that bytes, or a part of them, are kept under, and when they were last written."""
+
+    key: str
+    written_at: datetime
+
+
 class Storage(Protocol):
     """Keeps bytes under keys of our own making.
 
@@ -64,11 +73,15 @@ class Storage(Protocol):
         ...
 
     async def delete(self, key: str) -> None:
-        """Delete what is kept under a key, if anything is."""
+        """Delete what is kept under a key, if anything is; durable when it returns."""
         ...
 
     async def size(self, key: str) -> int | None:
         """Return how many bytes are kept under a key; None for nothing."""
+        ...
+
+    async def list(self, *, after: str, limit: int) -> Sequence[Listed]:
+        """Return at most ``limit`` keys that sort after ``after``, in their order; parts that a crash left among them."""
         ...
 
     async def check(self) -> None:
@@ -82,6 +95,11 @@ class Storage(Protocol):
 
 def checked(key: str) -> str:
     """Return ``key`` if it is one; a fault of ours otherwise."""
-    if not _KEY.fullmatch(key):
+    if not is_key(key):
         raise ValueError("not a key of the storage")
     return key
+
+
+def is_key(text: str) -> bool:
+    """Tell whether ``text`` is a key of our making. Others may keep things of their own beside ours."""
+    return _KEY.fullmatch(text) is not None
