@@ -8,7 +8,6 @@ from fastapi import Depends, Request
 from fastapi.openapi.models import OAuth2 as OAuth2Model
 from fastapi.openapi.models import OAuthFlowPassword, OAuthFlows
 from fastapi.security.base import SecurityBase
-from starlette.types import Scope
 
 from tradepost.accounts.credentials import CredentialService
 from tradepost.accounts.identities import Identities, Identity
@@ -28,18 +27,8 @@ from tradepost.core.messaging.messages import Message
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
-from tradepost.web.db import ReadDb, ResourcesDep, WriteDb
-from tradepost.web.lean import header
+from tradepost.web.db import ReadDb, ResourcesDep, WriteDb, resource, resources_of
 from tradepost.web.middleware import PERSON_KEY
-
-
-def bearer_token(credentials: str) -> str:
-    """Return the token of an ``Authorization`` header; any scheme but Bearer is ``Unauthenticated``."""
-    scheme, _, token = credentials.partition(" ")
-    token = token.strip()
-    if scheme.lower() != "bearer" or not token:
-        raise Unauthenticated
-    return token
 
 
 class BearerToken(SecurityBase):
@@ -52,8 +41,14 @@ class BearerToken(SecurityBase):
         self.scheme_name = "bearer"
 
     async def __call__(self, request: Request) -> str | None:
-        credentials = request.headers.get("authorization")
-        return None if credentials is None else bearer_token(credentials)
+        for name, value in request.scope["headers"]:
+            if name == b"authorization":
+                scheme, _, token = value.decode("latin-1").partition(" ")
+                token = token.strip()
+                if scheme.lower() != "bearer" or not token:
+                    raise Unauthenticated
+                return token  # type: ignore[no-any-return]
+        return None
 
 
 bearer = BearerToken()
@@ -110,27 +105,21 @@ def build_user_service(db: ReadSession | WriteSession, resources: Resources) -> 
     )
 
 
-async def identify(scope: Scope, token: str) -> Identity:
+async def identity(request: Request, token: Token) -> Identity:
     """Return whose access token this is, and leave a note for the log line of the request."""
-    resources: Resources = scope["state"]["resources"]
-    identity = await resources[SessionService].identify(token)
-    scope[PERSON_KEY] = identity.principal.user_id
-    return identity
+    if token is None:
+        raise Unauthenticated
+    found = await resources_of(request)[SessionService].identify(token)
+    request.scope[PERSON_KEY] = found.row.id
+    return found
 
 
 async def visitor(request: Request, token: Token) -> Principal | None:
     """Return who asks, or None for a stranger; a credential that fails is ``Unauthenticated``, never a stranger."""
-    return None if token is None else (await identify(request.scope, token)).principal
+    return None if token is None else (await identity(request, token)).principal
 
 
-async def visitor_of(scope: Scope) -> Principal | None:
-    """Return who asks, as ``visitor`` does, for a lean handler."""
-    credentials = header(scope, b"authorization")
-    if credentials is None:
-        return None
-    return (await identify(scope, bearer_token(credentials.decode("latin-1")))).principal
-
-
+CurrentIdentity = Annotated[Identity, Depends(identity)]
 Visitor = Annotated[Principal | None, Depends(visitor)]
 
 
@@ -156,26 +145,6 @@ class Requires:
         return principal
 
 
-async def session_service(resources: ResourcesDep) -> SessionService:
-    """Return the service for logging in and out."""
-    return resources[SessionService]
-
-
-async def credential_service(resources: ResourcesDep) -> CredentialService:
-    """Return the service for registration and passwords."""
-    return resources[CredentialService]
-
-
-async def recovery_service(resources: ResourcesDep) -> RecoveryService:
-    """Return the service for what is done by links in e-mails."""
-    return resources[RecoveryService]
-
-
-async def profiles(resources: ResourcesDep) -> UserReader:
-    """Return what finds users by id."""
-    return resources[UserReader]
-
-
 async def user_reads(db: ReadDb, resources: ResourcesDep) -> UserService:
     """Return the service for accounts on a read session."""
     return build_user_service(db, resources)
@@ -196,10 +165,10 @@ async def device_of(request: Request) -> Device:
     )
 
 
-Sessions = Annotated[SessionService, Depends(session_service)]
-Credentials = Annotated[CredentialService, Depends(credential_service)]
-Recovery = Annotated[RecoveryService, Depends(recovery_service)]
-UserReaderDep = Annotated[UserReader, Depends(profiles)]
+Sessions = Annotated[SessionService, resource(SessionService)]
+Credentials = Annotated[CredentialService, resource(CredentialService)]
+Recovery = Annotated[RecoveryService, resource(RecoveryService)]
+UserReaderDep = Annotated[UserReader, resource(UserReader)]
 UserReads = Annotated[UserService, Depends(user_reads, scope="function")]
 UserWrites = Annotated[UserService, Depends(user_writes, scope="function")]
 MayReadUsers = Annotated[Principal, Depends(Requires(Permission.READ_USERS))]

@@ -1,21 +1,18 @@
 """``/users``: one's own profile, and everybody's for staff."""
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from starlette.responses import Response
-from starlette.types import Receive, Scope
 
 from tradepost.accounts.dependencies import (
     Credentials,
+    CurrentIdentity,
     CurrentPrincipal,
     MayDeleteUsers,
     MayReadUsers,
     MayWriteUsers,
-    Token,
     UserReaderDep,
     UserReads,
     UserWrites,
-    bearer_token,
-    identify,
 )
 from tradepost.accounts.errors import EmailTaken, IncorrectPassword, LastAdmin, SelfDelete, UserNotFound
 from tradepost.accounts.models import User
@@ -31,7 +28,8 @@ from tradepost.accounts.schemas import (
 from tradepost.core.errors import InsufficientPermissions, TooManyRequests, Unauthenticated
 from tradepost.core.wire.pagination import Total, Window
 from tradepost.core.wire.schemas import Confirmation
-from tradepost.web.lean import JsonAnswer, header, lean
+from tradepost.web.fast_path import fast_path
+from tradepost.web.json_answer import JsonAnswer
 from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery, sorts
 from tradepost.web.problems import problem_responses
 from tradepost.web.rate_limits import Limited
@@ -44,24 +42,11 @@ OWN = problem_responses(Unauthenticated)
 STAFF_ONLY = problem_responses(Unauthenticated, InsufficientPermissions)
 
 
-async def _own_profile(scope: Scope) -> Response:
-    credentials = header(scope, b"authorization")
-    if credentials is None:
-        raise Unauthenticated
-    identity = await identify(scope, bearer_token(credentials.decode("latin-1")))
-    return JsonAnswer(identity.profile())
-
-
-async def _read_me(scope: Scope, _receive: Receive) -> Response | None:
-    # A query means nothing here, but what is no text in it is refused by the ordinary way.
-    return None if scope["query_string"] else await _own_profile(scope)
-
-
 @router.get("/me", response_model=UserRead, responses=OWN)
-@lean(_read_me)
-async def read_me(request: Request, _token: Token) -> Response:
+@fast_path
+async def read_me(me: CurrentIdentity) -> Response:
     """Return one's own profile."""
-    return await _own_profile(request.scope)
+    return JsonAnswer(me.profile())
 
 
 @router.put("/me", response_model=UserRead, responses=OWN)

@@ -20,7 +20,7 @@ from tradepost.categories.schemas import (
 from tradepost.core.errors import InsufficientPermissions, Unauthenticated
 from tradepost.core.wire.pagination import Total, Window
 from tradepost.core.wire.schemas import Confirmation, Id
-from tradepost.web.lean import JsonAnswer
+from tradepost.web.json_answer import JsonAnswer
 from tradepost.web.openapi import CREDENTIALS_OPTIONAL
 from tradepost.web.parameters import Limit, Skip, TotalQuery, sorts
 from tradepost.web.problems import problem_responses

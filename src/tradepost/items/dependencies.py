@@ -5,14 +5,12 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import Depends
-from starlette.types import Scope
 
-from tradepost.accounts.dependencies import Requires, build_user_service, visitor_of
+from tradepost.accounts.dependencies import Requires, build_user_service
 from tradepost.accounts.permissions import Permission
 from tradepost.categories.dependencies import build_category_service
 from tradepost.core.batching.coalescer import Observe
 from tradepost.core.database.sessions import WriteSession
-from tradepost.core.errors import Unauthenticated
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
@@ -25,9 +23,7 @@ from tradepost.items.uploads import ItemUploads
 from tradepost.items.view_counter import ViewCounter
 from tradepost.media.intake import FileIntake
 from tradepost.tags.dependencies import build_tag_service
-from tradepost.web.db import ResourcesDep, WriteDb
-
-requires_write = Requires(Permission.WRITE_ITEMS)
+from tradepost.web.db import ResourcesDep, WriteDb, resource
 
 
 def build_item_service(db: WriteSession, resources: Resources) -> ItemService:
@@ -81,52 +77,14 @@ def open_items(resources: Resources, *, batches: Callable[[str], Observe]) -> No
     resources.put(ItemUploads, build_item_uploads(resources, observe=batches("uploads")))
 
 
-async def item_reader(resources: ResourcesDep) -> ItemReader:
-    """Return the service for finding items."""
-    return resources[ItemReader]
-
-
-def reader_of(scope: Scope) -> ItemReader:
-    """Return the service for finding items, for a lean handler."""
-    return scope["state"]["resources"][ItemReader]  # type: ignore[no-any-return]
-
-
-def intake_of(scope: Scope) -> ItemIntake:
-    """Return the service for putting items up for sale, for a lean handler."""
-    return scope["state"]["resources"][ItemIntake]  # type: ignore[no-any-return]
-
-
-async def writer_of(scope: Scope) -> Principal:
-    """Return who asks if they may write items, as ``ItemWriter`` does, for a lean handler."""
-    principal = await visitor_of(scope)
-    if principal is None:
-        raise Unauthenticated
-    return await requires_write(principal)
-
-
 async def item_service(db: WriteDb, resources: ResourcesDep) -> ItemService:
     """Return the service for changing items in the request's transaction."""
     return build_item_service(db, resources)
 
 
-async def item_intake(resources: ResourcesDep) -> ItemIntake:
-    """Return the service for putting items up for sale."""
-    return resources[ItemIntake]
-
-
-async def popular_items(resources: ResourcesDep) -> PopularItems:
-    """Return the most viewed items."""
-    return resources[PopularItems]
-
-
-async def item_uploads(resources: ResourcesDep) -> ItemUploads:
-    """Return the service for items' pictures and documents."""
-    return resources[ItemUploads]
-
-
-Items = Annotated[ItemReader, Depends(item_reader)]
+Items = Annotated[ItemReader, resource(ItemReader)]
 ItemWrites = Annotated[ItemService, Depends(item_service, scope="function")]
-Intake = Annotated[ItemIntake, Depends(item_intake)]
-Popular = Annotated[PopularItems, Depends(popular_items)]
-ItemWriter = Annotated[Principal, Depends(requires_write)]
-Uploads = Annotated[ItemUploads, Depends(item_uploads)]
+Intake = Annotated[ItemIntake, resource(ItemIntake)]
+Popular = Annotated[PopularItems, resource(PopularItems)]
+ItemWriter = Annotated[Principal, Depends(Requires(Permission.WRITE_ITEMS))]
+Uploads = Annotated[ItemUploads, resource(ItemUploads)]

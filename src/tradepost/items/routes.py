@@ -1,13 +1,12 @@
 """``/items``: putting items up for sale, finding and changing them."""
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope
 
-from tradepost.accounts.dependencies import CurrentPrincipal, Visitor, visitor_of
+from tradepost.accounts.dependencies import CurrentPrincipal, Visitor
 from tradepost.categories.schemas import SLUG_LENGTH
 from tradepost.core.database.models import Money
 from tradepost.core.errors import InsufficientPermissions, NotOwner, Unauthenticated, Unprocessable
@@ -20,20 +19,18 @@ from tradepost.items.dependencies import (
     ItemWriter,
     ItemWrites,
     Popular,
-    intake_of,
-    reader_of,
-    writer_of,
 )
 from tradepost.items.errors import ItemNotFound
 from tradepost.items.filters import ItemFilter
 from tradepost.items.repository.statements import SORTS
 from tradepost.items.schemas import ItemCreate, ItemPage, ItemRead, ItemStatus, ItemUpdate
 from tradepost.tags.schemas import MAX_TAGS, TagName
-from tradepost.web.lean import JsonAnswer, JudgedQueries, lean, plain_id
+from tradepost.web.fast_path import fast_path
+from tradepost.web.json_answer import JsonAnswer
 from tradepost.web.openapi import CREDENTIALS_OPTIONAL
 from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery, array_answer, sorts
 from tradepost.web.problems import problem_responses
-from tradepost.web.routing import Route, read_json
+from tradepost.web.routing import Route
 
 router = APIRouter(prefix="/items", tags=["items"], route_class=Route)
 
@@ -56,29 +53,20 @@ Words = Annotated[
 ANYBODY = problem_responses(Unauthenticated)
 
 
+class ListQuery(NamedTuple):
+    """Which items are wanted, and which part of the list."""
+
+    wanted: ItemFilter
+    window: Window
+
+
 def _check_prices(low: Decimal | None, high: Decimal | None) -> None:
     if low is not None and high is not None and low > high:
         raise Unprocessable(("query", "min_price"), "min_price must not be more than max_price")
 
 
-_lists: JudgedQueries[tuple[ItemFilter, Window]] = JudgedQueries()
-
-
-async def _list_items(scope: Scope, _receive: Receive) -> Response | None:
-    asked = _lists.get(scope)
-    if asked is None:
-        return None
-    visitor = await visitor_of(scope)
-    return JsonAnswer(page_json("items", await reader_of(scope).page(*asked, visitor)))
-
-
-@router.get("/", response_model=ItemPage, responses=ANYBODY, openapi_extra=CREDENTIALS_OPTIONAL)
-@lean(_list_items)
-async def list_items(
+async def list_query(
     *,
-    request: Request,
-    visitor: Visitor,
-    items: Items,
     skip: Skip = 0,
     limit: Limit = 100,
     total: TotalQuery = Total.EXACT,
@@ -95,8 +83,8 @@ async def list_items(
     min_price: PriceQuery = None,
     max_price: PriceQuery = None,
     q: Words | None = None,
-) -> Response:
-    """List items; drafts and inactive ones only to their owner and to staff."""
+) -> ListQuery:
+    """Return which items a query string asks for, and which part of the list."""
     _check_prices(min_price, max_price)
     wanted = ItemFilter(
         status=status_filter,
@@ -107,16 +95,16 @@ async def list_items(
         max_price=max_price,
         q=q,
     )
-    window = Window(skip, limit, total, str(sort))
-    _lists.put(request.scope, (wanted, window))
-    return JsonAnswer(page_json("items", await items.page(wanted, window, visitor)))
+    return ListQuery(wanted, Window(skip, limit, total, str(sort)))
 
 
-async def _create_item(scope: Scope, receive: Receive) -> Response | None:
-    if scope["query_string"]:
-        return None
-    new, owner = await read_json(scope, receive, ItemCreate, lambda: writer_of(scope))
-    return JsonAnswer(await intake_of(scope).create(new, owner), 201)
+@router.get("/", response_model=ItemPage, responses=ANYBODY, openapi_extra=CREDENTIALS_OPTIONAL)
+@fast_path
+async def list_items(
+    visitor: Visitor, items: Items, query: Annotated[ListQuery, Depends(list_query)]
+) -> Response:
+    """List items; drafts and inactive ones only to their owner and to staff."""
+    return JsonAnswer(page_json("items", await items.page(query.wanted, query.window, visitor)))
 
 
 @router.post(
@@ -125,7 +113,7 @@ async def _create_item(scope: Scope, receive: Receive) -> Response | None:
     response_model=ItemRead,
     responses=problem_responses(Unauthenticated, InsufficientPermissions),
 )
-@lean(_create_item)
+@fast_path
 async def create_item(new: ItemCreate, owner: ItemWriter, intake: Intake) -> Response:
     """Put an item up for sale."""
     return JsonAnswer(await intake.create(new, owner), 201)
@@ -174,21 +162,13 @@ async def list_my_items(
     return array_answer(page, request)
 
 
-async def _read_item(scope: Scope, _receive: Receive) -> Response | None:
-    item_id = plain_id(scope, "item_id")
-    # A query means nothing here, but what is no text in it is refused by the ordinary way.
-    if item_id is None or scope["query_string"]:
-        return None
-    return JsonAnswer(await reader_of(scope).get(item_id, await visitor_of(scope)))
-
-
 @router.get(
     "/{item_id}",
     response_model=ItemRead,
     responses=problem_responses(Unauthenticated, ItemNotFound),
     openapi_extra=CREDENTIALS_OPTIONAL,
 )
-@lean(_read_item)
+@fast_path
 async def read_item(item_id: PathId, visitor: Visitor, items: Items) -> Response:
     """Return an item and count a view."""
     return JsonAnswer(await items.get(item_id, visitor))

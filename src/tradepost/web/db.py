@@ -1,9 +1,9 @@
 """The sessions of a request. ``transaction`` owns the only commit of the request path."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, params
 
 from tradepost.core.database.sessions import ReadSession, WriteSession
 from tradepost.core.resources import Resources
@@ -11,12 +11,24 @@ from tradepost.core.resources import Resources
 
 def resources_of(request: Request) -> Resources:
     """Return what ``bootstrap`` opened for this process."""
-    return request.state.resources  # type: ignore[no-any-return]
+    return request.scope["state"]["resources"]  # type: ignore[no-any-return]
 
 
 async def _resources(request: Request) -> Resources:
     # Asynchronous, or FastAPI would send it to a thread.
     return resources_of(request)
+
+
+def resource(kind: type[Any]) -> params.Depends:
+    """Return a dependency on the process's one object of a type.
+
+    Without a function of its own for each: ``Sessions = Annotated[SessionService, resource(SessionService)]``.
+    """
+
+    async def find(request: Request) -> Any:
+        return resources_of(request)[kind]
+
+    return params.Depends(find)
 
 
 async def _read(request: Request) -> AsyncIterator[ReadSession]:

@@ -6,7 +6,7 @@
     TrustedHosts   400 for a host we do not answer for          only with ALLOWED_HOSTS
     Cors           preflights and headers for other origins     only with BACKEND_CORS_ORIGINS
     BodyLimit      413 for a body that is too large
-    ShortWay       the lean handlers of the busiest routes      (web.paths)
+    FastPath       the endpoints of the busiest routes          (web.paths)
     FastAPI's own
     Failures       500 for what nobody foresaw                  (web.middleware)
 """
@@ -177,9 +177,10 @@ class BodyLimit:
         if length is not None and not length.isdigit():
             await problems.refusal(scope, 400, "Invalid content length", _CLOSE)(scope, receive, send)
             return
-        limit = self._limit_of(scope)
+        takes_files = scope["path"].startswith(self._prefixes)
+        limit = self._limit_of(scope) if takes_files else self._limit
         is_too_large = length is not None and (len(length) > _LONGEST_LENGTH or int(length) > limit)
-        if is_too_large or scope["path"].startswith(self._prefixes):
+        if is_too_large or takes_files:
             scope[BODY_KEY] = body = IncomingBody(scope, receive)
             receive, send = body.receive, parting(body, send)
         if is_too_large:
@@ -230,8 +231,8 @@ def install(
     """
     table = paths.install(app)
     app.add_middleware(Failures)
-    # Around FastAPI's own layers, not within them as `add_middleware` has it: those are for what takes the long way.
-    layered: ASGIApp = paths.ShortWay(app.build_middleware_stack(), table=table, answers=answers)
+    # Around FastAPI's own layers, not within them as `add_middleware` has it: those are for what takes the ordinary path.
+    layered: ASGIApp = paths.FastPath(app.build_middleware_stack(), table=table, answers=answers)
     layered = BodyLimit(layered, settings.MAX_BODY_BYTES, larger_bodies)
     if settings.BACKEND_CORS_ORIGINS:
         layered = Cors(layered, settings.BACKEND_CORS_ORIGINS)

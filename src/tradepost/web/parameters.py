@@ -11,23 +11,25 @@ from starlette.responses import Response
 
 from tradepost.core.wire.pagination import Page, Total
 from tradepost.core.wire.schemas import MAX_ID
-from tradepost.web.lean import JsonAnswer
+from tradepost.web.json_answer import JsonAnswer
 
 MAX_SKIP: Final = 2**63 - 1024
 """So that neither a page's number nor ``skip + limit`` is past 2^63 - 1; the largest such that a float can hold, as which
 FastAPI writes it into the OpenAPI."""
 
-_PLAIN_INTEGER: Final = re.compile(r"-?[0-9]+")
+_INTEGER: Final = re.compile(r"-?[0-9]+")
 
 
 def _plain_integer(value: Any) -> Any:
     # pydantic reads `1_0`, `1.0` and ` 1` too, which would give every resource many addresses.
-    if isinstance(value, str) and not _PLAIN_INTEGER.fullmatch(value):
+    if isinstance(value, str) and not _INTEGER.fullmatch(value):
         raise PydanticKnownError("int_parsing")
     return value
 
 
-PathId = Annotated[int, Path(ge=1, le=MAX_ID), BeforeValidator(_plain_integer)]
+PLAIN_INTEGER: Final = BeforeValidator(_plain_integer)
+"""Has an integer written in one way only; by it the fast path knows a ``PathId``."""
+PathId = Annotated[int, Path(ge=1, le=MAX_ID), PLAIN_INTEGER]
 Skip = Annotated[int, Query(ge=0, le=MAX_SKIP, description="How many to leave out from the start")]
 Limit = Annotated[int, Query(ge=1, le=100, description="How many to answer at the most")]
 

@@ -25,7 +25,7 @@ from starlette.routing import BaseRoute, Match, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import override
 
-from tradepost.web.lean import LEAN_ATTRIBUTE, LeanHandler
+from tradepost.web.fast_path import FastEndpoint, compiled
 from tradepost.web.problems import ErrorAnswers
 
 TEMPLATE_KEY: Final = "tradepost.template"
@@ -43,7 +43,7 @@ class _Target:
     app: ASGIApp
     endpoint: Any
     route: BaseRoute
-    lean: LeanHandler | None
+    fast: FastEndpoint | None
 
 
 @dataclass(slots=True)
@@ -95,8 +95,8 @@ class PathTable(BaseRoute):
             raise ValueError(
                 f"{entry.template} and {template} are one path: give their parameters the same names"
             )
-        short_way = getattr(context.endpoint, LEAN_ATTRIBUTE, None)
-        target = _Target(context.app, context.endpoint, context.original_route, short_way)
+        fast = compiled(context.endpoint, context)
+        target = _Target(context.app, context.endpoint, context.original_route, fast)
         for method in context.methods or ("GET",):
             entry.targets.setdefault(method, target)
 
@@ -176,8 +176,8 @@ def _without_body(send: Send) -> Send:
     return send_head
 
 
-class ShortWay:
-    """Hands requests to the lean handlers of their routes, past FastAPI; what those leave to it goes on as ever.
+class FastPath:
+    """Calls endpoints that are marked with ``fast_path`` past FastAPI; what those leave to it takes the ordinary path.
 
     The innermost of our layers, around the whole of FastAPI: of what it answers itself nothing else hears.
     """
@@ -194,12 +194,12 @@ class ShortWay:
                 entry, parameters = found
                 # A HEAD is not among them: it has no target of its own.
                 target = entry.targets.get(scope["method"])
-                if target is not None and target.lean is not None:
+                if target is not None and target.fast is not None:
                     scope[TEMPLATE_KEY] = entry.template
                     scope["path_params"] = parameters
                     response: ASGIApp | None
                     try:
-                        response = await target.lean(scope, receive)
+                        response = await target.fast(scope, receive)
                     except ClientDisconnect:
                         raise
                     except Exception as error:  # noqa: BLE001 - whatever it is, it is answered

@@ -6,20 +6,18 @@ FastAPI reads a body leniently (any encoding, NaN, repeated keys) and answers 42
 
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, cast
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from fastapi import params
-from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ValidationError
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, Headers
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope
+from starlette.types import Scope
 from typing_extensions import override
 
 from tradepost.core.errors import Unprocessable
@@ -41,8 +39,6 @@ _UTF8: Final = frozenset({b"utf-8", b"utf8"})
 _NOT_TEXT: Final = "Text must be UTF-8 and hold no NUL"
 _LONGEST_NAME: Final = 100
 
-M = TypeVar("M", bound=BaseModel)
-T = TypeVar("T")
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -66,27 +62,6 @@ class CheckedRequest(Request):
         return self.checked_form
 
 
-async def read_json(
-    scope: Scope, receive: Receive, model: type[M], check: Callable[[], Awaitable[T]]
-) -> tuple[M, T]:
-    """Return the body as ``model`` and what ``check`` returns, as a ``Route`` and FastAPI do it; for a lean handler.
-
-    ``check`` is the dependencies: it comes after the body is found to be JSON, and before it is held against the model.
-    """
-    request = CheckedRequest(scope, receive)
-    await _accept_json(request)
-    checked = await check()
-    try:
-        if request.content is None and not await request.body():
-            raise RequestValidationError([{"type": "missing", "loc": ("body",), "msg": "Field required"}])
-        return model.model_validate(request.content, from_attributes=True), checked
-    except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False)
-        raise RequestValidationError(
-            [{**fault, "loc": ("body", *fault["loc"])} for fault in faults]
-        ) from None
-
-
 class Route(APIRoute):
     """A route that refuses what is malformed: 415 for a body of another kind, 422 for text that is none.
 
@@ -103,7 +78,7 @@ class Route(APIRoute):
         async def handle(request: Request) -> Response:
             scope = request.scope
             if scope["query_string"]:
-                _check_query(scope)
+                scope["query_string"] = checked_query(scope["query_string"])
             if scope["path_params"]:
                 _check_path(scope)
             if read is None:
@@ -117,7 +92,7 @@ class Route(APIRoute):
     def _body_reader(self) -> Callable[[CheckedRequest], Awaitable[None]] | None:
         if self.body_field is None:
             return None
-        return _accept_form if isinstance(self.body_field.field_info, params.Form) else _accept_json
+        return _accept_form if isinstance(self.body_field.field_info, params.Form) else accept_json
 
 
 # --- bodies -----------------------------------------------------------------------------------------------------------
@@ -134,7 +109,8 @@ async def _refuse_unless_empty(request: Request, accepted: str) -> None:
         raise HTTPException(415, f"The body must be sent as {accepted}")
 
 
-async def _accept_json(request: CheckedRequest) -> None:
+async def accept_json(request: CheckedRequest) -> None:
+    """Read a body that must be JSON, or empty, into ``request.content``; 415 for another type, 422 for another text."""
     if not _JSON.fullmatch(_media_type(request.headers)):
         await _refuse_unless_empty(request, JSON_TYPE)
         return
@@ -238,17 +214,19 @@ def _unescaped(data: bytes) -> str | None:
     return _decoded(unquote_to_bytes(data.replace(b"+", b" ")))
 
 
-def _check_query(scope: Scope) -> None:
-    query: bytes = scope["query_string"]
+def checked_query(query: bytes) -> bytes:
+    """Return a query string in ASCII; ``Unprocessable`` for what is no text in it.
+
+    Some clients send UTF-8 without escapes, which would be read as Latin-1.
+    """
     if not _SUSPICIOUS.search(query):
-        return
+        return query
     for name, value in _pairs(query):
         if name is None:
             raise Unprocessable(("query",), _NOT_TEXT, kind="string_unicode")
         if value is None:
             raise Unprocessable(("query", _named(name)), _NOT_TEXT, kind="string_unicode")
-    # Some clients send UTF-8 without escapes, which would be read as Latin-1.
-    scope["query_string"] = _PAST_ASCII.sub(lambda found: quote_from_bytes(found[0]).encode(), query)
+    return _PAST_ASCII.sub(lambda found: quote_from_bytes(found[0]).encode(), query)
 
 
 def _check_path(scope: Scope) -> None:

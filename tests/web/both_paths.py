@@ -1,4 +1,4 @@
-"""The short and the ordinary way of one application, to be held against each other, and whom to ask as."""
+"""The fast and the ordinary path of one application, to be held against each other, and whom to ask as."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -16,6 +16,7 @@ from tradepost.accounts.tokens import Tokens
 from tradepost.core.resources import Resources
 from tradepost.items.view_counter import ViewCounter
 from tradepost.main import create_app
+from tradepost.web.fast_path import JudgedQueries
 from tradepost.web.middleware import PERSON_KEY
 from tradepost.web.paths import TEMPLATE_KEY, PathTable, _Target
 from tradepost.web.problems import ERROR_CODE_KEY
@@ -34,22 +35,27 @@ class Answer:
     error_code: str | None
     template: str | None
     views: Counter[int]
-    short: bool = field(compare=False)
-    """Whether a lean handler gave it."""
+    fast: bool = field(compare=False)
+    """Whether the fast path gave it."""
 
 
-class Way:
+class OnePath:
     """An application on parts that are there already, asked without a client or a server in between."""
 
-    def __init__(self, resources: Resources, *, lean: bool) -> None:
-        self.parts = resources
+    def __init__(self, resources: Resources, *, fast: bool) -> None:
+        self.resources = resources
         self.app = create_app(resources.settings)
-        self.lean_routes: set[tuple[str, str]] = set()
-        self._short = False
+        self.fast_routes: set[tuple[str, str]] = set()
+        self.queries: list[JudgedQueries[Any]] = []
+        self._fast = False
         for method, template, target in self._targets():
-            if target.lean is not None:
-                self.lean_routes.add((method, template))
-                target.lean = self._watched(target.lean) if lean else None
+            if target.fast is not None:
+                self.fast_routes.add((method, template))
+                if fast:
+                    self.queries.append(target.fast.queries)
+                    target.fast = self._watched(target.fast)
+                else:
+                    target.fast = None
 
     def _targets(self) -> Iterator[tuple[str, str, _Target]]:
         (table,) = (route for route in self.app.router.routes if isinstance(route, PathTable))
@@ -60,9 +66,9 @@ class Way:
 
     def _watched(self, handler: Any) -> Any:
         async def handle(scope: Scope, receive: Receive) -> Response | None:
-            self._short = True
+            self._fast = True
             response: Response | None = await handler(scope, receive)
-            self._short = response is not None
+            self._fast = response is not None
             return response
 
         return handle
@@ -85,11 +91,11 @@ class Way:
             "headers": [(b"host", b"testserver"), (b"x-request-id", b"the-same"), *(headers or ())],
             "client": ("127.0.0.1", 1234),
             "server": ("testserver", 80),
-            "state": {"resources": self.parts},
+            "state": {"resources": self.resources},
         }
         sent: list[Message] = []
-        self._short = False
-        seen = self.parts[ViewCounter]._waiting.copy()
+        self._fast = False
+        seen = self.resources[ViewCounter]._waiting.copy()
 
         async def receive() -> Message:
             return {"type": "http.request", "body": body, "more_body": False}
@@ -110,28 +116,28 @@ class Way:
             person=scope.get(PERSON_KEY),
             error_code=scope.get(ERROR_CODE_KEY),
             template=scope.get(TEMPLATE_KEY),
-            views=self.parts[ViewCounter]._waiting - seen,
-            short=self._short,
+            views=self.resources[ViewCounter]._waiting - seen,
+            fast=self._fast,
         )
 
 
 @dataclass
-class Ways:
-    """Both ways."""
+class BothPaths:
+    """The same application twice, once without its fast path."""
 
-    short: Way
-    ordinary: Way
+    fast: OnePath
+    ordinary: OnePath
 
     async def agree(
         self, method: str, address: str, headers: Headers | None = None, body: bytes = b""
     ) -> Answer:
         """Check that both answer alike, before and after the ordinary one has seen the request; return the answer."""
-        first = await self.short.ask(method, address, headers, body)
+        first = await self.fast.ask(method, address, headers, body)
         wanted = await self.ordinary.ask(method, address, headers, body)
-        assert not wanted.short
+        assert not wanted.fast
         assert (first.status, first.body) == (wanted.status, wanted.body), (method, address, body)
         assert first == wanted, (method, address, headers)
-        again = await self.short.ask(method, address, headers, body)
+        again = await self.fast.ask(method, address, headers, body)
         assert again == wanted, (method, address, headers)
         return again
 

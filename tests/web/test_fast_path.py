@@ -1,6 +1,6 @@
-"""The short way of a route answers as the ordinary way does, to the byte: status, headers, body, and what is counted.
+"""The fast path of a route answers as the ordinary path does, to the byte: status, headers, body, and what is counted.
 
-Two applications on the same parts get the same requests; the lean handlers of one are switched off.
+Two applications on the same resources get the same requests; one has no fast path.
 """
 
 import asyncio
@@ -10,22 +10,24 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from itertools import product
 from random import Random
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import pytest
 import pytest_asyncio
+from fastapi import Body, Depends, Form, Header, Request
 from sqlalchemy.exc import InterfaceError, OperationalError
+from starlette.responses import Response
 from starlette.types import Scope
 
 from tests.conftest import NewPerson, Person, World
 from tests.items.market import ITEMS, new_category, sell
-from tests.web.ways import Headers, Way, Ways, bearer, credentials_of
+from tests.web.apps import caller, new_app, new_router
+from tests.web.both_paths import BothPaths, Headers, OnePath, bearer, credentials_of
 from tradepost.accounts.identities import Identities
 from tradepost.core.errors import Unavailable
-from tradepost.items import routes
 from tradepost.items.reader import ItemReader
 from tradepost.items.view_counter import ViewCounter
-from tradepost.web.lean import JudgedQueries
+from tradepost.web.fast_path import FastPathError, JudgedQueries, fast_path
 
 ME = "/api/v1/users/me"
 
@@ -35,16 +37,17 @@ def words(text: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def module_ways(module_world: World) -> Ways:
-    return Ways(Way(module_world.resources, lean=True), Way(module_world.resources, lean=False))
+def module_paths(module_world: World) -> BothPaths:
+    return BothPaths(OnePath(module_world.resources, fast=True), OnePath(module_world.resources, fast=False))
 
 
 @pytest_asyncio.fixture
-async def ways(world: World, module_ways: Ways) -> AsyncIterator[Ways]:
-    """Both ways, none of whose queries was judged yet; no view is written between a question and its repetition."""
-    routes._lists._meanings.clear()
+async def both(world: World, module_paths: BothPaths) -> AsyncIterator[BothPaths]:
+    """Both paths, none of whose queries was judged yet; no view is written between a question and its repetition."""
+    for queries in module_paths.fast.queries:
+        queries._meanings.clear()
     async with world.resources[ViewCounter]._flushing:
-        yield module_ways
+        yield module_paths
 
 
 @dataclass
@@ -88,17 +91,17 @@ async def market(
     return Market(items, credentials, good)
 
 
-def test_these_routes_have_a_short_way(module_ways: Ways) -> None:
-    """Whoever gives another route one adds it here, and to the tests below."""
+def test_these_routes_have_a_fast_path(module_paths: BothPaths) -> None:
+    """A route that gets one is added here, and to the tests below."""
     expected = {("GET", ITEMS), ("POST", ITEMS), ("GET", f"{ITEMS}{{item_id}}"), ("GET", ME)}
-    assert module_ways.short.lean_routes == module_ways.ordinary.lean_routes == expected
+    assert module_paths.fast.fast_routes == module_paths.ordinary.fast_routes == expected
 
 
-async def test_an_item_for_everybody(ways: Ways, market: Market) -> None:
+async def test_an_item_for_everybody(both: BothPaths, market: Market) -> None:
     owners = {"draft": {"alice", "moderator", "admin"}, "inactive": {"bob", "moderator", "admin"}}
     ids = {name: item["id"] for name, item in market.items.items()} | {"unknown": 10**9}
     for (who, headers), (name, item_id) in product(market.credentials.items(), ids.items()):
-        answer = await ways.agree("GET", f"{ITEMS}{item_id}", headers)
+        answer = await both.agree("GET", f"{ITEMS}{item_id}", headers)
         caller = who.partition(",")[0]
         if caller not in {"none", *market.good}:
             expected = 401
@@ -106,7 +109,7 @@ async def test_an_item_for_everybody(ways: Ways, market: Market) -> None:
             expected = 404
         else:
             expected = 200
-        assert (answer.status, answer.short) == (expected, True), (who, name)
+        assert (answer.status, answer.fast) == (expected, True), (who, name)
         assert answer.person == market.good.get(who)
         assert answer.views == ({item_id: 1} if expected == 200 else {})
         assert answer.template == f"{ITEMS}{{item_id}}"
@@ -122,13 +125,13 @@ ODD_IDS = [
 ]
 
 
-async def test_an_item_by_an_odd_id(ways: Ways, market: Market) -> None:
+async def test_an_item_by_an_odd_id(both: BothPaths, market: Market) -> None:
     item_id = market.items["plain"]["id"]
     escaped = "".join(f"%{ord(digit):x}" for digit in str(item_id))
     found = set()
     for odd, who in product(ODD_IDS, ("none", "alice", "cut")):
         address = f"{ITEMS}{odd.format(id=item_id, escaped=escaped)}"
-        answer = await ways.agree("GET", address, market.credentials[who])
+        answer = await both.agree("GET", address, market.credentials[who])
         if answer.status == 200:
             found.add(odd)
     assert found >= {"{id}/", "{escaped}", "{escaped}/"}
@@ -141,30 +144,30 @@ QUERIES = [
 ]
 
 
-async def test_an_item_and_oneself_with_a_query(ways: Ways, market: Market) -> None:
+async def test_an_item_and_oneself_with_a_query(both: BothPaths, market: Market) -> None:
     item = f"{ITEMS}{market.items['plain']['id']}"
     for query, path, who in product(QUERIES, (item, ME), ("none", "alice", "cut")):
-        answer = await ways.agree("GET", f"{path}?{query}", market.credentials[who])
+        answer = await both.agree("GET", f"{path}?{query}", market.credentials[who])
         if answer.status != 422:
             known = who == "alice" or (who == "none" and path == item)
             assert answer.status == (200 if known else 401), query
     for path in (item, ME):
-        assert (await ways.agree("GET", f"{path}?", market.credentials["alice"])).short
+        assert (await both.agree("GET", f"{path}?", market.credentials["alice"])).fast
 
 
-async def test_oneself_for_everybody(ways: Ways, market: Market) -> None:
+async def test_oneself_for_everybody(both: BothPaths, market: Market) -> None:
     for (who, headers), slash in product(market.credentials.items(), ("", "/")):
-        answer = await ways.agree("GET", f"{ME}{slash}", headers)
+        answer = await both.agree("GET", f"{ME}{slash}", headers)
         assert answer.status == (200 if who in market.good else 401), who
         assert answer.person == market.good.get(who)
-        assert answer.short
+        assert answer.fast
 
 
-async def test_oneself_with_everything_filled_in(ways: Ways, alice: Person) -> None:
+async def test_oneself_with_everything_filled_in(both: BothPaths, alice: Person) -> None:
     about = {"first_name": "Zoë", "phone": "+49 30 1234567", "website": "example.com/é"}
     assert (await alice.api.put(ME, json=about)).status_code == 200
-    answer = await ways.agree("GET", ME, bearer(alice.token))
-    assert answer.short
+    answer = await both.agree("GET", ME, bearer(alice.token))
+    assert answer.fast
     assert answer.body == (await alice.api.put(ME, json={})).content
 
 
@@ -190,32 +193,32 @@ BAD_LISTS = [
 ]
 
 
-async def test_lists(ways: Ways, market: Market, alice: Person) -> None:
+async def test_lists(both: BothPaths, market: Market, alice: Person) -> None:
     callers = ("none", "alice", "moderator", "cut")
     paths = (ITEMS, ITEMS.removesuffix("/"))
     for number, (query, turn) in enumerate(product(GOOD_LISTS, range(4))):
         # Another caller is the first to ask each.
         who = callers[(turn + number // 4) % 4]
         address = f"{paths[turn % 2]}?{query.format(alice=alice.id)}"
-        answer = await ways.agree("GET", address, market.credentials[who])
+        answer = await both.agree("GET", address, market.credentials[who])
         assert answer.status == (401 if who == "cut" else 200), query
         # What came unescaped is judged each time.
-        assert answer.short or not query.isascii() or (who == "cut" and turn == 0)
+        assert answer.fast or not query.isascii()
     for number, query in enumerate(BAD_LISTS):
         for who, expected in (("none", {422}), ("cut", {401, 422})):
-            answer = await ways.agree("GET", f"{paths[number % 2]}?{query}", market.credentials[who])
+            answer = await both.agree("GET", f"{paths[number % 2]}?{query}", market.credentials[who])
             assert answer.status in expected, query
-            assert not answer.short
+            assert not answer.fast
 
 
-async def test_lists_asked_at_random(ways: Ways, market: Market) -> None:
+async def test_lists_asked_at_random(both: BothPaths, market: Market) -> None:
     chance = Random(7)
     parts = [part for part in GOOD_LISTS * 3 + BAD_LISTS if part.isascii() and "{" not in part]
     seen: Counter[int] = Counter()
     for _ in range(100):
         query = "&".join(chance.sample(parts, chance.randint(1, 4)))
         who = chance.choice(["none", "alice", "bob", "admin", "left"])
-        answer = await ways.agree(
+        answer = await both.agree(
             chance.choice(["GET", "GET", "HEAD"]), f"{ITEMS}?{query}", market.credentials[who]
         )
         seen[answer.status] += 1
@@ -223,17 +226,17 @@ async def test_lists_asked_at_random(ways: Ways, market: Market) -> None:
 
 
 async def test_what_a_list_means_does_not_depend_on_who_asked_first(
-    ways: Ways, market: Market, alice: Person
+    both: BothPaths, market: Market, alice: Person
 ) -> None:
     drafts = f"{ITEMS}?status_filter=draft"
     for _ in range(2):
         for who, expected in (("alice", 1), ("none", 0), ("bob", 0), ("admin", 1)):
-            answer = await ways.agree("GET", drafts, market.credentials[who])
+            answer = await both.agree("GET", drafts, market.credentials[who])
             assert answer.body.count(b'"status":"draft"') == expected
     # And what it finds is as new as ever.
     await sell(alice, status="draft")
-    answer = await ways.agree("GET", drafts, market.credentials["alice"])
-    assert answer.short
+    answer = await both.agree("GET", drafts, market.credentials["alice"])
+    assert answer.fast
     assert answer.body.count(b'"status":"draft"') == 2
 
 
@@ -253,33 +256,33 @@ BAD_ITEMS = [
 ]
 
 
-async def test_a_new_item_that_cannot_be(ways: Ways, market: Market) -> None:
+async def test_a_new_item_that_cannot_be(both: BothPaths, market: Market) -> None:
     for body, who in product(BAD_ITEMS, market.credentials):
-        answer = await ways.agree("POST", ITEMS, [*JSON_TYPE, *market.credentials[who]], body)
+        answer = await both.agree("POST", ITEMS, [*JSON_TYPE, *market.credentials[who]], body)
         assert answer.status in ({422} if who in market.good else {401, 422}), (who, body)
     for who, headers in market.credentials.items():
         if who not in market.good:
-            assert (await ways.agree("POST", ITEMS, [*JSON_TYPE, *headers], GOOD_ITEM)).status == 401
+            assert (await both.agree("POST", ITEMS, [*JSON_TYPE, *headers], GOOD_ITEM)).status == 401
     kinds = (b"text/plain", b"application/x-www-form-urlencoded", b"", b"application/json; charset=x")
     for kind, body in product(kinds, (GOOD_ITEM[:-1], b"")):
         headers = [(b"content-type", kind), *market.credentials["alice"]]
-        assert (await ways.agree("POST", ITEMS, headers, body)).status in {415, 422}
+        assert (await both.agree("POST", ITEMS, headers, body)).status in {415, 422}
     for query in ("x", "x=%00"):
-        await ways.agree("POST", f"{ITEMS}?{query}", [*JSON_TYPE, *market.credentials["alice"]], b"{}")
+        await both.agree("POST", f"{ITEMS}?{query}", [*JSON_TYPE, *market.credentials["alice"]], b"{}")
 
 
-async def test_a_new_item_is_the_same_by_both_ways(ways: Ways, market: Market) -> None:
+async def test_a_new_item_is_the_same_by_both_paths(both: BothPaths, market: Market) -> None:
     headers = [*JSON_TYPE, *market.credentials["alice"]]
     made = []
-    for way in (ways.short, ways.ordinary):
-        answer = await way.ask("POST", ITEMS, headers, GOOD_ITEM)
+    for path in (both.fast, both.ordinary):
+        answer = await path.ask("POST", ITEMS, headers, GOOD_ITEM)
         assert answer.status == 201
         made.append(json.loads(answer.body) | {"id": 0, "created_at": "", "updated_at": ""})
     assert made[0] == made[1]
     assert made[0]["tags"] == ["a"]
 
 
-async def test_head_and_other_methods(ways: Ways, market: Market) -> None:
+async def test_head_and_other_methods(both: BothPaths, market: Market) -> None:
     item, draft = (market.items[name]["id"] for name in ("full", "draft"))
     paths = [
         f"{ITEMS}{item}",
@@ -293,14 +296,14 @@ async def test_head_and_other_methods(ways: Ways, market: Market) -> None:
     ]
     for path, who in product(paths, ("none", "alice", "cut", "other scheme")):
         headers = market.credentials[who]
-        got, headed = await ways.agree("GET", path, headers), await ways.agree("HEAD", path, headers)
+        got, headed = await both.agree("GET", path, headers), await both.agree("HEAD", path, headers)
         assert headed.body == b""
         assert (headed.status, headed.headers, headed.views) == (got.status, got.headers, got.views)
     for method, path in product(("OPTIONS", "TRACE", "get", "PURGE"), paths):
-        assert (await ways.agree(method, path)).status == 405
+        assert (await both.agree(method, path)).status == 405
 
 
-async def test_a_new_item_is_answered_as_it_is_read_later(ways: Ways, alice: Person) -> None:
+async def test_a_new_item_is_answered_as_it_is_read_later(both: BothPaths, alice: Person) -> None:
     for fields in (
         {},
         {
@@ -316,11 +319,11 @@ async def test_a_new_item_is_answered_as_it_is_read_later(ways: Ways, alice: Per
         made = await alice.api.post(ITEMS, json=new)
         assert made.status_code == 201
         address, headers = f"{ITEMS}{made.json()['id']}", bearer(alice.token)
-        assert (await ways.agree("GET", address, headers)).body == made.content
-        listed = await ways.agree("GET", f"{ITEMS}?limit=1", headers)
+        assert (await both.agree("GET", address, headers)).body == made.content
+        listed = await both.agree("GET", f"{ITEMS}?limit=1", headers)
         assert listed.body.startswith(b'{"items":[' + made.content + b"]")
         changed = await alice.api.patch(address, json={"title": "New"})
-        assert (await ways.agree("GET", address, headers)).body == changed.content
+        assert (await both.agree("GET", address, headers)).body == changed.content
 
 
 class Broken:
@@ -346,35 +349,35 @@ class Broken:
     ],
     ids=repr,
 )
-async def test_failures(ways: Ways, market: Market, error: Exception, status: int) -> None:
-    reader, identities = ways.short.parts[ItemReader], ways.short.parts[Identities]
+async def test_failures(both: BothPaths, market: Market, error: Exception, status: int) -> None:
+    reader, identities = both.fast.resources[ItemReader], both.fast.resources[Identities]
     paths = [f"{ITEMS}{market.items['plain']['id']}", ITEMS, ME]
     # Judged while all was well.
     for path in paths:
-        await ways.agree("GET", path, market.credentials["alice"])
+        await both.agree("GET", path, market.credentials["alice"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reader._points, "get", Broken(error).get)
         patch.setattr(reader._lists, "get", Broken(error).get)
         for method, path in product(("GET", "HEAD"), paths[:2]):
-            assert (await ways.agree(method, path)).status == status
+            assert (await both.agree(method, path)).status == status
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(identities._reads, "get", Broken(error).get)
         for method, path in product(("GET", "HEAD"), paths):
-            assert (await ways.agree(method, path, market.credentials["alice"])).status == status
+            assert (await both.agree(method, path, market.credentials["alice"])).status == status
     for path in paths:
-        assert (await ways.agree("GET", path, market.credentials["alice"])).status == 200
+        assert (await both.agree("GET", path, market.credentials["alice"])).status == 200
 
 
-async def test_many_at_once(ways: Ways, market: Market) -> None:
-    """Batches are made of both ways' questions: nobody gets somebody else's answer."""
+async def test_many_at_once(both: BothPaths, market: Market) -> None:
+    """Batches are made of both paths' questions: nobody gets somebody else's answer."""
     asked = [
         ("GET", address, market.credentials[who])
         for who in ("none", "alice", "bob", "admin", "cut", "left")
         for address in (*(f"{ITEMS}{item['id']}" for item in market.items.values()), f"{ITEMS}?limit=2", ME)
     ]
-    one_by_one = [await ways.ordinary.ask(*question) for question in asked]
-    for way in (ways.short, ways.ordinary):
-        together = await asyncio.gather(*(way.ask(*question) for question in asked * 2))
+    one_by_one = [await both.ordinary.ask(*question) for question in asked]
+    for path in (both.fast, both.ordinary):
+        together = await asyncio.gather(*(path.ask(*question) for question in asked * 2))
         for alone, answer in zip(one_by_one * 2, together, strict=True):
             assert (answer.status, answer.headers, answer.body) == (alone.status, alone.headers, alone.body)
 
@@ -414,3 +417,118 @@ class TestJudgedQueries:
         judged: JudgedQueries[int] = JudgedQueries()
         judged.put(self.scope(b"limit=1&x=" + b"x" * 100_000), 1)
         assert not judged._meanings
+
+
+async def nothing() -> None:
+    pass
+
+
+def in_a_thread() -> None:
+    pass
+
+
+async def resource() -> AsyncIterator[None]:
+    yield
+
+
+async def by_header(name: Annotated[str, Header()]) -> str:
+    return name
+
+
+async def by_query_and_more(request: Request, limit: int = 1) -> int:
+    return limit if request.method else 0
+
+
+async def takes_any_id(item_id: str) -> Response:
+    return Response(item_id)
+
+
+async def takes_a_query(limit: int = 1) -> Response:
+    return Response(str(limit))
+
+
+async def takes_a_form(name: Annotated[str, Form()]) -> Response:
+    return Response(name)
+
+
+async def takes_two_values(one: Annotated[int, Body()], two: Annotated[int, Body()]) -> Response:
+    return Response(str(one + two))
+
+
+async def takes_keywords(*, _nothing: Annotated[None, Depends(nothing)]) -> Response:
+    return Response()
+
+
+async def sets_headers(response: Response) -> Response:
+    return response
+
+
+async def returns_a_model() -> dict[str, str]:
+    return {}
+
+
+def is_no_coroutine() -> Response:
+    return Response()
+
+
+def depends_on(dependency: Any) -> Any:
+    async def endpoint(_value: Annotated[Any, Depends(dependency)]) -> Response:
+        return Response()
+
+    return endpoint
+
+
+class TestWhatItCannotSupply:
+    """Start-up fails for an endpoint that the fast path would have to answer differently."""
+
+    @pytest.mark.parametrize(
+        ("endpoint", "reason"),
+        [
+            (takes_any_id, "no PathId"),
+            (takes_a_query, "query_params"),
+            (takes_a_form, "not one JSON value"),
+            (takes_two_values, "not one JSON value"),
+            (takes_keywords, "by position"),
+            (sets_headers, "response_param_name"),
+            (returns_a_model, "to return a Response"),
+            (is_no_coroutine, "neither threads"),
+            (depends_on(in_a_thread), "neither threads"),
+            (depends_on(resource), "neither threads nor `yield`"),
+            (depends_on(by_header), "header_params"),
+            (depends_on(by_query_and_more), "request_param_name"),
+            (depends_on(depends_on(resource)), "neither threads nor `yield`"),
+        ],
+    )
+    def test_it_is_refused_by_name(self, endpoint: Any, reason: str) -> None:
+        router = new_router()
+        router.post("/{item_id}" if endpoint is takes_any_id else "/")(fast_path(endpoint))
+        with pytest.raises(FastPathError, match=reason):
+            new_app(router)
+
+    async def test_a_dependency_of_two_is_awaited_once_and_in_order(self) -> None:
+        awaited: list[str] = []
+
+        async def first() -> str:
+            awaited.append("first")
+            return "1"
+
+        async def second(one: Annotated[str, Depends(first)]) -> str:
+            awaited.append("second")
+            return one + "2"
+
+        async def third(two: Annotated[str, Depends(second)], one: Annotated[str, Depends(first)]) -> str:
+            awaited.append("third")
+            return two + one + "3"
+
+        router = new_router()
+
+        @router.get("/", dependencies=[Depends(third)])
+        @fast_path
+        async def endpoint(two: Annotated[str, Depends(second)]) -> Response:
+            return Response(two)
+
+        async with caller(new_app(router)) as client:
+            assert (await client.get("/api/v1/")).text == "12"
+            assert awaited == ["first", "second", "third"]
+            assert (await client.get("/api/v1/?ordinary")).text == "12"
+            assert awaited == ["first", "second", "third"] * 2
