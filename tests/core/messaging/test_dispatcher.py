@@ -514,7 +514,7 @@ async def test_a_stop_waits_for_what_is_under_way(post: Post, sink: Sink) -> Non
 async def test_a_stop_hands_back_what_does_not_end(
     post: Post, sink: Sink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tradepost.core.messaging.dispatcher.STOP_SECONDS", 0.1)
+    monkeypatch.setattr("tradepost.core.messaging.dispatcher.STOP_SECONDS", 2.0)
     sink.held = asyncio.Event()
     await post.send(*(Rang(number) for number in range(20)))
     async with running(post.dispatcher()):
