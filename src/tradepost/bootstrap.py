@@ -20,6 +20,7 @@ from tradepost.accounts.dependencies import (
     build_recovery_service,
     build_session_service,
 )
+from tradepost.accounts.grants import AccountGrants
 from tradepost.accounts.identities import Identities
 from tradepost.accounts.links import Links
 from tradepost.accounts.models import AccountToken, LoginSession, User
@@ -72,6 +73,7 @@ from tradepost.tags.models import Tag
 from tradepost.webhooks import handlers as webhook_handlers
 from tradepost.webhooks.dependencies import build_webhook_sender
 from tradepost.webhooks.models import Webhook, WebhookDelivery
+from tradepost.webhooks.revocation import WebhookGrants
 from tradepost.webhooks.sender import WebhookSender
 
 MODELS = (
@@ -202,6 +204,7 @@ async def opened(
     resources.put(UserReader, UserReader(database, observe=batches("user")))
     resources.put(SessionService, build_session_service(resources))
     resources.put(CredentialService, build_credential_service(resources))
+    resources.put(AccountGrants, WebhookGrants())
     resources.put(RecoveryService, build_recovery_service(resources))
     supply_item_ports(resources)
     open_tags(resources, batches=batches)

@@ -10,6 +10,7 @@ from fastapi.openapi.models import OAuthFlowPassword, OAuthFlows
 from fastapi.security.base import SecurityBase
 
 from tradepost.accounts.credentials import CredentialService
+from tradepost.accounts.grants import AccountGrants
 from tradepost.accounts.identities import Identities, Identity
 from tradepost.accounts.links import Links
 from tradepost.accounts.models import IP_ADDRESS_LENGTH
@@ -84,6 +85,7 @@ def build_recovery_service(resources: Resources) -> RecoveryService:
         database=resources.database,
         hasher=resources[PasswordHasher],
         links=resources[Links],
+        grants=resources[AccountGrants],
         outbox=resources[Outbox],
         clock=resources.clock,
     )

@@ -58,6 +58,15 @@ class PasswordChanged(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class GrantsRevoked(Message):
+    """A reset proved the address of an account for the first time, and revoked its grants from before: so many."""
+
+    type: ClassVar[str] = "accounts.grants_revoked.v1"
+    user_id: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class UserDeleted(Message):
     """An account is gone, with all that the database deletes along with it."""
 

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tradepost.accounts.errors import InvalidToken
+from tradepost.accounts.grants import AccountGrants
 from tradepost.accounts.links import Links, hashed
 from tradepost.accounts.messages import (
+    GrantsRevoked,
     PasswordChanged,
     PasswordForgotten,
     PasswordResetRequested,
@@ -41,11 +43,19 @@ class RecoveryService:
     """
 
     def __init__(
-        self, *, database: Database, hasher: PasswordHasher, links: Links, outbox: Outbox, clock: Clock
+        self,
+        *,
+        database: Database,
+        hasher: PasswordHasher,
+        links: Links,
+        grants: AccountGrants,
+        outbox: Outbox,
+        clock: Clock,
     ) -> None:
         self._database = database
         self._hasher = hasher
         self._links = links
+        self._grants = grants
         self._outbox = outbox
         self._clock = clock
 
@@ -70,16 +80,22 @@ class RecoveryService:
     async def reset(self, token: str, new_password: str) -> None:
         """Set a new password with the token of a link, and end all sessions. ``InvalidToken`` for one that is not good.
 
-        Who could open the link has proved the address with it.
+        The link proves the address. When that is for the first time, the account may have been registered by a stranger,
+        who keeps nothing: what was granted to programs under it is revoked in the same transaction.
         """
         row = await self._usable(token, TokenPurpose.RESET_PASSWORD)
         encoded = await self._hasher.hash(new_password)
         async with self._database.transaction() as db:
             now = self._clock.now()
             await self._use_up(db, row, now)
-            await UserRepository(db).reset_password(row.user_id, hashed=encoded, now=now)
+            users = UserRepository(db)
+            user = await users.get(row.user_id)
+            is_first_proof = user is not None and user.email_verified_at is None
+            await users.reset_password(row.user_id, hashed=encoded, now=now)
             await SessionRepository(db).end_all_of(row.user_id)
             await self._outbox.add(db, PasswordChanged(row.user_id))
+            if is_first_proof:
+                await self._revoke_grants(db, row.user_id, now)
 
     async def verify(self, token: str) -> None:
         """Take the address of an account for proved, with the token of a link. ``InvalidToken`` for one that is not good."""
@@ -141,6 +157,12 @@ class RecoveryService:
         if row is None:
             raise InvalidToken
         return row
+
+    async def _revoke_grants(self, db: WriteSession, user_id: int, now: datetime) -> None:
+        # After the sessions were deleted: that waited for requests of theirs that were still granting something.
+        number = await self._grants.revoke_all(db, user_id=user_id, now=now)
+        if number:
+            await self._outbox.add(db, GrantsRevoked(user_id, number))
 
     async def _use_up(self, db: WriteSession, row: AccountToken, now: datetime) -> None:
         """Use the token, and make the person's others for the same purpose void; ``InvalidToken`` if it is too late.

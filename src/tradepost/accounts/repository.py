@@ -217,6 +217,18 @@ class SessionRepository(Repository):
         """Return the session of this id."""
         return await self.db.get(LoginSession, session_id)
 
+    async def lock_key_share(self, session_id: int) -> bool:
+        """Lock a session and its user FOR KEY SHARE until the transaction ends; False when the session has ended.
+
+        The user first, as a deletion locks them: the other order would deadlock with it.
+        """
+        living = select(LoginSession.id).join(User, User.id == LoginSession.user_id)
+        locked = living.where(LoginSession.id == session_id)
+        return (
+            await self.db.scalar(locked.with_for_update(read=True, key_share=True, of=(User, LoginSession)))
+            is not None
+        )
+
     async def rotate(self, session_id: int, *, counter: int, now: datetime) -> bool:
         """Put the next refresh token in force if ``counter`` still is; tell whether it was."""
         statement = (

@@ -15,6 +15,7 @@ from tradepost.accounts.repository import (
 )
 from tradepost.accounts.schemas import ProfileUpdate
 from tradepost.core.clock import Clock
+from tradepost.core.errors import Unauthenticated
 from tradepost.core.principal import Principal
 from tradepost.core.wire.pagination import Page, Window
 
@@ -46,6 +47,15 @@ class UserService:
     async def hold_public(self, user_ids: Collection[int]) -> dict[int, PublicRow]:
         """Return the public columns of those of these users that exist, and keep those until the transaction ends."""
         return {row.id: row for row in await self._users.hold_public(user_ids)}
+
+    async def lock_session_key_share(self, principal: Principal) -> None:
+        """Keep the session of a request from being ended until the transaction ends; ``Unauthenticated`` when it has ended.
+
+        For what outlives the session: a reset that ends it waits for the commit and then sees what was written, or this
+        waits for the reset and is refused. Without the lock a request that was let in before the reset could write after it.
+        """
+        if not await self._sessions.lock_key_share(principal.session_id):
+            raise Unauthenticated
 
     async def update(self, user_id: int, changes: ProfileUpdate) -> User:
         """Change the fields that were sent.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Generic, TypeVar
 
-from tradepost.accounts.messages import PasswordChanged, UserRegistered
+from tradepost.accounts.messages import GrantsRevoked, PasswordChanged, UserRegistered
 from tradepost.core.messaging.messages import Message
 from tradepost.items.messages import ItemCreated
 from tradepost.webhooks.messages import WebhookDisabled
@@ -85,6 +85,19 @@ def _password_changed(fact: PasswordChanged) -> Sequence[Note]:
     ]
 
 
+def _grants_revoked(fact: GrantsRevoked) -> Sequence[Note]:
+    webhooks = "1 webhook was" if fact.number == 1 else f"{fact.number} webhooks were"
+    return [
+        Note(
+            fact.user_id,
+            "Access Revoked",
+            "Your new password proved for the first time that this account's e-mail address is yours. Somebody else "
+            f"may have used the account before, so {webhooks} switched off. Switch on again only those you know.",
+            {"webhooks": fact.number},
+        )
+    ]
+
+
 def _item_created(fact: ItemCreated) -> Sequence[Note]:
     return [
         Note(
@@ -122,6 +135,14 @@ KINDS: Final[tuple[NotificationKind[Any], ...]] = (
         "Your password was changed",
         PasswordChanged,
         _password_changed,
+        ChannelPolicy.ALWAYS,
+        ChannelPolicy.ALWAYS,
+    ),
+    NotificationKind(
+        "access_revoked",
+        "Webhooks from before your e-mail address was proved were switched off",
+        GrantsRevoked,
+        _grants_revoked,
         ChannelPolicy.ALWAYS,
         ChannelPolicy.ALWAYS,
     ),

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends
 
+from tradepost.accounts.dependencies import build_user_service
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.resources import Resources
@@ -52,6 +53,7 @@ def build_webhook_service(db: WriteSession, resources: Resources) -> WebhookServ
     """Build the service for changing webhooks."""
     return WebhookService(
         db,
+        people=build_user_service(db, resources),
         outbox=resources[Outbox],
         signer=build_signer(resources.settings),
         rules=build_target_rules(resources.settings),

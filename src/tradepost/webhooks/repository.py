@@ -143,6 +143,15 @@ class WebhookHealthRepository(Repository):
         values = {"is_active": False, "disabled_at": now, "disabled_reason": reason, "updated_at": now}
         return await self.db.scalar(statement.values(**values).returning(Webhook))
 
+    async def disable_all_of(self, user_id: int, *, now: datetime) -> Sequence[int]:
+        """Switch off a person's active webhooks, locked in the order of ids first; return their ids."""
+        active = select(Webhook.id).where(Webhook.user_id == user_id, Webhook.is_active).order_by(Webhook.id)
+        ids = (await self.db.scalars(active.with_for_update(key_share=True))).all()
+        if ids:
+            values = {"is_active": False, "disabled_at": now, "disabled_reason": DisabledReason.OWNER}
+            await self.db.execute(update(Webhook).where(Webhook.id.in_(ids)).values(**values, updated_at=now))
+        return ids
+
 
 def _owned(webhook_id: int, user_id: int) -> Select[Webhook]:
     return select(Webhook).where(Webhook.id == webhook_id, Webhook.user_id == user_id)

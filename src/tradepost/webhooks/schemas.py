@@ -103,7 +103,8 @@ class WebhookRead(Output):
     is_active: bool
     disabled_at: datetime | None
     disabled_reason: DisabledReason | None = Field(
-        description="`owner`: its owner said so; `gone`: the receiver answered 410; "
+        description="`owner`: its owner switched it off, or proved the address by a password reset; "
+        "`gone`: the receiver answered 410; "
         "`failing`: nothing got through for days"
     )
     failing_since: datetime | None = Field(description="The first failure after the last success")

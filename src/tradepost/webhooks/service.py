@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from tradepost.accounts.permissions import Permission
+from tradepost.accounts.service import UserService
 from tradepost.core.clock import Clock
 from tradepost.core.database.faults import violations
 from tradepost.core.database.sessions import ReadSession, WriteSession
@@ -80,6 +81,7 @@ class WebhookService:
         self,
         db: WriteSession,
         *,
+        people: UserService,
         outbox: Outbox,
         signer: Signer,
         rules: TargetRules,
@@ -89,6 +91,7 @@ class WebhookService:
         self._webhooks = WebhookRepository(db)
         self._deliveries = DeliveryRepository(db)
         self._reader = WebhookReader(db)
+        self._people = people
         self._outbox = outbox
         self._signer = signer
         self._rules = rules
@@ -97,6 +100,7 @@ class WebhookService:
     async def create(self, new: WebhookCreate, owner: Principal) -> WebhookWithSecret:
         """Create a webhook; ``WebhookLimit`` when the person has no slot left."""
         self._check(new.url, new.scope, owner)
+        await self._people.lock_session_key_share(owner)
         now = self._clock.now()
         values = {
             **new.model_dump(),
@@ -121,6 +125,7 @@ class WebhookService:
 
     async def update(self, webhook_id: int, changes: WebhookUpdate, owner: Principal) -> Webhook:
         """Change the fields that were sent."""
+        await self._people.lock_session_key_share(owner)
         webhook = await self._locked(webhook_id, owner)
         sent = changes.model_dump(exclude_unset=True)
         changed: dict[str, Any] = {
@@ -148,6 +153,7 @@ class WebhookService:
 
     async def rotate_secret(self, webhook_id: int, owner: Principal) -> WebhookWithSecret:
         """Give a webhook a new secret; the old one signs as well for a day."""
+        await self._people.lock_session_key_share(owner)
         webhook = await self._webhooks.rotate(
             webhook_id, owner.user_id, nonce=self._clock.token(), until=self._clock.now() + OVERLAP
         )

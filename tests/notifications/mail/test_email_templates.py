@@ -18,6 +18,7 @@ PARAMS: dict[str, Any] = {
     "item_id": 7,
     "item_title": "Lamp",
     "webhook_id": 3,
+    "webhooks": 2,
     "url": "https://x",
     "reason": "Gone.",
 }
