@@ -157,6 +157,13 @@ LONG = tests/faults/test_kill.py \
 	tests/flows/test_linearizable.py \
 	tests/conformance
 
+# What the next migration does, in a few words.
+M ?=
+
+.PHONY: revision
+revision: .venv/.dev ## Write the next migration from the models (M="give items a colour")
+	@.venv/bin/python migrations/revise.py "$(M)" $(ARGS)
+
 .PHONY: fix
 fix: .venv/.dev ## Repair format and lint where a tool can
 	.venv/bin/ruff check --fix .

@@ -6,7 +6,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 from tradepost.bootstrap import METADATA, database_options
-from tradepost.core.database import migrations
+from tradepost.core.database import autogenerate, migrations
 from tradepost.core.database.engines import Database
 from tradepost.core.settings.settings import Settings
 
@@ -16,8 +16,9 @@ def run(connection: Connection) -> None:
     context.configure(
         connection=connection,
         target_metadata=METADATA,
-        render_as_batch=True,
         compare_server_default=True,
+        render_item=autogenerate.render_item,
+        process_revision_directives=autogenerate.complete,
         # SQLite's DDL is transactional too once BEGIN is said explicitly, as the engine does.
         transactional_ddl=True,
     )
