@@ -40,6 +40,7 @@ _TAGS: Final = {
     "webhooks": "Facts, sent as signed requests to addresses of yours",
     "notifications": "What one was told, and what one wants to be told",
     "uploads": "Pictures and documents",
+    "messages": "What is on its way to people and programs, and what was given up, for admins",
 }
 
 
