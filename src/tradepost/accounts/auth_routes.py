@@ -18,6 +18,7 @@ from tradepost.accounts.models import User
 from tradepost.accounts.schemas import (
     LoginForm,
     RefreshRequest,
+    RenewedTokens,
     SessionPage,
     SessionRead,
     TokenPair,
@@ -58,12 +59,13 @@ async def register(applicant: UserRegister, credentials: Credentials, limited: L
 # The scheme is named here: as a dependency the bearer would be read, and could fail, although a body is sent.
 @router.post(
     "/refresh-token",
+    response_model=RenewedTokens,
     responses=problem_responses(Unauthenticated),
     openapi_extra={"security": [{}, {bearer.scheme_name: []}]},
 )
 async def refresh_token(
     request: Request, sessions: Sessions, body: RefreshRequest | None = None
-) -> TokenPair:
+) -> TokenPair | RenewedTokens:
     """Rotate the refresh token in the body; without a body, renew the access token that is shown as the bearer."""
     if body is not None:
         return await sessions.refresh(body.refresh_token)

@@ -3,7 +3,7 @@
 import re
 from datetime import datetime
 from ipaddress import ip_address
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -21,8 +21,8 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticKnownEr
 from tradepost.accounts.addresses import normalised_email, shown_email
 from tradepost.accounts.names import cased_name
 from tradepost.accounts.permissions import Role
-from tradepost.core.wire.characters import has_controls, is_blank, is_invisible
-from tradepost.core.wire.schemas import Changes, Input, Output, PageInfo
+from tradepost.core.wire.characters import PLAIN_PATTERN, has_controls, is_blank, is_invisible
+from tradepost.core.wire.schemas import Changes, Input, Output, PageInfo, example
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 _HALF_SCHEME = re.compile(r"https?:(?!//)", re.IGNORECASE)
@@ -100,20 +100,53 @@ def _is_public_host(host: str) -> bool:
     return True
 
 
+FIRST_NAME: Final = "The first name; written all in one case, it gets capitals"
+LAST_NAME: Final = "The last name; written all in one case, it gets capitals"
+ROLE: Final = "What the person may do: `moderator` and `admin` are staff"
+IS_ACTIVE: Final = "Whether the person may log in"
+
+# What examples show; the account that one makes, the next logs in to.
+_PASSWORD: Final = "Tradepost1"  # noqa: S105
+_NEW_PASSWORD: Final = "Tradepost2"  # noqa: S105
+_LINK: Final = "Zx3mJ7qkT0uWc1yR5bN8dLhV2sPfGa6eX4iMoQtBwYk"
+_REFRESH: Final = "42.7.cXBQ0lTnyA3vKr8zHjWm5uFe1sDgOi6Lb9NkRtVxYw4"
+
 NAME_LENGTH = 50
 WEBSITE_LENGTH = 255
 EMAIL_LENGTH = 254
 """The longest address that SMTP can carry in a command (RFC 5321, 4.5.3.1.3, with its erratum 1690)."""
 
 Email = Annotated[
-    str, Field(max_length=EMAIL_LENGTH, json_schema_extra={"format": "email"}), AfterValidator(_email)
+    str,
+    Field(
+        max_length=EMAIL_LENGTH,
+        description="An e-mail address. Case does not count, and a domain in any script is one with its ASCII form",
+        json_schema_extra={"format": "email"},
+    ),
+    AfterValidator(_email),
 ]
 """An address in its normalised form."""
+# One pattern for each rule: Go and Rust have no look-ahead, and a client that checks them can say which one is broken.
+_PASSWORD_RULES: Final[dict[str, Any]] = {
+    "format": "password",
+    "allOf": [{"pattern": r"\p{Lu}"}, {"pattern": r"\p{Ll}"}, {"pattern": r"\p{Nd}"}],
+}
 Password = Annotated[
-    str, StringConstraints(strip_whitespace=False, min_length=8, max_length=100), AfterValidator(_password)
+    str,
+    StringConstraints(strip_whitespace=False, min_length=8, max_length=100),
+    Field(
+        description="A new password: 8 to 100 characters, among them an uppercase letter, a lowercase letter and a digit, "
+        "of any script. Spaces count",
+        json_schema_extra=_PASSWORD_RULES,
+    ),
+    AfterValidator(_password),
 ]
 """A new password, exactly as it was typed."""
-Name = Annotated[str, Field(min_length=1, max_length=NAME_LENGTH), AfterValidator(_name)]
+Name = Annotated[
+    str,
+    Field(min_length=1, max_length=NAME_LENGTH, json_schema_extra={"pattern": PLAIN_PATTERN}),
+    AfterValidator(_name),
+]
 """A first or last name: title-cased unless the person wrote mixed case."""
 Website = Annotated[str, Field(min_length=1, max_length=WEBSITE_LENGTH), AfterValidator(_website)]
 """An http(s) address; ``https://`` is put in front of one without a scheme."""
@@ -121,76 +154,128 @@ Phone = Annotated[str, Field(min_length=1, max_length=40)]
 """A phone number as people write it; the service knows the default region and keeps it in E.164."""
 
 
+_UNUSED: Final = "Taken because programs for OAuth 2 send it; it means nothing here"
+
+
 class LoginForm(BaseModel):
     """OAuth 2's password form (RFC 6749, section 4.3.2); the user name is the e-mail address."""
 
     model_config = ConfigDict(extra="forbid")
 
-    username: Annotated[str, Field(max_length=320)]
-    password: Annotated[str, Field(max_length=1024)]
-    grant_type: Annotated[str, Field(pattern="^(password)?$")] | None = None
-    scope: Annotated[str, Field(max_length=200)] = ""
-    client_id: Annotated[str, Field(max_length=200)] | None = None
-    client_secret: Annotated[str, Field(max_length=200)] | None = None
+    username: str = Field(max_length=320, description="The e-mail address", examples=["ada@example.com"])
+    password: str = Field(
+        max_length=1024,
+        description="The password",
+        examples=[_PASSWORD],
+        json_schema_extra={"format": "password"},
+    )
+    grant_type: str = Field(
+        default="password", pattern="^(password)?$", description="`password`, or left out: there is no other"
+    )
+    scope: str = Field(default="", max_length=200, description=_UNUSED)
+    client_id: str = Field(default="", max_length=200, description=_UNUSED)
+    client_secret: str = Field(default="", max_length=200, description=_UNUSED)
 
 
 class UserRegister(Input):
     """A stranger's application for an account."""
 
+    model_config = example(
+        email="ada@example.com", password=_PASSWORD, first_name="Ada", last_name="Lovelace"
+    )
+
     email: Email
     password: Password
-    first_name: Name
-    last_name: Name
+    first_name: Name = Field(description=FIRST_NAME)
+    last_name: Name = Field(description=LAST_NAME)
 
 
 class UserCreate(UserRegister):
     """An account made by an admin."""
 
-    role: Role = Role.USER
-    is_active: StrictBool = True
+    model_config = example(
+        email="grace@example.com",
+        password=_PASSWORD,
+        first_name="Grace",
+        last_name="Hopper",
+        role="moderator",
+        is_active=True,
+    )
+
+    role: Role = Field(default=Role.USER, description=ROLE)
+    is_active: StrictBool = Field(default=True, description=IS_ACTIVE)
 
 
 class ProfileUpdate(Changes):
     """What a person may change about themselves; only sent fields change, ``null`` clears phone and website."""
 
-    first_name: Name = Field(default="", validate_default=False)
-    last_name: Name = Field(default="", validate_default=False)
-    phone: Phone | None = None
-    website: Website | None = None
+    model_config = example(
+        first_name="Ada", last_name="King", phone="+1 202 555 0123", website="ada.example.com"
+    )
+
+    first_name: Name = Field(default="", validate_default=False, description=FIRST_NAME)
+    last_name: Name = Field(default="", validate_default=False, description=LAST_NAME)
+    phone: Phone | None = Field(
+        default=None,
+        description="A phone number as people write it, without an extension; without a country's code it is one of "
+        "`PHONE_DEFAULT_REGION`",
+    )
+    website: Website | None = Field(
+        default=None,
+        description="An http or https address; `https://` is put in front of one without a scheme",
+    )
 
 
 class UserUpdate(ProfileUpdate):
     """What an admin may change about anybody."""
 
-    is_active: StrictBool = True
-    role: Role = Role.USER
+    model_config = example(
+        first_name="Ada", last_name="King", phone=None, website=None, is_active=True, role="moderator"
+    )
+
+    is_active: StrictBool = Field(default=True, description=IS_ACTIVE)
+    role: Role = Field(default=Role.USER, description=ROLE)
 
 
 class PasswordChange(Input):
     """The password in force, and the one to replace it."""
 
-    current_password: Annotated[str, StringConstraints(strip_whitespace=False, max_length=1024)]
+    model_config = example(current_password=_PASSWORD, new_password=_NEW_PASSWORD)
+
+    current_password: Annotated[
+        str,
+        StringConstraints(strip_whitespace=False, max_length=1024),
+        Field(json_schema_extra={"format": "password"}),
+    ] = Field(description="The password in force")
     new_password: Password
 
 
 class AddressRequest(Input):
     """The address of an account that an e-mail is asked for."""
 
+    model_config = example(email="ada@example.com")
+
     email: Email
 
 
-Token = Annotated[str, Field(min_length=1, max_length=200)]
+Token = Annotated[
+    str, Field(min_length=1, max_length=200, description="What stands behind `token=` in the e-mail's link")
+]
 """What a link in an e-mail carries."""
 
 
 class EmailVerification(Input):
     """The proof that somebody reads what is sent to their address."""
 
+    model_config = example(token=_LINK)
+
     token: Token
 
 
 class PasswordReset(Input):
     """A new password, and the token that allows it."""
+
+    model_config = example(token=_LINK, new_password=_NEW_PASSWORD)
 
     token: Token
     new_password: Password
@@ -199,60 +284,83 @@ class PasswordReset(Input):
 class RefreshRequest(Input):
     """The refresh token to be exchanged."""
 
-    refresh_token: Annotated[str, Field(max_length=512)]
+    model_config = example(refresh_token=_REFRESH)
+
+    refresh_token: str = Field(max_length=512, description="The newest one: each is good for one exchange")
 
 
 class PublicUser(Output):
     """What everybody may know about a person."""
 
-    id: int
-    first_name: str
-    last_name: str
-    full_name: str
-    avatar_url: str | None
+    id: int = Field(description="The person's number, never given to another", examples=[2])
+    first_name: str = Field(description=FIRST_NAME, examples=["Ada"])
+    last_name: str = Field(description=LAST_NAME, examples=["Lovelace"])
+    full_name: str = Field(description="Both names with a space between", examples=["Ada Lovelace"])
+    avatar_url: str | None = Field(
+        description="The path of the person's picture; `null` without one", examples=[None]
+    )
 
 
 class UserRead(PublicUser):
     """What the person and staff may know."""
 
-    email: Annotated[str, AfterValidator(shown_email)]
-    is_active: bool
-    role: Role
-    phone: str | None
-    website: str | None
-    created_at: datetime
-    updated_at: datetime
+    email: Annotated[str, AfterValidator(shown_email)] = Field(
+        description="The address to log in with, its domain in the person's own script",
+        examples=["ada@example.com"],
+    )
+    is_active: bool = Field(description=IS_ACTIVE)
+    role: Role = Field(description=ROLE)
+    phone: str | None = Field(description="In E.164", examples=["+12025550123"])
+    website: str | None = Field(description="An http or https address", examples=["https://ada.example.com"])
+    created_at: datetime = Field(description="When the account was made")
+    updated_at: datetime = Field(description="When it was last changed")
 
 
 class UserPage(PageInfo):
     """A part of the list of users."""
 
-    users: list[UserRead]
+    users: list[UserRead] = Field(description="The people of this part")
 
 
-class TokenPair(Output):
-    """The tokens of a session; both lifetimes in seconds from now. Without a rotation there is no refresh token."""
+class AccessToken(Output):
+    """An access token of a session, and for how long it is good."""
 
-    access_token: str
-    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the kind of token, not a token
-    expires_in: int
-    refresh_token: str | None = None
-    refresh_expires_in: int | None = None
+    access_token: str = Field(description="Shown as `Authorization: Bearer …`")
+    token_type: Literal["bearer"] = Field(default="bearer", description="How it is shown (RFC 6750)")
+    expires_in: int = Field(description="Seconds for which the access token is good")
+
+
+class TokenPair(AccessToken):
+    """The tokens of a session that was opened, or whose refresh token was exchanged."""
+
+    refresh_token: str = Field(description="Exchanged for the next pair at `refresh-token`, once")
+    refresh_expires_in: int = Field(description="Seconds until the session ends")
+
+
+class RenewedTokens(AccessToken):
+    """The tokens of a session that goes on: both, or, when no refresh token was sent, the access token alone."""
+
+    refresh_token: str | None = Field(
+        default=None, description="The next refresh token; `null` when none was sent: the old one stays"
+    )
+    refresh_expires_in: int | None = Field(
+        default=None, description="Seconds until the session ends; `null` without a refresh token"
+    )
 
 
 class SessionRead(Output):
     """A log-in of the person's own; ``current`` marks the one that asks."""
 
-    id: int
-    created_at: datetime
-    last_used_at: datetime
-    expires_at: datetime
-    user_agent: str | None
-    ip_address: str | None
-    current: bool
+    id: int = Field(description="The session's number", examples=[1])
+    created_at: datetime = Field(description="When it was opened")
+    last_used_at: datetime = Field(description="When its refresh token was last exchanged")
+    expires_at: datetime = Field(description="When it ends whatever happens")
+    user_agent: str | None = Field(description="What the client called itself at log-in")
+    ip_address: str | None = Field(description="Where the log-in came from")
+    current: bool = Field(description="Whether it is the one that asks")
 
 
 class SessionPage(PageInfo):
     """A part of the list of one's sessions."""
 
-    sessions: list[SessionRead]
+    sessions: list[SessionRead] = Field(description="The log-ins of this part, the newest first")

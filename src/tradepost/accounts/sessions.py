@@ -10,7 +10,7 @@ from tradepost.accounts.identities import Identities, Identity
 from tradepost.accounts.models import USER_AGENT_LENGTH, LoginSession
 from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.repository import SessionRepository, UserRepository
-from tradepost.accounts.schemas import TokenPair
+from tradepost.accounts.schemas import RenewedTokens, TokenPair
 from tradepost.accounts.tokens import Tokens
 from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database
@@ -127,13 +127,14 @@ class SessionService:
             raise Unauthenticated
         return self._pair(login)
 
-    async def renew(self, principal: Principal) -> TokenPair:
+    async def renew(self, principal: Principal) -> RenewedTokens:
         """Give the session another access token, never good past the session's end; its refresh token stays."""
         async with self._database.read() as db:
             login = await SessionRepository(db).get(principal.session_id)
         if login is None:
             raise Unauthenticated
-        return self._access_only(login)
+        token, expires_in = self._access(login)
+        return RenewedTokens(access_token=token, expires_in=expires_in)
 
     async def logout(self, principal: Principal) -> None:
         """End the session that asks."""
@@ -156,14 +157,15 @@ class SessionService:
             if not await SessionRepository(db).end(session_id, user_id=principal.user_id):
                 raise SessionNotFound
 
-    def _access_only(self, login: LoginSession) -> TokenPair:
-        token, expires_in = self._tokens.access(
-            user_id=login.user_id, session_id=login.id, session_end=login.expires_at
-        )
-        return TokenPair(access_token=token, expires_in=expires_in)
+    def _access(self, login: LoginSession) -> tuple[str, int]:
+        """Return an access token and the seconds for which it is good."""
+        return self._tokens.access(user_id=login.user_id, session_id=login.id, session_end=login.expires_at)
 
     def _pair(self, login: LoginSession) -> TokenPair:
-        pair = self._access_only(login)
-        pair.refresh_token = self._tokens.refresh(session_id=login.id, counter=login.counter)
-        pair.refresh_expires_in = int((login.expires_at - self._clock.now()).total_seconds())
-        return pair
+        token, expires_in = self._access(login)
+        return TokenPair(
+            access_token=token,
+            expires_in=expires_in,
+            refresh_token=self._tokens.refresh(session_id=login.id, counter=login.counter),
+            refresh_expires_in=int((login.expires_at - self._clock.now()).total_seconds()),
+        )

@@ -7,8 +7,8 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field, StrictBool
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
-from tradepost.core.wire.characters import has_controls, is_blank
-from tradepost.core.wire.schemas import BodyId, Changes, Input, Output, PageInfo
+from tradepost.core.wire.characters import PLAIN_PATTERN, has_controls, is_blank
+from tradepost.core.wire.schemas import BodyId, Changes, Input, Output, PageInfo, example
 
 NAME_LENGTH: Final = 100
 SLUG_LENGTH: Final = 120
@@ -30,42 +30,56 @@ def _category_name(value: str) -> str:
 CategoryName = Annotated[
     str,
     AfterValidator(_category_name),
-    Field(json_schema_extra={"minLength": 1, "maxLength": NAME_LENGTH}),
+    Field(json_schema_extra={"minLength": 1, "maxLength": NAME_LENGTH, "pattern": PLAIN_PATTERN}),
 ]
 """The name of a category, 1 to 100 characters, as it was written but for the space around it."""
 Description = Annotated[str, Field(max_length=DESCRIPTION_LENGTH)]
 
 
+NAME: Final = "What items of this category are"
+DESCRIPTION: Final = "What belongs into it"
+IS_ACTIVE: Final = "Whether everybody sees it; what is below an inactive one is hidden too"
+PARENT_ID: Final = "The category that it belongs to; `null` for a root of the tree"
+
+
 class CategoryCreate(Input):
     """A new category; without ``parent_id`` it is a root of the tree."""
 
-    name: CategoryName
-    description: Description | None = None
-    is_active: StrictBool = True
-    parent_id: BodyId | None = None
+    model_config = example(
+        name="Garden", description="Everything for outside", is_active=True, parent_id=None
+    )
+
+    name: CategoryName = Field(description=NAME)
+    description: Description | None = Field(default=None, description=DESCRIPTION)
+    is_active: StrictBool = Field(default=True, description=IS_ACTIVE)
+    parent_id: BodyId | None = Field(default=None, description=PARENT_ID)
 
 
 class CategoryUpdate(Changes):
     """Changes to a category: only sent fields change; ``null`` clears the description, and makes it a root."""
 
-    name: CategoryName = Field(default="", validate_default=False)
-    description: Description | None = None
-    is_active: StrictBool = True
-    parent_id: BodyId | None = None
+    model_config = example(name="Home", description="Everything for inside", is_active=True)
+
+    name: CategoryName = Field(default="", validate_default=False, description=NAME)
+    description: Description | None = Field(default=None, description=DESCRIPTION)
+    is_active: StrictBool = Field(default=True, description=IS_ACTIVE)
+    parent_id: BodyId | None = Field(default=None, description=PARENT_ID)
 
 
 class CategoryRead(Output):
     """A category; ``children`` is null where they were not asked for: in flat lists."""
 
-    id: int
-    name: str
-    slug: str
-    description: str | None
-    is_active: bool
-    parent_id: int | None
-    children: "list[CategoryRead] | None" = None
-    created_at: datetime
-    updated_at: datetime
+    id: int = Field(description="The category's number, never given to another", examples=[1])
+    name: str = Field(description=NAME, examples=["Garden"])
+    slug: str = Field(description="The name as a part of an address, unique", examples=["garden"])
+    description: str | None = Field(description=DESCRIPTION, examples=["Everything for outside"])
+    is_active: bool = Field(description=IS_ACTIVE)
+    parent_id: int | None = Field(description=PARENT_ID, examples=[None])
+    children: "list[CategoryRead] | None" = Field(
+        default=None, description="Those right below it; `null` in flat lists", examples=[[]]
+    )
+    created_at: datetime = Field(description="When the category was made")
+    updated_at: datetime = Field(description="When it was last changed")
 
 
 class CategoryPage(PageInfo):
@@ -74,4 +88,6 @@ class CategoryPage(PageInfo):
     The tree is one page: ``total`` and ``size`` are the number of categories shown, at every level.
     """
 
-    categories: list[CategoryRead]
+    categories: list[CategoryRead] = Field(
+        description="The categories of this part, or the roots of the tree"
+    )

@@ -19,8 +19,8 @@ from sqlalchemy import Row
 
 from tradepost.accounts.schemas import PublicUser
 from tradepost.core.database.models import Money
-from tradepost.core.wire.characters import is_blank
-from tradepost.core.wire.schemas import Changes, Id, Input, Number, Output, PageInfo
+from tradepost.core.wire.characters import SEEN_PATTERN, is_blank
+from tradepost.core.wire.schemas import Changes, Id, Input, Number, Output, PageInfo, example
 from tradepost.tags.schemas import TagList
 
 CENT: Final = Decimal("0.01")
@@ -47,10 +47,15 @@ def _seen(title: str) -> str:
     return title
 
 
-Title = Annotated[str, Field(min_length=1, max_length=TITLE_LENGTH), AfterValidator(_seen)]
+Title = Annotated[
+    str,
+    Field(min_length=1, max_length=TITLE_LENGTH, json_schema_extra={"pattern": SEEN_PATTERN}),
+    AfterValidator(_seen),
+]
 """1 to 200 characters, of which something is seen."""
 Description = Annotated[str, Field(max_length=DESCRIPTION_LENGTH)]
-# The schemas are spelt out: pydantic knows how to describe bounds of numbers, but not of what becomes a Decimal.
+# The schemas are spelt out: pydantic knows how to describe bounds of numbers, but not of what becomes a Decimal. They leave
+# out the two decimals: by the arithmetic of most validators, 19.99 is no multiple of 0.01.
 Price = Annotated[
     Number,
     Field(gt=0, decimal_places=2),
@@ -80,6 +85,25 @@ def discount_fault() -> PydanticCustomError:
     return PydanticCustomError("discount_price", "The discount price must be less than the price")
 
 
+TITLE: Final = "What it is, in a few words, of which something is seen"
+DESCRIPTION: Final = "What there is to know about it"
+PRICE: Final = "More than 0, with at most two decimals"
+DISCOUNT_PRICE: Final = "What it costs for now: less than the price, with at most two decimals"
+TAX: Final = "Percent on top of the price, with at most two decimals"
+STATUS: Final = "Who sees it: `active` everybody, `inactive` and `draft` its owner and staff"
+TAGS: Final = "Words to find it by: lower case, no two alike, at most 20"
+CATEGORY_ID: Final = "The category that it is sorted into"
+_EXAMPLE: Final[dict[str, Any]] = {
+    "title": "Desk lamp",
+    "description": "Brass, with a green shade. Works.",
+    "price": 24.5,
+    "discount_price": 19.99,
+    "tax": 19,
+    "status": "active",
+    "tags": ["lamp", "brass"],
+}
+
+
 class ItemStatus(StrEnum):
     """Whether the public sees an item: only active ones are shown to strangers."""
 
@@ -91,14 +115,16 @@ class ItemStatus(StrEnum):
 class ItemCreate(Input):
     """A new item."""
 
-    title: Title
-    description: Description | None = None
-    price: Price
-    discount_price: Price | None = None
-    tax: Tax | None = None
-    status: ItemStatus = ItemStatus.ACTIVE
-    tags: TagList = Field(default_factory=list)
-    category_id: CategoryId | None = None
+    model_config = example(**_EXAMPLE)
+
+    title: Title = Field(description=TITLE)
+    description: Description | None = Field(default=None, description=DESCRIPTION)
+    price: Price = Field(description=PRICE)
+    discount_price: Price | None = Field(default=None, description=DISCOUNT_PRICE)
+    tax: Tax | None = Field(default=None, description=TAX)
+    status: ItemStatus = Field(default=ItemStatus.ACTIVE, description=STATUS)
+    tags: TagList = Field(default_factory=list, description=TAGS)
+    category_id: CategoryId | None = Field(default=None, description=CATEGORY_ID)
 
     @field_validator("discount_price")
     @classmethod
@@ -112,36 +138,41 @@ class ItemCreate(Input):
 class ItemUpdate(Changes):
     """Changes to an item: only sent fields change; ``null`` clears description, discount price, tax and category."""
 
-    title: Title = Field(default="", validate_default=False)
-    description: Description | None = None
-    price: Price = Field(default=Decimal(0), validate_default=False)
-    discount_price: Price | None = None
-    tax: Tax | None = None
-    status: ItemStatus = ItemStatus.ACTIVE
-    tags: TagList = Field(default_factory=list)
-    category_id: CategoryId | None = None
+    model_config = example(**_EXAMPLE | {"title": "Desk lamp, brass", "price": 22, "discount_price": None})
+
+    title: Title = Field(default="", validate_default=False, description=TITLE)
+    description: Description | None = Field(default=None, description=DESCRIPTION)
+    price: Price = Field(default=Decimal(0), validate_default=False, description=PRICE)
+    discount_price: Price | None = Field(default=None, description=DISCOUNT_PRICE)
+    tax: Tax | None = Field(default=None, description=TAX)
+    status: ItemStatus = Field(default=ItemStatus.ACTIVE, description=STATUS)
+    tags: TagList = Field(default_factory=list, description=TAGS)
+    category_id: CategoryId | None = Field(default=None, description=CATEGORY_ID)
 
 
 class ItemRead(Output):
     """An item, the same for every visitor that may see it."""
 
-    id: int
-    title: str
-    description: str | None
-    price: Number
-    discount_price: Number | None
-    tax: Number | None
-    total_price: Number
-    status: ItemStatus
-    tags: list[str]
-    category_id: int | None
-    images: list[str]
-    views: int
-    owner_id: int
-    owner: PublicUser
-    version: int
-    created_at: datetime
-    updated_at: datetime
+    id: int = Field(description="The item's number, never given to another", examples=[1])
+    title: str = Field(description=TITLE, examples=["Desk lamp"])
+    description: str | None = Field(description=DESCRIPTION, examples=["Brass, with a green shade. Works."])
+    price: Number = Field(description="Exact to the cent", examples=[24.5])
+    discount_price: Number | None = Field(description="What it costs for now", examples=[19.99])
+    tax: Number | None = Field(description="Percent on top of the price", examples=[19])
+    total_price: Number = Field(
+        description="What a buyer pays: the discount price or the price, plus tax, rounded half up to cents",
+        examples=[23.79],
+    )
+    status: ItemStatus = Field(description=STATUS)
+    tags: list[str] = Field(description="Words to find it by", examples=[["lamp", "brass"]])
+    category_id: int | None = Field(description=CATEGORY_ID, examples=[1])
+    images: list[str] = Field(description="The paths of its pictures, in their order")
+    views: int = Field(description="How often it was looked at", examples=[7])
+    owner_id: int = Field(description="The person who sells it", examples=[2])
+    owner: PublicUser = Field(description="What everybody may know about the person who sells it")
+    version: int = Field(description="Counts its changes, from 1", examples=[1])
+    created_at: datetime = Field(description="When it was put up for sale")
+    updated_at: datetime = Field(description="When it was last changed")
 
 
 class ItemRow(NamedTuple):
@@ -222,4 +253,4 @@ def new_item_json(item_id: int, values: Mapping[str, Any], tags: Sequence[str], 
 class ItemPage(PageInfo):
     """A part of a list of items."""
 
-    items: list[ItemRead]
+    items: list[ItemRead] = Field(description="The items of this part")

@@ -27,39 +27,45 @@ class FileState(StrEnum):
 class UploadedAvatar(Output):
     """A stored picture, as it is served under ``url``."""
 
-    filename: str
-    content_type: str
-    size: int = Field(description="Bytes of what is served")
-    url: str
+    filename: str = Field(description="The name under which it is served", examples=["3f0c9a51d2.jpg"])
+    content_type: str = Field(description="The type of what is served", examples=["image/jpeg"])
+    size: int = Field(description="Bytes of what is served", examples=[48213])
+    url: str = Field(
+        description="The path under which it is served",
+        examples=["/api/v1/upload/files/items/3f0c9a51d2.jpg"],
+    )
 
 
 class UploadedFile(UploadedAvatar):
     """A stored file, and what its owner calls it."""
 
-    original_name: str
+    original_name: str = Field(description="The name it was sent with", examples=["lamp.jpg"])
 
 
 class UploadedFiles(Output):
     """The files that one call stored."""
 
-    uploaded_files: list[UploadedFile]
+    uploaded_files: list[UploadedFile] = Field(description="The files, in the order in which they were sent")
 
 
 class UsageRead(Output):
     """What a person's files take up, and the most they may."""
 
-    user_id: int
-    files: int
-    bytes: int
-    quota_files: int
-    quota_bytes: int
+    user_id: int = Field(description="The person")
+    files: int = Field(description="How many files there are")
+    bytes: int = Field(description="How many bytes they have")
+    quota_files: int = Field(description="How many files there may be")
+    quota_bytes: int = Field(description="How many bytes they may have")
 
 
 class ProcessedPicture(Output):
     """A picture made to measure; sizes are width and height in pixels, such as ``640x480``."""
 
-    filename: str
-    url: str
-    original_size: str
-    new_size: str
-    quality: int
+    filename: str = Field(description="The name under which it is served", examples=["9b21e07f44.jpg"])
+    url: str = Field(
+        description="The path under which it is served",
+        examples=["/api/v1/upload/files/processed/9b21e07f44.jpg"],
+    )
+    original_size: str = Field(description="Width and height of what was sent", examples=["640x480"])
+    new_size: str = Field(description="Width and height of what was made", examples=["320x240"])
+    quality: int = Field(description="Of the JPEG, 1 to 95", examples=[85])

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pydantic import Field
+
 from tradepost.core.messaging.outbox import MessageState
 from tradepost.core.wire.schemas import Output, PageInfo
 
@@ -26,22 +28,24 @@ class MessageRead(Output):
     begin, or, of one that is under way (``is_under_way``), when it is taken for lost.
     """
 
-    id: int
-    type: str
-    subscription: str
-    channel: str
-    payload: dict[str, Any]
-    state: MessageState
-    is_under_way: bool
-    attempts: int
-    created_at: datetime
-    due_at: datetime
-    expires_at: datetime
-    settled_at: datetime | None
-    error: str | None
+    id: int = Field(description="The message's number")
+    type: str = Field(description="The fact that it tells of", examples=["items.created.v1"])
+    subscription: str = Field(description="The subscriber that it goes to")
+    channel: str = Field(description="The channel that carries it")
+    payload: dict[str, Any] = Field(description="The values of the fact")
+    state: MessageState = Field(description="Where it is: `dead` is given up")
+    is_under_way: bool = Field(description="Whether an attempt is being made")
+    attempts: int = Field(description="How many attempts have begun")
+    created_at: datetime = Field(description="When the fact was stored")
+    due_at: datetime = Field(
+        description="When the next attempt may begin; of one under way, when it is taken for lost"
+    )
+    expires_at: datetime = Field(description="When it is given up whatever happens")
+    settled_at: datetime | None = Field(description="When it was delivered or given up")
+    error: str | None = Field(description="Why the last attempt failed")
 
 
 class MessagePage(PageInfo):
     """A part of the messages."""
 
-    messages: list[MessageRead]
+    messages: list[MessageRead] = Field(description="The messages of this part")

@@ -7,8 +7,8 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
-from tradepost.core.wire.characters import has_controls, is_blank
-from tradepost.core.wire.schemas import BodyId, Changes, Input, Output, PageInfo
+from tradepost.core.wire.characters import PLAIN_PATTERN, has_controls, is_blank
+from tradepost.core.wire.schemas import BodyId, Changes, Input, Output, PageInfo, example
 
 TAG_LENGTH: Final = 50
 DESCRIPTION_LENGTH: Final = 500
@@ -49,45 +49,57 @@ TagName = Annotated[
     str, AfterValidator(_tag_name), Field(json_schema_extra={"minLength": 1, "maxLength": TAG_LENGTH})
 ]
 """The name of a tag in its normalised form, 1 to 50 characters."""
+# Not in addresses: what looks at those there (Swagger UI) reads a pattern without the flag for Unicode.
+_BodyTagName = Annotated[TagName, Field(json_schema_extra={"pattern": PLAIN_PATTERN})]
 TagList = Annotated[
-    list[TagName], AfterValidator(_without_duplicates), Field(json_schema_extra={"maxItems": MAX_TAGS})
+    list[_BodyTagName], AfterValidator(_without_duplicates), Field(json_schema_extra={"maxItems": MAX_TAGS})
 ]
 """At most 20 tags, normalised, in the order in which they were written; equal ones count once."""
 Description = Annotated[str, Field(max_length=DESCRIPTION_LENGTH)]
 
 
+NAME: Final = "The word; it is kept in lower case with one space between words"
+DESCRIPTION: Final = "What the tag stands for"
+
+
 class TagCreate(Input):
     """A new tag."""
 
-    name: TagName
-    description: Description | None = None
+    model_config = example(name="garden", description="Plants, tools and furniture for outside")
+
+    name: _BodyTagName = Field(description=NAME)
+    description: Description | None = Field(default=None, description=DESCRIPTION)
 
 
 class TagUpdate(Changes):
     """Changes to a tag: only sent fields change, ``null`` clears the description."""
 
-    name: TagName = Field(default="", validate_default=False)
-    description: Description | None = None
+    model_config = example(name="brass lamps", description="Lamps of brass, old and new")
+
+    name: _BodyTagName = Field(default="", validate_default=False, description=NAME)
+    description: Description | None = Field(default=None, description=DESCRIPTION)
 
 
 class TagMerge(Input):
     """The tag that takes over the items of another."""
 
-    into_id: BodyId
+    model_config = example(into_id=2)
+
+    into_id: BodyId = Field(description="The tag that takes over the items")
 
 
 class TagRead(Output):
     """A tag, and how many items bear it."""
 
-    id: int
-    name: str
-    description: str | None
-    item_count: int
-    created_at: datetime
-    updated_at: datetime
+    id: int = Field(description="The tag's number, never given to another", examples=[1])
+    name: str = Field(description="The word, in lower case", examples=["lamp"])
+    description: str | None = Field(description=DESCRIPTION, examples=[None])
+    item_count: int = Field(description="How many items bear it, hidden ones too", examples=[3])
+    created_at: datetime = Field(description="When the tag was made")
+    updated_at: datetime = Field(description="When it was last changed")
 
 
 class TagPage(PageInfo):
     """A part of the list of tags."""
 
-    tags: list[TagRead]
+    tags: list[TagRead] = Field(description="The tags of this part")

@@ -7,11 +7,12 @@ from typing import Annotated, Final, Literal
 
 import structlog
 from fastapi import APIRouter, Header, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from tradepost.core.clock import Clock
 from tradepost.core.observability.metrics import Metrics
 from tradepost.core.settings.settings import Settings
+from tradepost.core.wire.schemas import Output
 from tradepost.web.routing import Route
 
 CHECK_TIMEOUT: Final = 2.0
@@ -22,42 +23,44 @@ Probe = Callable[[], Awaitable[None]]
 _log = structlog.stdlib.get_logger("tradepost.readiness")
 
 
-class CheckResult(BaseModel):
+class CheckResult(Output):
     """How one part is."""
 
-    status: Literal["ok", "failed"]
+    status: Literal["ok", "failed"] = Field(description="Whether it answered well")
     required: bool = Field(description="Whether the service is not ready without it")
-    latency_ms: float
+    latency_ms: float = Field(description="How long it took, in milliseconds")
 
 
-class ReadinessReport(BaseModel):
+class ReadinessReport(Output):
     """Whether requests should be sent here."""
 
-    status: Literal["ready", "not ready", "draining"]
-    checks: dict[str, CheckResult]
+    status: Literal["ready", "not ready", "draining"] = Field(
+        description="`draining`: the process has been told to end"
+    )
+    checks: dict[str, CheckResult] = Field(description="How each part is, by its name")
 
 
-class Health(BaseModel):
+class Health(Output):
     """The service answers."""
 
-    status: Literal["healthy"] = "healthy"
+    status: Literal["healthy"] = Field(default="healthy", description="Always this")
 
 
-class Liveness(BaseModel):
+class Liveness(Output):
     """The process answers."""
 
-    status: Literal["alive"] = "alive"
+    status: Literal["alive"] = Field(default="alive", description="Always this")
 
 
-class Welcome(BaseModel):
+class Welcome(Output):
     """Where to go from here."""
 
-    message: str
-    version: str
-    documentation: str
-    openapi: str
-    health: str
-    metrics: str
+    message: str = Field(description="A greeting", examples=["Welcome to Tradepost"])
+    version: str = Field(description="The version that is served", examples=["0.1.0"])
+    documentation: str = Field(description="The path of the page to read and try the API", examples=["/docs"])
+    openapi: str = Field(description="The path of the OpenAPI document", examples=["/api/v1/openapi.json"])
+    health: str = Field(description="The path that says whether the service answers", examples=["/health"])
+    metrics: str = Field(description="The path of the metrics for Prometheus", examples=["/metrics"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from tradepost.core.wire.characters import is_invisible
-from tradepost.core.wire.schemas import Changes, Input, Output, PageInfo
+from tradepost.core.wire.schemas import Changes, Input, Output, PageInfo, example
 from tradepost.webhooks.catalogue import ALL_FACTS, CATALOGUE
 
 MOST_WEBHOOKS: Final = 20
@@ -61,7 +61,15 @@ def _without_duplicates(names: list[StrEnum]) -> list[StrEnum]:
     return list(dict.fromkeys(names))
 
 
-Url = Annotated[str, Field(min_length=1, max_length=LONGEST_URL), AfterValidator(_visible)]
+Url = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=LONGEST_URL,
+        json_schema_extra={"format": "uri", "pattern": r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s\\#@]+$"},
+    ),
+    AfterValidator(_visible),
+]
 Description = Annotated[str, Field(max_length=LONGEST_DESCRIPTION)]
 FactTypes = Annotated[
     list[FactType],  # type: ignore[valid-type]
@@ -70,13 +78,27 @@ FactTypes = Annotated[
 ]
 
 
+URL: Final = "Where requests are sent: an https address of the public internet (http too in `local`)"
+EVENT_TYPES: Final = "The facts that are told; `*` for all, also those of later versions"
+DESCRIPTION: Final = "What the webhook is for"
+SCOPE: Final = "Whose facts are told: one's own, or everybody's, which needs `admin:access`"
+IS_ACTIVE: Final = "Whether it is told anything"
+
+
 class WebhookCreate(Input):
     """A new webhook. `scope` is whose facts it is told: `own`, or `all`, which needs `admin:access`."""
 
-    url: Url
-    event_types: FactTypes
-    description: Description | None = None
-    scope: WebhookScope = WebhookScope.OWN
+    model_config = example(
+        url="https://example.com/hooks/tradepost",
+        event_types=["items.created", "items.updated"],
+        description="Keeps the shop window up to date",
+        scope="own",
+    )
+
+    url: Url = Field(description=URL)
+    event_types: FactTypes = Field(description=EVENT_TYPES)
+    description: Description | None = Field(default=None, description=DESCRIPTION)
+    scope: WebhookScope = Field(default=WebhookScope.OWN, description=SCOPE)
 
 
 class WebhookUpdate(Changes):
@@ -85,23 +107,31 @@ class WebhookUpdate(Changes):
     Switching it off ends what is waiting; switching it on forgets why it was off.
     """
 
-    url: Url = Field(default="", validate_default=False)
-    event_types: FactTypes = Field(default_factory=list, validate_default=False)
-    description: Description | None = None
-    scope: WebhookScope = WebhookScope.OWN
-    is_active: bool = True
+    model_config = example(
+        url="https://example.com/hooks/tradepost/items",
+        event_types=["*"],
+        description="Keeps the shop window up to date",
+        scope="own",
+        is_active=True,
+    )
+
+    url: Url = Field(default="", validate_default=False, description=URL)
+    event_types: FactTypes = Field(default_factory=list, validate_default=False, description=EVENT_TYPES)
+    description: Description | None = Field(default=None, description=DESCRIPTION)
+    scope: WebhookScope = Field(default=WebhookScope.OWN, description=SCOPE)
+    is_active: bool = Field(default=True, description=IS_ACTIVE)
 
 
 class WebhookRead(Output):
     """A webhook, without its secret."""
 
-    id: int
-    url: str
-    description: str | None
-    event_types: list[str]
-    scope: WebhookScope
-    is_active: bool
-    disabled_at: datetime | None
+    id: int = Field(description="The webhook's number", examples=[1])
+    url: str = Field(description="Where requests are sent", examples=["https://example.com/hooks/tradepost"])
+    description: str | None = Field(description=DESCRIPTION)
+    event_types: list[str] = Field(description="The facts that are told", examples=[["items.created"]])
+    scope: WebhookScope = Field(description="Whose facts are told")
+    is_active: bool = Field(description=IS_ACTIVE)
+    disabled_at: datetime | None = Field(description="When it was switched off")
     disabled_reason: DisabledReason | None = Field(
         description="`owner`: its owner switched it off, or proved the address by a password reset; "
         "`gone`: the receiver answered 410; "
@@ -112,48 +142,51 @@ class WebhookRead(Output):
         validation_alias="previous_until",
         description="Until when the secret before the last rotation signs as well",
     )
-    created_at: datetime
-    updated_at: datetime
+    created_at: datetime = Field(description="When the webhook was made")
+    updated_at: datetime = Field(description="When it was last changed")
 
 
 class WebhookWithSecret(WebhookRead):
     """A webhook, and the secret to check signatures with, which is shown this once."""
 
-    secret: str
+    secret: str = Field(
+        description="The key of the signatures (Standard Webhooks): `whsec_` and base 64",
+        examples=["whsec_Qm9va3MgYW5kIGxhbXBzIGFuZCBiaWN5Y2xlcyE="],
+    )
 
 
 class WebhookPage(PageInfo):
     """A part of the list of webhooks."""
 
-    webhooks: list[WebhookRead]
+    webhooks: list[WebhookRead] = Field(description="The webhooks of this part")
 
 
 class DeliveryRead(Output):
     """A line of the log: one fact on its way to one webhook."""
 
-    id: int
-    webhook_id: int
+    id: int = Field(description="The delivery's number")
+    webhook_id: int = Field(description="The webhook that it goes to")
     message_id: str = Field(description="The header `webhook-id`: the same at every attempt and redelivery")
-    event_type: str
-    state: DeliveryState
-    attempts: int
+    event_type: str = Field(description="The fact that it tells of", examples=["items.created"])
+    state: DeliveryState = Field(description="Where it is")
+    attempts: int = Field(description="How many attempts were made")
     last_status: int | None = Field(description="What the receiver answered last; `null` if it did not")
-    error: str | None
-    duration_ms: int | None = Field(description="How long the last attempt took")
-    created_at: datetime
-    last_attempt_at: datetime | None
-    next_attempt_at: datetime | None
-    settled_at: datetime | None
+    error: str | None = Field(description="Why the last attempt failed")
+    duration_ms: int | None = Field(description="How long the last attempt took, in milliseconds")
+    created_at: datetime = Field(description="When the fact was due to be told")
+    last_attempt_at: datetime | None = Field(description="When the last attempt was made")
+    next_attempt_at: datetime | None = Field(description="When the next one will be")
+    settled_at: datetime | None = Field(description="When it was received, given up or cancelled")
 
 
 class DeliveryDetail(DeliveryRead):
     """A delivery with what was sent, and the beginning of what came back."""
 
-    body: str
-    response_excerpt: str | None
+    body: str = Field(description="The JSON that is sent, to the byte as it is signed")
+    response_excerpt: str | None = Field(description="The beginning of what the receiver answered last")
 
 
 class DeliveryPage(PageInfo):
     """A part of a webhook's log, the newest first."""
 
-    deliveries: list[DeliveryRead]
+    deliveries: list[DeliveryRead] = Field(description="The lines of this part")

@@ -7,6 +7,12 @@ appendix A, without which Persian, Sinhala and Malayalam words and most emoji of
 import unicodedata
 from typing import Final
 
+SEEN_PATTERN: Final = r"[\p{L}\p{M}\p{N}\p{P}\p{S}]"
+"""What a JSON Schema says of text of which something is seen (ECMA-262 with ``u``; the rules here are finer)."""
+_CHARACTER: Final = r"(?:[^\p{C}\u2028\u2029]|[\u200C\u200D])*"
+PLAIN_PATTERN: Final = f"^{_CHARACTER}{SEEN_PATTERN}{_CHARACTER}$"
+"""What it says of text that also holds no control characters but joiners."""
+
 _CONTROLS: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _JOINERS: Final = frozenset("\u200c\u200d")
 """ZERO WIDTH NON-JOINER and ZERO WIDTH JOINER."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
+from pydantic import GetJsonSchemaHandler
+
 T = TypeVar("T")
 
 
@@ -14,6 +16,13 @@ class Total(StrEnum):
     EXACT = "exact"
     ESTIMATED = "estimated"
     NONE = "false"
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        # ``web.parameters`` reads `true` as well. The enumeration is shared by every list, and says so once.
+        schema = handler.resolve_ref_schema(handler(core_schema))
+        schema["enum"] = [cls.EXACT.value, "true", cls.ESTIMATED.value, cls.NONE.value]
+        return schema
 
 
 @dataclass(frozen=True, slots=True)

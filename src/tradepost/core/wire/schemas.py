@@ -3,21 +3,30 @@
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, Strict
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    Strict,
+)
 from pydantic_core import PydanticCustomError
+from typing_extensions import override
 
 MAX_ID = 2**63 - 1
+
+
+def example(**values: Any) -> ConfigDict:
+    """Return the ``model_config`` of a body with its example: sent untouched, it is taken."""
+    return ConfigDict(json_schema_extra=lambda schema: schema.update(examples=[values]))
 
 
 class Input(BaseModel):
     """A body that a client sends: unknown fields are refused, strings are trimmed."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
-
-
-def _without_defaults(schema: dict[str, Any]) -> None:
-    for field in schema["properties"].values():
-        field.pop("default", None)
 
 
 class Changes(Input):
@@ -27,19 +36,28 @@ class Changes(Input):
     filled them in would make a plain user of everybody it renames.
     """
 
-    model_config = ConfigDict(json_schema_extra=_without_defaults)
+    @classmethod
+    @override
+    def __get_pydantic_json_schema__(
+        cls, core_schema: Any, handler: GetJsonSchemaHandler, /
+    ) -> dict[str, Any]:
+        schema = handler.resolve_ref_schema(handler(core_schema))
+        for field in schema["properties"].values():
+            field.pop("default", None)
+        return schema
 
 
 class Output(BaseModel):
     """A body that the server sends; reads attributes, so a row or an ORM object fills it."""
 
-    model_config = ConfigDict(from_attributes=True)
+    # A field with a default is in every answer all the same, and documented so.
+    model_config = ConfigDict(from_attributes=True, json_schema_serialization_defaults_required=True)
 
 
 class Confirmation(Output):
     """One sentence about what was done."""
 
-    message: str
+    message: str = Field(description="What was done, for people")
 
 
 class PageInfo(Output):
@@ -48,10 +66,10 @@ class PageInfo(Output):
     ``size`` is the limit that was in force, ``page`` counts from 1, ``pages`` is how many pages of that size there are.
     """
 
-    total: int | None
-    page: int | None
-    size: int
-    pages: int | None
+    total: int | None = Field(description="How many there are in all; `null` when it was not asked for")
+    page: int | None = Field(description="The number of this page, from 1; `null` when a cursor was sent")
+    size: int = Field(description="The limit that was in force: how many a page holds at the most")
+    pages: int | None = Field(description="How many pages of this size there are; `null` without a total")
 
 
 def _number(value: Any) -> Any:
@@ -72,4 +90,15 @@ Number = Annotated[
 ]
 """An exact decimal that is a JSON number on the wire, never a string."""
 
-__all__ = ["MAX_ID", "BodyId", "Changes", "Confirmation", "Id", "Input", "Number", "Output", "PageInfo"]
+__all__ = [
+    "MAX_ID",
+    "BodyId",
+    "Changes",
+    "Confirmation",
+    "Id",
+    "Input",
+    "Number",
+    "Output",
+    "PageInfo",
+    "example",
+]
