@@ -1,12 +1,11 @@
 """The composition root: opens what lives as long as the process, and wires the domains together.
 
-The web application, the command line and every later worker start here, so that they all run on the same parts.
+The web application, the worker and the command line start here, so that they all run on the same resources.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Final
 
 import structlog
@@ -15,20 +14,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tradepost.accounts import handlers as account_handlers
 from tradepost.accounts.credentials import CredentialService
-from tradepost.accounts.dependencies import (
-    build_credential_service,
-    build_recovery_service,
-    build_session_service,
-)
+from tradepost.accounts.dependencies import open_accounts
 from tradepost.accounts.grants import AccountGrants
-from tradepost.accounts.identities import Identities
-from tradepost.accounts.links import Links
 from tradepost.accounts.models import AccountToken, LoginSession, User
-from tradepost.accounts.passwords import PasswordHasher
-from tradepost.accounts.reader import UserReader
-from tradepost.accounts.recovery import RecoveryService
-from tradepost.accounts.sessions import SessionService
-from tradepost.accounts.tokens import Tokens
 from tradepost.categories.dependencies import open_categories
 from tradepost.categories.models import Category
 from tradepost.core.batching.coalescer import Observe
@@ -62,19 +50,16 @@ from tradepost.media import handlers as media_handlers
 from tradepost.media.dependencies import open_media
 from tradepost.media.models import FileUsage, FileVariant, StoredFile
 from tradepost.notifications import handlers as notification_handlers
+from tradepost.notifications.inbox.dependencies import open_inbox
 from tradepost.notifications.inbox.models import Inbox, Notification
-from tradepost.notifications.inbox.reader import InboxReader
-from tradepost.notifications.inbox.streams import InboxStreams
-from tradepost.notifications.mail.dependencies import build_mail_service, build_mailer
-from tradepost.notifications.mail.service import Mailer, MailService
+from tradepost.notifications.mail.dependencies import open_mail
 from tradepost.notifications.preferences.models import Preference
 from tradepost.tags.dependencies import open_tags
 from tradepost.tags.models import Tag
 from tradepost.webhooks import handlers as webhook_handlers
-from tradepost.webhooks.dependencies import build_webhook_sender
+from tradepost.webhooks.dependencies import open_webhooks
 from tradepost.webhooks.models import Webhook, WebhookDelivery
 from tradepost.webhooks.revocation import WebhookGrants
-from tradepost.webhooks.sender import WebhookSender
 
 MODELS = (
     User,
@@ -104,16 +89,16 @@ SUBSCRIBERS: tuple[Callable[[Subscriptions, Resources], None], ...] = (
     webhook_handlers.subscribe,
     item_handlers.subscribe,
 )
-"""Each domain's ``handlers.subscribe``: what it does because of others' messages, and of its own."""
+"""Each domain's ``handlers.subscribe``: its reactions to messages, deliveries and recurring jobs."""
 
 WAIT_FOR_SCHEMA: Final = 1.0
-"""Seconds between two looks whether somebody has migrated the database."""
+"""Seconds between two looks whether the database is migrated."""
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 def database_options(settings: Settings) -> DatabaseOptions:
-    """Return what ``settings`` say about the database."""
+    """Return the database's options of the settings."""
     return DatabaseOptions(
         url=settings.database_url,
         pool_size=settings.DB_POOL_SIZE,
@@ -125,7 +110,7 @@ def database_options(settings: Settings) -> DatabaseOptions:
 
 
 def build_signals(database: Database, clock: Clock, redis: Redis | None) -> Signals:
-    """Return how processes hint to each other that there is something to look at."""
+    """Return the signals between processes: over Redis where there is one, else by the database's own means."""
     if redis is not None:
         return redis_signals(redis, clock)
     if database.is_sqlite:
@@ -133,38 +118,77 @@ def build_signals(database: Database, clock: Clock, redis: Redis | None) -> Sign
     return postgres_signals(database.options.url, clock)
 
 
-def build_messaging(
-    resources: Resources, subscriptions: Subscriptions, attempts: ObserveAttempt
-) -> Redis | None:
-    """Put in what takes messages, what delivers them, and what wakes the second when the first has one.
+@asynccontextmanager
+async def open_messaging(resources: Resources, observe: ObserveAttempt) -> AsyncIterator[None]:
+    """Put in what takes messages, what delivers them, and the signals by which the first wakes the second.
 
-    Returns the client of the Redis that processes hear each other over, if there is one, to be closed at the end.
+    ``observe`` is told of each attempt to deliver a message.
     """
     url = resources.settings.REDIS_URL
     redis = open_redis(url.get_secret_value()) if url else None
     if redis is not None:
         resources.put(Redis, redis)
-    signals = build_signals(resources.database, resources.clock, redis)
+    database, clock, subscriptions = resources.database, resources.clock, Subscriptions()
+    signals = build_signals(database, clock, redis)
+    outbox = Outbox(subscriptions, clock, lambda channels: signals.send(TOPIC, " ".join(channels)))
     resources.put(Subscriptions, subscriptions)
     resources.put(Signals, signals)
-    resources.put(
-        Outbox,
-        Outbox(subscriptions, resources.clock, lambda channels: signals.send(TOPIC, " ".join(channels))),
-    )
-    resources.put(
-        Dispatcher, Dispatcher(resources.database, subscriptions, signals, resources.clock, observe=attempts)
-    )
-    return redis
+    resources.put(Outbox, outbox)
+    resources.put(Dispatcher, Dispatcher(database, subscriptions, signals, clock, observe=observe))
+    try:
+        yield
+    finally:
+        if redis is not None:
+            await redis.aclose()
 
 
 def build_backlog(resources: Resources, report: ReportBacklog) -> Backlog:
-    """Build what looks now and then how many messages wait, and shows it."""
+    """Build the task that counts now and then how many messages wait, and reports it."""
     return Backlog(resources.database, resources[Subscriptions], resources.clock, report)
 
 
-def open_storage(settings: Settings) -> Storage:
-    """Return where the bytes of files are kept. Connects to nothing yet."""
-    return S3Storage(settings) if settings.USE_S3 else LocalStorage(settings.UPLOAD_DIR)
+@asynccontextmanager
+async def open_storage(resources: Resources) -> AsyncIterator[None]:
+    """Put in where the bytes of files are kept."""
+    settings = resources.settings
+    storage: Storage = S3Storage(settings) if settings.USE_S3 else LocalStorage(settings.UPLOAD_DIR)
+    resources.put(Storage, storage)
+    try:
+        yield
+    finally:
+        await storage.close()
+
+
+def open_web(resources: Resources) -> None:
+    """Put in what routes of every domain use: the rate limiter, and the cursors of lists."""
+    resources.put(RateLimiter, LocalRateLimiter(resources.clock))
+    resources.put(Cursors, Cursors(resources.settings.SECRET_KEY.get_secret_value()))
+
+
+def supply_ports(resources: Resources) -> None:
+    """Put in what supplies the ports that lower domains declare, before the domains that ask for them are opened."""
+    resources.put(AccountGrants, WebhookGrants())
+    supply_item_ports(resources)
+
+
+Opener = Callable[[Resources], AbstractAsyncContextManager[None] | None]
+OPENERS: Final[tuple[Opener, ...]] = (
+    open_storage,
+    open_web,
+    supply_ports,
+    open_accounts,
+    open_tags,
+    open_categories,
+    open_media,
+    open_items,
+    open_webhooks,
+    open_mail,
+    open_inbox,
+)
+"""What puts resources in, in this order: each domain's ``open_…``, for those that keep something for the process's life.
+
+A plain function where nothing is to be closed, else an async context manager; the last to be opened is closed first.
+"""
 
 
 @asynccontextmanager
@@ -177,71 +201,21 @@ async def opened(
 ) -> AsyncIterator[Resources]:
     """Open the resources of a process, and close them at the end of the block. Connects to nothing yet.
 
-    ``batches`` gives, for the name of a coalesced read, what is told the sizes of its batches; ``attempts`` is told of each
-    attempt to deliver a message.
+    ``batches`` returns, for the name of a coalescer, the function that is told the sizes of its batches; ``attempts`` is
+    told of each attempt to deliver a message.
     """
-    clock = clock or SystemClock()
-    database = Database(database_options(settings))
-    resources = Resources(settings, database, clock)
-    subscriptions = Subscriptions()
-    redis = build_messaging(resources, subscriptions, attempts)
-    hasher = await asyncio.to_thread(PasswordHasher)
-    resources.put(PasswordHasher, hasher)
-    resources.put(
-        Tokens,
-        Tokens(
-            secret=settings.SECRET_KEY.get_secret_value(),
-            algorithm=settings.ALGORITHM,
-            lifetime=timedelta(minutes=settings.ACCESS_TOKEN_EXPIRE_MINUTES),
-            clock=clock,
-        ),
-    )
-    resources.put(
-        Links,
-        Links(secret=settings.SECRET_KEY.get_secret_value(), public_url=settings.PUBLIC_URL, clock=clock),
-    )
-    resources.put(Identities, Identities(database, observe=batches("identity")))
-    resources.put(UserReader, UserReader(database, observe=batches("user")))
-    resources.put(SessionService, build_session_service(resources))
-    resources.put(CredentialService, build_credential_service(resources))
-    resources.put(AccountGrants, WebhookGrants())
-    resources.put(RecoveryService, build_recovery_service(resources))
-    supply_item_ports(resources)
-    open_tags(resources, batches=batches)
-    open_categories(resources)
-    resources.put(RateLimiter, LocalRateLimiter(clock))
-    resources.put(Cursors, Cursors(settings.SECRET_KEY.get_secret_value()))
-    resources.put(InboxReader, InboxReader(database, resources[Cursors]))
-    storage = open_storage(settings)
-    resources.put(Storage, storage)
-    media = AsyncExitStack()
-    await media.enter_async_context(open_media(resources, observe=batches("new files")))
-    resources.put(Mailer, build_mailer(settings, clock))
-    resources.put(MailService, await build_mail_service(resources))
-    resources.put(WebhookSender, build_webhook_sender(resources))
-    resources.put(
-        InboxStreams,
-        InboxStreams(
-            database,
-            resources[Signals],
-            living=lambda session_ids: resources[Identities].find_living(session_ids, now=clock.now()),
-            observe=batches("stream"),
-        ),
-    )
-    open_items(resources, batches=batches)
-    for subscribe in SUBSCRIBERS:
-        subscribe(subscriptions, resources)
-    try:
+    async with AsyncExitStack() as closing:
+        database = Database(database_options(settings))
+        closing.push_async_callback(database.close)
+        resources = Resources(settings, database, clock or SystemClock(), batches)
+        await closing.enter_async_context(open_messaging(resources, attempts))
+        for open_resources in OPENERS:
+            to_close = open_resources(resources)
+            if to_close is not None:
+                await closing.enter_async_context(to_close)
+        for subscribe in SUBSCRIBERS:
+            subscribe(resources[Subscriptions], resources)
         yield resources
-    finally:
-        await resources[WebhookSender].close()
-        hasher.close()
-        await media.aclose()
-        await storage.close()
-        await resources[Mailer].close()
-        if redis is not None:
-            await redis.aclose()
-        await database.close()
 
 
 async def dispatch(resources: Resources) -> None:

@@ -1,11 +1,11 @@
-"""The web application: the domains' routes within the layers of ``web``, on the parts of ``bootstrap``."""
+"""The web application: the domains' routes within the layers of ``web``, on the resources of ``bootstrap``."""
 
 import asyncio
 import gc
 import multiprocessing
 import signal
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, Final
@@ -22,6 +22,7 @@ from tradepost.core.clock import Clock, SystemClock
 from tradepost.core.database import faults, migrations
 from tradepost.core.database.engines import Database
 from tradepost.core.errors import DatabaseUnavailable
+from tradepost.core.finishing import alongside
 from tradepost.core.observability import logging
 from tradepost.core.observability.metrics import Metrics
 from tradepost.core.resources import Resources
@@ -40,7 +41,7 @@ from tradepost.web.protocol import STOPPING_KEY
 RETRY_PREPARATION: Final = 2.0
 """Seconds between two tries to migrate, in ``local``, while the database is away."""
 DRAIN_SECONDS: Final = 3.0
-"""How long, outside ``local``, requests are still taken after SIGTERM while ``/readyz`` says that none should be sent."""
+"""Seconds, outside ``local``, for which requests are still taken after SIGTERM while ``/readyz`` is not ready any more."""
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +66,7 @@ def create_app(
     readiness = Readiness(clock)
     app = FastAPI(
         **openapi.options(settings),
-        # Else each request would look for a provider, of which nobody sets one up: it costs as much as a layer of ours.
+        # Else each request would look for a provider that is never set up: that costs as much as a layer of ours.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=lambda _app: _lifespan(settings, clock, metrics, readiness, dispatches=dispatches),
     )
@@ -91,10 +92,10 @@ def create_app(
 
 
 def create_served_app() -> FastAPI:
-    """Build the application of a server's process, whose parts all live as long as it does.
+    """Build the application of a server's process, and keep the garbage collector from what lives as long as that.
 
-    What is there by now is never garbage, and the collector need not look at it again: that was 7 to 15 % of the CPU, and
-    pauses of a tenth of a second. (To have it come less often as well made only its pauses longer.)
+    The objects made so far are never garbage; looking at them again and again was 7 to 15 % of the CPU, and pauses of a
+    tenth of a second. (A higher threshold as well only made the pauses longer.)
     """
     app = create_app()
     gc.collect()
@@ -109,50 +110,83 @@ async def _lifespan(
     async with opened(
         settings, clock=clock, batches=metrics.batch_observer, attempts=metrics.observe_attempt
     ) as resources:
-        readiness.add("database", lambda: _check_database(resources.database))
-        # Not required: without it everything but files is served as ever.
-        readiness.add("storage", resources[Storage].check, required=False)
-        if settings.REDIS_URL is not None:
-            # Without it everything is slower, and nothing is wrong.
-            readiness.add("redis", lambda: _check_redis(resources[Redis]), required=False)
-        _watch_pool(metrics, resources.database)
-        metrics.add_gauge(
-            "notification_streams", "Open streams of notifications", lambda: resources[InboxStreams].open
-        )
-        background: list[asyncio.Task[None]] = []
+        _add_probes(readiness, resources)
+        _add_gauges(metrics, resources)
         try:
-            background += (
-                asyncio.create_task(resources[ViewCounter].run(), name="views"),
-                asyncio.create_task(resources[InboxStreams].run(), name="streams"),
-                asyncio.create_task(metrics.watch(), name="metrics"),
-                asyncio.create_task(resources[Signals].run(), name="signals"),
-                asyncio.create_task(build_backlog(resources, metrics.show_backlog).run(), name="backlog"),
-                asyncio.create_task(_end_with_parent(), name="parent"),
-            )
-            if dispatches:
-                background.append(asyncio.create_task(dispatch(resources), name="dispatcher"))
-            if settings.is_local and not await _prepared(resources):
-                background.append(asyncio.create_task(_prepare_later(resources), name="preparation"))
-            with _drained(readiness, 0 if settings.is_local else DRAIN_SECONDS):
-                yield {"resources": resources, STOPPING_KEY: resources[InboxStreams].close}
+            async with (
+                alongside(_background(resources, metrics, dispatches=dispatches)),
+                alongside(await _preparation(resources)),
+            ):
+                with _drained(readiness, 0 if settings.is_local else DRAIN_SECONDS):
+                    yield {"resources": resources, STOPPING_KEY: resources[InboxStreams].close}
         finally:
-            readiness.draining = True
-            for task in background:
-                task.cancel()
-            await asyncio.gather(*background, return_exceptions=True)
             metrics.close()
+
+
+def _add_probes(readiness: Readiness, resources: Resources) -> None:
+    """Tell ``/readyz`` what to look at: without the database nothing works, without the others most things do."""
+    readiness.add("database", lambda: _check_database(resources.database))
+    readiness.add("storage", resources[Storage].check, required=False)
+    if resources.settings.REDIS_URL is not None:
+        readiness.add("redis", lambda: _check_redis(resources[Redis]), required=False)
+
+
+async def _check_database(database: Database) -> None:
+    if not migrations.suits(await migrations.current(database)):
+        raise RuntimeError("the schema is not at this version's revision")
+
+
+async def _check_redis(redis: Redis) -> None:
+    await redis.ping()
+
+
+def _add_gauges(metrics: Metrics, resources: Resources) -> None:
+    """Show the use of the database's connections, and the open streams."""
+    database = resources.database
+    if database.is_sqlite:
+        gates = {"read": database.read_gate, "write": database.write_gate}
+    else:
+        gates = {"pool": database.write_gate}
+    for name, gate in gates.items():
+        for reading, text in (
+            ("size", "Connections there are"),
+            ("held", "Connections in use"),
+            ("waiting", "Requests that wait for a connection"),
+        ):
+            metrics.add_gauge(f"database_{name}_{reading}", text, partial(getattr, gate, reading))
+    metrics.add_gauge(
+        "notification_streams", "Open streams of notifications", lambda: resources[InboxStreams].open
+    )
+
+
+def _background(
+    resources: Resources, metrics: Metrics, *, dispatches: bool
+) -> dict[str, Coroutine[Any, Any, None]]:
+    """Return the work of a server beside its requests, by the names of the tasks."""
+    work = {
+        "views": resources[ViewCounter].run(),
+        "streams": resources[InboxStreams].run(),
+        "metrics": metrics.watch(),
+        "signals": resources[Signals].run(),
+        "backlog": build_backlog(resources, metrics.show_backlog).run(),
+        "parent": _end_with_parent(),
+    }
+    return work | {"dispatcher": dispatch(resources)} if dispatches else work
 
 
 @contextmanager
 def _drained(readiness: Readiness, seconds: float) -> Iterator[None]:
-    """Have SIGTERM make the process not ready at once, and reach the server ``seconds`` later.
+    """Drain: SIGTERM makes the process not ready at once, and reaches the server ``seconds`` later.
 
-    The server closes its socket as soon as it hears of it. Whoever spreads the requests must have seen before that
-    this process wants none, or some of them are refused.
+    The server closes its socket on SIGTERM. A load balancer must have seen before that this process wants no requests, or
+    some of them are refused.
     """
     stop = signal.getsignal(signal.SIGTERM)
     if not seconds or not callable(stop) or threading.current_thread() is not threading.main_thread():
-        yield
+        try:
+            yield
+        finally:
+            readiness.draining = True
         return
     loop = asyncio.get_running_loop()
 
@@ -167,7 +201,15 @@ def _drained(readiness: Readiness, seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
+        readiness.draining = True
         signal.signal(signal.SIGTERM, stop)
+
+
+async def _preparation(resources: Resources) -> dict[str, Coroutine[Any, Any, None]]:
+    """Migrate, in ``local``; while the database is away, return the task that goes on trying."""
+    if not resources.settings.is_local or await _prepared(resources):
+        return {}
+    return {"preparation": _prepare_later(resources)}
 
 
 async def _prepared(resources: Resources) -> bool:
@@ -193,13 +235,13 @@ async def _prepare_later(resources: Resources) -> None:
         try:
             prepared = await _prepared(resources)
         except Exception:
-            # A task that ended here would leave a server that is never ready, and nobody would know why.
+            # A task that ended here would leave a server that is never ready, without a word why.
             log.exception("the migration failed; it is tried again")
     log.info("the database is back and migrated")
 
 
 async def _end_with_parent() -> None:
-    """End this worker when the process that started it was killed: nobody else would, and it would keep the port."""
+    """End this worker when the process that started it was killed; it would keep the port otherwise."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return
@@ -209,23 +251,3 @@ async def _end_with_parent() -> None:
     asyncio.get_running_loop().remove_reader(parent.sentinel)
     log.error("the process that started this worker is gone")
     signal.raise_signal(signal.SIGTERM)
-
-
-async def _check_database(db: Database) -> None:
-    if not migrations.suits(await migrations.current(db)):
-        raise RuntimeError("the schema is not at this version's revision")
-
-
-async def _check_redis(redis: Redis) -> None:
-    await redis.ping()
-
-
-def _watch_pool(metrics: Metrics, db: Database) -> None:
-    gates = {"read": db.read_gate, "write": db.write_gate} if db.is_sqlite else {"pool": db.write_gate}
-    for name, gate in gates.items():
-        for reading, text in (
-            ("size", "Connections there are"),
-            ("held", "Connections in use"),
-            ("waiting", "Requests that wait for a connection"),
-        ):
-            metrics.add_gauge(f"database_{name}_{reading}", text, partial(getattr, gate, reading))

@@ -1,4 +1,7 @@
-"""The worker: delivers messages and runs recurring jobs until it is told to end."""
+"""The worker process: a dispatcher of messages and recurring jobs, until SIGTERM.
+
+It takes deliveries off the servers: a slow mail server or webhook costs no request any time there.
+"""
 
 import asyncio
 import signal
@@ -9,6 +12,7 @@ import structlog
 
 from tradepost.bootstrap import build_backlog, dispatch, opened
 from tradepost.core.clock import Clock, SystemClock
+from tradepost.core.finishing import alongside
 from tradepost.core.observability import logging
 from tradepost.core.observability.metrics import Metrics
 from tradepost.core.resources import Resources
@@ -22,10 +26,10 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 async def work(settings: Settings, *, clock: Clock | None = None, metrics_port: int = 0) -> None:
-    """Deliver until SIGTERM or SIGINT; what is under way then gets a few seconds, the rest is handed back.
+    """Deliver until SIGTERM or SIGINT; deliveries under way then get a few seconds, the rest is handed back.
 
-    A database that is away, or that nobody has migrated yet, is waited for. ``metrics_port`` is where Prometheus is
-    answered, 0 for nowhere.
+    A database that is away or not migrated yet is waited for. ``clock`` is the machine's own by default;
+    ``metrics_port`` is where Prometheus is answered, 0 for nowhere.
     """
     clock = clock or SystemClock()
     logging.configure(settings.LOG_LEVEL, readable=None if settings.is_local else False, clock=clock)
@@ -40,22 +44,20 @@ async def work(settings: Settings, *, clock: Clock | None = None, metrics_port: 
 
 async def _deliver(resources: Resources, metrics: Metrics) -> None:
     loop = asyncio.get_running_loop()
-    beside = [
-        asyncio.create_task(resources[Signals].run(), name="signals"),
-        asyncio.create_task(build_backlog(resources, metrics.show_backlog).run(), name="backlog"),
-        asyncio.create_task(metrics.watch(), name="metrics"),
-    ]
-    dispatching = asyncio.create_task(dispatch(resources), name="dispatcher")
-    for number in STOPS:
-        loop.add_signal_handler(number, dispatching.cancel)
-    log.info("delivering messages")
-    try:
-        await dispatching
-    except asyncio.CancelledError:
-        log.info("told to end; what was not done is handed back")
-    finally:
+    work_beside = {
+        "signals": resources[Signals].run(),
+        "backlog": build_backlog(resources, metrics.show_backlog).run(),
+        "metrics": metrics.watch(),
+    }
+    async with alongside(work_beside):
+        dispatching = asyncio.create_task(dispatch(resources), name="dispatcher")
         for number in STOPS:
-            loop.remove_signal_handler(number)
-        for task in beside:
-            task.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
+            loop.add_signal_handler(number, dispatching.cancel)
+        log.info("delivering messages")
+        try:
+            await dispatching
+        except asyncio.CancelledError:
+            log.info("told to end; what was not done is handed back")
+        finally:
+            for number in STOPS:
+                loop.remove_signal_handler(number)

@@ -1,5 +1,8 @@
 """How routes get at a person and at the services for people."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Annotated
@@ -89,6 +92,28 @@ def build_recovery_service(resources: Resources) -> RecoveryService:
         outbox=resources[Outbox],
         clock=resources.clock,
     )
+
+
+@asynccontextmanager
+async def open_accounts(resources: Resources) -> AsyncIterator[None]:
+    """Put in what accounts keep for the life of the process, and close it at the end of the block; needs the outbox."""
+    settings, database, clock = resources.settings, resources.database, resources.clock
+    secret = settings.SECRET_KEY.get_secret_value()
+    lifetime = timedelta(minutes=settings.ACCESS_TOKEN_EXPIRE_MINUTES)
+    # In a thread: it hashes once.
+    hasher = await asyncio.to_thread(PasswordHasher)
+    resources.put(PasswordHasher, hasher)
+    resources.put(Tokens, Tokens(secret=secret, algorithm=settings.ALGORITHM, lifetime=lifetime, clock=clock))
+    resources.put(Links, Links(secret=secret, public_url=settings.PUBLIC_URL, clock=clock))
+    resources.put(Identities, Identities(database, observe=resources.batch_observer("identity")))
+    resources.put(UserReader, UserReader(database, observe=resources.batch_observer("user")))
+    resources.put(SessionService, build_session_service(resources))
+    resources.put(CredentialService, build_credential_service(resources))
+    resources.put(RecoveryService, build_recovery_service(resources))
+    try:
+        yield
+    finally:
+        hasher.close()
 
 
 async def _unannounced(message: Message) -> None:

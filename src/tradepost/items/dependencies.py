@@ -1,6 +1,5 @@
 """The dependencies of the routes of items, and the builders behind them."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Annotated
 
@@ -52,12 +51,9 @@ def build_item_uploads(resources: Resources, *, observe: Observe) -> ItemUploads
     )
 
 
-def open_items(resources: Resources, *, batches: Callable[[str], Observe]) -> None:
-    """Put in what items keep for the life of the process; needs the outbox and the intake of files.
-
-    ``batches`` gives, for the name of a coalesced read or write, the observer of its batch sizes.
-    """
-    database, clock = resources.database, resources.clock
+def open_items(resources: Resources) -> None:
+    """Put in what items keep for the life of the process; needs the outbox and the intake of files."""
+    database, clock, observer = resources.database, resources.clock, resources.batch_observer
     resources.put(PublicTotal, PublicTotal(clock))
     resources.put(
         PopularItems, PopularItems(database, clock, seconds=resources.settings.CACHE_POPULAR_SECONDS)
@@ -69,12 +65,12 @@ def open_items(resources: Resources, *, batches: Callable[[str], Observe]) -> No
             database,
             views=resources[ViewCounter],
             public_total=resources[PublicTotal],
-            observe=batches("item"),
+            observe=observer("item"),
         ),
     )
     services = partial(build_item_service, resources=resources)
-    resources.put(ItemIntake, ItemIntake(database, items=services, observe=batches("new items")))
-    resources.put(ItemUploads, build_item_uploads(resources, observe=batches("uploads")))
+    resources.put(ItemIntake, ItemIntake(database, items=services, observe=observer("new items")))
+    resources.put(ItemUploads, build_item_uploads(resources, observe=observer("uploads")))
 
 
 async def item_service(db: WriteDb, resources: ResourcesDep) -> ItemService:

@@ -10,7 +10,6 @@ from fastapi import Depends
 
 from tradepost.accounts.dependencies import build_user_service
 from tradepost.accounts.reader import UserReader
-from tradepost.core.batching.coalescer import Observe
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.resources import Resources
@@ -47,16 +46,16 @@ def build_file_service(db: WriteSession, resources: Resources) -> FileService:
 
 
 @asynccontextmanager
-async def open_media(resources: Resources, *, observe: Observe) -> AsyncIterator[None]:
+async def open_media(resources: Resources) -> AsyncIterator[None]:
     """Put in what media keeps for the life of the process, and close it at the end of the block.
 
-    Needs the storage, the outbox, the readers of users and the ``FileSubjects`` port; ``observe`` is told how many files are
-    begun at once.
+    Needs the storage, the outbox, the readers of users and the ``FileSubjects`` port.
     """
     settings, database, clock = resources.settings, resources.database, resources.clock
     storage, studio = resources[Storage], PictureStudio()
     quota = Quota(files=settings.UPLOAD_QUOTA_FILES, bytes=int(settings.UPLOAD_QUOTA_BYTES))
     files = partial(build_file_service, resources=resources)
+    observe = resources.batch_observer("new files")
     places = FilePlaces(
         database, storage, quota=quota, files_url=files_url(settings), clock=clock, observe=observe
     )

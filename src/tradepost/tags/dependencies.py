@@ -1,13 +1,11 @@
 """The dependencies of the routes of tags, and the builders behind them."""
 
-from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import Depends
 
 from tradepost.accounts.dependencies import Requires
 from tradepost.accounts.permissions import STAFF
-from tradepost.core.batching.coalescer import Observe
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
@@ -23,9 +21,10 @@ def build_tag_service(db: WriteSession, resources: Resources) -> TagService:
     return TagService(TagRepository(db), resources[TaggedItems], resources.clock)
 
 
-def open_tags(resources: Resources, *, batches: Callable[[str], Observe]) -> None:
+def open_tags(resources: Resources) -> None:
     """Put in what tags keep for the life of the process; needs the port ``TaggedItems``."""
-    resources.put(TagReader, TagReader(resources.database, resources[TaggedItems], observe=batches("tag")))
+    observe = resources.batch_observer("tag")
+    resources.put(TagReader, TagReader(resources.database, resources[TaggedItems], observe=observe))
 
 
 async def tag_reader(resources: ResourcesDep) -> TagReader:

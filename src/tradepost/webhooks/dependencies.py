@@ -1,5 +1,7 @@
 """Dependencies that build the services for webhooks, for routes and handlers."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import Depends
@@ -28,13 +30,19 @@ def build_target_rules(settings: Settings) -> TargetRules:
     return TargetRules(plain=settings.is_local, private=settings.WEBHOOK_ALLOW_PRIVATE)
 
 
-def build_webhook_sender(resources: Resources) -> WebhookSender:
-    """Build the sender of requests; close it at the end."""
-    return WebhookSender(
+@asynccontextmanager
+async def open_webhooks(resources: Resources) -> AsyncIterator[None]:
+    """Put in what webhooks keep for the life of the process, and close it at the end of the block."""
+    sender = WebhookSender(
         build_target_rules(resources.settings),
         clock=resources.clock,
         agent=f"Tradepost-Webhooks/{resources.settings.VERSION}",
     )
+    resources.put(WebhookSender, sender)
+    try:
+        yield
+    finally:
+        await sender.close()
 
 
 def build_webhook_deliverer(resources: Resources) -> WebhookDeliverer:

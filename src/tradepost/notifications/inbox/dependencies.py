@@ -6,10 +6,29 @@ from typing import Annotated
 from fastapi import Depends, Header
 
 from tradepost.accounts.dependencies import CurrentPrincipal
+from tradepost.accounts.identities import Identities
+from tradepost.core.resources import Resources
+from tradepost.core.signals.signals import Signals
+from tradepost.core.wire.cursors import Cursors
 from tradepost.notifications.inbox.reader import InboxReader
 from tradepost.notifications.inbox.service import InboxService
 from tradepost.notifications.inbox.streams import InboxStream, InboxStreams
 from tradepost.web.db import ResourcesDep, WriteDb
+
+
+def open_inbox(resources: Resources) -> None:
+    """Put in what inboxes keep for the life of the process; needs the signals, the cursors and the identities."""
+    identities, clock = resources[Identities], resources.clock
+    resources.put(InboxReader, InboxReader(resources.database, resources[Cursors]))
+    resources.put(
+        InboxStreams,
+        InboxStreams(
+            resources.database,
+            resources[Signals],
+            living=lambda session_ids: identities.find_living(session_ids, now=clock.now()),
+            observe=resources.batch_observer("stream"),
+        ),
+    )
 
 
 async def inbox_reader(resources: ResourcesDep) -> InboxReader:

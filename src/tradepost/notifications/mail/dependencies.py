@@ -2,6 +2,8 @@
 
 import asyncio
 import ipaddress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 from tradepost.accounts.recovery import RecoveryService
@@ -42,6 +44,18 @@ def smtp_options(settings: Settings) -> SmtpOptions:
         user=settings.SMTP_USER,
         password=settings.SMTP_PASSWORD.get_secret_value() if settings.SMTP_PASSWORD else None,
     )
+
+
+@asynccontextmanager
+async def open_mail(resources: Resources) -> AsyncIterator[None]:
+    """Put in what sends e-mails, and close it at the end of the block; needs the service for recovery."""
+    mailer = build_mailer(resources.settings, resources.clock)
+    resources.put(Mailer, mailer)
+    resources.put(MailService, await build_mail_service(resources))
+    try:
+        yield
+    finally:
+        await mailer.close()
 
 
 async def build_mail_service(resources: Resources) -> MailService:
