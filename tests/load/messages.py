@@ -1,7 +1,7 @@
 """How fast messages are: through the dispatcher in bulk, and from the commit to the delivery at a steady rate.
 
 ``make bench-messages`` prints a table. PostgreSQL waits for the disk, as one in use would. On PostgreSQL one process sends
-and another delivers, so the hint goes over NOTIFY; on SQLite one process does both, as `local` does.
+and another delivers, so the signal goes over NOTIFY; on SQLite one process does both, as `local` does.
 """
 
 import argparse

@@ -494,7 +494,7 @@ async def test_a_commit_wakes_the_dispatcher_and_what_is_due_later_comes_later(
         assert loop.time() - sent > 1.4
 
 
-async def test_what_no_hint_told_of_is_found_all_the_same(post: Post, sink: Sink) -> None:
+async def test_what_no_signal_told_of_is_found_all_the_same(post: Post, sink: Sink) -> None:
     stranger = Post(post.database, clock=post.clock, subscriptions=post.subscriptions)
     async with running(post.dispatcher()):
         await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Hints over a real Redis; without it everything goes on, a little later."""
+"""Signals over a real Redis; without it everything goes on, a little later."""
 
 import asyncio
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def server() -> Iterator[RedisServer]:
         yield server
 
 
-async def test_redis_carries_hints_and_its_absence_is_a_gap(server: RedisServer) -> None:
+async def test_redis_carries_signals_and_its_absence_is_a_gap(server: RedisServer) -> None:
     clients = [open_redis(server.url) for _ in range(2)]
     one, other = (redis_signals(client, SystemClock()) for client in clients)
     here, there = heard_by(one), heard_by(other)
@@ -44,7 +44,7 @@ async def test_redis_carries_hints_and_its_absence_is_a_gap(server: RedisServer)
 
 
 async def test_messages_are_delivered_with_and_without_redis(server: RedisServer, template: Template) -> None:
-    """One process sends, another delivers; the hint comes over Redis, and without it the look once a second finds all."""
+    """One process sends, another delivers; the signal comes over Redis, and without it the look once a second finds all."""
     options = DatabaseOptions(async_url(await template.copy()))
     clients = [open_redis(server.url) for _ in range(2)]
     got: list[int] = []

@@ -1,4 +1,4 @@
-"""Hints between processes: soon, together, and after a gap as "look at everything"."""
+"""Signals between processes: soon, together, and after a gap as "look at everything"."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -16,40 +16,41 @@ from tradepost.core.signals.postgres import APPLICATION_NAME, postgres_signals
 from tradepost.core.signals.signals import (
     MAX_BYTES,
     MAX_WAITING,
-    Line,
-    Listener,
     LocalSignals,
     SharedSignals,
     Signals,
+    Transport,
 )
 from tradepost.core.signals.sqlite import SqliteSignals
 from tradepost.tags.models import Tag
 
 
 class Air:
-    """A line in the test's own process, which breaks when it is told to."""
+    """A transport within the test's own process, which breaks when it is told to."""
 
     def __init__(self) -> None:
-        self.ends: dict[Listener, Callable[[], None]] = {}
-        self.said: list[str] = []
+        self.ends: dict[Callable[[str], None], Callable[[], None]] = {}
+        self.sent: list[str] = []
         self.cut = False
 
     @asynccontextmanager
-    async def connect(self, heard: Listener, broken: Callable[[], None]) -> AsyncIterator[Line]:
+    async def connect(
+        self, received: Callable[[str], None], broken: Callable[[], None]
+    ) -> AsyncIterator[Transport]:
         if self.cut:
             raise ConnectionRefusedError
-        self.ends[heard] = broken
+        self.ends[received] = broken
         try:
             yield self
         finally:
-            del self.ends[heard]
+            del self.ends[received]
 
-    async def say(self, word: str) -> None:
+    async def send(self, payload: str) -> None:
         if self.cut:
             raise ConnectionResetError
-        self.said.append(word)
-        for heard in tuple(self.ends):
-            heard(word)
+        self.sent.append(payload)
+        for received in tuple(self.ends):
+            received(payload)
 
     async def check(self) -> None:
         if self.cut:
@@ -102,7 +103,7 @@ def test_a_listener_that_fails_harms_nobody() -> None:
     assert told == ["1"]
 
 
-async def test_many_hints_go_in_few_words_none_of_them_too_long() -> None:
+async def test_many_signals_go_in_few_payloads_none_of_them_too_long() -> None:
     air = Air()
     one, other = (SharedSignals(air.connect, SystemClock()) for _ in range(2))
     here, there = heard_by(one), heard_by(other)
@@ -114,8 +115,8 @@ async def test_many_hints_go_in_few_words_none_of_them_too_long() -> None:
         assert here[1:] == numbers * 3
         await until(lambda: len(there) > MAX_WAITING)
         assert there[1:] == numbers
-        assert len(air.said) < 20
-        assert all(len(word.encode()) < MAX_BYTES for word in air.said)
+        assert len(air.sent) < 20
+        assert all(len(payload.encode()) < MAX_BYTES for payload in air.sent)
         # Past what may wait, others look at everything, as they do for what is too long.
         for text in (*(f"{number}" for number in range(MAX_WAITING + 1)), "x" * 8000, "y"):
             one.send("doors", text)
@@ -140,18 +141,26 @@ async def test_after_a_gap_everybody_looks_at_everything() -> None:
         await until(lambda: "2" in there)
 
 
-async def test_words_of_others_are_passed_over() -> None:
+async def test_payloads_of_others_are_passed_over() -> None:
     air = Air()
     one = SharedSignals(air.connect, SystemClock())
     told = heard_by(one)
     async with kept_in_touch(one):
         await until(lambda: told == [""])
-        for word in ("", "not json", "[]", "[1, 2]", '["x", [[1]]]', '{"a": 1}', '["x", [["doors", "1"]]]'):
-            await air.say(word)
+        for payload in (
+            "",
+            "not json",
+            "[]",
+            "[1, 2]",
+            '["x", [[1]]]',
+            '{"a": 1}',
+            '["x", [["doors", "1"]]]',
+        ):
+            await air.send(payload)
         assert told == ["", "1"]
 
 
-async def test_postgresql_carries_hints_and_its_end_is_a_gap(postgres: PostgresServer) -> None:
+async def test_postgresql_carries_signals_and_its_end_is_a_gap(postgres: PostgresServer) -> None:
     url = await postgres.create_database("signals")
     one, other = (postgres_signals(async_url(url), SystemClock()) for _ in range(2))
     here, there = heard_by(one), heard_by(other)
@@ -185,7 +194,7 @@ async def test_a_database_that_is_away_at_first_is_waited_for(postgres: Postgres
         await until(lambda: told == ["1", ""])
 
 
-async def test_on_sqlite_only_what_another_process_writes_is_a_hint(database: Database) -> None:
+async def test_on_sqlite_only_what_another_process_writes_is_a_signal(database: Database) -> None:
     if not database.is_sqlite:
         pytest.skip("SQLite's own way")
     elsewhere = Database(database.options)
@@ -209,7 +218,7 @@ async def test_on_sqlite_only_what_another_process_writes_is_a_hint(database: Da
 
 
 class Deaf(Air):
-    """A line in whose opening, or on which, a cancellation is lost, as libraries lose it that send by ``wait_for``."""
+    """A transport that swallows a cancellation while it opens or sends, as libraries do that send by ``wait_for``."""
 
     def __init__(self, *, opening: bool) -> None:
         super().__init__()
@@ -222,20 +231,22 @@ class Deaf(Air):
             await asyncio.Event().wait()
 
     @asynccontextmanager
-    async def connect(self, heard: Listener, broken: Callable[[], None]) -> AsyncIterator[Line]:
+    async def connect(
+        self, received: Callable[[str], None], broken: Callable[[], None]
+    ) -> AsyncIterator[Transport]:
         if self._opening:
             await self._lose()
-        async with super().connect(heard, broken) as line:
-            yield line
+        async with super().connect(received, broken) as transport:
+            yield transport
 
-    async def say(self, word: str) -> None:
+    async def send(self, payload: str) -> None:
         await self._lose()
-        await super().say(word)
+        await super().send(payload)
 
 
 @pytest.mark.parametrize("opening", [True, False])
 @pytest.mark.parametrize("cut", [True, False])
-async def test_they_end_though_their_line_loses_the_word(*, opening: bool, cut: bool) -> None:
+async def test_they_end_though_their_transport_swallows_the_cancellation(*, opening: bool, cut: bool) -> None:
     air = Deaf(opening=opening)
     signals = SharedSignals(air.connect, SystemClock())
     signals.send("doors", "1")

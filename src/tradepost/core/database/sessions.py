@@ -20,6 +20,6 @@ class WriteSession(AsyncSession):
     def after_commit(self, callback: Callable[[], None]) -> None:
         """Have ``callback`` called once the transaction is durable, and never if it is rolled back.
 
-        A crash in between loses the call: for hints, such as waking somebody or forgetting a cached row, not for facts.
+        A crash in between loses the call: for signals, such as waking somebody or forgetting a cached row, not for facts.
         """
         self.committed_callbacks.append(callback)

@@ -1,1 +1,1 @@
-"""Hints from process to process: by NOTIFY, Redis or a SQLite file."""
+"""Signals from process to process: by NOTIFY, Redis or a SQLite file."""

@@ -1,4 +1,4 @@
-"""Hints over PostgreSQL's LISTEN and NOTIFY, on a connection of their own."""
+"""Signals over PostgreSQL's LISTEN and NOTIFY, on a connection of their own."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,31 +10,33 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from tradepost.core.clock import Clock
-from tradepost.core.signals.signals import Line, Listener, SharedSignals
+from tradepost.core.signals.signals import SharedSignals, Transport
 
 CHANNEL: Final = "tradepost"
 APPLICATION_NAME: Final = "tradepost signals"
 TIMEOUT: Final = 5.0
-"""Seconds for one word, and for connecting."""
+"""Seconds for one payload, and for connecting."""
 
 
-class _PostgresLine:
+class _PostgresTransport:
     def __init__(self, connection: "asyncpg.Connection[Any]") -> None:
         self._connection = connection
 
-    async def say(self, word: str) -> None:
-        # Not in the transaction that the hint is about: NOTIFY takes a lock of the whole cluster until the commit.
-        await self._connection.execute("SELECT pg_notify($1, $2)", CHANNEL, word, timeout=TIMEOUT)
+    async def send(self, payload: str) -> None:
+        # Not in the transaction that the signal is about: NOTIFY takes a lock of the whole cluster until the commit.
+        await self._connection.execute("SELECT pg_notify($1, $2)", CHANNEL, payload, timeout=TIMEOUT)
 
     async def check(self) -> None:
         await self._connection.execute("SELECT 1", timeout=TIMEOUT)
 
 
 def postgres_signals(url: URL, clock: Clock) -> SharedSignals:
-    """Return hints between all processes that work on the database at ``url``."""
+    """Return signals between all processes that work on the database at ``url``."""
 
     @asynccontextmanager
-    async def connect(heard: Listener, broken: Callable[[], None]) -> AsyncIterator[Line]:
+    async def connect(
+        received: Callable[[str], None], broken: Callable[[], None]
+    ) -> AsyncIterator[Transport]:
         engine = create_async_engine(
             url,
             poolclass=NullPool,
@@ -44,19 +46,19 @@ def postgres_signals(url: URL, clock: Clock) -> SharedSignals:
             raw = await pooled.get_raw_connection()
             connection = cast("asyncpg.Connection[Any]", raw.driver_connection)
 
-            def hear(_connection: object, _pid: int, _channel: str, word: object) -> None:
-                heard(str(word))
+            def receive(_connection: object, _pid: int, _channel: str, payload: object) -> None:
+                received(str(payload))
 
             def end(_connection: object) -> None:
                 broken()
 
             connection.add_termination_listener(end)
-            await connection.add_listener(CHANNEL, hear)
+            await connection.add_listener(CHANNEL, receive)
             try:
-                yield _PostgresLine(connection)
+                yield _PostgresTransport(connection)
             finally:
                 connection.remove_termination_listener(end)
-                # What may be half said, or said to nobody, is not worth a wait for its end.
+                # A payload that may be half sent, or sent to nobody, is not worth a wait for its end.
                 connection.terminate()
                 await pooled.invalidate()
 

@@ -1,4 +1,4 @@
-"""Hints over Redis publish and subscribe, where there is a Redis."""
+"""Signals over Redis publish and subscribe, where there is a Redis."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -11,7 +11,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from tradepost.core.clock import Clock
-from tradepost.core.signals.signals import Line, Listener, SharedSignals
+from tradepost.core.signals.signals import SharedSignals, Transport
 
 CHANNEL: Final = "tradepost:signals"
 TIMEOUT: Final = 2.0
@@ -21,7 +21,7 @@ TIMEOUT: Final = 2.0
 def open_redis(url: str) -> Redis:
     """Return a client of the Redis at ``url``, which connects when it is first used.
 
-    It does not try again by itself: whoever uses it has something to do instead while Redis is away.
+    It does not try again by itself: every caller has something to do instead while Redis is away.
     """
     return Redis.from_url(
         url,
@@ -32,38 +32,40 @@ def open_redis(url: str) -> Redis:
     )
 
 
-class _RedisLine:
+class _RedisTransport:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def say(self, word: str) -> None:
-        await self._redis.publish(CHANNEL, word)
+    async def send(self, payload: str) -> None:
+        await self._redis.publish(CHANNEL, payload)
 
     async def check(self) -> None:
         await self._redis.ping()
 
 
 def redis_signals(redis: Redis, clock: Clock) -> SharedSignals:
-    """Return hints between all processes that share this Redis."""
+    """Return signals between all processes that share this Redis."""
 
     @asynccontextmanager
-    async def connect(heard: Listener, broken: Callable[[], None]) -> AsyncIterator[Line]:
-        # Those from before a gap are dead, and the first word on each would be lost.
+    async def connect(
+        received: Callable[[str], None], broken: Callable[[], None]
+    ) -> AsyncIterator[Transport]:
+        # Connections from before a gap are dead, and the first payload on each would be lost.
         await redis.connection_pool.disconnect(inuse_connections=False)
         async with redis.pubsub(ignore_subscribe_messages=True) as subscription:
             await subscription.subscribe(CHANNEL)
-            hearing = asyncio.create_task(_hear(subscription, heard), name="redis signals")
-            # However it ends, and be it in good order, nothing is heard any more.
-            hearing.add_done_callback(lambda _task: broken())
+            receiving = asyncio.create_task(_receive(subscription, received), name="redis signals")
+            # However it ends, and be it in good order, nothing is received any more.
+            receiving.add_done_callback(lambda _task: broken())
             try:
-                yield _RedisLine(redis)
+                yield _RedisTransport(redis)
             finally:
-                hearing.cancel()
-                await asyncio.gather(hearing, return_exceptions=True)
+                receiving.cancel()
+                await asyncio.gather(receiving, return_exceptions=True)
 
     return SharedSignals(connect, clock)
 
 
-async def _hear(subscription: PubSub, heard: Listener) -> None:
+async def _receive(subscription: PubSub, received: Callable[[str], None]) -> None:
     async for message in subscription.listen():
-        heard(str(message["data"]))
+        received(str(message["data"]))

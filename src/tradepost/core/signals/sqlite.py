@@ -1,4 +1,4 @@
-"""Hints between the processes that share an SQLite file: each sees that another has written, not what."""
+"""Signals between the processes that share a SQLite file: each sees that another has written, not what."""
 
 import asyncio
 from typing import Any, Final
@@ -15,7 +15,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class SqliteSignals(LocalSignals):
-    """Hints within the process, and ``""`` to all when another process has changed the file."""
+    """Signals within the process, and ``""`` to all listeners when another process has changed the file."""
 
     def __init__(self, database: Database) -> None:
         super().__init__()
@@ -33,9 +33,9 @@ class SqliteSignals(LocalSignals):
                 log.debug("could not look whether another process has written", reason=repr(error))
 
     async def _has_changed(self) -> bool:
-        """Tell whether somebody else has committed since the last look.
+        """Tell whether another process has committed since the last look.
 
-        Asked of the connection that writes: only on that one the version stays the same when this process commits.
+        The version is read on the connection that writes: only there it stays the same when this process commits.
         """
         database = self._database
         async with database.write_gate.place(), database.engine.connect() as pooled:
