@@ -88,6 +88,10 @@ test: .venv/.dev ## Run all tests on SQLite and on a PostgreSQL of their own, th
 		.venv/bin/pytest --last-failed --last-failed-no-failures none -rap $(ARGS); }
 	@$(MAKE) check
 
+.PHONY: test-outside
+test-outside: .venv/.dev ## Compare with programs that are not ours, such as Chromium; those that are missing are skipped
+	@.venv/bin/pytest tests/outside $(ARGS)
+
 # The tests of one file stay together: they share a database.
 PARALLEL = --numprocesses auto --maxprocesses 4 --dist loadfile
 

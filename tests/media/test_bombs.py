@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.media import gallery
+from tests.media import gallery, swatches
 
 MIB = 1024 * 1024
 SECONDS = 5
@@ -65,6 +65,35 @@ def profile_bomb() -> bytes:
     return data[:33] + gallery.png_chunk(b"iCCP", b"x\0\0" + packed) + data[33:]
 
 
+def deep_and_transparent(colours: int, *told: swatches.Chunk) -> bytes:
+    """A PNG of 24 megapixels with 16 bits, whose black is transparent."""
+    data = gallery.png_of_zeros(6000, 4000, bits=16, colours=colours)
+    chunks = (*told, swatches.trns(bytes(2 if colours == 0 else 6)))
+    return data[:33] + b"".join(gallery.png_chunk(*chunk) for chunk in chunks) + data[33:]
+
+
+def behind_a_picture() -> bytes:
+    """An APNG of 15 megapixels whose only frame, as large, comes behind a picture for old programs."""
+    data = gallery.png_of_zeros(5000, 3000)
+    at = data.index(b"IDAT")
+    (length,) = struct.unpack_from(">L", data, at - 4)
+    control = struct.pack(">LLLLLHHBB", 0, 5000, 3000, 0, 0, 1, 1, 0, 1)
+    frame = gallery.png_chunk(b"fcTL", control) + gallery.png_chunk(
+        b"fdAT", struct.pack(">L", 1) + data[at + 4 : at + 4 + length]
+    )
+    return (
+        data[:33] + gallery.png_chunk(b"acTL", struct.pack(">LL", 1, 0)) + data[33:-12] + frame + data[-12:]
+    )
+
+
+def large_table() -> bytes:
+    """A profile whose table takes nearly all that a profile may have."""
+    head = b"mft2\0\0\0\0" + bytes((3, 3, 88, 0)) + swatches.fixed(1, 0, 0, 0, 1, 0, 0, 0, 1)
+    straight = struct.pack(">2H", 0, 65_535) * 3
+    table = head + struct.pack(">2H", 2, 2) + straight + bytes(range(256)) * (88**3 * 6 // 256) + straight
+    return swatches.icc(b"RGB ", {b"A2B0": table}, pcs=b"Lab ")
+
+
 BOMBS: dict[str, Callable[[], bytes]] = {
     "png 65,000 x 65,000": lambda: gallery.png_of_zeros(65_000, 65_000, honest=False),
     "png 16,383 x 16,383, 1 bit": lambda: gallery.png_of_zeros(16_383, 16_383, bits=1, colours=0),
@@ -79,6 +108,18 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "png of 800,000 chunks": lambda: gallery.png_of_zeros(9, 9)[:33]
     + gallery.png_chunk(b"IDAT", b"") * 800_000,
     "png of 500 frames": lambda: gallery.animation("PNG", 500, (447, 447)),
+    "png of 6 large frames": lambda: gallery.animation("PNG", 6, (5000, 3000)),
+    "png behind a picture": behind_a_picture,
+    "png of 16 bits, one transparent": lambda: deep_and_transparent(2),
+    "png of 16 bits of grey, one transparent": lambda: deep_and_transparent(0, swatches.iccp(swatches.LINEAR_GREY)),
+    "png with a large table": lambda: gallery.file_of(
+        gallery.noise(2400, 1600).resize((6000, 4000), Image.Resampling.NEAREST).quantize(200, method=2),
+        "PNG",
+        icc_profile=large_table(),
+    ),
+    "jpeg of print with a table, 26 megapixels": lambda: gallery.file_of(
+        gallery.noise(5900, 4400, "CMYK"), "JPEG", quality=60, icc_profile=swatches.PRINTED
+    ),
     "gif of 500,000 frames": lambda: gallery.gif_of_specks(500_000),
     "gif of 500 frames": lambda: gallery.gif_of_specks(500, (447, 447)),
     "gif of 5 large frames": lambda: gallery.gif_of_specks(5, (4100, 4100)),

@@ -4,10 +4,13 @@ import io
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from typing import Final, Literal, TypeVar
 
-from PIL import Image, ImageCms
+from PIL import Image, ImageChops
+from PIL.ImageFile import ImageFile
 
+from tradepost.media.colours import Conversion, conversion_of
 from tradepost.media.containers.anatomy import UPRIGHT, Anatomy, Broken
 from tradepost.media.containers.dissection import NotAPicture, dissect
 from tradepost.media.errors import NotAPictureFile, PictureRefused
@@ -33,6 +36,8 @@ LOSSLESS_LIMIT: Final = 4_000_000
 """Pixels of a WebP that is encoded again without loss."""
 RESIZED_SIDE: Final = 4096
 """Pixels that what is made to measure may have along both sides."""
+BYTE: Final = 8
+"""Bits of a channel that Pillow keeps."""
 PRINT: Final = 4
 """Channels of a picture in the colours of print, which not every browser shows."""
 
@@ -86,16 +91,16 @@ def clean(data: bytes) -> Picture:
     """Return the picture in ``data`` upright, in sRGB, and without anything that does not draw it.
 
     Where orientation and colours are right already, the pixels stay exactly as they are, animations too: only the file
-    around them is made anew. Otherwise they are encoded again in the same format. An animation is never encoded again: it
-    keeps its numbers, and loses its profile.
+    around them is made anew. Otherwise they are encoded again in the same format. Two kinds are never encoded again for
+    their colours, and keep what tells these: an animation, and a PNG that tells them in a few numbers.
     """
     anatomy = examine(data)
-    as_seen = (
-        anatomy.orientation == UPRIGHT and anatomy.channels != PRINT and _profile(anatomy.profile) is None
-    )
-    if anatomy.frames > 1 or as_seen:
+    conversion = conversion_of(anatomy.profile, channels=anatomy.channels)
+    kept = anatomy.bare if conversion is None else anatomy.tagged
+    upright = anatomy.orientation == UPRIGHT and anatomy.channels != PRINT
+    if kept is not None and (upright or anatomy.moves):
         _drawn(anatomy, _look_at_all)
-        return Picture(anatomy.bare, CONTENT_TYPES[anatomy.format], anatomy.width, anatomy.height)
+        return Picture(kept, CONTENT_TYPES[anatomy.format], anatomy.width, anatomy.height)
     return _drawn(anatomy, _encoded_again)
 
 
@@ -148,7 +153,8 @@ def examine(data: bytes) -> Anatomy:
         raise NotAPictureFile from None
     except Broken as broken:
         raise PictureRefused(f"The picture cannot be read: {broken}") from None
-    width, height, frames = anatomy.width, anatomy.height, anatomy.frames
+    width, height = anatomy.width, anatomy.height
+    frames = anatomy.frames + (anatomy.first is not None)
     if not (0 < width <= SIDE_LIMIT and 0 < height <= SIDE_LIMIT):
         raise PictureRefused(f"A picture may be 1 to {SIDE_LIMIT:,} pixels wide and high")
     if width * height > PIXELS_LIMIT:
@@ -216,9 +222,13 @@ def _drawn(anatomy: Anatomy, work: Callable[[Anatomy], T]) -> T:
         raise PictureRefused("The picture cannot be read: it is damaged") from error
 
 
-def _opened(anatomy: Anatomy) -> Image.Image:
-    image = Image.open(io.BytesIO(anatomy.bare), formats=[anatomy.format])
-    if image.size != (anatomy.width, anatomy.height):
+def _opened(anatomy: Anatomy) -> ImageFile:
+    return _decoder(anatomy, anatomy.bare, (anatomy.width, anatomy.height))
+
+
+def _decoder(anatomy: Anatomy, file: bytes, size: Size) -> ImageFile:
+    image = Image.open(io.BytesIO(file), formats=[anatomy.format])
+    if image.size != size:
         # Limits were checked for another picture than the decoder's.
         raise PictureRefused("The picture cannot be read: its size is told in two ways")
     return image
@@ -229,7 +239,7 @@ def _look_at_all(anatomy: Anatomy) -> None:
     with _opened(anatomy) as image:
         # An eighth of the size needs all of the data, but a fraction of time and memory.
         image.draft(None, (1, 1))
-        for number in range(anatomy.frames):
+        for number in range(anatomy.frames + (anatomy.first is not None)):
             image.seek(number)
             image.load()
 
@@ -239,12 +249,11 @@ def _pixels(anatomy: Anatomy, *, smallest: Size | None) -> Image.Image:
 
     A JPEG may come scaled down by its decoder, yet not below twice ``smallest``.
     """
-    with _opened(anatomy) as image:
-        if anatomy.format == "JPEG":
-            image.draft(None, _draft_size(anatomy, smallest))
-        image.load()
-        vars(image).pop("_decoder", None)  # WebP's keeps three more canvases for as long as the image lives.
-        shown = _in_srgb(image, anatomy.profile)
+    shown = _in_srgb(anatomy, conversion_of(anatomy.profile, channels=anatomy.channels), smallest)
+    if (first := anatomy.first) is not None:
+        canvas = Image.new("RGBA", (anatomy.width, anatomy.height))
+        canvas.paste(shown, (first.left, first.top))
+        shown = canvas
     turn = _TURNS.get(anatomy.orientation)
     return shown.transpose(turn) if turn is not None else shown
 
@@ -262,50 +271,83 @@ def _draft_size(anatomy: Anatomy, smallest: Size | None) -> Size:
     return width // scale, height // scale
 
 
-def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+def _in_srgb(anatomy: Anatomy, conversion: Conversion | None, smallest: Size | None) -> Image.Image:
+    """Return the pixels of the first frame in sRGB, as they lie in the file."""
+    # Before the picture itself is in memory: this takes as much.
+    low = _low_bytes(anatomy)
+    image = _decoded(anatomy, smallest)
+    transparent = None if anatomy.key is None else _transparent(image, anatomy.depth, anatomy.key)
+    if transparent is not None and low is not None:
+        transparent = ImageChops.darker(transparent, low)
     if image.mode.startswith("I"):
         # 16 bits of grey; Pillow's own conversion would cut off what is over 255.
         image = image.point(lambda value: value / 256).convert("L")
-    elif image.mode == "CMYK":
-        return _converted(image, profile) or image.convert("RGB")
-    elif image.has_transparency_data:
-        image = image if image.mode == "RGBA" else image.convert("RGBA")
-    elif image.mode not in {"L", "RGB"}:
-        image = image.convert("L" if image.mode == "1" else "RGB")
-    return _converted(image, profile) or image
+    elif image.mode == "1":
+        image = image.convert("L")
+    elif image.mode == "P":
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    if conversion is not None:
+        image = conversion.apply(image)
+    if image.mode == "CMYK":
+        image = image.convert("RGB")
+    if image.mode == "LA" or transparent is not None:
+        image = image.convert("RGBA")
+    if transparent is not None:
+        image.putalpha(ImageChops.invert(transparent))
+    return image
 
 
-def _profile(profile: bytes | None) -> ImageCms.ImageCmsProfile | None:
-    """Return a profile that says something else than sRGB; one that cannot be read says nothing."""
-    if not profile:
-        return None
-    try:
-        read = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        name = ImageCms.getProfileDescription(read)
-    except Exception:  # noqa: BLE001 - whatever is wrong with it, the picture is good without it
-        return None
-    known = read.profile.xcolor_space in {"RGB ", "CMYK"}
-    return read if known and "srgb" not in name.lower() else None
+def _decoded(anatomy: Anatomy, smallest: Size | None, rawmode: str | None = None) -> Image.Image:
+    """Return the first frame as the decoder leaves it; ``rawmode`` has a PNG's bytes read in another way."""
+    if (first := anatomy.first) is not None:
+        opened = _decoder(anatomy, first.file, (first.width, first.height))
+    else:
+        opened = _opened(anatomy)
+    with opened as image:
+        if anatomy.format == "JPEG":
+            image.draft(None, _draft_size(anatomy, smallest))
+        if rawmode is not None:
+            image.tile = [tile._replace(args=rawmode) for tile in image.tile]
+        # One transparent colour is found by ``_transparent``: Pillow compares it with numbers of another depth.
+        if anatomy.key is not None:
+            image.info.pop("transparency", None)
+        image.load()
+        vars(image).pop("_decoder", None)  # WebP's keeps three more canvases for as long as the image lives.
+        return image
 
 
-def _converted(image: Image.Image, profile: bytes | None) -> Image.Image | None:
-    """Return the image in sRGB, the same one where possible; None where ``profile`` asks for nothing."""
-    read = _profile(profile)
-    space = {"RGB": "RGB ", "RGBA": "RGB ", "CMYK": "CMYK"}.get(image.mode)
-    if read is None or read.profile.xcolor_space != space:
+def _transparent(image: Image.Image, depth: int, key: tuple[int, ...]) -> Image.Image:
+    """Return a mask of the pixels that have the transparent colour, as far as the decoder has left its bits."""
+    if depth < BYTE:
+        scale = 255 // (2**depth - 1)
+        return _equal(image.convert("L"), (key[0] * scale,))
+    if depth == BYTE:
+        return _equal(image, key)
+    if image.mode != "RGB":
+        table = bytearray(65_536)
+        table[key[0]] = 255
+        return image.convert("I").point(table, "L")
+    return _equal(image, tuple(value >> BYTE for value in key))
+
+
+def _low_bytes(anatomy: Anatomy) -> Image.Image | None:
+    """Return a mask of the pixels whose low bytes are those of the transparent colour, where colours have 16 bits.
+
+    Pillow reads the high bytes alone. The low ones are got by having it take them for the high ones.
+    """
+    if anatomy.key is None or anatomy.depth <= BYTE or anatomy.channels == 1:
         return None
-    same = image.mode != "CMYK"
-    try:
-        made = ImageCms.profileToProfile(
-            image,
-            read,
-            ImageCms.createProfile("sRGB"),
-            outputMode=image.mode if same else "RGB",
-            inPlace=same,
-        )
-    except ImageCms.PyCMSError:
-        return None
-    return image if same else made
+    return _equal(_decoded(anatomy, None, "RGB;16L"), tuple(value & 0xFF for value in anatomy.key))
+
+
+def _equal(image: Image.Image, colour: tuple[int, ...]) -> Image.Image:
+    """Return a mask of the pixels of a colour."""
+    # One channel after the other: all at once take as much memory as the image.
+    masks = (
+        image.getchannel(number).point([255 if value == wanted else 0 for value in range(256)])
+        for number, wanted in enumerate(colour)
+    )
+    return reduce(ImageChops.darker, masks)
 
 
 def _on_white(image: Image.Image) -> Image.Image:

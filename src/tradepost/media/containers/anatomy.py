@@ -4,12 +4,12 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
+from tradepost.media.containers.icc import Profile
+
 PARTS_LIMIT: Final = 100_000
 """Parts of one file; 10 MiB of GIF have 41,000. Many more are only there to keep a walk at Python's pace busy."""
 FRAMES_LIMIT: Final = 500
 """Frames of an animation."""
-PROFILE_LIMIT: Final = 4 * 1024 * 1024
-"""Bytes of a colour profile; those of printing presses have 3 MB."""
 UPRIGHT: Final = 1
 """The orientation of what is not to be turned."""
 
@@ -47,26 +47,51 @@ class NoPicture(Broken):
 
 
 @dataclass(frozen=True, slots=True)
+class FirstFrame:
+    """The first frame of an animation as a file of its own, and its place on the canvas."""
+
+    file: bytes
+    width: int
+    height: int
+    left: int
+    top: int
+
+
+@dataclass(frozen=True, slots=True)
 class Anatomy:
     """What the walk over a file found.
 
-    ``bare`` is the file without what does not draw. ``orientation`` is that of Exif, 1 to 8, 1 being upright; ``profile``
-    is the ICC profile; ``bare`` lacks both. ``memory`` is what drawing takes at its peak, in bytes per pixel; for JPEG,
-    which can be drawn smaller than it is, what it takes at any scale. ``scans`` is how often a decoder goes over the whole
-    of it. ``channels`` is 4 for the colours of print. ``lossy`` tells whether pixels are approximate already.
+    ``bare`` is the file without what does not draw, and without ``orientation`` (that of Exif, 1 to 8, 1 being upright) and
+    ``profile`` (what the numbers of the pixels mean; None for sRGB). ``tagged`` is ``bare`` with the parts that tell the
+    profile, where it may be kept: in a PNG that says it in a few numbers, and in an animation. ``channels`` is 1 for grey, 3
+    for colours, 4 for those of print. ``depth`` is in bits per channel, and ``key`` the one colour of a PNG that is
+    transparent, in numbers of that depth. ``first`` is the first frame where that is not what decoders draw first.
+
+    ``memory`` is what drawing takes at its peak, in bytes per pixel; for JPEG, which can be drawn smaller than it is, what it
+    takes at any scale. ``scans`` is how often a decoder goes over the whole of it. ``lossy`` tells whether pixels are
+    approximate already.
     """
 
     format: str
     width: int
     height: int
     bare: bytes
+    tagged: bytes | None = None
     frames: int = 1
+    first: FirstFrame | None = None
     orientation: int = UPRIGHT
-    profile: bytes | None = None
+    profile: Profile | None = None
+    channels: int = 3
+    depth: int = 8
+    key: tuple[int, ...] | None = None
     memory: float = 10
     scans: int = 1
-    channels: int = 3
     lossy: bool = False
+
+    @property
+    def moves(self) -> bool:
+        """Whether it is an animation; one may have a single frame, and a picture for those who cannot show it."""
+        return self.frames > 1 or self.first is not None
 
 
 _ORIENTATION: Final = 0x0112

@@ -12,6 +12,7 @@ from tradepost.media.containers.anatomy import (
     TooManyParts,
     orientation_in,
 )
+from tradepost.media.containers.icc import dissect_profile
 
 SEGMENTS_LIMIT: Final = 10_000
 SCANS_LIMIT: Final = 64
@@ -100,7 +101,7 @@ class _Walk:
             *self._size,
             b"".join(self._kept),
             orientation=orientation_in(self._exif),
-            profile=b"".join(self._profile[number] for number in sorted(self._profile)) or None,
+            profile=dissect_profile(b"".join(self._profile[number] for number in sorted(self._profile))),
             # Where one scan is not all, decoders keep the coefficients of the whole picture, two bytes each.
             memory=2 * self._samples if self._progressive or self._scans > 1 else 0,
             scans=self._scans,

@@ -7,7 +7,6 @@ from typing import Final
 from tradepost.media.containers.anatomy import (
     FRAMES_LIMIT,
     PARTS_LIMIT,
-    PROFILE_LIMIT,
     Anatomy,
     Broken,
     EndsTooSoon,
@@ -16,6 +15,7 @@ from tradepost.media.containers.anatomy import (
     TooManyParts,
     orientation_in,
 )
+from tradepost.media.containers.icc import dissect_profile
 
 _ANIMATED: Final = 0x02
 _DRAWS: Final = 0x10 | _ANIMATED
@@ -45,7 +45,7 @@ class _Walk:
         self._flags = self._frames = 0
         self._lossless = False
         self._exif = b""
-        self._profile: bytes | None = None
+        self._profile = b""
 
     def step(self, kind: bytes, body: bytes) -> None:
         """Take one chunk."""
@@ -64,7 +64,7 @@ class _Walk:
         elif kind == b"EXIF":
             self._exif = body.removeprefix(b"Exif\0\0")
         elif kind == b"ICCP":
-            self._profile = body[:PROFILE_LIMIT]
+            self._profile = body
         self._seen.add(kind)
 
     def anatomy(self) -> Anatomy:
@@ -78,7 +78,8 @@ class _Walk:
             b"RIFF" + struct.pack("<L", len(content)) + content,
             frames=max(1, self._frames),
             orientation=orientation_in(self._exif),
-            profile=self._profile,
+            # Of an animation, browsers pass it over.
+            profile=None if self._frames else dissect_profile(self._profile),
             # libwebp composes on canvases of its own, hands over a copy, and Pillow takes another.
             memory=20 if self._lossless else 16,
             lossy=not self._lossless,
