@@ -34,8 +34,10 @@ from tradepost.items.view_counter import ViewCounter
 from tradepost.media.routes import body_limits
 from tradepost.notifications.inbox.streams import InboxStreams
 from tradepost.notifications.mail import routes as mail_routes
-from tradepost.web import docs, layers, meta, openapi, problems
+from tradepost.web import docs, meta, openapi
 from tradepost.web.meta import Readiness
+from tradepost.web.middleware import stack
+from tradepost.web.problems import handlers
 from tradepost.web.protocol import STOPPING_KEY
 
 RETRY_PREPARATION: Final = 2.0
@@ -77,9 +79,9 @@ def create_app(
     for router in ROUTERS:
         app.include_router(router, prefix=settings.API_V1_STR)
     openapi.install(app)
-    answers = problems.ErrorAnswers(faults.translate)
-    problems.install(app, answers)
-    layers.install(
+    answers = handlers.ErrorAnswers(faults.translate)
+    handlers.install(app, answers)
+    stack.install(
         app,
         settings=settings,
         clock=clock,

@@ -24,6 +24,10 @@ PLANTS = {
         "core/clock.py",
         "import tradepost.core.database.engines",
     ),
+    "The rooms of web import only from the floors below them": (
+        "web/problems/rendering.py",
+        "import tradepost.web.routing.route",
+    ),
     "No package imports in a circle": (
         "core/storage/store.py",
         "import tradepost.core.storage.local",

@@ -14,7 +14,7 @@ from starlette.types import Message, Scope
 from tests.conftest import Person, World, world_on
 from tests.items.market import sell
 from tests.uploading import AVATAR, code, kept, nothing_left, pdf, png, rows, send, usage
-from tradepost.web.parting import Patience
+from tradepost.web.bodies.incoming_body import Patience
 
 LIMIT = 100_000
 TYPE = {"Content-Type": "multipart/form-data; boundary=b"}
@@ -272,7 +272,7 @@ async def test_requests_that_are_cancelled(world: World, alice: Person) -> None:
 async def test_a_body_that_comes_too_slowly(
     world: World, alice: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tradepost.web.uploads.PATIENCE", Patience(silence=0.05))
+    monkeypatch.setattr("tradepost.web.bodies.uploads.PATIENCE", Patience(silence=0.05))
 
     async def silent() -> AsyncIterator[bytes]:
         yield part(png())[:-2]

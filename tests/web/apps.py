@@ -12,8 +12,10 @@ from tradepost.core.database.faults import translate
 from tradepost.core.observability.access_log import AccessLog
 from tradepost.core.observability.metrics import Metrics
 from tradepost.core.settings.settings import Settings
-from tradepost.web import layers, openapi, problems
-from tradepost.web.routing import Route
+from tradepost.web import openapi
+from tradepost.web.middleware import stack
+from tradepost.web.problems import handlers
+from tradepost.web.routing.route import Route
 
 
 class Lines(list[dict[str, Any]], AccessLog):
@@ -44,9 +46,9 @@ def new_app(
         app.include_router(router, prefix=settings.API_V1_STR)
     openapi.install(app)
     extend(app)
-    answers = problems.ErrorAnswers(translate)
-    problems.install(app, answers)
-    layers.install(
+    answers = handlers.ErrorAnswers(translate)
+    handlers.install(app, answers)
+    stack.install(
         app,
         settings=settings,
         clock=clock,

@@ -13,8 +13,8 @@ from tradepost.core.errors import NotFound, TooManyRequests
 from tradepost.core.settings.settings import Settings
 from tradepost.web import docs, openapi
 from tradepost.web.openapi import CREDENTIALS_OPTIONAL, UntrueDocumentError
-from tradepost.web.parameters import MAX_SKIP, Limit, Skip
-from tradepost.web.problems import problem_responses
+from tradepost.web.problems.documentation import problem_responses
+from tradepost.web.routing.parameters import MAX_SKIP, Limit, Skip
 
 
 class Thing(BaseModel):

@@ -29,10 +29,10 @@ from tradepost.accounts.sessions import Device
 from tradepost.core.errors import TooManyRequests, Unauthenticated
 from tradepost.core.wire.pagination import Total, Window
 from tradepost.core.wire.schemas import Confirmation
-from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery
-from tradepost.web.problems import problem_responses
+from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.rate_limits import Limited
-from tradepost.web.routing import Route
+from tradepost.web.routing.parameters import Limit, PathId, Skip, TotalQuery
+from tradepost.web.routing.route import Route
 
 router = APIRouter(prefix="/auth", tags=["auth"], route_class=Route)
 

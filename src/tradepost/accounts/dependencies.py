@@ -31,8 +31,8 @@ from tradepost.core.messaging.messages import Message
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
+from tradepost.web.asgi_scope import USER_ID_KEY
 from tradepost.web.db import ReadDb, ResourcesDep, WriteDb, resource, resources_of
-from tradepost.web.middleware import PERSON_KEY
 
 
 class BearerToken(SecurityBase):
@@ -137,7 +137,7 @@ async def identity(request: Request, token: Token) -> Identity:
     if token is None:
         raise Unauthenticated
     found = await resources_of(request)[SessionService].identify(token)
-    request.scope[PERSON_KEY] = found.row.id
+    request.scope[USER_ID_KEY] = found.row.id
     return found
 
 

@@ -12,8 +12,8 @@ from starlette.responses import Response
 from tradepost.accounts.links import PAGES
 from tradepost.accounts.models import TokenPurpose
 from tradepost.core.settings.settings import Settings
-from tradepost.web.prepared import Shelf
-from tradepost.web.routing import Route
+from tradepost.web.answers.static_content import StaticContents
+from tradepost.web.routing.route import Route
 
 _TITLES: Final = {
     TokenPurpose.VERIFY_EMAIL: "Confirm your e-mail address",
@@ -56,7 +56,7 @@ def page(purpose: TokenPurpose, settings: Settings) -> str:
 def build_router(settings: Settings) -> APIRouter:
     """Return the routes of the pages; none is in the OpenAPI."""
     router = APIRouter(route_class=Route, include_in_schema=False)
-    shelf = Shelf()
+    shelf = StaticContents()
 
     async def answer(request: Request, purpose: TokenPurpose) -> Response:
         prepared = await shelf.get(

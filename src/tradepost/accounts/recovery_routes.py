@@ -9,9 +9,9 @@ from tradepost.accounts.errors import InvalidToken
 from tradepost.accounts.schemas import AddressRequest, EmailVerification, PasswordReset
 from tradepost.core.errors import TooManyRequests, Unauthenticated
 from tradepost.core.wire.schemas import Confirmation
-from tradepost.web.problems import problem_responses
+from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.rate_limits import Limited, Limits
-from tradepost.web.routing import Route
+from tradepost.web.routing.route import Route
 
 router = APIRouter(prefix="/auth", tags=["auth"], route_class=Route)
 

@@ -28,12 +28,12 @@ from tradepost.accounts.schemas import (
 from tradepost.core.errors import InsufficientPermissions, TooManyRequests, Unauthenticated
 from tradepost.core.wire.pagination import Total, Window
 from tradepost.core.wire.schemas import Confirmation
-from tradepost.web.fast_path import fast_path
-from tradepost.web.json_answer import JsonAnswer
-from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery, sorts
-from tradepost.web.problems import problem_responses
+from tradepost.web.answers.json_answer import JsonAnswer
+from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.rate_limits import Limited
-from tradepost.web.routing import Route
+from tradepost.web.routing.fast_path import fast_path
+from tradepost.web.routing.parameters import Limit, PathId, Skip, TotalQuery, sorts
+from tradepost.web.routing.route import Route
 
 router = APIRouter(prefix="/users", tags=["users"], route_class=Route)
 

@@ -20,11 +20,11 @@ from tradepost.categories.schemas import (
 from tradepost.core.errors import InsufficientPermissions, Unauthenticated
 from tradepost.core.wire.pagination import Total, Window
 from tradepost.core.wire.schemas import Confirmation, Id
-from tradepost.web.json_answer import JsonAnswer
+from tradepost.web.answers.json_answer import JsonAnswer
 from tradepost.web.openapi import CREDENTIALS_OPTIONAL
-from tradepost.web.parameters import Limit, Skip, TotalQuery, sorts
-from tradepost.web.problems import problem_responses
-from tradepost.web.routing import Route
+from tradepost.web.problems.documentation import problem_responses
+from tradepost.web.routing.parameters import Limit, Skip, TotalQuery, sorts
+from tradepost.web.routing.route import Route
 
 router = APIRouter(prefix="/categories", tags=["categories"], route_class=Route)
 

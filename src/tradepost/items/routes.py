@@ -25,12 +25,12 @@ from tradepost.items.filters import ItemFilter
 from tradepost.items.repository.statements import SORTS
 from tradepost.items.schemas import ItemCreate, ItemPage, ItemRead, ItemStatus, ItemUpdate
 from tradepost.tags.schemas import MAX_TAGS, TagName
-from tradepost.web.fast_path import fast_path
-from tradepost.web.json_answer import JsonAnswer
+from tradepost.web.answers.json_answer import JsonAnswer
 from tradepost.web.openapi import CREDENTIALS_OPTIONAL
-from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery, array_answer, sorts
-from tradepost.web.problems import problem_responses
-from tradepost.web.routing import Route
+from tradepost.web.problems.documentation import problem_responses
+from tradepost.web.routing.fast_path import fast_path
+from tradepost.web.routing.parameters import Limit, PathId, Skip, TotalQuery, array_answer, sorts
+from tradepost.web.routing.route import Route
 
 router = APIRouter(prefix="/items", tags=["items"], route_class=Route)
 

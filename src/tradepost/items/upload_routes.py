@@ -11,10 +11,10 @@ from tradepost.items.uploads import MOST_FILES
 from tradepost.media.errors import TooManyFiles
 from tradepost.media.routes import UPLOAD_ERRORS
 from tradepost.media.schemas import UploadedFiles
-from tradepost.web.parameters import PathId
-from tradepost.web.problems import problem_responses
-from tradepost.web.routing import Route
-from tradepost.web.uploads import file_parts, form_documentation, upload_form
+from tradepost.web.bodies.uploads import file_parts, form_documentation, upload_form
+from tradepost.web.problems.documentation import problem_responses
+from tradepost.web.routing.parameters import PathId
+from tradepost.web.routing.route import Route
 
 router = APIRouter(prefix="/upload/items", tags=["uploads"], route_class=Route)
 

@@ -37,13 +37,13 @@ from tradepost.media.processing import BEST_QUALITY, LONGEST_SIDE, QUALITY
 from tradepost.media.reader import check_category
 from tradepost.media.recipes import CONTENT_TYPES, Recipe, Step, wanted_format
 from tradepost.media.schemas import Category, ProcessedPicture, UploadedAvatar, UsageRead
+from tradepost.web.answers.file_answer import FileFacts, file_answer
+from tradepost.web.bodies.uploads import file_parts, form_documentation, total_limit, upload_form
 from tradepost.web.db import resources_of
-from tradepost.web.file_answers import FileFacts, file_answer
 from tradepost.web.openapi import CREDENTIALS_OPTIONAL
-from tradepost.web.parameters import PathId
-from tradepost.web.problems import problem_responses
-from tradepost.web.routing import Route
-from tradepost.web.uploads import file_parts, form_documentation, total_limit, upload_form
+from tradepost.web.problems.documentation import problem_responses
+from tradepost.web.routing.parameters import PathId
+from tradepost.web.routing.route import Route
 
 router = APIRouter(prefix="/upload", tags=["uploads"], route_class=Route)
 

@@ -14,9 +14,9 @@ from tradepost.outbox.dependencies import OutboxReads, OutboxWrites
 from tradepost.outbox.errors import MessageNotDead, MessageNotFound
 from tradepost.outbox.repository import SORTS
 from tradepost.outbox.schemas import MessagePage, MessageRead, Selection
-from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery, sorts
-from tradepost.web.problems import problem_responses
-from tradepost.web.routing import Route
+from tradepost.web.problems.documentation import problem_responses
+from tradepost.web.routing.parameters import Limit, PathId, Skip, TotalQuery, sorts
+from tradepost.web.routing.route import Route
 
 router = APIRouter(prefix="/admin/messages", tags=["messages"], route_class=Route)
 

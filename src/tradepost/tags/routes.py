@@ -14,11 +14,11 @@ from tradepost.tags.errors import SelfMerge, TagExists, TagNotFound
 from tradepost.tags.repository import SORTS
 from tradepost.tags.schemas import TagCreate, TagMerge, TagPage, TagRead, TagUpdate
 from tradepost.tags.service import CountedTag
-from tradepost.web.json_answer import JsonAnswer
+from tradepost.web.answers.json_answer import JsonAnswer
 from tradepost.web.openapi import CREDENTIALS_OPTIONAL
-from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery, sorts
-from tradepost.web.problems import problem_responses
-from tradepost.web.routing import Route
+from tradepost.web.problems.documentation import problem_responses
+from tradepost.web.routing.parameters import Limit, PathId, Skip, TotalQuery, sorts
+from tradepost.web.routing.route import Route
 
 router = APIRouter(prefix="/tags", tags=["tags"], route_class=Route)
 

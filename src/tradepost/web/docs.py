@@ -10,8 +10,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from tradepost.core.settings.settings import Settings
-from tradepost.web.prepared import Shelf, root_of
-from tradepost.web.routing import Route
+from tradepost.web.answers.static_content import StaticContents, root_of
+from tradepost.web.routing.route import Route
 
 VERSION: Final = "5.35.0"
 """Of Swagger UI; part of its files' addresses, so that they may be kept for ever."""
@@ -55,20 +55,20 @@ def _asset(name: str) -> bytes:
 def build_router(app: FastAPI, settings: Settings) -> APIRouter:
     """Return the routes of the documentation of ``app``; none of them is in the OpenAPI itself."""
     router = APIRouter(route_class=Route, include_in_schema=False)
-    shelf = Shelf()
+    contents = StaticContents()
     openapi_path = f"{settings.API_V1_STR}/openapi.json"
 
     def document(root: str) -> bytes:
-        content: dict[str, Any] = app.openapi()
+        described: dict[str, Any] = app.openapi()
         if root:
-            content = {**content, "servers": [{"url": root}]}
-        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+            described = {**described, "servers": [{"url": root}]}
+        return json.dumps(described, ensure_ascii=False, separators=(",", ":")).encode()
 
     @router.get(openapi_path)
     async def openapi_document(request: Request) -> Response:
         root = root_of(request)
-        prepared = await shelf.get(f"openapi {root}", lambda: document(root), "application/json")
-        return prepared.answer(request, "no-cache")
+        content = await contents.get(f"openapi {root}", lambda: document(root), "application/json")
+        return content.answer(request, "no-cache")
 
     @router.get("/docs")
     async def documentation(request: Request) -> Response:
@@ -86,7 +86,7 @@ def build_router(app: FastAPI, settings: Settings) -> APIRouter:
     async def documentation_file(request: Request, name: str) -> Response:
         if name not in _ASSETS:
             raise HTTPException(404)
-        prepared = await shelf.get(name, lambda: _asset(name), _ASSETS[name])
-        return prepared.answer(request, "public, max-age=31536000, immutable")
+        content = await contents.get(name, lambda: _asset(name), _ASSETS[name])
+        return content.answer(request, "public, max-age=31536000, immutable")
 
     return router

@@ -13,7 +13,7 @@ from tradepost.core.clock import Clock
 from tradepost.core.observability.metrics import Metrics
 from tradepost.core.settings.settings import Settings
 from tradepost.core.wire.schemas import Output
-from tradepost.web.routing import Route
+from tradepost.web.routing.route import Route
 
 CHECK_TIMEOUT: Final = 2.0
 """Seconds that a part may take to answer; an orchestrator's own limit is rarely longer."""

@@ -11,9 +11,10 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from tradepost.core.settings.settings import Settings
-from tradepost.web import problems
-from tradepost.web.parameters import ARRAY_HEADERS
-from tradepost.web.routing import FORM_TYPES, URLENCODED
+from tradepost.web.bodies.checked_request import FORM_TYPES, URLENCODED
+from tradepost.web.problems import documentation
+from tradepost.web.problems.schemas import MEDIA_TYPE, Problem
+from tradepost.web.routing.parameters import ARRAY_HEADERS
 
 CREDENTIALS_OPTIONAL: Final[dict[str, Any]] = {"x-credentials-optional": True}
 """``openapi_extra`` of a route that asks who you are and serves strangers as well."""
@@ -89,9 +90,7 @@ def _finish(document: dict[str, Any]) -> dict[str, Any]:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for name in _FASTAPI_SCHEMAS:
         schemas.pop(name, None)
-    problem = problems.Problem.model_json_schema(
-        ref_template="#/components/schemas/{model}", mode="serialization"
-    )
+    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
     schemas.update(problem.pop("$defs"))
     problem["required"] = [name for name in problem["properties"] if name != "errors"]
     schemas["Problem"] = problem
@@ -150,7 +149,7 @@ def _finish_operation(operation: dict[str, Any]) -> None:
             schema = next(iter(body["content"].values()))
             for media_type in sorted(FORM_TYPES):
                 body["content"].setdefault(media_type, schema)
-    responses.setdefault("default", problems.default_response())
+    responses.setdefault("default", documentation.default_response())
     _add_headers(operation)
     operation["responses"] = dict(sorted(responses.items()))
 
@@ -165,11 +164,11 @@ def _add_headers(operation: dict[str, Any]) -> None:
             if windowed and schema.get("type") == "array":
                 response["headers"] = response.get("headers", {}) | ARRAY_HEADERS
             if "429" in responses:
-                response["headers"] = response.get("headers", {}) | problems.LIMIT_HEADERS
+                response["headers"] = response.get("headers", {}) | documentation.LIMIT_HEADERS
 
 
 def _response(description: str) -> dict[str, Any]:
     return {
         "description": description,
-        "content": {problems.MEDIA_TYPE: {"schema": problems.SCHEMA_REFERENCE}},
+        "content": {MEDIA_TYPE: {"schema": documentation.SCHEMA_REFERENCE}},
     }

@@ -13,8 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from tradepost.core.clock import SystemClock
-from tradepost.web import problems
-from tradepost.web.event_stream import ENDLESS_KEY
+from tradepost.web.asgi_scope import ENDLESS_KEY, REQUEST_ID_KEY
+from tradepost.web.problems.rendering import refusal
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 """Size of a request line with all header fields, at most; also of the trailer fields, and of a chunk's extensions."""
@@ -259,7 +259,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         request_id = _clock.token(12)
-        answer = problems.refusal({problems.REQUEST_ID_KEY: request_id}, status)
+        answer = refusal({REQUEST_ID_KEY: request_id}, status)
         _log.info("a connection was closed for what was sent", status=status, request_id=request_id)
         head = [
             *self.server_state.default_headers,

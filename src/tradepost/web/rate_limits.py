@@ -15,8 +15,8 @@ from starlette.types import Scope
 from tradepost.core.errors import TooManyRequests
 from tradepost.core.rate_limiter import RateLimiter
 from tradepost.core.settings.settings import Rate, Settings
+from tradepost.web.asgi_scope import add_header
 from tradepost.web.db import resources_of
-from tradepost.web.middleware import add_header
 
 Policy = Literal["login", "register", "password"]
 """The limits of their own: ``RATE_LIMIT_LOGIN`` and so on."""

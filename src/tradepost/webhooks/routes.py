@@ -8,9 +8,9 @@ from tradepost.accounts.dependencies import CurrentPrincipal
 from tradepost.core.errors import InsufficientPermissions, Unauthenticated
 from tradepost.core.wire.pagination import Total, Window
 from tradepost.core.wire.schemas import Confirmation
-from tradepost.web.parameters import Limit, PathId, Skip, TotalQuery
-from tradepost.web.problems import problem_responses
-from tradepost.web.routing import Route
+from tradepost.web.problems.documentation import problem_responses
+from tradepost.web.routing.parameters import Limit, PathId, Skip, TotalQuery
+from tradepost.web.routing.route import Route
 from tradepost.webhooks.dependencies import WebhookReads, WebhookWrites
 from tradepost.webhooks.errors import (
     DeliveryNotFound,

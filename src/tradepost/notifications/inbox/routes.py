@@ -14,10 +14,10 @@ from tradepost.notifications.inbox.dependencies import InboxReads, InboxWrites, 
 from tradepost.notifications.inbox.errors import NotificationNotFound, TooManyStreams
 from tradepost.notifications.inbox.reader import InboxWindow
 from tradepost.notifications.inbox.schemas import Marked, NotificationPage, NotificationRead
-from tradepost.web.event_stream import EventStream
-from tradepost.web.parameters import MAX_SKIP, Limit, PathId, read_total
-from tradepost.web.problems import problem_responses
-from tradepost.web.routing import Route
+from tradepost.web.answers.sse import SseAnswer
+from tradepost.web.problems.documentation import problem_responses
+from tradepost.web.routing.parameters import MAX_SKIP, Limit, PathId, read_total
+from tradepost.web.routing.route import Route
 
 router = APIRouter(prefix="/notifications", tags=["notifications"], route_class=Route)
 
@@ -86,9 +86,9 @@ STREAM = {
     response_class=StreamingResponse,
     responses={**problem_responses(Unauthenticated, TooManyStreams, Unavailable), 200: STREAM},
 )
-async def stream_notifications(stream: OpenStream) -> EventStream:
+async def stream_notifications(stream: OpenStream) -> SseAnswer:
     """Send what one is told as it comes in, from now on or after `Last-Event-ID`, until the session ends."""
-    return EventStream(stream)
+    return SseAnswer(stream)
 
 
 @router.post("/read-all", responses=problem_responses(Unauthenticated))

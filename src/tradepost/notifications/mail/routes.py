@@ -10,7 +10,7 @@ from starlette.responses import Response
 from tradepost.core.settings.settings import Settings
 from tradepost.notifications.mail.dependencies import build_folder
 from tradepost.notifications.mail.folder import FiledEmail
-from tradepost.web.routing import Route
+from tradepost.web.routing.route import Route
 
 _STYLE: Final = """
 :root { color-scheme: light dark; }

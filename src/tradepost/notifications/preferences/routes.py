@@ -6,8 +6,8 @@ from tradepost.accounts.dependencies import CurrentPrincipal
 from tradepost.core.errors import Unauthenticated
 from tradepost.notifications.preferences.dependencies import PreferenceReads, PreferenceWrites
 from tradepost.notifications.preferences.schemas import PreferencesChange, PreferencesRead
-from tradepost.web.problems import problem_responses
-from tradepost.web.routing import Route
+from tradepost.web.problems.documentation import problem_responses
+from tradepost.web.routing.route import Route
 
 router = APIRouter(prefix="/notifications/preferences", tags=["notifications"], route_class=Route)
 

@@ -1,0 +1,1 @@
+"""Request bodies: strict JSON, forms, and uploads that are read while they arrive."""

@@ -1,0 +1,159 @@
+"""The outermost layer: id, time, security headers, log line and metrics of every request, whatever answered it."""
+
+import itertools
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tradepost.core.clock import Clock
+from tradepost.core.observability import logging
+from tradepost.core.observability.access_log import AccessLog
+from tradepost.core.observability.metrics import UNMATCHED, Metrics
+from tradepost.web.asgi_scope import (
+    ANSWER_HEADERS_KEY,
+    ERROR_CODE_KEY,
+    REQUEST_HEADERS_KEY,
+    REQUEST_ID_KEY,
+    TEMPLATE_KEY,
+    USER_ID_KEY,
+)
+from tradepost.web.problems.rendering import failure
+
+ANSWER_KEY: Final = "tradepost.answer"
+"""Where the ASGI scope has the ``Answer`` of a request."""
+CLIENT_CLOSED_REQUEST: Final = 499
+"""What the log and the metrics call a request whose client went away before the answer began (nginx's number)."""
+
+_SANE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_API_POLICY: Final = b"default-src 'none'; frame-ancestors 'none'"
+_ALWAYS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+)
+_TRANSPORT: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+
+
+class Answer:
+    """A request's ``send``: it adds the headers that every answer has, and remembers whether the answer has begun."""
+
+    __slots__ = ("began", "guarded", "layer", "request_id", "scope", "send", "status", "timed")
+
+    def __init__(
+        self, layer: "Exchange", scope: Scope, send: Send, request_id: bytes, *, guarded: bool, timed: bool
+    ) -> None:
+        self.layer = layer
+        self.scope = scope
+        self.send = send
+        self.request_id = request_id
+        self.guarded = guarded
+        self.timed = timed
+        self.status = 0
+        self.began = layer.monotonic()
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = self._headers(message.get("headers", ()))
+        await self.send(message)
+
+    def _headers(self, given: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        elapsed = self.layer.monotonic() - self.began
+        names = {name for name, _ in given}
+        headers = [
+            *given,
+            *self.layer.headers,
+            (b"x-request-id", self.request_id),
+            (b"x-process-time", b"%.6f" % elapsed),
+        ]
+        if b"content-security-policy" not in names:
+            headers.append((b"content-security-policy", _API_POLICY))
+        if b"cache-control" not in names and (self.guarded or self.status >= 400):  # noqa: PLR2004
+            # An answer to a credential must not end up in a shared cache; with an ETag it may be kept and asked about.
+            revalidates = b"etag" in names and self.status < 400  # noqa: PLR2004
+            headers.append((b"cache-control", b"private, no-cache" if revalidates else b"no-store"))
+        scope = self.scope
+        if ANSWER_HEADERS_KEY in scope:
+            headers += scope[ANSWER_HEADERS_KEY]
+        if self.timed:
+            headers.append((b"server-timing", b"total;dur=%.3f" % (elapsed * 1000)))
+        return headers
+
+
+class Exchange:
+    """Gives each request its id, each answer its headers, and both a log line and a place in the metrics.
+
+    ``X-Request-ID`` is taken from the client when it is 1 to 128 letters, digits, ``.``, ``_`` and ``-``, else made.
+    A request with the header ``Server-Timing`` (any value but ``0``) gets one back (W3C Server Timing, milliseconds).
+    Without a ``Cache-Control`` of its own, an answer to credentials, to a method that changes something, or with an
+    error is ``no-store``.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        access_line: AccessLog | None,
+        secure_transport: bool,
+    ) -> None:
+        self.app = app
+        self.monotonic = clock.monotonic
+        self.headers = (*_ALWAYS, _TRANSPORT) if secure_transport else _ALWAYS
+        self._metrics = metrics
+        self._access_line = access_line
+        # Unique, not secret: chance for the process, a number for the request.
+        self._prefix = clock.token(9)
+        self._count = itertools.count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        sent = dict(scope["headers"])
+        raw_id = sent.get(b"x-request-id")
+        if raw_id is not None and _SANE_ID.fullmatch(raw_id):
+            request_id = raw_id.decode("ascii")
+        else:
+            request_id = f"{self._prefix}-{next(self._count):08x}"
+            raw_id = request_id.encode("ascii")
+        scope[REQUEST_HEADERS_KEY] = sent
+        scope[REQUEST_ID_KEY] = request_id
+        token = logging.request_id.set(request_id)
+        method = scope["method"]
+        guarded = b"authorization" in sent or b"x-api-key" in sent or method not in _SAFE_METHODS
+        timed = sent.get(b"server-timing", b"0") != b"0"
+        answer = Answer(self, scope, send, raw_id, guarded=guarded, timed=timed)
+        scope[ANSWER_KEY] = answer
+        metrics = self._metrics
+        metrics.in_progress += 1
+        try:
+            await self.app(scope, receive, answer)
+        except ClientDisconnect:
+            pass  # nobody is left to be told
+        except Exception as error:  # noqa: BLE001  (a fault of a layer: Failures answers what is raised further in)
+            response = failure(scope, error)
+            if answer.status == 0:
+                await response(scope, receive, answer)
+        finally:
+            metrics.in_progress -= 1
+            seconds = self.monotonic() - answer.began
+            status = answer.status or CLIENT_CLOSED_REQUEST
+            template = scope.get(TEMPLATE_KEY)
+            metrics.observe(method, template, status, seconds)
+            if self._access_line is not None:
+                self._access_line(
+                    request_id=request_id,
+                    method=method if method.isalpha() else "OTHER",
+                    template=template or UNMATCHED,
+                    status=status,
+                    seconds=seconds,
+                    person=scope.get(USER_ID_KEY),
+                    error_code=scope.get(ERROR_CODE_KEY),
+                )
+            logging.request_id.reset(token)

@@ -1,0 +1,52 @@
+"""Puts the layers around the application, in the order that ``web.middleware`` draws."""
+
+from collections.abc import Mapping
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from tradepost.core.clock import Clock
+from tradepost.core.observability.access_log import AccessLog
+from tradepost.core.observability.metrics import Metrics
+from tradepost.core.settings.settings import Environment, Settings
+from tradepost.web.middleware.body_limit import BodyLimit
+from tradepost.web.middleware.cors import Cors
+from tradepost.web.middleware.exchange import Exchange
+from tradepost.web.middleware.failures import Failures
+from tradepost.web.middleware.fast_path import FastPath
+from tradepost.web.middleware.trusted_hosts import TrustedHosts
+from tradepost.web.problems.handlers import ErrorAnswers
+from tradepost.web.routing import path_table
+
+
+def install(
+    app: FastAPI,
+    *,
+    settings: Settings,
+    clock: Clock,
+    metrics: Metrics,
+    answers: ErrorAnswers,
+    access_line: AccessLog | None = None,
+    larger_bodies: Mapping[str, int] | None = None,
+) -> None:
+    """Put the path table before the routes, and all layers around the application.
+
+    ``larger_bodies`` gives the limits of paths that take files, by prefix. Call this last: a route that is added later is not
+    in the table, and a layer that is added later is not within the others.
+    """
+    table = path_table.install(app)
+    app.add_middleware(Failures)
+    # Around FastAPI's own layers, not within them as `add_middleware` has it: those are for what takes the ordinary path.
+    layered: ASGIApp = FastPath(app.build_middleware_stack(), table=table, answers=answers)
+    layered = BodyLimit(layered, settings.MAX_BODY_BYTES, larger_bodies)
+    if settings.BACKEND_CORS_ORIGINS:
+        layered = Cors(layered, settings.BACKEND_CORS_ORIGINS)
+    if "*" not in settings.ALLOWED_HOSTS:
+        layered = TrustedHosts(layered, settings.ALLOWED_HOSTS)
+    app.middleware_stack = Exchange(
+        layered,
+        clock=clock,
+        metrics=metrics,
+        access_line=access_line,
+        secure_transport=settings.ENVIRONMENT is not Environment.LOCAL,
+    )

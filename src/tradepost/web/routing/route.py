@@ -1,0 +1,48 @@
+"""The route class of every router: nothing malformed gets as far as a schema."""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from fastapi import params
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
+from typing_extensions import override
+
+from tradepost.web.bodies.checked_request import CheckedRequest, accept_form, accept_json
+from tradepost.web.urlencoded import check_path, checked_query
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class Route(APIRoute):
+    """A route that refuses what is malformed: 415 for a body of another kind, 422 for text that is none.
+
+    The body, when the route declares one, must be JSON (or a form) and say so; an empty one needs no type. Query, path
+    and form fields must be UTF-8 without NUL: a database would refuse them with an error of its own.
+    """
+
+    @override
+    def get_route_handler(self) -> Handler:
+        """Return FastAPI's handler behind the checks of this class."""
+        handler = super().get_route_handler()
+        read = self._body_reader()
+
+        async def handle(request: Request) -> Response:
+            scope = request.scope
+            if scope["query_string"]:
+                scope["query_string"] = checked_query(scope["query_string"])
+            if scope["path_params"]:
+                check_path(scope)
+            if read is None:
+                return await handler(request)
+            checked = CheckedRequest(scope, request.receive)
+            await read(checked)
+            return await handler(checked)
+
+        return handle
+
+    def _body_reader(self) -> Callable[[CheckedRequest], Awaitable[None]] | None:
+        if self.body_field is None:
+            return None
+        return accept_form if isinstance(self.body_field.field_info, params.Form) else accept_json

@@ -1,0 +1,123 @@
+"""Bodies that come too slowly, and what is done with the rest of a body that nobody wants."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from starlette.requests import ClientDisconnect
+from starlette.types import Message
+
+from tradepost.core.errors import TookTooLong
+from tradepost.web.bodies import incoming_body
+from tradepost.web.bodies.incoming_body import IncomingBody, Patience
+from tradepost.web.middleware.body_limit import lingering
+
+
+class Client:
+    """Sends chunks with pauses between, in seconds of a clock of its own; falls silent at the end."""
+
+    def __init__(
+        self, chunks: Iterable[tuple[float, bytes]], *, ends: bool = False, leaves: bool = False
+    ) -> None:
+        self.now = 0.0
+        self.received = 0
+        self._chunks = list(chunks)
+        self._ends = ends
+        self._leaves = leaves
+
+    def monotonic(self) -> float:
+        return self.now
+
+    async def receive(self) -> Message:
+        if not self._chunks:
+            if self._leaves:
+                return {"type": "http.disconnect"}
+            await asyncio.Event().wait()
+        pause, chunk = self._chunks.pop(0)
+        self.now += pause
+        self.received += len(chunk)
+        more = bool(self._chunks) or not self._ends
+        return {"type": "http.request", "body": chunk, "more_body": more}
+
+
+def body_of(client: Client, **headers: str) -> IncomingBody:
+    sent = {"transfer_encoding": "chunked"} | headers
+    raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in sent.items()]
+    return IncomingBody({"type": "http", "headers": raw}, client.receive)
+
+
+async def read(client: Client, patience: Patience) -> bytes:
+    body = body_of(client)
+    return b"".join([chunk async for chunk in body.chunks(body.receive, client.monotonic, patience)])
+
+
+async def test_what_comes_in_time_is_read() -> None:
+    client = Client([(1, b"a" * 10), (5, b""), (1, b"b")], ends=True)
+    assert await read(client, Patience()) == b"a" * 10 + b"b"
+
+
+@pytest.mark.parametrize("pause", [0.5, 3])
+async def test_drops_are_not_enough(pause: float) -> None:
+    """A byte now and then keeps no upload alive: slow-loris for bodies."""
+    with pytest.raises(TookTooLong):
+        await read(Client([(pause, b"x")] * 10_000), Patience(silence=60, grace=10, rate=1000))
+
+
+async def test_silence_is_not_waited_for() -> None:
+    with pytest.raises(TookTooLong):
+        await read(Client([(0, b"x")]), Patience(silence=0.01))
+
+
+async def test_a_client_that_is_gone() -> None:
+    with pytest.raises(ClientDisconnect):
+        await read(Client([(0, b"x")], leaves=True), Patience())
+
+
+async def test_what_the_reader_takes_is_not_the_clients_time() -> None:
+    client = Client([(0, b"x")] * 5, ends=True)
+    body = body_of(client)
+    async for _ in body.chunks(body.receive, client.monotonic, Patience(grace=1, rate=1)):
+        client.now += 100
+
+
+async def test_the_rest_is_read_up_to_a_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incoming_body, "DRAIN_BYTES", 1000)
+    client = Client([(0, b"x" * 100)] * 100)
+    await body_of(client).drain()
+    assert client.received == 1000
+
+
+@pytest.mark.parametrize("limit", ["DRAIN_SECONDS", "DRAIN_SILENCE"])
+async def test_nobody_is_waited_for_who_does_not_send_the_rest(
+    monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    monkeypatch.setattr(incoming_body, limit, 0.01)
+    client = Client([(0, b"x" * 100)])
+    await body_of(client).drain()
+    assert client.received == 100
+
+
+async def test_who_waits_to_be_told_to_send_is_not_waited_for() -> None:
+    client = Client([(0, b"x" * 100)])
+    await body_of(client, expect="100-continue").drain()
+    assert client.received == 0
+
+
+@pytest.mark.parametrize("headers", [{"content-length": "0"}, {}])
+async def test_a_request_without_a_body_is_answered_as_ever(headers: dict[str, str]) -> None:
+    client = Client([])
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    body = IncomingBody({"type": "http", "headers": raw}, client.receive)
+    sent: list[Any] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    answer = lingering(body, send)
+    await answer({"type": "http.response.start", "status": 401, "headers": []})
+    await answer({"type": "http.response.body", "body": b"no"})
+    assert sent == [
+        {"type": "http.response.start", "status": 401, "headers": []},
+        {"type": "http.response.body", "body": b"no"},
+    ]
