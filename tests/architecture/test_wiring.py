@@ -29,7 +29,7 @@ FORGOTTEN = {
     ),
     "what `open_parcels` of src/tradepost/parcels/dependencies.py opens is missing": (
         "src/tradepost/bootstrap.py",
-        "from tradepost.parcels.dependencies import open_parcels\nopen_parcels(resources)\n",
+        "from tradepost.parcels.dependencies import open_parcels\nPARCELS = (open_parcels,)\n",
     ),
     "no migration makes the table `parcels`": (
         "migrations/versions/0001_marketplace.py",

@@ -83,7 +83,7 @@ class House:
                 ):
                     yield (
                         f"what `{name}` of src/tradepost/{path} opens is missing at run time: "
-                        f"call it in `opened` of src/tradepost/bootstrap.py"
+                        f"add it to OPENERS in src/tradepost/bootstrap.py"
                     )
 
     def _tags(self) -> Iterator[str]:

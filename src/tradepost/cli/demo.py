@@ -46,7 +46,7 @@ async def _made_up_people(resources: Resources) -> list[str]:
 
 
 def banner(settings: Settings, host: str, port: int, *, people: Sequence[str] = ()) -> str:
-    """Return what a person needs to know to start; ``people`` are those who can log in, the moderator first."""
+    """Return what a person needs to know to start; ``people`` are the addresses that can log in, the moderator first."""
     here = f"http://{'localhost' if host in {'127.0.0.1', '0.0.0.0'} else host}:{port}"  # noqa: S104 - a name for it
     password = settings.FIRST_SUPERUSER_PASSWORD.get_secret_value()
     admin_password = password if password == "changethis" else "(your FIRST_SUPERUSER_PASSWORD)"  # noqa: S105 - published

@@ -75,7 +75,7 @@ class Workers(Multiprocess):
     """The processes of ``--workers``, behind one socket that is gone once the last of them takes no more."""
 
     def terminate_all(self) -> None:
-        """Let go of the socket: connections that it still took would wait for an answer from nobody."""
+        """Let go of the socket: connections that it still took would wait for an answer that never comes."""
         for listener in self.sockets:
             listener.close()
         super().terminate_all()

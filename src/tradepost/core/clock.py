@@ -1,4 +1,7 @@
-"""Time and chance: the only module that reads the clock or draws random values, so that tests can replace both."""
+"""The clock and the source of randomness, behind one Protocol.
+
+No other module reads the time or draws random values: a test that hands an application a clock of its own moves all of it.
+"""
 
 import random
 import secrets
@@ -8,7 +11,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Where the code that needs the time or an unguessable value gets it."""
+    """The present, and values that nobody can foresee; one for a whole process."""
 
     def now(self) -> datetime:
         """Return the present moment, aware and in UTC, to the microsecond."""

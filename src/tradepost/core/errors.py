@@ -1,17 +1,17 @@
-"""The tree of errors a service may raise.
+"""The tree of domain errors: what services raise and clients see.
 
 ::
 
     TradepostError
     ├── RuleBroken          400  a business rule says no
-    ├── Unauthenticated     401  who are you?
-    ├── Forbidden           403  you may not
+    ├── Unauthenticated     401  no credential, or one that does not hold
+    ├── Forbidden           403  the permission or the ownership is missing
     ├── NotFound            404
-    ├── Conflict            409  it clashes with what is stored
+    ├── Conflict            409  the change clashes with what is stored
     ├── TookTooLong         408  the request came too slowly
     ├── PreconditionFailed  412
     ├── TooLarge            413
-    ├── UnsupportedType     415  it is of a kind that is not taken
+    ├── UnsupportedType     415  of a kind that is not taken
     ├── NoSuchRange         416
     ├── Unprocessable       422  well-formed, but a value is not acceptable
     ├── TooManyRequests     429
@@ -78,13 +78,13 @@ class InsufficientPermissions(Forbidden):
 
 
 class NotOwner(Forbidden):
-    """The thing belongs to somebody else."""
+    """The thing belongs to another person."""
 
     detail = "Not enough permissions"
 
 
 class NotFound(TradepostError):
-    """There is no such thing, or none that this person may know of."""
+    """There is no such thing, or none that the asker may know of."""
 
     status = 404
     code = "HTTP_404"
@@ -132,7 +132,7 @@ class UnsupportedType(TradepostError):
 
 
 class NoSuchRange(TradepostError):
-    """None of the ranges that were asked for can be sent; ``size`` is that of the whole in bytes (RFC 9110, 15.5.17)."""
+    """None of the requested ranges can be sent; ``size`` is that of the whole in bytes (RFC 9110, 15.5.17)."""
 
     status = 416
     code = "HTTP_416"

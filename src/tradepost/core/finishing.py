@@ -1,4 +1,4 @@
-"""Structured ends of concurrent work: what was begun ends before whoever awaits it goes on, cancelled or not."""
+"""Structured ends of concurrent work: what was begun ends before its awaiter goes on, cancelled or not."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Mapping
@@ -22,7 +22,7 @@ async def finished(work: Awaitable[T]) -> T:
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([task])
         if not task.cancelled():
-            # Retrieved, or the loop would complain that nobody did.
+            # Retrieved, or the loop would complain of an exception that was never seen.
             task.exception()
         raise
 

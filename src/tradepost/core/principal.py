@@ -1,11 +1,14 @@
-"""Who is asking, as every domain and ``web`` see it. ``accounts`` fills it in."""
+"""The authenticated asker of a request, as every domain and ``web`` see it.
+
+A type of ``core``, filled in by ``accounts``: a domain that checks a permission needs no table of users.
+"""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated person: user id, what they may do, and the session whose token they showed."""
+    """An authenticated person: the user's id, the permissions, and the session that the token belongs to."""
 
     user_id: int
     permissions: frozenset[str]

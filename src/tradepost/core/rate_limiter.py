@@ -1,4 +1,4 @@
-"""How often something may be done: the generic cell rate algorithm (ITU-T I.371), one number of state for each key.
+"""Rate limiting by the generic cell rate algorithm (GCRA, ITU-T I.371), one number of state for each key.
 
 A rate of 10 in 60 seconds lets ten through at once and then one every six seconds; there is no window whose edge could
 be used to get twice as many.
@@ -24,7 +24,7 @@ _TOLERANCE: Final = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a rate says to one hit.
+    """The answer of a rate limit to one hit.
 
     ``remaining`` is how many more may follow at once, ``reset_after`` the seconds until all ``limit`` may, and
     ``retry_after`` the seconds until this one may come again; 0 when it was allowed.
@@ -89,7 +89,7 @@ class LocalRateLimiter:
         )
 
     def _make_room(self, now: float) -> None:
-        """Forget a few keys that mean nothing any more, and when there is no room, the one that means least.
+        """Evict a few keys that hold no state any more, and when there is no room, the one nearest to that.
 
         A few at every new key, never all at once: the event loop waits meanwhile. Of those looked at, the key that is
         nearest to empty goes, so that a flood of new keys does not wipe out the one that it should distract from.

@@ -38,9 +38,9 @@ class AccessLog:
             return
         milliseconds = seconds * 1000
         if self._readable:
-            who = "" if person is None else f" person={person}"
+            asker = "" if person is None else f" person={person}"
             code = "" if error_code is None else f" {error_code}"
-            line = f"{self._now():%H:%M:%S} {status} {method} {template} {milliseconds:.1f} ms{who}{code} {request_id}\n"
+            line = f"{self._now():%H:%M:%S} {status} {method} {template} {milliseconds:.1f} ms{asker}{code} {request_id}\n"
         else:
             moment = self._now().isoformat(timespec="milliseconds")
             line = (

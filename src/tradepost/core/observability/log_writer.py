@@ -95,7 +95,7 @@ class LogWriter:
             try:
                 view = view[os.write(self._descriptor, view) :]
             except BlockingIOError:
-                # Somebody we share the descriptor with made it non-blocking.
+                # Another process that shares the descriptor made it non-blocking.
                 select.select([], [self._descriptor], [], 1.0)
             except OSError:
                 self.dropped += len(self._waiting) + 1

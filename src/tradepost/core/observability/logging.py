@@ -104,7 +104,7 @@ def _redirect_standard_logging(handler: logging.Handler, threshold: int) -> None
     for name in ("httpx", "httpcore"):
         # At INFO they write whole addresses, query strings and all.
         logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
-    # It says which database it talks to each time it is asked for its revision.
+    # It names its database each time the revision is read.
     logging.getLogger("alembic.runtime.migration").setLevel(max(threshold, logging.WARNING))
     # We write one line a request ourselves.
     access = logging.getLogger("uvicorn.access")
@@ -136,7 +136,7 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record)
-        except Exception:  # noqa: BLE001  (a line that cannot be formatted must not fail who logs it)
+        except Exception:  # noqa: BLE001  (a line that cannot be formatted must not fail its caller)
             line = json.dumps(
                 {"level": "error", "event": "a log line could not be formatted", "logger": record.name}
             )

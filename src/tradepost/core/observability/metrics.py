@@ -1,4 +1,4 @@
-"""What happens inside, for Prometheus: right for one process and for many workers behind one port.
+"""Metrics for Prometheus, right for one process and for many workers behind one port.
 
 With several workers each scrape reaches only one of them, so all keep their numbers in memory-mapped files in the
 directory that ``PROMETHEUS_MULTIPROC_DIR`` names, and every worker answers for all. The variable must be set before
@@ -33,7 +33,7 @@ from tradepost.core.clock import Clock
 
 MULTIPROCESS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 UNMATCHED: Final = "unmatched"
-"""The route of a request whose path nobody serves: an attacker must not choose labels."""
+"""The route of a request whose path is not served: an attacker must not choose labels."""
 
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds in seconds."""
@@ -147,7 +147,7 @@ class Metrics:
         return Gauge(f"tradepost_{name}", text, registry=self._registry, multiprocess_mode=mode)  # type: ignore[arg-type]
 
     def batch_observer(self, name: str) -> Callable[[int], None]:
-        """Return what notes the sizes of the batches of one coalesced read."""
+        """Return the observer of the batch sizes of one coalescer."""
         return self._batches.labels(name).observe
 
     def observe_attempt(self, channel: str, outcome: str, seconds: float) -> None:
@@ -242,7 +242,7 @@ class Metrics:
 def prepare_directory(directory: Path) -> None:
     """Make the directory of ``PROMETHEUS_MULTIPROC_DIR``, without what an earlier run left in it.
 
-    To be called once before the first worker starts, by whoever starts the workers.
+    To be called once before the first worker starts, by the process that starts them.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     for path in directory.glob("*.db"):

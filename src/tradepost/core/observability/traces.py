@@ -1,7 +1,7 @@
 """Exceptions as text for the log, without the values at fault.
 
-Of each message only the first line is kept: the further ones are where drivers and pydantic repeat values, which may be
-anybody's address or password.
+Of each message only the first line is kept: the further ones are where drivers and pydantic repeat values, which may be a
+person's address or password.
 """
 
 import traceback

@@ -1,1 +1,1 @@
-"""Settings, where they come from, and the table of them."""
+"""Settings: their sources, values and faults, and the table of them."""

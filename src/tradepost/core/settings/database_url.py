@@ -1,4 +1,4 @@
-"""The address of the database: its everyday forms, made into what SQLAlchemy and the async drivers take."""
+"""The URL of the database: its everyday forms, translated into what SQLAlchemy and the async drivers take."""
 
 from typing import Any
 from urllib.parse import urlencode

@@ -1,4 +1,4 @@
-"""Settings that are kept in files: those that ``NAME_FILE`` points to, mounted secrets, and ``local``'s own key."""
+"""The source of settings that are kept in files: those that ``NAME_FILE`` points to, and mounted secrets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

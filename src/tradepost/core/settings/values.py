@@ -1,4 +1,4 @@
-"""The kinds of values that settings have: how each is written, and what is refused.
+"""The types of settings: how each value is written, and what is refused.
 
 A message says what is wrong and never repeats the value, which may be secret.
 """

@@ -58,7 +58,7 @@ def postgres_signals(url: URL, clock: Clock) -> SharedSignals:
                 yield _PostgresTransport(connection)
             finally:
                 connection.remove_termination_listener(end)
-                # A payload that may be half sent, or sent to nobody, is not worth a wait for its end.
+                # A payload that may be half sent is not worth a wait for its end.
                 connection.terminate()
                 await pooled.invalidate()
 

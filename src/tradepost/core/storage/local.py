@@ -1,4 +1,4 @@
-"""Files in a directory of this machine."""
+"""The local storage: files in a directory of this machine."""
 
 import asyncio
 import errno
@@ -111,7 +111,7 @@ class LocalStorage:
                 held = block
             await self._run(partial(self._write_last, new, held or b""))
         except BaseException:
-            # Nobody is helped by a second error: what cannot be removed now is removed with the key.
+            # A second error would hide the first: what cannot be removed now is removed with the key.
             with suppress(TradepostError):
                 await self._run(new.abandon)
             raise
@@ -131,7 +131,7 @@ class LocalStorage:
                 yield chunk
 
         try:
-            # Kept by the thread: whoever is cancelled meanwhile would not get it, and it would stay open.
+            # Kept by the thread: a caller that is cancelled meanwhile would not get it, and it would stay open.
             await self._run(lambda: opened.append(self._opened(path, start)))
             yield chunks()
         finally:
@@ -146,7 +146,7 @@ class LocalStorage:
             self._prepare()
             for name in (path, _part_of(path)):
                 name.unlink(missing_ok=True)
-            # Or a power cut brings the bytes back after their row is gone, and nobody knows of them any more.
+            # Or a power cut brings the bytes back after their row is gone, and nothing knows of them any more.
             with suppress(FileNotFoundError):
                 sync_directory(path.parent)
 

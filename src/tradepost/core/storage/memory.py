@@ -1,4 +1,4 @@
-"""Bytes in this process's memory: for trying things out, and for tests."""
+"""The in-memory twin of the storage, for trying things out and for tests."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""Objects in a bucket of S3, or of a service that speaks like it."""
+"""The S3 storage: objects in a bucket of S3, or of a service that speaks like it."""
 
 import asyncio
 import hashlib
@@ -82,14 +82,14 @@ class _Source:
             while self._ahead:
                 yield self._ahead.popleft()
             while self.failure is None:
-                # A task of its own, for whoever cancels the upload to reach: the store does not pass that on.
+                # A task of its own, for a cancellation of the upload to reach: the store does not pass that on.
                 self._next = asyncio.ensure_future(anext(self.content, b""))
                 chunk = await self._next
                 if not chunk:
                     return
                 await self._count(chunk)
                 yield chunk
-        except BaseException as error:  # noqa: BLE001 - kept, and raised to whoever stores
+        except BaseException as error:  # noqa: BLE001 - kept, and raised where the upload is awaited
             self.failure = error
         if self.failure is not None:
             # A cancellation would end the task of the store, and with it the removal of what was stored so far.
@@ -144,7 +144,7 @@ class S3Storage:
     async def _put_whole(self, key: str, content: bytes) -> None:
         try:
             with _translated():
-                # The store may keep it after whoever sent it has hung up, and after it was deleted for that.
+                # The store may keep it after the client has hung up, and after it was deleted for that.
                 await finished(obstore.put_async(self._store, key, content, use_multipart=False))
         except asyncio.CancelledError:
             with suppress(StorageUnavailable):
@@ -161,7 +161,7 @@ class S3Storage:
             with _translated():
                 await asyncio.shield(upload)
         except asyncio.CancelledError:
-            # Left to itself, it would leave its parts in the bucket, which cost money and which nobody sees.
+            # Left to itself, it would leave its parts in the bucket, which cost money and are not seen.
             source.cancel()
             with suppress(Exception):
                 await finished(upload)

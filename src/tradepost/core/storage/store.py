@@ -1,4 +1,4 @@
-"""What every store of bytes can do, and what can go wrong with it."""
+"""The port of a store of bytes, and its errors."""
 
 import re
 from collections.abc import AsyncIterator, Sequence

@@ -1,1 +1,1 @@
-"""What lists, rows, cursors and text look like on the wire."""
+"""The wire formats: lists, rows, cursors and text."""

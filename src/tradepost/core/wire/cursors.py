@@ -1,4 +1,4 @@
-"""Where to go on in a list: opaque to clients, and refused when it was not made by us for just this list."""
+"""Opaque cursors of keyset pagination, authenticated: one that we did not issue for just this list is refused."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""Which part of a list was asked for, and what came of it."""
+"""Pagination by offset: the window that a client asks for, and the page that it gets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """The rows of a window and, when it was asked for, how many there are in all."""
+    """The rows of a window and, unless that was left out, how many there are in all."""
 
     rows: Sequence[T]
     total: int | None

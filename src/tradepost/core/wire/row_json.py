@@ -1,4 +1,4 @@
-"""JSON of plain dictionaries by the fields of a model: what the model would write, without making one."""
+"""Fast JSON of rows: the bytes that a pydantic model would write, without building the model."""
 
 from collections.abc import Callable, Mapping
 from operator import itemgetter

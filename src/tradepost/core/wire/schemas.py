@@ -1,4 +1,4 @@
-"""The base of what comes in and what goes out, and field types that several domains share."""
+"""The base models of request and response bodies, and the field types that several domains share."""
 
 from decimal import Decimal
 from typing import Annotated, Any
