@@ -42,11 +42,11 @@ def test_a_request_is_one_line_of_json() -> None:
     write(**REQUEST | {"status": 503, "person": None, "error_code": "HTTP_503"})
     assert [json.loads(line) for line in sheet.lines] == [
         {
-            "timestamp": "2026-11-23T01:02:03.456+00:00", "level": "info", "event": "request", "request_id": "abc-1",
+            "timestamp": "2026-11-23T01:02:03.456Z", "level": "info", "event": "request", "request_id": "abc-1",
             "method": "GET", "route": "/items/{item_id}", "status": 200, "duration_ms": 12.35, "person": 7,
         },
         {
-            "timestamp": "2026-11-23T01:02:03.456+00:00", "level": "error", "event": "request", "request_id": "abc-1",
+            "timestamp": "2026-11-23T01:02:03.456Z", "level": "error", "event": "request", "request_id": "abc-1",
             "method": "GET", "route": "/items/{item_id}", "status": 503, "duration_ms": 12.35, "person": None,
             "error_code": "HTTP_503",
         },

@@ -1,9 +1,17 @@
 """The access log: one line for each request."""
 
 import logging
+from datetime import datetime
 
 from tradepost.core.clock import Clock
 from tradepost.core.observability.log_writer import LogWriter
+
+
+def timestamp(moment: datetime, *, readable: bool) -> str:
+    """Return the one form of time in the log: UTC to the millisecond (RFC 3339), or the local time of day for people."""
+    if readable:
+        return f"{moment.astimezone():%H:%M:%S}"
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z"
 
 
 class AccessLog:
@@ -40,9 +48,9 @@ class AccessLog:
         if self._readable:
             asker = "" if person is None else f" person={person}"
             code = "" if error_code is None else f" {error_code}"
-            line = f"{self._now():%H:%M:%S} {status} {method} {template} {milliseconds:.1f} ms{asker}{code} {request_id}\n"
+            line = f"{timestamp(self._now(), readable=True)} {status} {method} {template} {milliseconds:.1f} ms{asker}{code} {request_id}\n"
         else:
-            moment = self._now().isoformat(timespec="milliseconds")
+            moment = timestamp(self._now(), readable=False)
             line = (
                 f'{{"timestamp":"{moment}","level":"{"error" if failed else "info"}","event":"request",'
                 f'"request_id":"{request_id}","method":"{method}","route":"{template}","status":{status},'

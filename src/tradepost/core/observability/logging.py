@@ -10,13 +10,14 @@ import logging
 import sys
 from collections.abc import MutableMapping
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Final, TextIO
 
 import structlog
 from typing_extensions import override
 
 from tradepost.core.clock import Clock, SystemClock
-from tradepost.core.observability.access_log import AccessLog
+from tradepost.core.observability.access_log import AccessLog, timestamp
 from tradepost.core.observability.log_writer import LogWriter
 from tradepost.core.observability.traces import describe
 
@@ -24,6 +25,8 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request that is being answered: every line that is logged meanwhile carries it."""
 
 _STANDARD_ERROR: Final = 2
+_TRUSTED: Final = ("uvicorn", "uvicorn.error", "uvicorn.asgi", "tradepost")
+"""Loggers of the standard library that may write below WARNING."""
 
 _writers: dict[int, LogWriter] = {}
 
@@ -43,10 +46,11 @@ def configure(
     readable = stream.isatty() if readable is None else readable
     threshold = logging.getLevelNamesMapping()[level.upper()]
     writer = _writer_to(stream)
+    clock = clock or SystemClock()
 
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="%H:%M:%S" if readable else "iso", utc=not readable),
+        partial(_add_timestamp, clock=clock, readable=readable),
         _add_request_id,
         _add_exception,
     ]
@@ -69,7 +73,7 @@ def configure(
         )
     )
     _redirect_standard_logging(handler, threshold)
-    return AccessLog(writer, level=threshold, readable=readable, clock=clock or SystemClock())
+    return AccessLog(writer, level=threshold, readable=readable, clock=clock)
 
 
 def _writer_to(stream: TextIO) -> LogWriter:
@@ -95,21 +99,26 @@ def close() -> None:
 def _redirect_standard_logging(handler: logging.Handler, threshold: int) -> None:
     root = logging.getLogger()
     root.handlers = [other for other in root.handlers if not isinstance(other, _Handler)] + [handler]
-    root.setLevel(threshold)
+    # Libraries below WARNING write what they work on: statements with the hash of a password in them, addresses with
+    # their query strings, forms as they were sent. Those that are known to write none of it are named here.
+    root.setLevel(max(threshold, logging.WARNING))
     logging.captureWarnings(capture=True)
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.asgi"):
+    for name in _TRUSTED:
         logger = logging.getLogger(name)
+        logger.setLevel(threshold)
         logger.handlers = []
         logger.propagate = True
-    for name in ("httpx", "httpcore"):
-        # At INFO they write whole addresses, query strings and all.
-        logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
-    # It names its database each time the revision is read.
-    logging.getLogger("alembic.runtime.migration").setLevel(max(threshold, logging.WARNING))
     # We write one line a request ourselves.
     access = logging.getLogger("uvicorn.access")
     access.handlers = []
     access.propagate = False
+
+
+def _add_timestamp(
+    _logger: Any, _method: str, fields: MutableMapping[str, Any], *, clock: Clock, readable: bool
+) -> MutableMapping[str, Any]:
+    fields["timestamp"] = timestamp(clock.now(), readable=readable)
+    return fields
 
 
 class _Sink:
