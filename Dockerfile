@@ -9,6 +9,7 @@ RUN awk '/^[^ #]/ { wanted = /^uv==/ } wanted' requirements-dev.lock > uv.lock \
     && uv pip install --no-cache --python /venv/bin/python --compile-bytecode \
         --require-hashes --requirement requirements.lock
 COPY pyproject.toml LICENSE ./
+COPY migrations migrations
 COPY src src
 RUN uv pip install --no-cache --python /venv/bin/python --compile-bytecode \
         --no-deps --build-constraints requirements-dev.lock .
@@ -18,8 +19,6 @@ FROM python:3.13-slim
 RUN mkdir /data && chown 10001:10001 /data
 COPY --from=build /venv /venv
 WORKDIR /app
-COPY alembic.ini ./
-COPY migrations migrations
 # Not `local`: an image that is started as it is must refuse the published password, on an address that all can reach.
 ENV PATH=/venv/bin:$PATH \
     ENVIRONMENT=production \

@@ -224,9 +224,7 @@ async def dispatch(resources: Resources) -> None:
     while not await _is_migrated(resources):
         if not waits:
             waits = True
-            log.warning(
-                "no database of this version's schema yet; messages are delivered as soon as it is there"
-            )
+            log.warning("no database of this version's schema yet (tradepost migrate); messages wait for it")
         await asyncio.sleep(WAIT_FOR_SCHEMA)
     await resources[Dispatcher].run()
 

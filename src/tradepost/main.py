@@ -6,7 +6,7 @@ import multiprocessing
 import signal
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ from tradepost.core.finishing import alongside
 from tradepost.core.observability import logging
 from tradepost.core.observability.metrics import Metrics
 from tradepost.core.resources import Resources
-from tradepost.core.settings.advice import questionable
+from tradepost.core.settings.advice import misspelt, questionable, surrounding_names
 from tradepost.core.settings.settings import Settings
 from tradepost.core.signals.signals import Signals
 from tradepost.core.storage.store import Storage
@@ -45,6 +45,10 @@ RETRY_PREPARATION: Final = 2.0
 DRAIN_SECONDS: Final = 3.0
 """Seconds, outside ``local``, for which requests are still taken after SIGTERM while ``/readyz`` is not ready any more."""
 
+OLD_SCHEMA: Final = (
+    "the database's schema is older than this version's; bring it up to date with: tradepost migrate"
+)
+
 log = structlog.get_logger(__name__)
 
 
@@ -62,7 +66,7 @@ def create_app(
     access_line = logging.configure(
         settings.LOG_LEVEL, readable=None if settings.is_local else False, clock=clock
     )
-    for warning in questionable(settings):
+    for warning in (*questionable(settings), *misspelt(surrounding_names())):
         log.warning("questionable setting", setting=warning)
     metrics = Metrics(clock=clock)
     readiness = Readiness(clock)
@@ -135,7 +139,7 @@ def _add_probes(readiness: Readiness, resources: Resources) -> None:
 
 async def _check_database(database: Database) -> None:
     if not migrations.suits(await migrations.current(database)):
-        raise RuntimeError("the schema is not at this version's revision")
+        raise RuntimeError(OLD_SCHEMA)
 
 
 async def _check_redis(redis: Redis) -> None:
@@ -208,8 +212,10 @@ def _drained(readiness: Readiness, seconds: float) -> Iterator[None]:
 
 
 async def _preparation(resources: Resources) -> dict[str, Coroutine[Any, Any, None]]:
-    """Migrate, in ``local``; while the database is away, return the task that goes on trying."""
-    if not resources.settings.is_local or await _prepared(resources):
+    """Migrate, in ``local``; return the task that goes on trying while the database is away, or tells of an old schema."""
+    if not resources.settings.is_local:
+        return {"schema": _tell_of_old_schema(resources)}
+    if await _prepared(resources):
         return {}
     return {"preparation": _prepare_later(resources)}
 
@@ -228,6 +234,14 @@ async def _prepared(resources: Resources) -> bool:
         )
         return False
     return True
+
+
+async def _tell_of_old_schema(resources: Resources) -> None:
+    """Log once that somebody has to migrate, which outside ``local`` no server does by itself."""
+    with suppress(DatabaseUnavailable, SQLAlchemyError):  # `/readyz` tells of a database that is away
+        revision = await migrations.current(resources.database)
+        if not migrations.suits(revision):
+            log.error(OLD_SCHEMA, revision=revision, wanted=migrations.head())
 
 
 async def _prepare_later(resources: Resources) -> None:

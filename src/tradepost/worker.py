@@ -16,7 +16,7 @@ from tradepost.core.finishing import alongside
 from tradepost.core.observability import logging
 from tradepost.core.observability.metrics import Metrics
 from tradepost.core.resources import Resources
-from tradepost.core.settings.advice import questionable
+from tradepost.core.settings.advice import misspelt, questionable, surrounding_names
 from tradepost.core.settings.settings import Settings
 from tradepost.core.signals.signals import Signals
 
@@ -33,7 +33,7 @@ async def work(settings: Settings, *, clock: Clock | None = None, metrics_port: 
     """
     clock = clock or SystemClock()
     logging.configure(settings.LOG_LEVEL, readable=None if settings.is_local else False, clock=clock)
-    for warning in questionable(settings):
+    for warning in (*questionable(settings), *misspelt(surrounding_names())):
         log.warning("questionable setting", setting=warning)
     metrics = Metrics(clock=clock)
     with metrics.served(metrics_port) if metrics_port else nullcontext():

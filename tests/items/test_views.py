@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import Person, Template, World, world_on
 from tests.items.market import ITEMS, MINE, POPULAR, change, page, path_of, read, sell
+from tradepost.core.clock import SystemClock
 from tradepost.core.errors import DatabaseUnavailable
 from tradepost.items import view_counter
 from tradepost.items.view_counter import CAPACITY, ViewCounter
@@ -116,7 +117,7 @@ class TestWriting:
 
     async def test_what_cannot_be_written_waits(self, template: Template, tmp_path: Path) -> None:
         async with world_on(await template.copy(), tmp_path, DB_POOL_SIZE=1, DB_POOL_TIMEOUT=0.05) as small:
-            counter = ViewCounter(small.database)
+            counter = ViewCounter(small.database, SystemClock())
             counter.count(1)
 
             async def flush_in_vain() -> None:
@@ -132,7 +133,7 @@ class TestWriting:
             assert counter._waiting == {}
 
     def test_not_without_end_while_nothing_can_be_written(self, module_world: World) -> None:
-        counter = ViewCounter(module_world.database)
+        counter = ViewCounter(module_world.database, module_world.clock)
         for item_id in range(1, CAPACITY + 100):
             counter.count(item_id)
         counter.count(1)

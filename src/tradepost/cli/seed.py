@@ -1,6 +1,8 @@
 """``tradepost seed``: a made-up marketplace of any size, the same rows for the same number."""
 
 import sys
+from contextlib import ExitStack
+from typing import Any
 
 import click
 
@@ -12,11 +14,15 @@ from tradepost.seeding.loader import SeedRefused, SeedReport, seed
 async def run_seed(
     resources: Resources, *, seed_number: int, users: int, items: int, append: bool
 ) -> SeedReport:
-    """Seed with a progress bar on standard error, if that is a terminal."""
-    with click.progressbar(length=users + items, label="Seeding", file=sys.stderr) as bar:
+    """Seed with a progress bar on standard error, if that is a terminal; none is shown for what is refused."""
+    with ExitStack() as shown:
+        bars: list[Any] = []
 
         def progress(done: int, _total: int) -> None:
-            bar.update(done - bar.pos)
+            if not bars:
+                bar = click.progressbar(length=users + items, label="Seeding", file=sys.stderr)
+                bars.append(shown.enter_context(bar))
+            bars[0].update(done - bars[0].pos)
 
         return await seed(
             resources.database,

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from math import ceil
 from pathlib import Path
 
 import click
@@ -15,9 +16,10 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from tradepost.cli.demo import banner, prepare_demo
+from tradepost.cli.demo import address, banner, prepare_demo
 from tradepost.cli.running import current_clock, load_settings, run
 from tradepost.core.observability.metrics import MULTIPROCESS_VARIABLE, prepare_directory
+from tradepost.core.settings.settings import Settings
 from tradepost.web.protocol import BoundedHttpProtocol
 
 
@@ -37,10 +39,14 @@ def serve(host: str, port: int, workers: int, *, demo: bool) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settings = load_settings()
     refuse_taken_port(host, port)
+    if settings.is_local and "PUBLIC_URL" not in settings.model_fields_set:
+        # Before the workers read their settings: links in e-mails lead to where this is served.
+        os.environ["PUBLIC_URL"] = address(host, port)
+        settings = load_settings()
     if demo:
         people = run(prepare_demo(settings, clock=current_clock()))
         click.echo(banner(settings, host, port, people=people))
-    config = server_config(host, port, workers)
+    config = server_config(host, port, workers, settings)
     with metrics_directory(workers):
         if workers > 1:
             Workers(config, sockets=[config.bind_socket()]).run()
@@ -52,7 +58,7 @@ def serve(host: str, port: int, workers: int, *, demo: bool) -> None:
             sys.exit(STARTUP_FAILURE)
 
 
-def server_config(host: str, port: int, workers: int) -> uvicorn.Config:
+def server_config(host: str, port: int, workers: int, settings: Settings) -> uvicorn.Config:
     """Return how uvicorn serves: each process builds the application for itself, logs and heads are ours."""
     return uvicorn.Config(
         "tradepost.main:create_served_app",
@@ -65,6 +71,9 @@ def server_config(host: str, port: int, workers: int) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        # A setting of ours: left to itself uvicorn believes this machine's own proxies, or a variable's.
+        forwarded_allow_ips=list(settings.TRUSTED_PROXIES),
+        timeout_keep_alive=ceil(settings.KEEP_ALIVE_SECONDS),
         timeout_graceful_shutdown=20,
         # A worker that is still starting, on a busy machine, is not one that hangs.
         timeout_worker_healthcheck=60,

@@ -58,7 +58,7 @@ def open_items(resources: Resources) -> None:
     resources.put(
         PopularItems, PopularItems(database, clock, seconds=resources.settings.CACHE_POPULAR_SECONDS)
     )
-    resources.put(ViewCounter, ViewCounter(database))
+    resources.put(ViewCounter, ViewCounter(database, resources.clock))
     resources.put(
         ItemReader,
         ItemReader(

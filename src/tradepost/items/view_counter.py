@@ -8,7 +8,9 @@ from typing import Final
 
 import structlog
 
+from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database
+from tradepost.core.observability.incidents import Incidents
 from tradepost.items.repository.views import ItemViewRepository
 
 INTERVAL: Final = 1.0
@@ -24,10 +26,11 @@ log = structlog.get_logger(__name__)
 class ViewCounter:
     """Loses the views of one interval when the process is killed, and none when it stops."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._waiting: Counter[int] = Counter()
         self._flushing = asyncio.Lock()
+        self._incidents = Incidents(clock, log.warning)
 
     def count(self, item_id: int) -> None:
         """Note a view."""
@@ -91,6 +94,5 @@ class ViewCounter:
     async def _flush_quietly(self) -> None:
         try:
             await self.flush()
-        except Exception:
-            # The database is away or busy: the next batch takes these along.
-            log.warning("views not written yet", waiting=len(self._waiting), exc_info=True)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and the next batch takes these along
+            self._incidents.report("views not written yet", error, waiting=len(self._waiting))

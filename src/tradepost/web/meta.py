@@ -10,6 +10,7 @@ from fastapi import APIRouter, Header, Request, Response
 from pydantic import Field
 
 from tradepost.core.clock import Clock
+from tradepost.core.observability.incidents import root_cause
 from tradepost.core.observability.metrics import Metrics
 from tradepost.core.settings.settings import Settings
 from tradepost.core.wire.schemas import Output
@@ -120,7 +121,7 @@ class Readiness:
         # The change, not the state: probes come every few seconds.
         if failure is not None and name not in self._failed:
             self._failed.add(name)
-            _log.warning("a part failed its check", part=name, exc_info=failure)
+            _log.warning("a part failed its check", part=name, reason=root_cause(failure))
         elif failure is None and name in self._failed:
             self._failed.discard(name)
             _log.info("a part is well again", part=name)

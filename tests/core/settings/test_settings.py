@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from tradepost.core.settings.advice import questionable
+from tradepost.core.settings.advice import misspelt, questionable, surrounding_names
 from tradepost.core.settings.faults import SettingsError
 from tradepost.core.settings.settings import Environment, LogLevel, Rate, Settings
 
@@ -56,6 +56,8 @@ class TestDefaults:
             "REQUEST_TIMEOUT": 15.0,
             "REDIS_URL": None,
             "BACKEND_CORS_ORIGINS": [],
+            "TRUSTED_PROXIES": [],
+            "KEEP_ALIVE_SECONDS": 75.0,
             "ALLOWED_HOSTS": ["*"],
             "LOG_LEVEL": LogLevel.INFO,
             "SENTRY_DSN": None,
@@ -144,6 +146,13 @@ class TestValues:
             ("DB_PRE_PING", "perhaps"),
             ("FIRST_SUPERUSER", "admin"),
             ("EMAILS_FROM_EMAIL", "a@b@example.com"),
+            ("EMAILS_FROM_EMAIL", "Shop <shop@example.com>"),
+            ("FIRST_SUPERUSER", "Ada <ada@example.com>"),
+            ("SMTP_HOST", "mail.example.com:587"),
+            ("SMTP_HOST", "smtp://mail"),
+            ("TRUSTED_PROXIES", "nginx"),
+            ("TRUSTED_PROXIES", "10.0.0.0/33"),
+            ("KEEP_ALIVE_SECONDS", "0"),
             ("PUBLIC_URL", "market.example.com"),
             ("PUBLIC_URL", "ftp://market.example.com"),
             ("PUBLIC_URL", "https://market.example.com/?a=1"),
@@ -168,6 +177,20 @@ class TestValues:
         assert fault_of(SMTP_HOST="mail") == "EMAILS_FROM_EMAIL: is missing, and SMTP_HOST is set"
         assert "SMTP_USER" in fault_of(SMTP_USER="u")
         assert "SMTP_USER" in fault_of(SMTP_PASSWORD="p")
+
+    def test_a_misspelt_name_is_named_with_the_likely_one(self) -> None:
+        assert misspelt({"PATH", "HOME", "SMTP_HOST", "SECRET_KEY_FILE", "DB_POOL_SIZE"}) == []
+        assert misspelt({"TRADEPOST_SECRET_KEY", "TRADEPOST_QQQ", "SMPT_HOST", "database_urls"}) == [
+            "DATABASE_URLS: is no setting; did you mean DATABASE_URL?",
+            "SMPT_HOST: is no setting; did you mean SMTP_HOST?",
+            "TRADEPOST_QQQ: is no setting; settings have no prefix",
+            "TRADEPOST_SECRET_KEY: is no setting; did you mean SECRET_KEY?",
+        ]
+
+    def test_names_are_looked_for_in_the_env_file_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("REDIS_ULR", "redis://cache")
+        Path(".env").write_text("SMTP_HOTS=mail\n")
+        assert {"REDIS_ULR", "SMTP_HOTS"} <= surrounding_names()
 
     def test_warnings_of_what_is_probably_not_meant(self) -> None:
         assert questionable(Settings()) == []

@@ -24,11 +24,15 @@ log = structlog.get_logger(__name__)
 
 @cache
 def script_location() -> Path:
-    """Return the directory of the migrations: of the checkout this code runs in, else of the working directory."""
-    for root in (Path(__file__).parents[4], Path.cwd()):
-        if (root / "migrations" / "env.py").is_file():
-            return root / "migrations"
-    message = "the migrations directory is neither beside src/ nor in the working directory"
+    """Return the directory of the migrations: of the checkout this code runs in, else the wheel's own copy.
+
+    Never one of the working directory, which may be anybody's.
+    """
+    package = Path(__file__).parents[2]
+    for directory in (package.parents[1] / "migrations", package / "migrations"):
+        if (directory / "env.py").is_file() and directory.parent.name != "site-packages":
+            return directory
+    message = "the migrations are neither beside src/ nor in the package"
     raise FileNotFoundError(message)
 
 

@@ -16,6 +16,7 @@ from tradepost.core.messaging.messages import REACTIONS, Subscriptions
 from tradepost.core.messaging.outbox import MessageState
 from tradepost.core.messaging.reactions import Reactions
 from tradepost.core.messaging.repository import MessageRepository
+from tradepost.core.observability.incidents import Incidents
 from tradepost.core.signals.signals import Signals
 
 TOPIC: Final = "messages"
@@ -67,7 +68,7 @@ class Dispatcher:
         )
         self._deliveries: dict[str, Deliveries] = {}
         self._jobs: dict[str, JobRunner] = {}
-        self._failing: set[str] = set()
+        self._incidents = Incidents(clock, log.error)
         self._away = False
         subscriptions.every("messages.prune", PRUNE_EVERY, self._prune)
         subscriptions.every("messages.readdress", READDRESS_EVERY, self._readdress)
@@ -195,7 +196,6 @@ class Dispatcher:
                     pass
             else:
                 failures = 0
-                self._failing.discard(name)
 
     def _log_failure(self, name: str, error: Exception) -> None:
         if is_away(error):
@@ -204,9 +204,9 @@ class Dispatcher:
                 log.warning(
                     "the database is away; messages wait for it", reason=describe(error.__cause__ or error)
                 )
-        elif name not in self._failing:
-            self._failing.add(name)
-            log.error("a loop of the dispatcher failed, and goes on", part=name, exc_info=error)
+        else:
+            # A database that takes no write fails every loop alike.
+            self._incidents.report("a loop of the dispatcher failed, and goes on", error, part=name)
 
     async def _prune(self) -> None:
         now = self._clock.now()

@@ -1,9 +1,17 @@
 """Settings that are allowed and probably not meant: a start logs them, where a refusal would be too much."""
 
+import os
+from collections.abc import Iterable
+from pathlib import Path
 from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
 
 from tradepost.core.settings.database_url import options_left_out
 from tradepost.core.settings.settings import Settings
+from tradepost.core.wire.spelling import is_one_edit_away, nearest
+
+_PREFIX = "TRADEPOST_"
 
 
 def questionable(settings: Settings) -> list[str]:
@@ -19,4 +27,29 @@ def questionable(settings: Settings) -> list[str]:
         found.append("SMTP_TLS: without it, the mail server's password is sent for everybody to read")
     if not settings.is_local and urlsplit(settings.PUBLIC_URL).hostname in {"localhost", "127.0.0.1", "::1"}:
         found.append("PUBLIC_URL: links in e-mails lead to localhost, where nobody else finds this service")
+    return found
+
+
+def surrounding_names() -> set[str]:
+    """Return the names of all variables in the environment and in ``.env``."""
+    file = Path(str(Settings.model_config["env_file"]))
+    return {*os.environ, *(dotenv_values(file) if file.is_file() else ())}
+
+
+def misspelt(names: Iterable[str]) -> list[str]:
+    """Return what looks like a setting and is none, each as ``NAME: the likely one``.
+
+    A setting under a wrong name is not read, and nothing else would tell.
+    """
+    known = {*Settings.model_fields, *(f"{name}_FILE" for name in Settings.model_fields)}
+    found: list[str] = []
+    for name in sorted(set(map(str.upper, names)) - known):
+        if name.startswith(_PREFIX):
+            likely = nearest(name.removeprefix(_PREFIX), known)
+        else:
+            likely = next((setting for setting in sorted(known) if is_one_edit_away(name, setting)), None)
+        if likely is not None:
+            found.append(f"{name}: is no setting; did you mean {likely}?")
+        elif name.startswith(_PREFIX):
+            found.append(f"{name}: is no setting; settings have no prefix")
     return found

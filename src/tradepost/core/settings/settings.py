@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ByteSize, EmailStr, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import ByteSize, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy.engine import URL
 
@@ -29,10 +29,13 @@ from tradepost.core.settings.values import (
     LOWER,
     SECONDS,
     UPPER,
+    BareEmail,
     Bytes,
     Directory,
+    HostName,
     Hosts,
     Line,
+    Networks,
     Origins,
     PublicUrl,
     Rate,
@@ -135,7 +138,7 @@ class Settings(BaseSettings):
     REFRESH_TOKEN_EXPIRE_DAYS: int = Field(
         30, ge=1, le=3_650, description="days after which a session ends, however often it was refreshed"
     )
-    FIRST_SUPERUSER: EmailStr = Field(
+    FIRST_SUPERUSER: BareEmail = Field(
         "admin@example.com", description="e-mail address of the first administrator, made with the database"
     )
     FIRST_SUPERUSER_PASSWORD: SecretStr = Field(
@@ -173,12 +176,23 @@ class Settings(BaseSettings):
     ALLOWED_HOSTS: Hosts = Field(
         ["*"], description="host names served, `*.name` and `*` too, by commas or as a JSON list"
     )
+    TRUSTED_PROXIES: Networks = Field(
+        [],
+        description=(
+            "addresses and networks whose `X-Forwarded-For`, `-Proto`, `-Host`, `-Prefix` and `Forwarded` are "
+            "believed, by commas or as a JSON list"
+        ),
+    )
+    KEEP_ALIVE_SECONDS: Seconds = Field(
+        75.0,
+        description="seconds for which an idle connection is kept; more than a load balancer in front keeps its own",
+    )
     LOG_LEVEL: Annotated[LogLevel, UPPER] = Field(
         LogLevel.INFO, description="`DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`"
     )
     SENTRY_DSN: SecretWebUrl | None = Field(None, description="where Sentry takes reports of errors")
     SENTRY_TRACES_SAMPLE_RATE: float = Field(0.1, ge=0, le=1, description="share of requests traced")
-    SMTP_HOST: Line | None = Field(
+    SMTP_HOST: HostName | None = Field(
         None, description="mail server; without it, `local` writes e-mails to `{DATA_DIR}/mails`"
     )
     SMTP_PORT: int = Field(
@@ -189,7 +203,7 @@ class Settings(BaseSettings):
     )
     SMTP_USER: Line | None = Field(None, description="user name at the mail server; needs a password")
     SMTP_PASSWORD: SecretStr | None = Field(None, description="password at the mail server")
-    EMAILS_FROM_EMAIL: EmailStr | None = Field(
+    EMAILS_FROM_EMAIL: BareEmail | None = Field(
         None, description="address that e-mails come from; needed with `SMTP_HOST`"
     )
     EMAILS_FROM_NAME: Line | None = Field(

@@ -6,12 +6,13 @@ A message says what is wrong and never repeats the value, which may be secret.
 import json
 import re
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 import phonenumbers
-from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, Secret, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, ByteSize, EmailStr, Field, Secret, StringConstraints
 
 DAY = 86_400.0
 
@@ -115,6 +116,24 @@ def _url(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text, strict=False))
+    except ValueError:
+        raise ValueError(
+            "has an entry that is neither an address nor a network, such as 10.0.0.0/8"
+        ) from None
+
+
+def _bare(value: object) -> object:
+    if isinstance(value, str) and "<" in value:
+        # The type would take the address out of it and drop the name without a word.
+        raise ValueError(
+            "is not an address alone, such as shop@example.com; names have settings of their own"
+        )
+    return value
+
+
 def _known_region(text: str) -> str:
     if text not in phonenumbers.SUPPORTED_REGIONS:
         raise ValueError("is not a region with phone numbers; write two letters (ISO 3166), such as US")
@@ -132,6 +151,14 @@ Line = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$"),
 ]
+HostName = Annotated[
+    Line,
+    _shaped(
+        r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*",
+        "is not a host name alone; a port has a setting of its own",
+    ),
+]
+BareEmail = Annotated[EmailStr, BeforeValidator(_bare)]
 Directory = Annotated[Path, AfterValidator(Path.expanduser)]
 Seconds = Annotated[float, SECONDS, Field(gt=0, le=DAY)]
 Bytes = Annotated[ByteSize, Field(ge=1, le=2**50)]
@@ -153,6 +180,8 @@ Host = Annotated[
     ),
 ]
 Hosts = Annotated[list[Host], Field(min_length=1), BeforeValidator(_read_list)]
+Network = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_network)]
+Networks = Annotated[list[Network], BeforeValidator(_read_list)]
 WebUrl = Annotated[str, _url("http", "https")]
 PublicUrl = Annotated[
     str,
