@@ -92,8 +92,15 @@ test: .venv/.dev ## Run all tests on SQLite and on a PostgreSQL of their own, th
 		.venv/bin/pytest --last-failed --last-failed-no-failures none -rap $(ARGS); }
 	@$(MAKE) check
 
+# The programs of `make test-outside`, which are also the names of their Debian packages.
+OUTSIDE = chromium postfix
+
 .PHONY: test-outside
-test-outside: .venv/.dev ## Compare with programs that are not ours, such as Chromium; those that are missing are skipped
+test-outside: .venv/.dev ## Test beside programs from elsewhere, Chromium and Postfix, which apt installs (as root)
+	@missing=; for program in $(OUTSIDE); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	test -z "$$missing" || { test "$$(id -u)" = 0 && apt-get update -qq \
+		&& DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $$missing; } || { \
+		echo "make test-outside needs$$missing. As root it installs them; else: apt-get install$$missing" >&2; exit 1; }
 	@.venv/bin/pytest tests/outside $(ARGS)
 
 # The tests of one file stay together: they share a database.

@@ -34,6 +34,7 @@ from tradepost.items.view_counter import ViewCounter
 from tradepost.media.routes import body_limits
 from tradepost.notifications.inbox.streams import InboxStreams
 from tradepost.notifications.mail import routes as mail_routes
+from tradepost.notifications.preferences import page_routes as unsubscribe_routes
 from tradepost.web import docs, meta, openapi
 from tradepost.web.meta import Readiness
 from tradepost.web.middleware import stack
@@ -80,6 +81,7 @@ def create_app(
     app.include_router(docs.build_router(app, settings))
     app.include_router(page_routes.build_router(settings))
     app.include_router(mail_routes.build_router(settings))
+    app.include_router(unsubscribe_routes.build_router(settings))
     for router in ROUTERS:
         app.include_router(router, prefix=settings.API_V1_STR)
     openapi.install(app)

@@ -158,7 +158,7 @@ async def test_a_server_that_takes_no_other_letters() -> None:
 
 async def test_nonsense_for_an_answer_is_no_text_for_a_table() -> None:
     async with Sink.running() as sink, mailer(sink) as smtp:
-        sink.rcpt = "550 \x00\udcff\ud800 no"
+        sink.rcpt = "550 \x00\x7f\x1b no"
         with pytest.raises(Undeliverable) as refused:
             await smtp.send(written())
         str(refused.value).encode()

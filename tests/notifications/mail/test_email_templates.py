@@ -10,9 +10,7 @@ from tests.notifications.mail.test_headers import NASTY
 from tradepost.notifications.kinds import KINDS, ChannelPolicy, NotificationKind
 from tradepost.notifications.mail.email_templates import EmailTemplates
 
-TEMPLATES = EmailTemplates(
-    project="Trade & <post>", public_url="https://market.example.com", api_path="/api/v1"
-)
+TEMPLATES = EmailTemplates(project="Trade & <post>", public_url="https://market.example.com")
 LINK = "https://market.example.com/account/reset-password#token=abc"
 PARAMS: dict[str, Any] = {
     "item_id": 7,

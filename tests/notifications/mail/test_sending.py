@@ -22,6 +22,7 @@ HEADERS = [
     *("From", "To", "Subject", "Date", "Message-ID"),
     *("Auto-Submitted", "MIME-Version", "Content-Type"),
 ]
+OPTIONAL_HEADERS = [*HEADERS[:-2], "List-Unsubscribe", "List-Unsubscribe-Post", *HEADERS[-2:]]
 
 
 async def send(world: World, *dues: EmailDue) -> None:
@@ -131,19 +132,6 @@ async def test_a_broken_connection_is_made_anew(alice: Person, world: World, sin
     await send(world, item_created(alice, "Another"))
     assert len(sink.taken) == 2
     assert [state for state, _ in await states(world)] == [MessageState.DONE] * 2
-
-
-@pytest.mark.parametrize(
-    ("what", "answer"),
-    [("rcpt", "550 no such user"), ("rcpt", "553 5.1.3 bad address"), ("data", "554 no spam here")],
-)
-async def test_a_final_no_is_final(alice: Person, world: World, sink: Sink, what: str, answer: str) -> None:
-    setattr(sink, what, answer)
-    await send(world, item_created(alice))
-    assert await states(world) == [(MessageState.DEAD, f"the mail server answered {answer}")]
-    setattr(sink, what, OK)
-    await send(world, item_created(alice, "Another"))
-    assert len(sink.taken) == 1, "nothing of the refused one is left on the connection"
 
 
 @pytest.mark.parametrize(
@@ -292,7 +280,38 @@ async def test_who_puts_an_item_up_for_sale_is_told(alice: Person, world: World,
     (mail,) = sink.taken
     assert mail.read["Subject"] == "Item Created: Lamp <b>& more</b>"
     assert "Lamp &lt;b&gt;&amp; more&lt;/b&gt;" in mail.body("html"), "in HTML, a title is text"
-    assert f"https://market.example.com/api/v1/items/{made.json()['id']}" in mail.body()
+    assert f"Its number is {made.json()['id']}." in mail.body()
+    for kind in ("plain", "html"):
+        assert "/api/" not in mail.body(kind), "nobody is sent to look at JSON"
+
+
+async def test_an_optional_email_can_be_switched_off_by_one_click(
+    client: httpx.AsyncClient, alice: Person, world: World, sink: Sink
+) -> None:
+    await send(world, item_created(alice))
+    (mail,) = sink.taken
+    assert [name for name, _ in mail.headers] == OPTIONAL_HEADERS
+    headers = dict(mail.headers)
+    assert headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    link = headers["List-Unsubscribe"].removeprefix("<").removesuffix(">")
+    assert link.startswith("https://market.example.com/notifications/unsubscribe?token=")
+    for kind in ("plain", "html"):
+        assert link in mail.body(kind)
+    click = await client.post(
+        link.removeprefix("https://market.example.com"), data={"List-Unsubscribe": "One-Click"}
+    )
+    assert click.status_code == 200
+    sink.reset()
+    assert (await alice.api.post("/api/v1/items/", json={"title": "Vase", "price": 5})).status_code == 201
+    await world.resources[Dispatcher].drain()
+    assert sink.taken == []
+
+
+async def test_what_must_be_told_has_no_such_header(alice: Person, world: World, sink: Sink) -> None:
+    await send(world, EmailDue("password_changed", alice.id))
+    (mail,) = sink.taken
+    assert [name for name, _ in mail.headers] == HEADERS
+    assert "unsubscribe" not in mail.content.decode().lower()
 
 
 async def test_nobody_advertises_to_an_address_that_is_not_proved(
@@ -308,8 +327,5 @@ async def test_nobody_advertises_to_an_address_that_is_not_proved(
     for mail in sink.taken:
         assert "evil" not in str(mail.headers) + mail.body() + mail.body("html")
     bodies = "".join(mail.body() for mail in sink.taken).replace("\r\n", "\n")
-    assert (
-        f"Your item has been created:\n\nhttps://market.example.com/api/v1/items/{made.json()['id']}"
-        in bodies
-    )
+    assert f"Your item has been created. Its number is {made.json()['id']}.\n" in bodies
     assert "kept failing.\n\nNothing is sent to it any more." in bodies

@@ -19,6 +19,7 @@ from typing_extensions import override
 from tradepost.core.clock import Clock, SystemClock
 from tradepost.core.observability.access_log import AccessLog, timestamp
 from tradepost.core.observability.log_writer import LogWriter
+from tradepost.core.observability.plain_values import make_plain
 from tradepost.core.observability.traces import describe
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -53,6 +54,7 @@ def configure(
         partial(_add_timestamp, clock=clock, readable=readable),
         _add_request_id,
         _add_exception,
+        make_plain,
     ]
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(colors=True)

@@ -55,9 +55,19 @@ class Email:
 
 
 def compose(
-    words: EmailText, *, sender: Mailbox, recipient: Mailbox, message_id: str, date: datetime, filed_as: str
+    words: EmailText,
+    *,
+    sender: Mailbox,
+    recipient: Mailbox,
+    message_id: str,
+    date: datetime,
+    filed_as: str,
+    unsubscribe: str | None = None,
 ) -> Email:
-    """Compose an e-mail: the same bytes for the same arguments, so that a retry sends what was sent before."""
+    """Compose an e-mail: the same bytes for the same arguments, so that a retry sends what was sent before.
+
+    ``unsubscribe`` is the link by which a mail program switches e-mails of this kind off with one click (RFC 8058).
+    """
     source, target = _address(sender.email), _address(recipient.email)
     parts = [_part("text/plain", words.text), _part("text/html", words.html)]
     # No part has a line that begins so: a text that has one is quoted-printable, and there "=" is never followed by "_".
@@ -72,6 +82,11 @@ def compose(
         _header("MIME-Version", ["1.0"]),
         _header("Content-Type", ["multipart/alternative;", f'boundary="{boundary}"']),
     ]
+    if unsubscribe is not None:
+        head[-2:-2] = [
+            _header("List-Unsubscribe", [f"<{unsubscribe}>"]),
+            _header("List-Unsubscribe-Post", ["List-Unsubscribe=One-Click"]),
+        ]
     body = "".join(f"--{boundary}{CRLF}{part}{CRLF}" for part in parts) + f"--{boundary}--{CRLF}"
     return Email(source, target, f"{''.join(head)}{CRLF}{body}".encode(), filed_as)
 

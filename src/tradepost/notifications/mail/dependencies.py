@@ -15,6 +15,7 @@ from tradepost.notifications.mail.email_templates import EmailTemplates
 from tradepost.notifications.mail.folder import MailFolder
 from tradepost.notifications.mail.service import Mailer, MailService, NoMailer
 from tradepost.notifications.mail.smtp import Encryption, SmtpMailer, SmtpOptions
+from tradepost.notifications.preferences.dependencies import build_unsubscribe_links
 
 IMPLICIT_TLS_PORT = 465
 
@@ -65,12 +66,12 @@ async def build_mail_service(resources: Resources) -> MailService:
         EmailTemplates,
         project=settings.PROJECT_NAME,
         public_url=settings.PUBLIC_URL,
-        api_path=settings.API_V1_STR,
     )
     address = settings.EMAILS_FROM_EMAIL or "no-reply@localhost.localdomain"
     return MailService(
         recovery=resources[RecoveryService],
         templates=templates,
+        unsubscribe_links=build_unsubscribe_links(settings),
         mailer=resources[Mailer],
         sender=Mailbox(address, settings.EMAILS_FROM_NAME or settings.PROJECT_NAME),
     )

@@ -33,7 +33,7 @@ class EmailTemplates:
     escaped.
     """
 
-    def __init__(self, *, project: str, public_url: str, api_path: str) -> None:
+    def __init__(self, *, project: str, public_url: str) -> None:
         environment = Environment(
             loader=PackageLoader(__package__),
             autoescape=select_autoescape(["html"]),
@@ -46,7 +46,6 @@ class EmailTemplates:
         environment.globals |= {
             "project": one_line(project),
             "public_url": public_url,
-            "api_url": f"{public_url}{api_path}",
         }
         self._templates = {name: environment.get_template(name) for name in environment.list_templates()}
 
@@ -59,14 +58,27 @@ class EmailTemplates:
         )
 
     def render(
-        self, template: str, *, first_name: str | None, link: str | None, values: Mapping[str, Any]
+        self,
+        template: str,
+        *,
+        first_name: str | None,
+        link: str | None,
+        unsubscribe: str | None = None,
+        values: Mapping[str, Any],
     ) -> EmailText:
-        """Render an e-mail; ``first_name`` is None for a person who is not to be named."""
+        """Render an e-mail; ``first_name`` is None for a person who is not to be named.
+
+        ``unsubscribe`` is the link that switches e-mails of this kind off, where that is possible.
+        """
         if template not in self.names:
             raise TemplateNotFound(template)
         given = {
             key: one_line(value) if isinstance(value, str) else value for key, value in values.items()
-        } | {"name": one_line(first_name) if first_name else None, "link": link}
+        } | {
+            "name": one_line(first_name) if first_name else None,
+            "link": link,
+            "unsubscribe": unsubscribe,
+        }
         subject, _, text = self._templates[f"{template}.txt"].render(given).partition("\n")
         if not subject.startswith(SUBJECT):
             raise ValueError(f"{template}.txt does not begin with its subject")

@@ -7,9 +7,11 @@ import structlog
 
 from tradepost.accounts.recovery import RecoveryService
 from tradepost.core.messaging.messages import Envelope, Undeliverable
+from tradepost.notifications.kinds import KINDS_BY_NAME
 from tradepost.notifications.mail.composition import Email, Mailbox, compose
 from tradepost.notifications.mail.email_templates import EmailTemplates
 from tradepost.notifications.mail.messages import EmailDue
+from tradepost.notifications.preferences.unsubscribe import UnsubscribeLinks
 
 log = structlog.get_logger(__name__)
 
@@ -40,9 +42,16 @@ class MailService:
     """Composes and sends e-mails to the address that the account has at that moment."""
 
     def __init__(
-        self, *, recovery: RecoveryService, templates: EmailTemplates, mailer: Mailer, sender: Mailbox
+        self,
+        *,
+        recovery: RecoveryService,
+        templates: EmailTemplates,
+        unsubscribe_links: UnsubscribeLinks,
+        mailer: Mailer,
+        sender: Mailbox,
     ) -> None:
         self._recovery = recovery
+        self._unsubscribe_links = unsubscribe_links
         self._templates = templates
         self._mailer = mailer
         self._sender = sender
@@ -62,10 +71,14 @@ class MailService:
         # A stranger can register anybody's address under a name that is an advertisement: until the address is proved,
         # no text that was typed in under the account, such as a name or a title, is sent there.
         proved = user.email_verified_at is not None
+        kind = KINDS_BY_NAME.get(due.template)
+        is_optional = kind is not None and not kind.email.fixed
+        unsubscribe = self._unsubscribe_links.url(user.id, due.template) if is_optional else None
         words = self._templates.render(
             due.template,
             first_name=user.first_name if proved else None,
             link=addressee.link,
+            unsubscribe=unsubscribe,
             values=due.params if proved else _without_texts(due.params),
         )
         moment = envelope.created_at
@@ -77,6 +90,7 @@ class MailService:
             message_id=f"{stamp}.{envelope.id}@{self._sender.email.rpartition('@')[2]}",
             date=moment,
             filed_as=f"{stamp}-{envelope.id}-{due.template}",
+            unsubscribe=unsubscribe,
         )
         await self._mailer.send(email)
 

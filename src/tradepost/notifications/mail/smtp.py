@@ -13,6 +13,7 @@ from aiosmtplib.email import parse_address
 from tradepost.core.clock import Clock
 from tradepost.core.messaging.messages import Undeliverable
 from tradepost.notifications.mail.composition import Email
+from tradepost.notifications.mail.refusals import RefusalLog, described_without, is_final, is_passing, kind_of
 
 CONNECTIONS: Final = 4
 """Connections of one process to the server, at most."""
@@ -69,6 +70,7 @@ class SmtpMailer:
     def __init__(self, options: SmtpOptions, clock: Clock) -> None:
         self._options = options
         self._monotonic = clock.monotonic
+        self._refusals = RefusalLog(clock)
         self._room = asyncio.Semaphore(CONNECTIONS)
         self._idle: list[_Connection] = []
         self._context: ssl.SSLContext | None = None
@@ -81,7 +83,10 @@ class SmtpMailer:
             try:
                 await self._send(mail)
             except (aiosmtplib.SMTPException, OSError) as error:
-                raise MailFailed(_said(error)) from error
+                reason = described_without(mail.recipient, error)
+                if not is_passing(error):
+                    self._refusals.note(kind_of(error), reason)
+                raise MailFailed(reason) from error
 
     async def close(self) -> None:
         """Say goodbye to the server."""
@@ -166,16 +171,6 @@ async def _transfer(client: aiosmtplib.SMTP, mail: Email) -> None:
         await client.rcpt(mail.recipient, encoding=encoding)
         await client.data(mail.content, timeout=ACCEPT_SECONDS)
     except (aiosmtplib.SMTPRecipientRefused, aiosmtplib.SMTPDataError) as error:
-        if 500 <= error.code < 600:  # noqa: PLR2004 - a permanent negative reply (RFC 5321, section 4.2.1)
-            raise Undeliverable(_said(error)) from error
+        if is_final(error):
+            raise Undeliverable(described_without(mail.recipient, error)) from error
         raise
-
-
-def _said(error: BaseException) -> str:
-    """Return the failure as one line; a server may answer anything, also bytes that are no text."""
-    if isinstance(error, aiosmtplib.SMTPResponseException):
-        text = f"the mail server answered {error.code} {error.message}"
-    else:
-        text = str(error) or type(error).__name__
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(printable.split())[:400]

@@ -4,8 +4,15 @@ from typing import Annotated
 
 from fastapi import Depends
 
+from tradepost.core.settings.settings import Settings
 from tradepost.notifications.preferences.service import PreferenceService
+from tradepost.notifications.preferences.unsubscribe import UnsubscribeLinks
 from tradepost.web.db import ReadDb, ResourcesDep, WriteDb
+
+
+def build_unsubscribe_links(settings: Settings) -> UnsubscribeLinks:
+    """Build the maker of links that switch off one kind of e-mail."""
+    return UnsubscribeLinks(secret=settings.SECRET_KEY.get_secret_value(), public_url=settings.PUBLIC_URL)
 
 
 async def preference_reads(db: ReadDb, resources: ResourcesDep) -> PreferenceService:

@@ -9,6 +9,7 @@ from tradepost.core.database.sessions import ReadSession, WriteSession
 from tradepost.core.errors import Unauthenticated, Unprocessable
 from tradepost.core.principal import Principal
 from tradepost.notifications.kinds import KINDS, KINDS_BY_NAME, ChannelPolicy, NotificationKind
+from tradepost.notifications.preferences.errors import UnsubscribeLinkVoid
 from tradepost.notifications.preferences.repository import PreferenceRepository, PreferenceRow
 from tradepost.notifications.preferences.schemas import PreferenceRead, PreferencesChange, PreferencesRead
 
@@ -63,6 +64,12 @@ class PreferenceService:
             with violations(foreign_key=Unauthenticated):
                 await self._preferences.set(rows, sent)
         return await self.get(principal)
+
+    async def switch_off_email(self, user_id: int, kind: NotificationKind[Any]) -> None:
+        """Switch off the e-mails of a kind for a person; ``UnsubscribeLinkVoid`` when the person is gone."""
+        row = {"user_id": user_id, "kind": kind.name, "email": False, "inbox": None}
+        with violations(foreign_key=UnsubscribeLinkVoid):
+            await self._preferences.set([{**row, "updated_at": self._clock.now()}], {"email": [kind.name]})
 
 
 def _preference(kind: NotificationKind[Any], user_id: int, preferences: Preferences) -> PreferenceRead:
