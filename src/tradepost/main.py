@@ -36,10 +36,10 @@ from tradepost.notifications.inbox.streams import InboxStreams
 from tradepost.notifications.mail import routes as mail_routes
 from tradepost.notifications.preferences import page_routes as unsubscribe_routes
 from tradepost.web import docs, meta, openapi
-from tradepost.web.meta import Readiness
 from tradepost.web.middleware import stack
 from tradepost.web.problems import handlers
 from tradepost.web.protocol import STOPPING_KEY
+from tradepost.web.readiness import Readiness
 
 RETRY_PREPARATION: Final = 2.0
 """Seconds between two tries to migrate, in ``local``, while the database is away."""

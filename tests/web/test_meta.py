@@ -10,14 +10,14 @@ from tradepost.core.clock import SystemClock
 from tradepost.core.observability.metrics import Metrics
 from tradepost.core.settings.settings import Settings
 from tradepost.web import meta
-from tradepost.web.meta import Readiness
+from tradepost.web.readiness import Probe, Readiness
 
 from fastapi import FastAPI  # isort: skip
 
 
 @pytest.fixture
 def readiness() -> Readiness:
-    return Readiness(SystemClock(), timeout=0.05)
+    return Readiness(SystemClock(), timeout=0.5)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ async def test_ready_when_all_is_well(app: FastAPI, readiness: Readiness) -> Non
 
 @pytest.mark.parametrize("probe", [ill, stuck])
 async def test_not_ready_when_a_required_part_is_not_well(
-    app: FastAPI, readiness: Readiness, probe: meta.Probe
+    app: FastAPI, readiness: Readiness, probe: Probe
 ) -> None:
     readiness.add("database", probe)
     readiness.add("storage", well)

@@ -1,7 +1,7 @@
 """The keys under which ``web`` keeps what it knows of a request in its ASGI scope.
 
-The scope is the one thing that the server, every layer, FastAPI and the endpoint share: what one of them finds out (who asks,
-which route answers) reaches the layer that logs and counts through it, whichever of them gave the answer.
+The scope is the one thing that the server, every layer, FastAPI and the endpoint share. Through it the layer that logs and
+counts learns which route answered and which user asked, whichever of them gave the answer.
 """
 
 from typing import Final

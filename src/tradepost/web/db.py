@@ -1,4 +1,8 @@
-"""The sessions of a request. ``transaction`` owns the only commit of the request path."""
+"""The database sessions of a request: one to read, or the one transaction that its changes are made in.
+
+The transaction owns the only commit of the request path: returning commits, raising rolls back, so that no route can answer
+for a change that was not kept.
+"""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any

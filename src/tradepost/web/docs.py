@@ -1,4 +1,4 @@
-"""``/docs`` (Swagger UI from the package's own files: it works without internet) and the OpenAPI document."""
+"""The OpenAPI document and its page: Swagger UI, from the package's own files so that it works without internet."""
 
 import html
 import json

@@ -17,7 +17,7 @@ from tradepost.web.problems.schemas import MEDIA_TYPE, Problem
 from tradepost.web.routing.parameters import ARRAY_HEADERS
 
 CREDENTIALS_OPTIONAL: Final[dict[str, Any]] = {"x-credentials-optional": True}
-"""``openapi_extra`` of a route that asks who you are and serves strangers as well."""
+"""``openapi_extra`` of a route that takes credentials, and serves visitors without them as well."""
 
 _METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _BOUNDS: Final = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})

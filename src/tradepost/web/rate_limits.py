@@ -26,7 +26,7 @@ _IPV6_NETWORK: Final = 64
 
 
 def address_of(scope: Scope) -> str:
-    """Return whom a limit by address counts: an IPv4 address, or the /64 network of an IPv6 one.
+    """Return the key of a limit by address: an IPv4 address, or the /64 network of an IPv6 one.
 
     Behind a proxy, uvicorn has put the client's own address there (``--proxy-headers``).
     """
@@ -67,7 +67,7 @@ class Limits:
 
     @property
     def address(self) -> str:
-        """Whom a limit by address counts."""
+        """The key of a limit by address."""
         return address_of(self._scope)
 
     async def __call__(self, policy: Policy, key: str, *, name: str | None = None) -> None:

@@ -1,8 +1,7 @@
-"""Bodies that come too slowly, and what is done with the rest of a body that nobody wants."""
+"""Bodies that come too slowly, and the rest of a refused one, which is drained."""
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any
 
 import pytest
 from starlette.requests import ClientDisconnect
@@ -11,7 +10,6 @@ from starlette.types import Message
 from tradepost.core.errors import TookTooLong
 from tradepost.web.bodies import incoming_body
 from tradepost.web.bodies.incoming_body import IncomingBody, Patience
-from tradepost.web.middleware.body_limit import lingering
 
 
 class Client:
@@ -89,7 +87,7 @@ async def test_the_rest_is_read_up_to_a_point(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("limit", ["DRAIN_SECONDS", "DRAIN_SILENCE"])
-async def test_nobody_is_waited_for_who_does_not_send_the_rest(
+async def test_a_rest_that_does_not_come_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     monkeypatch.setattr(incoming_body, limit, 0.01)
@@ -98,26 +96,7 @@ async def test_nobody_is_waited_for_who_does_not_send_the_rest(
     assert client.received == 100
 
 
-async def test_who_waits_to_be_told_to_send_is_not_waited_for() -> None:
+async def test_a_client_that_waits_for_100_continue_is_not_waited_for() -> None:
     client = Client([(0, b"x" * 100)])
     await body_of(client, expect="100-continue").drain()
     assert client.received == 0
-
-
-@pytest.mark.parametrize("headers", [{"content-length": "0"}, {}])
-async def test_a_request_without_a_body_is_answered_as_ever(headers: dict[str, str]) -> None:
-    client = Client([])
-    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-    body = IncomingBody({"type": "http", "headers": raw}, client.receive)
-    sent: list[Any] = []
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    answer = lingering(body, send)
-    await answer({"type": "http.response.start", "status": 401, "headers": []})
-    await answer({"type": "http.response.body", "body": b"no"})
-    assert sent == [
-        {"type": "http.response.start", "status": 401, "headers": []},
-        {"type": "http.response.body", "body": b"no"},
-    ]

@@ -5,8 +5,11 @@ import httpx
 import pytest
 from fastapi import Request
 from pydantic import BaseModel
+from starlette.types import Message
 
 from tests.web.apps import caller, new_app, new_router
+from tradepost.web.bodies.incoming_body import IncomingBody
+from tradepost.web.middleware.body_limit import lingering
 
 router = new_router()
 
@@ -92,3 +95,24 @@ async def test_odd_lengths(length: str, status: int) -> None:
             "/api/v1/texts", content=chunked(100), headers={"content-length": length}
         )
         assert response.status_code == status
+
+
+@pytest.mark.parametrize("headers", [{"content-length": "0"}, {}])
+async def test_a_request_without_a_body_is_answered_as_ever(headers: dict[str, str]) -> None:
+    sent: list[Any] = []
+
+    async def nothing() -> Message:
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    body = IncomingBody({"type": "http", "headers": raw}, nothing)
+    answer = lingering(body, send)
+    await answer({"type": "http.response.start", "status": 401, "headers": []})
+    await answer({"type": "http.response.body", "body": b"no"})
+    assert sent == [
+        {"type": "http.response.start", "status": 401, "headers": []},
+        {"type": "http.response.body", "body": b"no"},
+    ]

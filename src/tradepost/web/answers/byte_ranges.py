@@ -1,4 +1,4 @@
-"""Ranges of bytes that a client asks for (RFC 9110, section 14)."""
+"""Byte ranges: the parts of a file that a ``Range`` header names (RFC 9110, section 14)."""
 
 import re
 from itertools import pairwise

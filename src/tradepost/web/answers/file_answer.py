@@ -1,7 +1,7 @@
-"""Answering with the bytes of a file: whole, in parts, or not at all when the client has them already.
+"""Files as answers: whole, as byte ranges, or with no bytes when the client has them already.
 
-The storage is opened when the answer is sent, after everything else has ended; what it raises before the first byte is still
-answered as a problem.
+The storage is opened only when the answer is sent, after the request's transaction has ended. An error before the first byte
+is still answered as a problem.
 """
 
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""JSON read without forgiveness: what two parsers could understand differently is refused (RFC 8259, RFC 7493)."""
+"""A strict JSON parser: what two parsers could understand differently is refused (RFC 8259, RFC 7493)."""
 
 import json
 import math

@@ -22,7 +22,7 @@ EXPOSED_HEADERS: Final = (
     "Retry-After",
     "Server-Timing",
 )
-"""What scripts of other origins may read of an answer."""
+"""Headers of an answer that scripts of other origins may read."""
 
 ACCEPTED_HEADERS: Final = (
     "Authorization",
@@ -36,7 +36,7 @@ ACCEPTED_HEADERS: Final = (
     "X-API-Key",
     "X-Request-ID",
 )
-"""What scripts of other origins may send."""
+"""Headers that scripts of other origins may send."""
 
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 

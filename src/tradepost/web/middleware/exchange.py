@@ -25,7 +25,7 @@ from tradepost.web.problems.rendering import failure
 ANSWER_KEY: Final = "tradepost.answer"
 """Where the ASGI scope has the ``Answer`` of a request."""
 CLIENT_CLOSED_REQUEST: Final = 499
-"""What the log and the metrics call a request whose client went away before the answer began (nginx's number)."""
+"""The status in log and metrics of a request whose client went away before the answer began (nginx's number)."""
 
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -135,7 +135,7 @@ class Exchange:
         try:
             await self.app(scope, receive, answer)
         except ClientDisconnect:
-            pass  # nobody is left to be told
+            pass  # the client is gone
         except Exception as error:  # noqa: BLE001  (a fault of a layer: Failures answers what is raised further in)
             response = failure(scope, error)
             if answer.status == 0:

@@ -20,7 +20,7 @@ class Failures:
         try:
             await self.app(scope, receive, send)
         except ClientDisconnect:
-            pass  # nobody is left to be told, and Starlette's own layer further out would try
+            pass  # the client is gone, and Starlette's own layer further out would try to answer
         except Exception as error:
             answer: Answer | None = scope.get(ANSWER_KEY)
             if answer is None:

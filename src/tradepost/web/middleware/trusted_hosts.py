@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tradepost.web.problems.rendering import refusal
 
 PROBES: Final = frozenset({"/livez", "/readyz", "/health", "/metrics"})
-"""What orchestrators call by address, whatever the host."""
+"""Paths that orchestrators call by address, whatever the host."""
 
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?)\.?(:\d{0,5})?")
 _MOST_HOSTS: Final = 1024
