@@ -22,6 +22,7 @@ from sqlalchemy import event, make_url, text
 from starlette.types import Receive, Scope, Send
 
 from tests.clock import MovableClock
+from tests.lock_order import LockWatch
 from tests.servers import PostgresServer, S3Server
 from tradepost.accounts.models import LoginSession, User
 from tradepost.accounts.passwords import PasswordHasher
@@ -65,6 +66,23 @@ def _own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
             patch.delenv(f"{name}_FILE", raising=False)
         patch.chdir(tmp_path_factory.mktemp("cwd"))
         yield
+
+
+@pytest.fixture(scope="session")
+def lock_watch() -> Iterator[LockWatch]:
+    """The watch over the order in which transactions take locks."""
+    watch = LockWatch()
+    watch.start()
+    yield watch
+    watch.stop()
+
+
+@pytest.fixture(autouse=True)
+def _locks_in_order(lock_watch: LockWatch) -> Iterator[None]:
+    """Fail a test in which a transaction took a lock too late, though the error went no further than a log."""
+    lock_watch.violations.clear()
+    yield
+    assert not lock_watch.violations
 
 
 def settings_for(url: str, directory: Path, **values: Any) -> Settings:

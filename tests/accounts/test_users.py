@@ -236,11 +236,11 @@ class TestAdministration:
 
         async def admins() -> list[int]:
             async with world.database.transaction() as db:
-                return list(await UserRepository(db).lock_active_admins())
+                return list(await UserRepository(db).lock_admins_no_key_update())
 
         change = {"role": "moderator", "is_active": True}
         async with world.database.transaction() as seller:
-            assert len(await UserRepository(seller).hold_public([alice.id, admin.id])) == 2
+            assert len(await UserRepository(seller).lock_key_share([alice.id, admin.id])) == 2
             async with asyncio.timeout(5):
                 answer, found = await asyncio.gather(
                     admin.api.put(f"/api/v1/users/{alice.id}", json=change), admins()

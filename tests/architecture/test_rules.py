@@ -130,6 +130,38 @@ def no_lazy_relationships(tree: ast.Module, path: str) -> Iterator[int]:
                 yield call.lineno
 
 
+LOCKING = ("for update", "for no key update", "for share", "for key share", "lock table", "advisory_")
+
+
+def locks_from_one_module(tree: ast.Module, path: str) -> Iterator[int]:
+    """A lock has a place in the order of all, which the helpers of ``core/database/locks.py`` look up."""
+    if path == "core/database/locks.py":
+        return
+    documentation = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr):
+            documentation.add(node.value)
+        if isinstance(node, ast.Attribute | ast.keyword):
+            name = node.attr if isinstance(node, ast.Attribute) else node.arg
+            if name == "with_for_update" or "advisory_" in str(name).replace("lock_advisory", ""):
+                yield node.lineno
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and node not in documentation:
+            text = str(node.value).lower()
+            if any(words in text for words in LOCKING):
+                yield node.lineno
+
+
+def engines_spell_themselves(tree: ast.Module, path: str) -> Iterator[int]:
+    """A statement is the same for both engines; an element with ``@compiles`` knows how each of them spells it."""
+    # Seeding writes past SQLAlchemy, with what each driver does fastest.
+    if path.startswith(("core/", "seeding/")):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in {"dialect", "get_bind"}:
+            yield node.lineno
+
+
 RULES: dict[Rule, tuple[str, str]] = {
     one_commit: ("items/service.py", "async def f(session):\n    await session.commit()"),
     statements_in_repositories: ("items/service.py", "async def f(self):\n    await self.db.execute(1)"),
@@ -138,6 +170,8 @@ RULES: dict[Rule, tuple[str, str]] = {
     tasks_are_kept: ("items/service.py", "asyncio.create_task(f())"),
     no_base_http_middleware: ("web/x.py", "from starlette.middleware.base import BaseHTTPMiddleware"),
     repositories_are_private: ("items/service.py", "from tradepost.tags import repository"),
+    locks_from_one_module: ("tags/repository.py", "rows = select(Tag).with_for_update()"),
+    engines_spell_themselves: ("tags/repository.py", "name = self.db.get_bind().dialect.name"),
     no_lazy_relationships: ("items/models.py", "owner = relationship('User')"),
 }
 
@@ -178,3 +212,17 @@ def test_a_repository_is_a_module_or_a_package(path: str) -> None:
     assert list(repositories_are_private(imported, "webhooks/service.py"))
     assert not list(repositories_are_private(imported, "items/service.py"))
     assert not list(statements_in_repositories(ast.parse("self.db.execute(1)"), path))
+
+
+@pytest.mark.parametrize(
+    "violation",
+    [
+        "tag = db.get(Tag, 1, with_for_update=True)",
+        "db.scalar(select(func.pg_try_advisory_xact_lock(1)))",
+        "db.execute(text('SELECT pg_advisory_lock(1)'))",
+        "db.execute(text('LOCK TABLE tags'))",
+        "db.execute(text('SELECT id FROM tags FOR NO KEY UPDATE'))",
+    ],
+)
+def test_every_way_to_a_lock_is_seen(violation: str) -> None:
+    assert list(locks_from_one_module(ast.parse(violation), "tags/repository.py"))

@@ -113,7 +113,7 @@ class TestAgainstItems:
         source, target = await make(admin, "Source"), await make(admin, "Target")
         item_id = (await sell(alice, target)).json()["id"]
         async with world.database.transaction() as db:
-            assert await build_category_service(db, world.resources).hold({source["id"]})
+            assert await build_category_service(db, world.resources).lock_key_share({source["id"]})
             deletion = asyncio.create_task(
                 admin.api.delete(f"{CATEGORIES}{source['id']}", params={"move_to": target["id"]})
             )

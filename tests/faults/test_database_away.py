@@ -15,7 +15,7 @@ import pytest_asyncio
 from tests.conftest import world_on
 from tests.faults.stoppable import StoppablePostgres, stoppable_postgres
 from tests.flows.live import API, Account, LiveServer, environment, eventually, join, serving
-from tradepost.core.database.migrations import ADVISORY_LOCK
+from tradepost.core.database.locks import ADVISORY_KEYS
 from tradepost.main import RETRY_PREPARATION
 
 POOL_SIZE = 2
@@ -177,7 +177,7 @@ async def test_a_migration_that_breaks_off_is_tried_again(
         )
 
     try:
-        await other.execute(f"SELECT pg_advisory_lock({ADVISORY_LOCK})")
+        await other.execute(f"SELECT pg_advisory_lock({ADVISORY_KEYS['migrations']})")
         breaking = asyncio.create_task(eventually(broken_off))
         async with world_on(url, tmp_path) as world, world.caller() as client:
             await breaking

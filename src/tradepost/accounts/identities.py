@@ -7,7 +7,7 @@ from datetime import datetime
 from tradepost.accounts.permissions import PERMISSIONS
 from tradepost.accounts.reader import profile_json
 from tradepost.accounts.repository import IdentityRow, SessionRepository
-from tradepost.core.batching.coalescer import Observe, Reads
+from tradepost.core.batching.coalescer import Observe, ReadCoalescer
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
 from tradepost.core.principal import Principal
@@ -39,11 +39,11 @@ class Identities:
 
     def __init__(self, database: Database, *, observe: Observe | None = None) -> None:
         self._database = database
-        self._reads = Reads(database, self._load, observe=observe)
+        self._reads = ReadCoalescer(database, self._load, observe=observe)
 
     async def find(self, *, session_id: int, user_id: int, now: datetime) -> Identity | None:
         """Return the living session of this active user."""
-        found = await self._reads.get(session_id)
+        found = await self._reads.find(session_id)
         if found is None or found.row.id != user_id or not found.row.is_active or found.session_end <= now:
             return None
         return found

@@ -6,7 +6,7 @@ from tradepost.accounts.addresses import shown_email
 from tradepost.accounts.errors import UserNotFound
 from tradepost.accounts.repository import ProfileRow, UserRepository
 from tradepost.accounts.schemas import UserRead
-from tradepost.core.batching.coalescer import Observe, Reads
+from tradepost.core.batching.coalescer import Observe, ReadCoalescer
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
 from tradepost.core.wire.row_json import as_dict, row_encoder
@@ -29,11 +29,11 @@ class UserReader:
     """Finds users by id. Lives as long as the process."""
 
     def __init__(self, database: Database, *, observe: Observe | None = None) -> None:
-        self._reads = Reads(database, self._load, observe=observe)
+        self._reads = ReadCoalescer(database, self._load, observe=observe)
 
     async def get(self, user_id: int) -> bytes:
         """Return the user of this id, the JSON of ``UserRead``, or raise ``UserNotFound``."""
-        found = await self._reads.get(user_id)
+        found = await self._reads.find(user_id)
         if found is None:
             raise UserNotFound
         return found

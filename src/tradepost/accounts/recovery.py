@@ -128,12 +128,12 @@ class RecoveryService:
 
     async def on_forgotten(self, db: WriteSession, envelopes: Sequence[Envelope[PasswordForgotten]]) -> None:
         """Make a token for each active account that a password was forgotten of."""
-        users = await UserRepository(db).hold_active_by_email({one.message.email for one in envelopes})
+        users = await UserRepository(db).lock_active_key_share({one.message.email for one in envelopes})
         await self._make_tokens(db, TokenPurpose.RESET_PASSWORD, users, PasswordResetRequested)
 
     async def on_asked(self, db: WriteSession, envelopes: Sequence[Envelope[VerificationAsked]]) -> None:
         """Make a token for each active account whose address is still to be proved."""
-        users = await UserRepository(db).hold_active_by_email({one.message.email for one in envelopes})
+        users = await UserRepository(db).lock_active_key_share({one.message.email for one in envelopes})
         unproved = [user for user in users if user.email_verified_at is None]
         await self._make_tokens(db, TokenPurpose.VERIFY_EMAIL, unproved, VerificationRequested)
 
@@ -170,7 +170,7 @@ class RecoveryService:
         The person is locked first, as everywhere: two links of one person, used at once, would else wait for each other.
         """
         tokens = AccountTokenRepository(db)
-        if not await UserRepository(db).hold_address(row.user_id, row.email):
+        if not await UserRepository(db).lock_address_no_key_update(row.user_id, row.email):
             raise InvalidToken
         if not await tokens.use(row.id, now=now):
             raise InvalidToken

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import Row, Select, bindparam, delete, func, insert, or_, select, update
@@ -10,7 +9,9 @@ from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from tradepost.accounts.models import AccountToken, LoginSession, TokenPurpose, User
 from tradepost.accounts.permissions import Role
-from tradepost.core.database.repository import Repository, among_ids
+from tradepost.core.database.elements import AmongIds, upsert
+from tradepost.core.database.locks import lock_key_share, lock_no_key_update
+from tradepost.core.database.repository import Repository
 from tradepost.core.wire.pagination import Page, Window
 
 SORTS: Final[dict[str, InstrumentedAttribute[Any]]] = {
@@ -35,38 +36,28 @@ _SHOWN = [
 ]
 
 
-@cache
-def _identities(on_postgres: bool) -> Select[*tuple[Any, ...]]:  # noqa: FBT001 - the key of a cache
-    return (
-        select(LoginSession.id.label("session_id"), LoginSession.expires_at.label("session_end"), *_SHOWN)
-        .join(User, User.id == LoginSession.user_id)
-        .where(among_ids(LoginSession.id, on_postgres=on_postgres))
+# What many requests ask is put together once: that takes as long as running it.
+_IDENTITIES: Final[Select[*tuple[Any, ...]]] = (
+    select(LoginSession.id.label("session_id"), LoginSession.expires_at.label("session_end"), *_SHOWN)
+    .join(User, User.id == LoginSession.user_id)
+    .where(AmongIds(LoginSession.id))
+)
+_PROFILES: Final[Select[*tuple[Any, ...]]] = select(*_SHOWN).where(AmongIds(User.id))
+_REFERRED_TO: Final = lock_key_share(
+    select(User.id, User.first_name, User.last_name, User.avatar_url)
+    .where(AmongIds(User.id))
+    .order_by(User.id),
+    User,
+)
+_LIVING: Final = (
+    select(LoginSession.id)
+    .join(User, User.id == LoginSession.user_id)
+    .where(
+        AmongIds(LoginSession.id),
+        LoginSession.expires_at > bindparam("now", type_=LoginSession.expires_at.type),
+        User.is_active,
     )
-
-
-@cache
-def _profiles(on_postgres: bool) -> Select[*tuple[Any, ...]]:  # noqa: FBT001 - the key of a cache
-    return select(*_SHOWN).where(among_ids(User.id, on_postgres=on_postgres))
-
-
-@cache
-def _held(on_postgres: bool) -> Select[*tuple[Any, ...]]:  # noqa: FBT001 - the key of a cache
-    shown = select(User.id, User.first_name, User.last_name, User.avatar_url)
-    held = shown.where(among_ids(User.id, on_postgres=on_postgres)).order_by(User.id)
-    return held.with_for_update(read=True, key_share=True)
-
-
-@cache
-def _living(on_postgres: bool) -> Select[int]:  # noqa: FBT001 - the key of a cache
-    return (
-        select(LoginSession.id)
-        .join(User, User.id == LoginSession.user_id)
-        .where(
-            among_ids(LoginSession.id, on_postgres=on_postgres),
-            LoginSession.expires_at > bindparam("now", type_=LoginSession.expires_at.type),
-            User.is_active,
-        )
-    )
+)
 
 
 class UserRepository(Repository):
@@ -74,27 +65,27 @@ class UserRepository(Repository):
 
     async def find_profiles(self, user_ids: Sequence[int]) -> Sequence[ProfileRow]:
         """Return what is shown of the users of these ids."""
-        return await self.rows(_profiles(self.on_postgres), {"ids": list(user_ids)})
+        return await self.rows(_PROFILES, {"ids": list(user_ids)})
 
     async def get(self, user_id: int) -> User | None:
         """Return the user of this id."""
         return await self.db.get(User, user_id)
 
-    async def get_locked(self, user_id: int) -> User | None:
+    async def lock_no_key_update(self, user_id: int) -> User | None:
         """Return the user of this id, with the row locked until the transaction ends.
 
         Not so strongly that it would wait for those who only refer to the user: none of these locks is for deleting.
         """
-        return await self.db.get(User, user_id, with_for_update={"key_share": True})
+        return await self.db.scalar(lock_no_key_update(select(User).where(User.id == user_id), User))
 
     async def find_by_email(self, email: str) -> User | None:
         """Return the user of this normalised address."""
         return await self.db.scalar(select(User).where(User.email == email))
 
-    async def hold_active_by_email(self, emails: Collection[str]) -> Sequence[User]:
+    async def lock_active_key_share(self, emails: Collection[str]) -> Sequence[User]:
         """Return the active users of these normalised addresses, and keep them from being deleted until the transaction ends."""
         found = select(User).where(User.email.in_(emails), User.is_active).order_by(User.id)
-        return (await self.db.scalars(found.with_for_update(read=True, key_share=True))).all()
+        return (await self.db.scalars(lock_key_share(found, User))).all()
 
     async def exists_email(self, email: str) -> bool:
         """Tell whether somebody has this normalised address."""
@@ -118,16 +109,16 @@ class UserRepository(Repository):
 
     async def add_unless_taken(self, values: dict[str, Any]) -> bool:
         """Insert a user unless the address is taken; tell whether it was inserted."""
-        statement = self.insert(User).values(**values).on_conflict_do_nothing(index_elements=["email"])
+        statement = upsert(User).values(**values).on_conflict_do_nothing(index_elements=["email"])
         return await self.db.scalar(statement.returning(User.id)) is not None
 
-    async def lock_active_admins(self) -> Sequence[int]:
+    async def lock_admins_no_key_update(self) -> Sequence[int]:
         """Lock all active admins, in one order for everybody, and return their ids: who takes one away waits here.
 
         Items may be put up for sale by them meanwhile: who does so holds several users, in an order of their own.
         """
         admins = select(User.id).where(User.role == Role.ADMIN, User.is_active).order_by(User.id)
-        return (await self.db.scalars(admins.with_for_update(key_share=True))).all()
+        return (await self.db.scalars(lock_no_key_update(admins, User))).all()
 
     async def replace_password(self, user_id: int, *, seen: str, hashed: str, now: datetime) -> bool:
         """Set a new hash if the one in force is still the one that was ``seen``; tell whether it was."""
@@ -139,10 +130,10 @@ class UserRepository(Repository):
         )
         return await self.db.scalar(statement) is not None
 
-    async def hold_address(self, user_id: int, email: str) -> bool:
+    async def lock_address_no_key_update(self, user_id: int, email: str) -> bool:
         """Tell whether the user is active and has this address, and keep it so until the transaction ends."""
         held = select(User.id).where(User.id == user_id, User.email == email, User.is_active)
-        return await self.db.scalar(held.with_for_update(key_share=True)) is not None
+        return await self.db.scalar(lock_no_key_update(held, User)) is not None
 
     async def reset_password(self, user_id: int, *, hashed: str, now: datetime) -> None:
         """Set a new hash for somebody who has just shown that the address is theirs."""
@@ -178,17 +169,17 @@ class UserRepository(Repository):
         statement = statement.values(avatar_url=url, updated_at=now)
         return await self.db.scalar(statement.returning(User.id)) is not None
 
-    async def hold_if_unchanged(self, user_id: int, *, seen: str) -> bool:
+    async def lock_password_no_key_update(self, user_id: int, *, seen: str) -> bool:
         """Tell whether the user is active with the hash that was ``seen``, and keep it so until the transaction ends.
 
         A lock for one at a time: two that shared it and then both wrote the row would wait for each other for ever.
         """
         unchanged = select(User.id).where(User.id == user_id, User.hashed_password == seen, User.is_active)
-        return await self.db.scalar(unchanged.with_for_update(key_share=True)) is not None
+        return await self.db.scalar(lock_no_key_update(unchanged, User)) is not None
 
-    async def hold_public(self, user_ids: Collection[int]) -> Sequence[PublicRow]:
+    async def lock_key_share(self, user_ids: Collection[int]) -> Sequence[PublicRow]:
         """Return the public columns of these users, and keep the users from being deleted until the transaction ends."""
-        return await self.rows(_held(self.on_postgres), {"ids": sorted(user_ids)})
+        return await self.rows(_REFERRED_TO, {"ids": sorted(user_ids)})
 
     async def delete(self, user_id: int) -> bool:
         """Delete the user, and by the database all that hangs on them; tell whether there was one."""
@@ -206,12 +197,11 @@ class SessionRepository(Repository):
 
     async def find_identities(self, session_ids: Sequence[int]) -> Sequence[IdentityRow]:
         """Return the sessions of these ids with their users; ended ones and those of nobody are left out."""
-        return await self.rows(_identities(self.on_postgres), {"ids": list(session_ids)})
+        return await self.rows(_IDENTITIES, {"ids": list(session_ids)})
 
     async def find_living(self, session_ids: Collection[int], *, now: datetime) -> Sequence[int]:
         """Return which of these sessions have not ended."""
-        living = _living(self.on_postgres)
-        return (await self.db.scalars(living, {"ids": list(session_ids), "now": now})).all()
+        return (await self.db.scalars(_LIVING, {"ids": list(session_ids), "now": now})).all()
 
     async def get(self, session_id: int) -> LoginSession | None:
         """Return the session of this id."""

@@ -44,9 +44,9 @@ class UserService:
         """List all users."""
         return await self._users.page(window)
 
-    async def hold_public(self, user_ids: Collection[int]) -> dict[int, PublicRow]:
+    async def lock_key_share(self, user_ids: Collection[int]) -> dict[int, PublicRow]:
         """Return the public columns of those of these users that exist, and keep those until the transaction ends."""
-        return {row.id: row for row in await self._users.hold_public(user_ids)}
+        return {row.id: row for row in await self._users.lock_key_share(user_ids)}
 
     async def lock_session_key_share(self, principal: Principal) -> None:
         """Keep the session of a request from being ended until the transaction ends; ``Unauthenticated`` when it has ended.
@@ -65,8 +65,8 @@ class UserService:
         """
         sent = changes.model_dump(exclude_unset=True)
         demotes = sent.get("role", Role.ADMIN) is not Role.ADMIN or sent.get("is_active") is False
-        admins = await self._users.lock_active_admins() if demotes else ()
-        user = await self._users.get_locked(user_id)
+        admins = await self._users.lock_admins_no_key_update() if demotes else ()
+        user = await self._users.lock_no_key_update(user_id)
         if user is None:
             raise UserNotFound
         if list(admins) == [user_id]:
@@ -98,7 +98,7 @@ class UserService:
         """Delete an account with its sessions and items; not one's own, and not the last admin's."""
         if user_id == principal.user_id:
             raise SelfDelete
-        if list(await self._users.lock_active_admins()) == [user_id]:
+        if list(await self._users.lock_admins_no_key_update()) == [user_id]:
             raise LastAdmin
         if not await self._users.delete(user_id):
             raise UserNotFound

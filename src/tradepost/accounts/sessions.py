@@ -78,7 +78,7 @@ class SessionService:
         now = self._clock.now()
         async with self._database.transaction() as db:
             users, sessions = UserRepository(db), SessionRepository(db)
-            if not await users.hold_if_unchanged(user.id, seen=seen):
+            if not await users.lock_password_no_key_update(user.id, seen=seen):
                 return None
             if newer is not None:
                 await users.rehash(user.id, seen=seen, hashed=newer)

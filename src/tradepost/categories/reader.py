@@ -9,7 +9,7 @@ from tradepost.categories.errors import CategoryNotFound
 from tradepost.categories.nodes import nested, topmost
 from tradepost.categories.repository import CategoryRepository, CategoryRow
 from tradepost.categories.schemas import CategoryPage, CategoryRead
-from tradepost.core.batching.coalescer import Reads
+from tradepost.core.batching.coalescer import ReadCoalescer
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
 from tradepost.core.principal import Principal
@@ -37,12 +37,12 @@ class CategoryReader:
     """Finds categories and returns them as JSON. Lives as long as the process."""
 
     def __init__(self, database: Database) -> None:
-        self._single = Reads(database, self._load_single, lanes=LANES, max_batch=1)
-        self._lists = Reads(database, self._load_lists, lanes=LANES, max_batch=1)
+        self._single = ReadCoalescer(database, self._load_single, lanes=LANES, max_batch=1)
+        self._lists = ReadCoalescer(database, self._load_lists, lanes=LANES, max_batch=1)
 
     async def get(self, key: str, visitor: Principal | None) -> bytes:
         """Return a category by id or slug with all those below it that ``visitor`` may see: the JSON of ``CategoryRead``."""
-        found = await self._single.get((key, _active_only(visitor)))
+        found = await self._single.find((key, _active_only(visitor)))
         if found is None:
             raise CategoryNotFound
         return found
@@ -60,10 +60,7 @@ class CategoryReader:
             _active_only(visitor),
             is_active,
         )
-        page = await self._lists.get(asked)
-        if page is None:
-            raise LookupError("a list that was not answered")
-        return page
+        return await self._lists.get(asked)
 
     async def _load_single(
         self, db: ReadSession, keys: Sequence[tuple[str, bool]]

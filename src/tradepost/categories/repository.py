@@ -10,18 +10,17 @@ from sqlalchemy import (
     Integer,
     Row,
     Select,
-    collate,
     delete,
     false,
     func,
     literal_column,
     or_,
     select,
-    text,
     update,
 )
 
 from tradepost.categories.models import Category
+from tradepost.core.database.locks import lock_for_update, lock_key_share, lock_tables
 from tradepost.core.database.repository import Repository
 from tradepost.core.wire.pagination import Page, Window
 from tradepost.core.wire.schemas import MAX_ID
@@ -80,24 +79,22 @@ class CategoryRepository(Repository):
         """Lock the whole tree against other changes until the transaction ends.
 
         The rules about the whole tree (no circle, at most ten levels, unique slugs) would not survive two changes at
-        once of different parts. Readers go on, and so do the foreign key checks of items, which lock single rows. On
-        SQLite a transaction that writes is alone anyway.
+        once of different parts. Readers go on, and so do the foreign key checks of items, which lock single rows.
         """
-        if self.on_postgres:
-            await self.db.execute(text("LOCK TABLE categories IN SHARE ROW EXCLUSIVE MODE"))
+        await lock_tables(self.db, "tree of categories", Category.__table__)
 
     async def find(self, key: str) -> Category | None:
         """Return the category of this id or slug, for changing."""
         return await self.db.scalar(select(Category).where(_named(key)))
 
-    async def find_locked(self, key: str) -> Category | None:
+    async def lock_for_update(self, key: str) -> Category | None:
         """Return the category of this id or slug; nobody can put an item into it until the transaction ends."""
-        return await self.db.scalar(select(Category).where(_named(key)).with_for_update())
+        return await self.db.scalar(lock_for_update(select(Category).where(_named(key)), Category))
 
-    async def hold(self, category_ids: Collection[int]) -> Sequence[int]:
+    async def lock_key_share(self, category_ids: Collection[int]) -> Sequence[int]:
         """Return which of these ids are those of categories, and keep those from being deleted until the transaction ends."""
-        held = select(Category.id).where(Category.id.in_(category_ids)).order_by(Category.id)
-        return (await self.db.scalars(held.with_for_update(read=True, key_share=True))).all()
+        there = select(Category.id).where(Category.id.in_(category_ids)).order_by(Category.id)
+        return (await self.db.scalars(lock_key_share(there, Category))).all()
 
     async def page(
         self, window: Window, *, active_only: bool, is_active: bool | None = None
@@ -168,12 +165,7 @@ class CategoryRepository(Repository):
         )
 
     def _ordering(self, sort: str) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-        field = sort.removeprefix("-")
-        # By code points on both engines, whatever the database's own collation is.
-        column = collate(Category.name, "C") if field == "name" and self.on_postgres else SORTS[field]
-        return (
-            (column.desc(), Category.id.desc()) if sort.startswith("-") else (column.asc(), Category.id.asc())
-        )
+        return self.ordering(sort, SORTS, ties=Category.id)
 
 
 def _wanted(*, active_only: bool, is_active: bool | None) -> list[ColumnElement[bool]]:

@@ -111,7 +111,7 @@ class CategoryService:
         moves too, or waits, and finds the category gone.
         """
         await self._categories.lock_tree()
-        category = await self._categories.find_locked(key)
+        category = await self._categories.lock_for_update(key)
         if category is None:
             raise CategoryNotFound
         if move_to is not None:
@@ -119,12 +119,12 @@ class CategoryService:
         with violations(foreign_key=CategoryInUse):
             await self._categories.delete(category.id)
 
-    async def hold(self, category_ids: Collection[int]) -> set[int]:
+    async def lock_key_share(self, category_ids: Collection[int]) -> set[int]:
         """Keep categories from being deleted until the transaction ends; return which of the ids there are.
 
         For a write of items: their foreign key would do the same, and not say which of the values is the wrong one.
         """
-        return set(await self._categories.hold(category_ids)) if category_ids else set()
+        return set(await self._categories.lock_key_share(category_ids)) if category_ids else set()
 
     @staticmethod
     def subtree(key: str) -> Select[int]:

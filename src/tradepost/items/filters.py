@@ -5,19 +5,20 @@ from decimal import Decimal
 from typing import Any, Final
 
 from sqlalchemy import (
-    ARRAY,
-    BigInteger,
     ColumnElement,
     Select,
-    any_,
+    String,
     bindparam,
     exists,
-    func,
     literal_column,
     or_,
     select,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
+from tradepost.core.database.elements import AmongSelected
 from tradepost.core.database.repository import escaped
 from tradepost.items.models import Item, ItemTag
 from tradepost.items.schemas import ItemStatus
@@ -27,12 +28,27 @@ IS_ACTIVE: Final = Item.status == literal_column(f"'{ItemStatus.ACTIVE}'", Item.
 """What everybody sees."""
 
 
-def _is_in_one_of(category_ids: Select[int], *, on_postgres: bool) -> ColumnElement[bool]:
-    if not on_postgres:
-        return Item.category_id.in_(category_ids)
-    # An array is made first, and then the index of categories serves; for IN, all items would be gone through.
-    array = func.array(category_ids.scalar_subquery(), type_=ARRAY(BigInteger))
-    return Item.category_id == any_(array)
+class CaseFolded(FunctionElement[str]):
+    """Text in lower case, in any script: both engines find the same items by the same words.
+
+    PostgreSQL is told a collation that knows all letters, whatever the cluster's own locale is; SQLite's own LOWER knows
+    only ASCII, and gets Python's.
+    """
+
+    type = String()
+    inherit_cache = True
+
+
+@compiles(CaseFolded, "postgresql")
+def _lower_by_icu(element: CaseFolded, compiler: SQLCompiler, **options: Any) -> str:
+    (column,) = element.clauses
+    return f'lower({compiler.process(column, **options)} COLLATE "und-x-icu")'
+
+
+@compiles(CaseFolded, "sqlite")
+def _lower_by_python(element: CaseFolded, compiler: SQLCompiler, **options: Any) -> str:
+    (column,) = element.clauses
+    return f"unicode_lower({compiler.process(column, **options)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +99,7 @@ class ItemFilter:
         }
         return values | {f"tag_{number}": tag for number, tag in enumerate(self.tags)}
 
-    def conditions(self, category_ids: Select[int] | None, *, on_postgres: bool) -> list[ColumnElement[bool]]:
+    def conditions(self, category_ids: Select[int] | None) -> list[ColumnElement[bool]]:
         """Return what a row must fulfil; the values come with the execution."""
         wanted: list[ColumnElement[bool]] = []
         if not self.sees_all:
@@ -92,7 +108,7 @@ class ItemFilter:
         if self.status is not None:
             wanted.append(Item.status == bindparam("status", type_=Item.status.type))
         if category_ids is not None:
-            wanted.append(_is_in_one_of(category_ids, on_postgres=on_postgres))
+            wanted.append(AmongSelected(Item.category_id, category_ids))
         if self.owner_id is not None:
             wanted.append(Item.owner_id == bindparam("owner_id"))
         if self.min_price is not None:
@@ -103,23 +119,19 @@ class ItemFilter:
             tagged = select(ItemTag.item_id).where(ItemTag.tag == bindparam(f"tag_{number}"))
             wanted.append(Item.id.in_(tagged))
         if self.q is not None:
-            wanted.append(_mentions(self.q, on_postgres=on_postgres))
+            wanted.append(_mentions(self.q))
         return wanted
 
 
-def _mentions(q: str, *, on_postgres: bool) -> ColumnElement[bool]:
+def _mentions(q: str) -> ColumnElement[bool]:
     """Match title, description or a tag that contains ``q``, case-insensitively."""
     pattern = f"%{escaped(q.lower())}%"
-
-    def folded(column: Any) -> ColumnElement[str]:
-        # The ICU collation folds every script, whatever the cluster's own locale is; SQLite gets Python's function.
-        return func.lower(column.collate("und-x-icu")) if on_postgres else func.unicode_lower(column)
 
     # Tags are in lower case already. Their few names are searched, not their many links; and EXISTS can always fall back
     # on the index, where PostgreSQL would search all links of IN anew for each item once they do not fit its memory.
     names = select(Tag.name).where(Tag.name.like(pattern, escape="\\"))
     return or_(
-        folded(Item.title).like(pattern, escape="\\"),
-        folded(Item.description).like(pattern, escape="\\"),
+        CaseFolded(Item.title).like(pattern, escape="\\"),
+        CaseFolded(Item.description).like(pattern, escape="\\"),
         exists().where(ItemTag.item_id == Item.id, ItemTag.tag.in_(names)),
     )

@@ -6,7 +6,7 @@ from typing import Final
 
 from tradepost.accounts.permissions import STAFF
 from tradepost.categories.service import CategoryService
-from tradepost.core.batching.coalescer import Observe, Reads
+from tradepost.core.batching.coalescer import Observe, ReadCoalescer
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
 from tradepost.core.principal import Principal
@@ -66,10 +66,10 @@ class ItemReader:
     ) -> None:
         self._views = views
         self._public_total = public_total
-        self._points = Reads(database, self._load_points, observe=observe)
-        self._lists = Reads(database, self._load_list, lanes=LIST_LANES, max_batch=1)
+        self._points = ReadCoalescer(database, self._load_points, observe=observe)
+        self._lists = ReadCoalescer(database, self._load_list, lanes=LIST_LANES, max_batch=1)
         lanes = 1 if database.is_sqlite else SEARCH_LANES
-        self._searches = Reads(database, self._load_list, lanes=lanes, max_batch=1)
+        self._searches = ReadCoalescer(database, self._load_list, lanes=lanes, max_batch=1)
 
     async def get(self, item_id: int, visitor: Principal | None) -> bytes:
         """Return an item that ``visitor`` may see, and count the view; the JSON of ``ItemRead``."""
@@ -82,7 +82,7 @@ class ItemReader:
         return (await self._visible(item_id, principal)).owner_id
 
     async def _visible(self, item_id: int, visitor: Principal | None) -> _Found:
-        found = await self._points.get(item_id)
+        found = await self._points.find(item_id)
         if found is None or not is_visible(found.status, found.owner_id, visitor):
             raise ItemNotFound
         return found
@@ -98,11 +98,8 @@ class ItemReader:
         return await self._ask(ItemFilter(owner_id=owner.user_id, sees_all=True), window)
 
     async def _ask(self, wanted: ItemFilter, window: Window) -> Page[bytes]:
-        lanes = self._lists if wanted.q is None else self._searches
-        page = await lanes.get(_Question(wanted, window))
-        if page is None:
-            raise LookupError("a list that was not answered")
-        return page
+        coalescer = self._lists if wanted.q is None else self._searches
+        return await coalescer.get(_Question(wanted, window))
 
     async def _load_points(self, db: ReadSession, item_ids: Sequence[int]) -> Mapping[int, _Found]:
         rows = await ItemRepository(db).find_rows(item_ids)

@@ -76,9 +76,9 @@ class ItemService:
         The statements are as many for one item as for a hundred.
         """
         # Locks are taken in the order of every transaction: users, categories, tags, items.
-        owners = await self._users.hold_public({one.owner_id for one in new})
+        owners = await self._users.lock_key_share({one.owner_id for one in new})
         category_ids = {one.item.category_id for one in new if one.item.category_id is not None}
-        categories = await self._categories.hold(category_ids)
+        categories = await self._categories.lock_key_share(category_ids)
         refusals = [_refusal(one, owners, categories) for one in new]
         accepted = [one for one, refusal in zip(new, refusals, strict=True) if refusal is None]
         await self._tags.ensure({tag for one in accepted for tag in one.item.tags})
@@ -120,7 +120,7 @@ class ItemService:
         # Every transaction locks categories and tags before items, or two could deadlock. An unknown category is
         # reported only after the item was found and may be changed.
         category_id = sent.get("category_id")
-        held = set() if category_id is None else await self._categories.hold({category_id})
+        held = set() if category_id is None else await self._categories.lock_key_share({category_id})
         retags = "tags" in changes.model_fields_set
         if retags:
             await self._tags.ensure(changes.tags)
@@ -153,12 +153,15 @@ class ItemService:
         self._shift_total(item.status, None)
         self._db.after_commit(self._popular.forget_shown)
 
-    async def hold_for_files(self, wanted: Sequence[tuple[int, Principal]]) -> dict[int, Item]:
+    async def lock_for_update(self, wanted: Sequence[tuple[int, Principal]]) -> dict[int, Item]:
         """Return these items, to which these principals add files, locked until the transaction ends.
 
         Each principal must be the item's owner, or staff.
         """
-        items = {item.id: item for item in await self._items.find_locked({item_id for item_id, _ in wanted})}
+        items = {
+            item.id: item
+            for item in await self._items.lock_several_for_update({item_id for item_id, _ in wanted})
+        }
         for item_id, principal in wanted:
             _checked(items.get(item_id), principal, overriding=STAFF)
         return items
@@ -169,7 +172,7 @@ class ItemService:
 
     async def remove_image(self, item_id: int, url: str) -> None:
         """Have an item, if it is there, not show a picture any more; locks the item."""
-        item = await self._items.get_locked(item_id)
+        item = await self._items.lock_for_update(item_id)
         if item is not None and url in item.images:
             await self._set_images(item, [image for image in item.images if image != url])
 
@@ -183,7 +186,7 @@ class ItemService:
 
     async def _locked(self, item_id: int, principal: Principal, *, overriding: Permission) -> Item:
         """Return an item for writing, locked; ``overriding`` is the permission that stands in for ownership."""
-        return _checked(await self._items.get_locked(item_id), principal, overriding=overriding)
+        return _checked(await self._items.lock_for_update(item_id), principal, overriding=overriding)
 
     async def _row(self, item_id: int) -> bytes:
         row = await self._items.get_row(item_id)

@@ -103,9 +103,9 @@ class ItemUploads:
     async def _keep(self, uploads: Sequence[_StoredUpload]) -> list[UploadedFiles]:
         async with self._database.transaction() as db:
             # People before items, the order of every lock: deleting a person deletes their items too.
-            await self._people(db).hold_public({upload.incoming.set.owner_id for upload in uploads})
+            await self._people(db).lock_key_share({upload.incoming.set.owner_id for upload in uploads})
             service = self._items(db)
-            items = await service.hold_for_files([(upload.item_id, upload.principal) for upload in uploads])
+            items = await service.lock_for_update([(upload.item_id, upload.principal) for upload in uploads])
             kept = await self._intake.keep(db, [upload.incoming for upload in uploads])
             for upload, files in zip(uploads, kept, strict=True):
                 if upload.incoming.set.category is Category.ITEMS:

@@ -81,7 +81,7 @@ class ViewCounter:
         """
         async with self._database.transaction() as db:
             items = ItemViewRepository(db)
-            free = set(await items.lock_free(counts))
+            free = set(await items.lock_free_no_key_update(counts))
             if free:
                 await items.add_views({item_id: counts[item_id] for item_id in free})
             rest = counts.keys() - free

@@ -47,7 +47,7 @@ class FileReader:
     async def get(self, category: str, filename: str, visitor: Principal | None) -> ServedFile:
         """Return a file that ``visitor`` may see; ``NoSuchFile`` otherwise, ``InvalidCategory`` for an unknown category."""
         check_category(category)
-        found = await self._files.get(filename)
+        found = await self._files.find(filename)
         if found is None or found.row.category != category:
             raise NoSuchFile
         if not found.is_public and not _may_see(found.row, visitor):

@@ -2,14 +2,13 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from functools import cache
+from functools import lru_cache
 from typing import Any, Final, cast
 
 from sqlalchemy import (
     ColumnElement,
     Insert,
     Row,
-    Select,
     Table,
     bindparam,
     delete,
@@ -19,9 +18,10 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
-from tradepost.core.database.repository import Repository, among_ids
+from tradepost.core.database.elements import AmongIds, upsert
+from tradepost.core.database.locks import lock_for_update
+from tradepost.core.database.repository import Repository
 from tradepost.media.models import FileUsage, FileVariant, StoredFile
 from tradepost.media.schemas import FileState
 
@@ -54,15 +54,14 @@ _NOTE_STORED: Final = (
 )
 
 
-@cache
-def _count_stored(on_postgres: bool) -> Select[int]:  # noqa: FBT001 - the key of a cache
-    among = among_ids(StoredFile.id, on_postgres=on_postgres)
-    return select(func.count()).where(among, StoredFile.state == FileState.STORED)
+_COUNT_STORED: Final = select(func.count()).where(
+    AmongIds(StoredFile.id), StoredFile.state == FileState.STORED
+)
 
 
-@cache
-def _take_room(on_postgres: bool, most_files: int, most_bytes: int) -> Insert:  # noqa: FBT001
-    statement = (postgresql if on_postgres else sqlite).insert(_USAGE)
+@lru_cache
+def _take_room(most_files: int, most_bytes: int) -> Insert:
+    statement = upsert(_USAGE)
     files = _USAGE.c.files + statement.excluded.files
     size = _USAGE.c.bytes + statement.excluded.bytes
     taking: Insert = statement.on_conflict_do_update(
@@ -109,7 +108,7 @@ class FileRepository(Repository):
             for file_id, (size, sha256) in stored.items()
         ]
         await connection.execute(_NOTE_STORED, rows)
-        ((count,),) = await self.rows(_count_stored(self.on_postgres), {"ids": list(stored)})
+        ((count,),) = await self.rows(_COUNT_STORED, {"ids": list(stored)})
         return bool(count == len(stored))
 
     async def doom_names(self, names: Collection[str], *, now: datetime) -> Sequence[DoomedRow]:
@@ -199,7 +198,7 @@ class UsageRepository(Repository):
         if not rows:
             return []
         connection = await self.db.connection()
-        taken = await connection.execute(_take_room(self.on_postgres, most_files, most_bytes), rows)
+        taken = await connection.execute(_take_room(most_files, most_bytes), rows)
         return taken.scalars().all()
 
     async def release(self, freed: Mapping[int, tuple[int, int]]) -> None:
@@ -236,12 +235,12 @@ class VariantRepository(Repository):
     async def lock_for_update(self, file_id: int) -> bool:
         """Lock a stored file ``FOR UPDATE`` until the end of the transaction; tell whether there is one."""
         wanted = select(StoredFile.id).where(StoredFile.id == file_id, StoredFile.state == FileState.STORED)
-        return await self.db.scalar(wanted.with_for_update()) is not None
+        return await self.db.scalar(lock_for_update(wanted, StoredFile)) is not None
 
     async def claim(self, wanted: tuple[int, str], *, key: str, now: datetime) -> bool:
         """Insert a variant that is about to be made; False if there is one already."""
         values = {"file_id": wanted[0], "recipe": wanted[1], "key": key, "size": 0, "begun_at": now}
-        statement = self.insert(FileVariant).values(values)
+        statement = upsert(FileVariant).values(values)
         statement = statement.on_conflict_do_nothing(index_elements=["file_id", "recipe"])
         return await self.db.scalar(statement.returning(FileVariant.id)) is not None
 

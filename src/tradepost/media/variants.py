@@ -67,7 +67,7 @@ class Variants:
         if picture.category is Category.DOCUMENTS:
             raise Unprocessable(("path", "category"), "Only pictures have variants", kind="picture")
         wanted = (picture.id, recipe.name)
-        made = await self._made.get(wanted)
+        made = await self._made.find(wanted)
         if made is not None:
             return made
         return await self._flights.join(wanted, lambda: self._make(picture, recipe))
@@ -86,7 +86,7 @@ class Variants:
         key = f"{self._clock.token(18)}.{EXTENSIONS[recipe.format]}"
         deadline = self._clock.monotonic() + PATIENCE
         while not await self._claim(wanted, key):
-            if (made := await self._made.get(wanted)) is not None:
+            if (made := await self._made.find(wanted)) is not None:
                 return made
             if self._clock.monotonic() > deadline:
                 raise Unavailable
@@ -97,7 +97,7 @@ class Variants:
             # The next request has it made anew.
             await finished(self._give_up(key))
             raise
-        made = await self._made.get(wanted)
+        made = await self._made.find(wanted)
         if made is None:
             raise NoSuchFile
         return made

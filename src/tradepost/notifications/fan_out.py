@@ -52,7 +52,7 @@ class NotificationFanOut:
         if not planned:
             return
         # Locked against deletion until the commit: a row that refers to a deleted person would fail the whole group.
-        people = await self._people(db).hold_public({note.user_id for _, _, note in planned})
+        people = await self._people(db).lock_key_share({note.user_id for _, _, note in planned})
         planned = [(envelope, kind, note) for envelope, kind, note in planned if note.user_id in people]
         if not planned:
             return

@@ -11,6 +11,7 @@ from sqlalchemy import Table, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tradepost.core.database.engines import Database
+from tradepost.core.database.locks import lock_tables
 from tradepost.core.database.sessions import WriteSession
 
 SQLITE_CACHE: Final = 64 * 1024
@@ -65,9 +66,8 @@ class PostgresWriter(Writer):
     """COPY in the binary format, through the driver: SQLAlchemy has no COPY."""
 
     async def prepare(self) -> None:
-        names = ", ".join(table.name for table in self._tables)
         # Readers go on, but no other transaction gets an id between ours.
-        await self._db.execute(text(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE"))
+        await lock_tables(self._db, "seeded tables", *self._tables)
         await self._db.execute(text("SET LOCAL statement_timeout = 0"))
 
     async def last_id(self, table: Table) -> int:

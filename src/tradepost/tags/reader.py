@@ -1,13 +1,13 @@
 """The read path of tags: coalesced reads, whose answers are never older than the question.
 
-The smallest reader, for other domains to follow: it lives as long as the process, asks through a ``Reads``, and makes the
+The smallest reader, for other domains to follow: it lives as long as the process, asks through a ``ReadCoalescer``, and makes the
 JSON once for all requests that asked the same. A question that comes while its like is being read joins the next read.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from tradepost.core.batching.coalescer import Observe, Reads
+from tradepost.core.batching.coalescer import Observe, ReadCoalescer
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
 from tradepost.core.wire.pagination import Page, Window
@@ -28,22 +28,19 @@ class TagReader:
 
     def __init__(self, database: Database, items: TaggedItems, *, observe: Observe | None = None) -> None:
         self._items = items
-        self._points = Reads(database, self._load_points, observe=observe)
-        self._lists = Reads(database, self._load_list, lanes=LIST_LANES, max_batch=1)
+        self._points = ReadCoalescer(database, self._load_points, observe=observe)
+        self._lists = ReadCoalescer(database, self._load_list, lanes=LIST_LANES, max_batch=1)
 
     async def get(self, tag_id: int) -> bytes:
         """Return the tag of this id, the JSON of ``TagRead``, or raise ``TagNotFound``."""
-        found = await self._points.get(tag_id)
+        found = await self._points.find(tag_id)
         if found is None:
             raise TagNotFound
         return found
 
     async def page(self, window: Window, *, containing: str = "") -> bytes:
         """List all tags, or those whose names contain a text, however it is written: the JSON of ``TagPage``."""
-        page = await self._lists.get((window, normalised_tag(containing)))
-        if page is None:
-            raise LookupError("a list that was not answered")
-        return page
+        return await self._lists.get((window, normalised_tag(containing)))
 
     async def _load_points(self, db: ReadSession, tag_ids: Sequence[int]) -> Mapping[int, bytes]:
         tags = TagRepository(db)

@@ -56,7 +56,7 @@ class TagService:
 
         ``TagExists`` if another tag has the name: merging two tags cannot be undone, so it has an endpoint of its own.
         """
-        tag = await self._tags.get_locked(tag_id)
+        tag = await self._tags.lock_for_update(tag_id)
         if tag is None:
             raise TagNotFound
         sent = changes.model_dump(exclude_unset=True)
@@ -81,7 +81,7 @@ class TagService:
         """
         if merge.into_id == tag_id:
             raise SelfMerge
-        tags = await self._tags.find_locked({tag_id, merge.into_id})
+        tags = await self._tags.lock_several_for_update({tag_id, merge.into_id})
         if tag_id not in tags:
             raise TagNotFound
         if merge.into_id not in tags:
@@ -95,7 +95,7 @@ class TagService:
 
     async def delete(self, tag_id: int) -> None:
         """Delete a tag and take it off every item."""
-        tag = await self._tags.get_locked(tag_id)
+        tag = await self._tags.lock_for_update(tag_id)
         if tag is None:
             raise TagNotFound
         await self._items.note_change(self._tags.db, tag=tag.name, now=self._clock.now())
@@ -110,7 +110,7 @@ class TagService:
         """
         missing = set(names)
         while missing:
-            missing.difference_update(await self._tags.hold(missing))
+            missing.difference_update(await self._tags.lock_key_share(missing))
             if not missing:
                 return
             now = self._clock.now()

@@ -89,7 +89,7 @@ class WebhookDeliverer:
 
     async def deliver(self, envelope: Envelope[WebhookDue]) -> None:
         """Make one attempt unless the delivery is no longer wanted; raise ``Postponed`` when another is to follow."""
-        due = await self._reads.get(envelope.message.delivery_id)
+        due = await self._reads.find(envelope.message.delivery_id)
         if due is None or due.state is not DeliveryState.PENDING:
             return
         if reason := _reason_to_cancel(due):

@@ -27,7 +27,7 @@ class WebhookFanOut:
         """Add the deliveries of these facts."""
         facts = [(_BY_MESSAGE[type(envelope.message)], envelope) for envelope in envelopes]
         owners = {public.owner(envelope.message) for public, envelope in facts}
-        subscribers = await WebhookRepository(db).find_subscribers_lock_key_share(owners)
+        subscribers = await WebhookRepository(db).lock_subscribers_key_share(owners)
         if not subscribers:
             return
         rows = [row for public, envelope in facts for row in self._deliveries(public, envelope, subscribers)]

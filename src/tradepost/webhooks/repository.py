@@ -9,7 +9,9 @@ from sqlalchemy.orm import defer
 
 from tradepost.accounts.models import User
 from tradepost.accounts.permissions import Role
-from tradepost.core.database.repository import Repository, among_ids
+from tradepost.core.database.elements import AmongIds, upsert
+from tradepost.core.database.locks import lock_key_share, lock_no_key_update
+from tradepost.core.database.repository import Repository
 from tradepost.core.wire.pagination import Page, Window
 from tradepost.webhooks.models import Webhook, WebhookDelivery
 from tradepost.webhooks.schemas import DeliveryState, DisabledReason, WebhookScope
@@ -49,7 +51,7 @@ class WebhookRepository(Repository):
     async def claim_slot(self, values: Mapping[str, Any]) -> Webhook | None:
         """Insert a webhook unless its slot is taken; a transaction that is taking it at this moment is waited for."""
         statement = (
-            self.insert(Webhook)
+            upsert(Webhook)
             .values(**values)
             .on_conflict_do_nothing(index_elements=["user_id", "slot"])
             .returning(Webhook)
@@ -60,9 +62,9 @@ class WebhookRepository(Repository):
         """Return a person's webhook of this id."""
         return await self.db.scalar(_owned(webhook_id, user_id))
 
-    async def get_lock_no_key_update(self, webhook_id: int, user_id: int) -> Webhook | None:
+    async def lock_owned_no_key_update(self, webhook_id: int, user_id: int) -> Webhook | None:
         """Return a person's webhook of this id, locked FOR NO KEY UPDATE until the transaction ends."""
-        return await self.db.scalar(_owned(webhook_id, user_id).with_for_update(key_share=True))
+        return await self.db.scalar(lock_no_key_update(_owned(webhook_id, user_id), Webhook))
 
     async def page(self, user_id: int, window: Window) -> Page[Webhook]:
         """Return a part of a person's webhooks, in the order of their creation."""
@@ -89,7 +91,7 @@ class WebhookRepository(Repository):
         statement = delete(Webhook).where(Webhook.id == webhook_id, Webhook.user_id == user_id)
         return await self.db.scalar(statement.returning(Webhook.id)) is not None
 
-    async def find_subscribers_lock_key_share(self, user_ids: Collection[int]) -> Sequence[SubscriberRow]:
+    async def lock_subscribers_key_share(self, user_ids: Collection[int]) -> Sequence[SubscriberRow]:
         """Return the active webhooks of these people and those of scope ``all``, where the owner is active.
 
         Owners and webhooks are locked FOR KEY SHARE until the transaction ends, owners first, as a deletion locks them. A
@@ -102,9 +104,8 @@ class WebhookRepository(Repository):
             .where(or_(Webhook.user_id.in_(user_ids), Webhook.scope == literal_column("'all'")))
             .where(Webhook.is_active, User.is_active)
             .order_by(Webhook.id)
-            .with_for_update(read=True, key_share=True, of=(User, Webhook))
         )
-        return (await self.db.execute(statement)).all()
+        return (await self.db.execute(lock_key_share(statement, User, Webhook))).all()
 
 
 class WebhookHealthRepository(Repository):
@@ -113,12 +114,10 @@ class WebhookHealthRepository(Repository):
     async def lock_no_key_update(self, webhook_ids: Collection[int]) -> dict[int, datetime | None]:
         """Lock webhooks FOR NO KEY UPDATE in the order of ids; return those that exist with their ``failing_since``."""
         statement = (
-            select(Webhook.id, Webhook.failing_since)
-            .where(Webhook.id.in_(webhook_ids))
-            .order_by(Webhook.id)
-            .with_for_update(key_share=True)
+            select(Webhook.id, Webhook.failing_since).where(Webhook.id.in_(webhook_ids)).order_by(Webhook.id)
         )
-        return {row.id: row.failing_since for row in await self.db.execute(statement)}
+        locked = await self.db.execute(lock_no_key_update(statement, Webhook))
+        return {row.id: row.failing_since for row in locked}
 
     async def set_failing_since(self, webhook_id: int, since: datetime | None) -> None:
         """Set the first failure after the last success; None after a success."""
@@ -197,7 +196,7 @@ class DeliveryRepository(Repository):
             select(*_DUE)
             .join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
             .join(User, User.id == Webhook.user_id)
-            .where(among_ids(WebhookDelivery.id, on_postgres=self.on_postgres))
+            .where(AmongIds(WebhookDelivery.id))
         )
         return (await self.db.execute(statement, {"ids": list(delivery_ids)})).all()
 

@@ -189,7 +189,7 @@ class WebhookService:
         return await self._reader.delivery(delivery_id, webhook_id, owner)
 
     async def _locked(self, webhook_id: int, owner: Principal) -> Webhook:
-        webhook = await self._webhooks.get_lock_no_key_update(webhook_id, owner.user_id)
+        webhook = await self._webhooks.lock_owned_no_key_update(webhook_id, owner.user_id)
         if webhook is None:
             raise WebhookNotFound
         return webhook

@@ -38,8 +38,11 @@ async def test_a_single_read_waits_for_nobody() -> None:
     source = Source()
     reads = Coalescer(source.load)
     assert await reads.get(3) == 9
-    assert await reads.get(-1) is None
-    assert source.batches == [[3], [-1]]
+    assert await reads.find(3) == 9
+    assert await reads.find(-1) is None
+    with pytest.raises(LookupError):
+        await reads.get(-1)
+    assert source.batches == [[3], [3], [-1], [-1]]
 
 
 async def test_what_is_asked_during_a_batch_is_the_next_one() -> None:

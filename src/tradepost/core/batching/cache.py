@@ -1,4 +1,4 @@
-"""One value, remembered for a while: for the few answers that may be a little old."""
+"""A cache of one value with a time to live, for the few answers that may be a little old."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 class Remembered(Generic[T]):
-    """Keeps a value at most ``seconds`` old.
+    """A cached value that is at most ``seconds`` old, refreshed early by one caller at a time.
 
-    From half that age on, one caller at a time loads it anew while the others still get the remembered one, so that a busy
-    value is never waited for. ``seconds`` of 0 loads for every caller.
+    From half that age on, one caller loads it anew while the others still get the cached one: no crowd of callers waits
+    when it expires. ``seconds`` of 0 loads for every caller.
     """
 
     def __init__(self, clock: Clock, seconds: float) -> None:
@@ -34,16 +34,16 @@ class Remembered(Generic[T]):
             started = self._clock.monotonic()
             self._forgotten = False
             self._value = value = await load()
-            # Counted from before the load: what was read is as old as the question. What was to be forgotten during
-            # the load was most likely read before the reason for it.
+            # Counted from before the load: the value may be as old as that. One that was forgotten during the load was
+            # most likely read before the reason to forget it.
             self._loaded_at = float("-inf") if self._forgotten else started
             return value
 
     def adjust(self, change: Callable[[T], T]) -> None:
-        """Replace the remembered value, if there is one, by what ``change`` makes of it; its age stays.
+        """Replace the cached value, if there is one, by ``change(value)``; its age stays.
 
-        A value that is just being loaded may have been read before or after the reason for it; it is taken as it is, and
-        is right again with the next load.
+        A value that is being loaded may have been read before or after the change; it is kept as it is, and the next load
+        corrects it.
         """
         if self._value is not None:
             self._value = change(self._value)

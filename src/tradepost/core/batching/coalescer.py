@@ -1,7 +1,8 @@
-"""Reads that are asked for while a batch is under way form the next batch: one statement for all of them.
+"""Coalescing: keys that arrive while a batch is being read form the next batch, and one statement answers them all.
 
-Each read starts after its question came in, so an answer is never older than its question, and nothing is kept: this is no
-cache. At one caller a time it adds nothing; at many it divides what a statement costs by their number.
+A batch starts after its last key arrived, so that no answer is older than its question; nothing is kept, and nothing can
+be stale as in a cache. With one caller at a time it adds nothing; with many it divides the cost of a statement by their
+number, where a statement for each would fill the connections and the queue before them.
 """
 
 import asyncio
@@ -21,29 +22,39 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 MAX_WAITING: Final = 4_096
-"""Callers that may wait for one kind of read; one more is told to come back."""
+"""Callers that may wait for one coalescer; the next is refused with ``Unavailable``, before memory runs out."""
 
 MAX_SERIES: Final = 32
-"""Batches that may share a session, which then costs each of them little; nobody holds a connection for ever."""
+"""Batches that may share a session; a lane must not hold a connection for ever."""
 
 Observe = Callable[[int], None]
 Load = Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]
 _Batch = Mapping[K, Sequence[asyncio.Future[V | None]]]
 
 
-class _Lanes(ABC, Generic[K, V]):
-    """Gathers keys and has them answered in batches."""
+class _Batching(ABC, Generic[K, V]):
+    """The queue of keys, and the lanes that take batches from it; a subclass says how a lane reads its batches."""
 
     def __init__(self, *, lanes: int, max_batch: int, max_waiting: int, observe: Observe | None) -> None:
         self._free_lanes = lanes
         self._max_batch = max_batch
         self._room = max_waiting
         self._observe = observe
-        # Every caller has a future of their own: one that is cancelled is nobody else's.
+        # Each caller has a future of its own: cancelling one leaves the others waiting.
         self._waiting: OrderedDict[K, list[asyncio.Future[V | None]]] = OrderedDict()
         self._running: set[asyncio.Task[None]] = set()
 
-    async def get(self, key: K) -> V | None:
+    async def get(self, key: K) -> V:
+        """Return the answer to ``key`` of a read that starts after this call; for reads that answer every key.
+
+        ``LookupError`` when the read left the key out, which is a fault of ours.
+        """
+        found = await self.find(key)
+        if found is None:
+            raise LookupError(f"no answer to {key!r}")
+        return found
+
+    async def find(self, key: K) -> V | None:
         """Return what a read that starts after this call finds for ``key``, None when it finds nothing."""
         if self._room == 0:
             raise Unavailable
@@ -68,7 +79,7 @@ class _Lanes(ABC, Generic[K, V]):
             self._room += 1
 
     def _withdraw(self, key: K, answer: "asyncio.Future[V | None]") -> None:
-        """Take back a question whose batch has not begun: those of callers who left would wait without any bound."""
+        """Take back a key whose batch has not begun: the keys of callers who left would queue up without any bound."""
         callers = self._waiting.get(key)
         if callers is not None and answer in callers:
             callers.remove(answer)
@@ -84,7 +95,7 @@ class _Lanes(ABC, Generic[K, V]):
 
     @abstractmethod
     async def _run_batches(self, batch: _Batch[K, V]) -> None:
-        """Answer a batch that was taken, and perhaps some that are waiting."""
+        """Answer the batch that was taken, and perhaps further ones from the queue."""
 
     def _take(self) -> _Batch[K, V]:
         size = min(len(self._waiting), self._max_batch)
@@ -93,7 +104,7 @@ class _Lanes(ABC, Generic[K, V]):
         return dict(self._waiting.popitem(last=False) for _ in range(size))
 
     async def _answer(self, batch: _Batch[K, V], load: Load[K, V]) -> bool:
-        """Answer a batch by ``load``; tell whether that could be done."""
+        """Answer a batch by ``load``; tell whether ``load`` succeeded."""
         try:
             found = await load(list(batch))
         except BaseException as error:
@@ -109,12 +120,12 @@ class _Lanes(ABC, Generic[K, V]):
         return True
 
 
-class Coalescer(_Lanes[K, V]):
-    """Answers keys through ``load``, which takes the keys of a batch and returns what it found of them.
+class Coalescer(_Batching[K, V]):
+    """Answers keys through ``load``, which takes the keys of a batch and returns what it found by key.
 
-    At most ``lanes`` batches of at most ``max_batch`` keys run at once. The end of one caller touches no other, and a key
-    that nobody waits for any more is not asked for; an error of ``load`` reaches the callers of its batch only.
-    ``observe`` is told the size of each batch.
+    At most ``lanes`` batches of at most ``max_batch`` keys run at once. Cancelling one caller affects no other, and a key
+    without a waiting caller is not read; an error of ``load`` reaches the callers of its batch only. ``observe`` is called
+    with the size of each batch.
     """
 
     def __init__(
@@ -134,11 +145,11 @@ class Coalescer(_Lanes[K, V]):
         await self._answer(batch, self._load)
 
 
-class Reads(_Lanes[K, V]):
-    """A coalescer whose ``load`` is handed a session: batches that follow each other without a pause share one.
+class ReadCoalescer(_Batching[K, V]):
+    """A coalescer that hands ``load`` a read session, which batches in uninterrupted succession share.
 
-    To open a session costs as much as a statement. It is given back as soon as somebody waits for a connection, and
-    after ``MAX_SERIES`` batches.
+    Opening a session costs as much as a statement. A lane gives it back as soon as another task waits for a connection,
+    and after ``MAX_SERIES`` batches.
     """
 
     def __init__(
@@ -164,18 +175,18 @@ class Reads(_Lanes[K, V]):
                     answered = await self._answer(batch, load)
                     if not answered or not left or not self._waiting or gate.waiting:
                         return
-                    # What a session remembers it would not look up again for the next batch.
+                    # The identity map would answer the next batch with rows that were read before it.
                     db.expunge_all()
                     batch = self._take()
         except BaseException as error:
-            # There was no session to be had. (Whoever was answered is not touched.)
+            # No session could be opened. (Callers that have their answer are not touched.)
             _fail(batch, error)
             if not isinstance(error, Exception):
                 raise
 
 
 def _fail(batch: _Batch[K, V], error: BaseException) -> None:
-    """Give ``error`` to every caller of a batch that is still waiting; a lane that is cancelled cancels them."""
+    """Raise ``error`` in every caller of a batch that is still waiting; cancelling a lane cancels them."""
     for callers in batch.values():
         for answer in callers:
             if answer.done():

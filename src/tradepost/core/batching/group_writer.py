@@ -1,6 +1,7 @@
-"""Writes that arrive while a transaction is under way share the next one: one commit, and few statements, for all of them.
+"""Group commit: writes that arrive during a transaction share the next one, with one commit and few statements.
 
-Each caller is answered after the commit that holds their write, as if it had been alone in it.
+A commit waits for the disk: one for each write would bound the rate of writes by the disk's latency. Each caller is
+answered after the commit that holds its write, as if it had been alone in it.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -14,15 +15,15 @@ J = TypeVar("J")
 R = TypeVar("R")
 
 Outcome = Any
-"""What a job came to: its result, or the exception that it alone raised."""
+"""The result of a job, or the exception that it alone raised."""
 
 
 class GroupWriter(Generic[J, R]):
     """Writes jobs through ``write``, which does a group of them in one transaction and returns an outcome for each.
 
-    When a group fails as a whole, each of its jobs is written on its own, so that the one at fault fails alone; but
-    nothing is tried again while the database is away. A job whose caller left before its group began is not written.
-    Jobs are told apart by identity: two that are equal are two.
+    When a group fails as a whole, each of its jobs is written on its own, so that the faulty one fails alone; nothing is
+    tried again while the database is away. A job whose caller was cancelled before its group began is not written. Jobs
+    are told apart by identity: two equal ones are both written.
     """
 
     def __init__(
@@ -38,8 +39,8 @@ class GroupWriter(Generic[J, R]):
         )
 
     async def submit(self, job: J) -> R:
-        """Write a job; returns when it is committed, or raises what became of it."""
-        outcome = await self._groups.get(_Ticket(job))
+        """Write a job; return its result after the commit, or raise its error."""
+        outcome = await self._groups.find(_Ticket(job))
         if isinstance(outcome, BaseException):
             raise outcome
         return cast("R", outcome)

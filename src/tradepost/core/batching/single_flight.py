@@ -1,4 +1,4 @@
-"""Work that many ask for at once is done once, for all of them."""
+"""Single flight: concurrent requests for the same work share one run of it, where each would repeat it."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
@@ -13,10 +13,10 @@ MOST_FLIGHTS: Final = 256
 
 
 class SingleFlight(Generic[K, V]):
-    """Runs one piece of work per key at a time; who asks meanwhile gets what it ends with, a failure too.
+    """Runs one piece of work per key at a time; callers that join meanwhile get its result, or its error.
 
-    The end of one caller, even of the first, touches no other and not the work. Nothing is remembered: who asks after the
-    end has it done anew, so a failure lasts no longer than itself.
+    Cancelling a caller, even the first, affects neither the others nor the work. Nothing is remembered: a call after the
+    end runs the work anew, so that an error is not handed out for longer than it lasts.
     """
 
     def __init__(self, *, most: int = MOST_FLIGHTS) -> None:
@@ -24,7 +24,7 @@ class SingleFlight(Generic[K, V]):
         self._under_way: dict[K, asyncio.Task[V]] = {}
 
     async def join(self, key: K, work: Callable[[], Coroutine[Any, Any, V]]) -> V:
-        """Return what the work under way for ``key`` comes to, or what ``work`` does when there is none."""
+        """Return the result of the work under way for ``key``, or run ``work`` when there is none."""
         task = self._under_way.get(key)
         if task is None:
             if len(self._under_way) >= self._most:
@@ -43,5 +43,5 @@ class SingleFlight(Generic[K, V]):
     def _land(self, key: K, task: asyncio.Task[V]) -> None:
         del self._under_way[key]
         if not task.cancelled():
-            # Looked at, or the loop would complain where every caller has left.
+            # Retrieved, or the loop would report an error that no caller waited for.
             task.exception()

@@ -13,9 +13,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 from tradepost.core.database.engines import Database
+from tradepost.core.database.locks import lock_advisory
 
-ADVISORY_LOCK: Final = 0x7472_6164_6570_6F73
-"""The key that all of Tradepost's migrations on one PostgreSQL wait for."""
 LOCK_TIMEOUT: Final = "10s"
 """How long a migration waits for a table that others use, before it gives way to them."""
 
@@ -127,7 +126,7 @@ async def exclusively(database: Database, work: Callable[[Connection], object]) 
         async with connection.begin():
             # Waiting for another replica's migration may take longer than any statement of the API may.
             await connection.execute(text("SET LOCAL statement_timeout = 0"))
-            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+            await lock_advisory(connection, "migrations")
             await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
             await connection.run_sync(work)
 

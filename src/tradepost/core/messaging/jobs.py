@@ -9,6 +9,7 @@ from sqlalchemy import String, or_, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tradepost.core.clock import Clock
+from tradepost.core.database.elements import upsert
 from tradepost.core.database.engines import Database
 from tradepost.core.database.models import Base
 from tradepost.core.database.repository import Repository
@@ -45,9 +46,7 @@ class JobRepository(Repository):
 
     async def ensure(self, name: str, *, due_at: datetime) -> None:
         """Have a row for a job, due at that moment if there was none."""
-        await self.db.execute(
-            self.insert(ScheduledJob).values(name=name, due_at=due_at).on_conflict_do_nothing()
-        )
+        await self.db.execute(upsert(ScheduledJob).values(name=name, due_at=due_at).on_conflict_do_nothing())
 
     async def due_at(self, name: str) -> datetime | None:
         """Return when a job is due."""

@@ -75,7 +75,9 @@ class Reactions:
                 messages = MessageRepository(db)
                 if not await messages.try_lock_reactions():
                     return 0
-                group = await messages.due_reactions(now=self._clock.now(), limit=REACTIONS.concurrency)
+                group = await messages.lock_due_reactions_for_update(
+                    now=self._clock.now(), limit=REACTIONS.concurrency
+                )
                 await self._react(db, group)
         except Exception as error:
             if not group or is_away(error):
@@ -92,7 +94,7 @@ class Reactions:
                 messages = MessageRepository(db)
                 if not await messages.try_lock_reactions():
                     return
-                message = await messages.due_reaction(message_id, now=self._clock.now())
+                message = await messages.lock_due_reaction_for_update(message_id, now=self._clock.now())
                 if message is None:
                     return
                 await self._react(db, [message])

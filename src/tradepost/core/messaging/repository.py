@@ -6,9 +6,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import (
-    ColumnElement,
-    Select,
-    any_,
     case,
     delete,
     func,
@@ -19,14 +16,13 @@ from sqlalchemy import (
     update,
 )
 
-from tradepost.core.database.repository import Repository, among_ids
+from tradepost.core.database.elements import AmongIds, AmongSelected
+from tradepost.core.database.locks import lock_for_update, try_lock_advisory
+from tradepost.core.database.repository import Repository
 from tradepost.core.messaging.messages import REACTIONS
 from tradepost.core.messaging.outbox import MessageState, StoredMessage
 from tradepost.core.messaging.outcomes import Claimed, Outcome, Settlement
 from tradepost.core.messaging.retry_policy import TAKEN_OVER
-
-REACTION_LOCK: Final = 0x7472_6164_6570_7265
-"""The key of the advisory lock under which one dispatcher of a PostgreSQL database runs reactions."""
 
 # Literals in the statement, not parameters: only then the database's planner can use the partial indexes.
 _PENDING: Final = StoredMessage.state == literal_column("'pending'")
@@ -44,17 +40,16 @@ class MessageRepository(Repository):
 
         One statement on either engine. Rows that another process is claiming are skipped, never waited for.
         """
-        due = (
+        some = (
             select(StoredMessage.id)
             .where(_PENDING, StoredMessage.channel == channel, StoredMessage.due_at <= now)
             .order_by(StoredMessage.due_at, StoredMessage.id)
             .limit(limit)
-            .with_for_update(skip_locked=True)
-            .cte("due")
         )
+        due = lock_for_update(some, StoredMessage, skip_locked=True).cte("due")
         taken = await self.db.execute(
             update(StoredMessage)
-            .where(self._one_of(select(due.c.id)))
+            .where(AmongSelected(StoredMessage.id, select(due.c.id)))
             .values(
                 lease=lease,
                 due_at=until,
@@ -69,12 +64,6 @@ class MessageRepository(Repository):
             message = dict(zip(_NAMES, values, strict=True))
             claimed.append(Claimed(**message, lease=lease, taken_over=error == TAKEN_OVER))
         return sorted(claimed, key=lambda message: message.id)
-
-    def _one_of(self, ids: Select[tuple[int]]) -> ColumnElement[bool]:
-        if self.on_postgres:
-            # PostgreSQL expects few elements of an array and uses the key; of a subquery it may expect many, and join.
-            return StoredMessage.id == any_(func.array(ids.scalar_subquery()))
-        return StoredMessage.id.in_(ids)
 
     async def settle(self, settlements: Sequence[Settlement]) -> set[int]:
         """Settle claimed messages, each guarded by its lease; return the ids of those whose lease still held."""
@@ -92,9 +81,7 @@ class MessageRepository(Repository):
         for lease, ids in leases.items():
             settled = await self.db.execute(
                 update(StoredMessage)
-                .where(
-                    among_ids(StoredMessage.id, on_postgres=self.on_postgres), StoredMessage.lease == lease
-                )
+                .where(AmongIds(StoredMessage.id), StoredMessage.lease == lease)
                 .values(state=MessageState.DONE, lease=None, error=None, settled_at=at, due_at=at)
                 .returning(StoredMessage.id)
                 .execution_options(**_UNTRACKED),
@@ -122,41 +109,31 @@ class MessageRepository(Repository):
         return changed.first() is not None
 
     async def try_lock_reactions(self) -> bool:
-        """Take the advisory lock of reactions until the transaction ends; False when another process holds it.
+        """Take the advisory lock of reactions until the transaction ends; False when another process holds it."""
+        return await try_lock_advisory(self.db, "reactions")
 
-        On SQLite a write transaction is alone already.
-        """
-        if not self.on_postgres:
-            return True
-        return bool(await self.db.scalar(select(func.pg_try_advisory_xact_lock(REACTION_LOCK))))
-
-    async def due_reactions(self, *, now: datetime, limit: int) -> list[Claimed]:
+    async def lock_due_reactions_for_update(self, *, now: datetime, limit: int) -> list[Claimed]:
         """Return the oldest due messages of reactions, locked FOR UPDATE until the transaction ends."""
-        rows = await self.db.execute(
+        oldest = (
             select(*_CLAIMED)
             .where(_PENDING, _REACTS, StoredMessage.due_at <= now)
             .order_by(StoredMessage.id)
             .limit(limit)
-            .with_for_update(skip_locked=True)
         )
+        rows = await self.db.execute(lock_for_update(oldest, StoredMessage, skip_locked=True))
         return [_of_reaction(row) for row in rows]
 
-    async def due_reaction(self, message_id: int, *, now: datetime) -> Claimed | None:
+    async def lock_due_reaction_for_update(self, message_id: int, *, now: datetime) -> Claimed | None:
         """Return one due message of a reaction, locked FOR UPDATE, unless it has been settled or is locked."""
-        row = (
-            await self.db.execute(
-                select(*_CLAIMED)
-                .where(StoredMessage.id == message_id, _PENDING, StoredMessage.due_at <= now)
-                .with_for_update(skip_locked=True)
-            )
-        ).first()
+        due = select(*_CLAIMED).where(StoredMessage.id == message_id, _PENDING, StoredMessage.due_at <= now)
+        row = (await self.db.execute(lock_for_update(due, StoredMessage, skip_locked=True))).first()
         return None if row is None else _of_reaction(row)
 
     async def reacted(self, ids: Sequence[int], *, now: datetime) -> None:
         """Settle reactions as done, in the transaction that ran them."""
         await self.db.execute(
             update(StoredMessage)
-            .where(among_ids(StoredMessage.id, on_postgres=self.on_postgres))
+            .where(AmongIds(StoredMessage.id))
             .values(
                 state=MessageState.DONE,
                 attempts=StoredMessage.attempts + 1,
@@ -218,17 +195,16 @@ class MessageRepository(Repository):
 
     async def prune(self, state: MessageState, *, before: datetime, limit: int) -> int:
         """Delete at most ``limit`` messages that have been in ``state`` since before that; return how many it were."""
-        old = (
+        some = (
             select(StoredMessage.id)
             .where(StoredMessage.state == state, StoredMessage.settled_at < before)
             .order_by(StoredMessage.settled_at)
             .limit(limit)
-            .with_for_update(skip_locked=True)
-            .cte("old")
         )
+        old = lock_for_update(some, StoredMessage, skip_locked=True).cte("old")
         deleted = await self.db.execute(
             delete(StoredMessage)
-            .where(self._one_of(select(old.c.id)))
+            .where(AmongSelected(StoredMessage.id, select(old.c.id)))
             .returning(StoredMessage.id)
             .execution_options(**_UNTRACKED)
         )

@@ -7,11 +7,13 @@ from typing import Any, cast
 from sqlalchemy import Select, Table, delete, insert, select, update
 from sqlalchemy.orm.attributes import set_committed_value
 
-from tradepost.core.database.repository import Repository, among_ids
+from tradepost.core.database.elements import AmongIds
+from tradepost.core.database.locks import lock_for_update
+from tradepost.core.database.repository import Repository
 from tradepost.core.wire.pagination import Page, Total, Window
 from tradepost.items.filters import IS_ACTIVE, ItemFilter
 from tradepost.items.models import Item
-from tradepost.items.repository.statements import locked_in_order, page_statements, rows_of
+from tradepost.items.repository.statements import ROWS_OF, lock_no_key_update_in_order, page_statements
 from tradepost.items.schemas import ItemRow
 
 _ITEMS = cast("Table", Item.__table__)
@@ -23,21 +25,21 @@ class ItemRepository(Repository):
 
     async def find_rows(self, item_ids: Sequence[int]) -> Sequence[ItemRow]:
         """Return the items of these ids with their owners' public views and their tags, in no order."""
-        return await self._item_rows(rows_of(self.on_postgres), {"ids": list(item_ids)})
+        return await self._item_rows(ROWS_OF, {"ids": list(item_ids)})
 
     async def get_row(self, item_id: int) -> ItemRow | None:
         """Return the item of this id likewise, or None."""
         rows = await self.find_rows([item_id])
         return rows[0] if rows else None
 
-    async def get_locked(self, item_id: int) -> Item | None:
+    async def lock_for_update(self, item_id: int) -> Item | None:
         """Return the item of this id, with the row locked until the transaction ends."""
-        return await self.db.get(Item, item_id, with_for_update=True)
+        return await self.db.scalar(lock_for_update(select(Item).where(Item.id == item_id), Item))
 
-    async def find_locked(self, item_ids: Collection[int]) -> Sequence[Item]:
+    async def lock_several_for_update(self, item_ids: Collection[int]) -> Sequence[Item]:
         """Return the items of these ids, with the rows locked until the transaction ends."""
-        found = select(Item).where(among_ids(Item.id, on_postgres=self.on_postgres)).order_by(Item.id)
-        return (await self.db.scalars(found.with_for_update(), {"ids": sorted(item_ids)})).all()
+        found = select(Item).where(AmongIds(Item.id)).order_by(Item.id)
+        return (await self.db.scalars(lock_for_update(found, Item), {"ids": sorted(item_ids)})).all()
 
     async def page(
         self, wanted: ItemFilter, window: Window, *, category_ids: Select[int] | None = None
@@ -46,7 +48,7 @@ class ItemRepository(Repository):
 
         ``category_ids`` is the statement for the wanted category and its descendants.
         """
-        rows, matching = page_statements(wanted, window, category_ids, on_postgres=self.on_postgres)
+        rows, matching = page_statements(wanted, window, category_ids)
         values = wanted.parameters()
         found = await self._item_rows(rows, {**values, "skip": window.skip} if window.skip else values)
         return Page(found, await self.count(matching, window.total, values), window)
@@ -92,8 +94,7 @@ class ItemRepository(Repository):
     async def move_category(self, *, source_id: int, target_id: int, now: datetime) -> None:
         """Put the items of one category into another."""
         held = Item.category_id == source_id
-        if self.on_postgres:
-            await self.db.execute(locked_in_order(held))
+        await lock_no_key_update_in_order(self.db, held)
         await self.db.execute(
             update(Item)
             .where(held)

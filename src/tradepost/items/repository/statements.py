@@ -5,7 +5,7 @@ Composing a statement in Python takes longer than the database takes to run it, 
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -19,13 +19,15 @@ from sqlalchemy import (
     select,
     type_coerce,
 )
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from tradepost.accounts.models import User
+from tradepost.core.database.elements import AmongIds
+from tradepost.core.database.locks import has_one_writer, lock_no_key_update
 from tradepost.core.database.models import ConvertedOnSqlite
-from tradepost.core.database.repository import among_ids
 from tradepost.core.wire.pagination import Window
 from tradepost.core.wire.schemas import MAX_ID
 from tradepost.items.filters import ItemFilter
@@ -47,20 +49,20 @@ class _TagNames(ConvertedOnSqlite[list[str]]):
         return json.loads(value)  # type: ignore[no-any-return]
 
 
-class _TagsOfItem(FunctionElement[list[str]]):
+class TagsOfItem(FunctionElement[list[str]]):
     """A correlated subquery for the tags of one row of ``items``, in their owner's order: one index scan, no join."""
 
     type = _TagNames()
     inherit_cache = True
 
 
-@compiles(_TagsOfItem, "postgresql")
-def _tags_as_array(_element: _TagsOfItem, _compiler: SQLCompiler, **_options: Any) -> str:
+@compiles(TagsOfItem, "postgresql")
+def _tags_as_array(_element: TagsOfItem, _compiler: SQLCompiler, **_options: Any) -> str:
     return "ARRAY(SELECT tag FROM item_tags WHERE item_tags.item_id = items.id ORDER BY position)"
 
 
-@compiles(_TagsOfItem, "sqlite")
-def _tags_as_json(_element: _TagsOfItem, _compiler: SQLCompiler, **_options: Any) -> str:
+@compiles(TagsOfItem, "sqlite")
+def _tags_as_json(_element: TagsOfItem, _compiler: SQLCompiler, **_options: Any) -> str:
     ordered = "SELECT tag FROM item_tags WHERE item_tags.item_id = items.id ORDER BY position"
     return f"(SELECT json_group_array(tag) FROM ({ordered}))"  # noqa: S608 - nothing comes from outside
 
@@ -72,7 +74,7 @@ _READ: Final[Mapping[str, ColumnElement[Any]]] = {
     "owner_first_name": User.first_name.expression,
     "owner_last_name": User.last_name.expression,
     "owner_avatar_url": User.avatar_url.expression,
-    "tags": _TagsOfItem(),
+    "tags": TagsOfItem(),
 }
 
 WITH_OWNER_AND_TAGS: Final[Select[*tuple[Any, ...]]] = select(
@@ -81,10 +83,8 @@ WITH_OWNER_AND_TAGS: Final[Select[*tuple[Any, ...]]] = select(
 """Items with their owners' public view and their tags: columns, since ORM entities would cost several times as much."""
 
 
-@cache
-def rows_of(on_postgres: bool) -> Select[*tuple[Any, ...]]:  # noqa: FBT001 - the key of a cache
-    """Return the statement for the items whose ids are the parameter ``ids``."""
-    return WITH_OWNER_AND_TAGS.where(among_ids(Item.id, on_postgres=on_postgres))
+ROWS_OF: Final = WITH_OWNER_AND_TAGS.where(AmongIds(Item.id))
+"""The statement for the items whose ids are the parameter ``ids``."""
 
 
 # Values that stand in the text of a statement. PostgreSQL cannot plan ahead for a limit that it does not know, and would
@@ -132,14 +132,14 @@ def _page(
 
 @lru_cache(maxsize=512)
 def _page_like(
-    shape: ItemFilter, sort: str, limit: int, reach: int | None, *, on_postgres: bool
+    shape: ItemFilter, sort: str, limit: int, reach: int | None
 ) -> tuple[Select[*tuple[Any, ...]], Select[int]]:
     """Return the statements of ``_page`` for every filter of this shape, from a cache."""
-    return _page(shape.conditions(None, on_postgres=on_postgres), sort, limit, reach)
+    return _page(shape.conditions(None), sort, limit, reach)
 
 
 def page_statements(
-    wanted: ItemFilter, window: Window, category_ids: Select[int] | None, *, on_postgres: bool
+    wanted: ItemFilter, window: Window, category_ids: Select[int] | None
 ) -> tuple[Select[*tuple[Any, ...]], Select[int]]:
     """Return the statement for a page, and the one for all items that it is a page of.
 
@@ -147,14 +147,15 @@ def page_statements(
     """
     asked = (window.sort, window.limit, _reach(window))
     if wanted.q is None and category_ids is None:
-        return _page_like(wanted.shape, *asked, on_postgres=on_postgres)
-    return _page(wanted.conditions(category_ids, on_postgres=on_postgres), *asked)
+        return _page_like(wanted.shape, *asked)
+    return _page(wanted.conditions(category_ids), *asked)
 
 
-def locked_in_order(condition: ColumnElement[bool]) -> Select[int]:
-    """Return the statement that locks many items by ascending id, as ``ItemRepository.find_locked`` does.
+async def lock_no_key_update_in_order(db: AsyncSession, condition: ColumnElement[bool]) -> None:
+    """Lock many items by ascending id, as ``ItemRepository.lock_several_for_update`` does, before they are written.
 
     An UPDATE locks rows in the order in which they lie on disk: two such writes could wait for each other in a circle.
     """
-    locked = select(Item.id).where(condition).order_by(Item.id).with_for_update(key_share=True)
-    return select(func.count()).select_from(locked.subquery())
+    if not has_one_writer(db):
+        locked = lock_no_key_update(select(Item.id).where(condition).order_by(Item.id), Item)
+        await db.execute(select(func.count()).select_from(locked.subquery()))

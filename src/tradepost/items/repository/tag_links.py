@@ -7,7 +7,7 @@ from sqlalchemy import delete, func, insert, select, update
 
 from tradepost.core.database.repository import Repository
 from tradepost.items.models import Item, ItemTag
-from tradepost.items.repository.statements import locked_in_order
+from tradepost.items.repository.statements import lock_no_key_update_in_order
 from tradepost.items.schemas import ItemStatus
 
 _INSERT = insert(ItemTag.__table__)  # type: ignore[arg-type]
@@ -38,8 +38,7 @@ class ItemTagRepository(Repository):
     async def note_change(self, tag: str, *, now: datetime) -> None:
         """Count a change on every item that bears a tag."""
         tagged = Item.id.in_(select(ItemTag.item_id).where(ItemTag.tag == tag))
-        if self.on_postgres:
-            await self.db.execute(locked_in_order(tagged))
+        await lock_no_key_update_in_order(self.db, tagged)
         await self.db.execute(
             update(Item)
             .where(tagged)

@@ -2,16 +2,13 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import ARRAY, BigInteger, ColumnElement, any_, bindparam, literal, select, update
+from sqlalchemy import bindparam, select, update
 
+from tradepost.core.database.elements import AmongIds
+from tradepost.core.database.locks import has_one_writer, lock_no_key_update
 from tradepost.core.database.repository import Repository
 from tradepost.items.filters import IS_ACTIVE
 from tradepost.items.models import Item
-
-
-def _is_one_of(item_ids: Collection[int]) -> ColumnElement[bool]:
-    # One parameter, where IN would take one for each.
-    return Item.id == any_(literal(list(item_ids), ARRAY(BigInteger)))
 
 
 class ItemViewRepository(Repository):
@@ -22,19 +19,21 @@ class ItemViewRepository(Repository):
         ranked = select(Item.id).where(IS_ACTIVE)
         return (await self.db.scalars(ranked.order_by(Item.views.desc(), Item.id.desc()).limit(limit))).all()
 
-    async def lock_free(self, item_ids: Collection[int]) -> Collection[int]:
+    async def lock_free_no_key_update(self, item_ids: Collection[int]) -> Collection[int]:
         """Lock those of these items that nobody else has locked, and return their ids; waits for nobody.
 
         On SQLite a transaction that writes is alone, and all ids are returned.
         """
-        if not self.on_postgres:
+        if has_one_writer(self.db):
             return item_ids
-        free = select(Item.id).where(_is_one_of(item_ids)).order_by(Item.id)
-        return (await self.db.scalars(free.with_for_update(key_share=True, skip_locked=True))).all()
+        wanted = select(Item.id).where(AmongIds(Item.id)).order_by(Item.id)
+        free = lock_no_key_update(wanted, Item, skip_locked=True)
+        return (await self.db.scalars(free, {"ids": list(item_ids)})).all()
 
     async def find_existing(self, item_ids: Collection[int]) -> Sequence[int]:
-        """Return the ids of those items among these that exist; on PostgreSQL only."""
-        return (await self.db.scalars(select(Item.id).where(_is_one_of(item_ids)))).all()
+        """Return the ids of those items among these that exist."""
+        existing = select(Item.id).where(AmongIds(Item.id))
+        return (await self.db.scalars(existing, {"ids": list(item_ids)})).all()
 
     async def add_views(self, counts: Mapping[int, int]) -> None:
         """Add to the views of items."""

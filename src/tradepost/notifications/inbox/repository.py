@@ -2,18 +2,16 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    FromClause,
-    Integer,
     Row,
     Select,
     and_,
     bindparam,
+    column,
     delete,
     exists,
     func,
@@ -22,10 +20,13 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.types import JSON
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
-from tradepost.core.database.repository import Repository, among_ids
+from tradepost.core.database.elements import AmongIds, IdList, upsert
+from tradepost.core.database.locks import lock_for_update
+from tradepost.core.database.repository import Repository
 from tradepost.core.wire.pagination import Total
 from tradepost.notifications.inbox.models import Inbox, Notification
 
@@ -50,38 +51,45 @@ def _unread_of(user_id: int) -> ColumnElement[bool]:
     return and_(Notification.user_id == user_id, Notification.read_at.is_(None))
 
 
-def _asked(*, on_postgres: bool) -> FromClause:
-    """Return the pairs of the parameters ``user_ids`` and ``afters`` (on SQLite, of ``pairs``) as a table."""
-    if on_postgres:
-        arrays = (bindparam(name, type_=ARRAY(BigInteger)) for name in ("user_ids", "afters"))
-        return func.unnest(*arrays).table_valued("user_id", "after").render_derived(name="asked")
-    pairs = func.json_each(bindparam("pairs", type_=JSON)).table_valued("value")
-    user_id, after = (func.json_extract(pairs.c.value, f"$[{at}]", type_=Integer) for at in (0, 1))
-    return select(user_id.label("user_id"), after.label("after")).subquery("asked")
+class AskedPairs(FunctionElement[Any]):
+    """The pairs of the parameters ``user_ids`` and ``afters`` as a table: many questions in one statement."""
+
+    inherit_cache = True
+
+    def __init__(self) -> None:
+        super().__init__(*(bindparam(name, type_=IdList()) for name in ("user_ids", "afters")))
 
 
-@cache
-def _following(on_postgres: bool) -> Select[*tuple[Any, ...]]:  # noqa: FBT001 - the key of a cache
-    asked = _asked(on_postgres=on_postgres)
-    return (
-        select(asked.c.user_id.label("user_id"), asked.c.after.label("after"), *_SHOWN)
-        .join_from(
-            asked,
-            Notification,
-            and_(
-                Notification.user_id == asked.c.user_id,
-                Notification.number > asked.c.after,
-                Notification.number <= asked.c.after + bindparam("size", type_=BigInteger),
-            ),
-        )
-        .order_by(Notification.number)
+@compiles(AskedPairs, "postgresql")
+def _pairs_of_arrays(element: AskedPairs, compiler: SQLCompiler, **options: Any) -> str:
+    arrays = ", ".join(compiler.process(clause, **options) for clause in element.clauses)
+    return f'(SELECT * FROM unnest({arrays}) AS pair(user_id, "after"))'  # noqa: S608 - two parameters
+
+
+@compiles(AskedPairs, "sqlite")
+def _pairs_of_json(element: AskedPairs, compiler: SQLCompiler, **options: Any) -> str:
+    user_ids, afters = (compiler.process(clause, **options) for clause in element.clauses)
+    after = f"json_extract({afters}, '$[' || key || ']')"
+    return f'(SELECT value AS user_id, {after} AS "after" FROM json_each({user_ids}))'  # noqa: S608 - two parameters
+
+
+_ASKED: Final = AskedPairs().table_valued(
+    column("user_id", BigInteger), column("after", BigInteger), name="asked"
+)
+_FOLLOWING: Final[Select[*tuple[Any, ...]]] = (
+    select(_ASKED.c.user_id.label("user_id"), _ASKED.c.after.label("after"), *_SHOWN)
+    .join_from(
+        _ASKED,
+        Notification,
+        and_(
+            Notification.user_id == _ASKED.c.user_id,
+            Notification.number > _ASKED.c.after,
+            Notification.number <= _ASKED.c.after + bindparam("size", type_=BigInteger),
+        ),
     )
-
-
-@cache
-def _heads(on_postgres: bool) -> Select[int, int, int]:  # noqa: FBT001 - the key of a cache
-    heads = select(Inbox.user_id, Inbox.last_number, Inbox.pruned_through)
-    return heads.where(among_ids(Inbox.user_id, on_postgres=on_postgres))
+    .order_by(Notification.number)
+)
+_HEADS: Final = select(Inbox.user_id, Inbox.last_number, Inbox.pruned_through).where(AmongIds(Inbox.user_id))
 
 
 class InboxRepository(Repository):
@@ -99,7 +107,7 @@ class InboxRepository(Repository):
             {"user_id": user_id, "last_number": count, "pruned_through": 0}
             for user_id, count in sorted(counts.items())
         ]
-        statement = self.insert(Inbox).values(wanted)
+        statement = upsert(Inbox).values(wanted)
         raised = statement.on_conflict_do_update(
             index_elements=["user_id"],
             set_={"last_number": Inbox.last_number + statement.excluded.last_number},
@@ -135,8 +143,7 @@ class InboxRepository(Repository):
 
     async def find_heads(self, user_ids: Collection[int]) -> Sequence[HeadRow]:
         """Return the counters of these people; a person who never had a notification has none."""
-        heads = _heads(self.on_postgres)
-        return (await self.db.execute(heads, {"ids": list(user_ids)})).all()
+        return (await self.db.execute(_HEADS, {"ids": list(user_ids)})).all()
 
     async def find_following(
         self, asked: Sequence[tuple[int, int]], *, size: int
@@ -145,10 +152,8 @@ class InboxRepository(Repository):
 
         The columns are ``user_id``, ``after`` and those of ``NotificationRow``.
         """
-        pairs: dict[str, Any] = {"pairs": [list(pair) for pair in asked]}
-        if self.on_postgres:
-            pairs = {"user_ids": [user_id for user_id, _ in asked], "afters": [after for _, after in asked]}
-        found = await self.db.execute(_following(self.on_postgres), {**pairs, "size": size})
+        pairs = {"user_ids": [user_id for user_id, _ in asked], "afters": [after for _, after in asked]}
+        found = await self.db.execute(_FOLLOWING, {**pairs, "size": size})
         return found.all()
 
     @staticmethod
@@ -178,10 +183,10 @@ class InboxRepository(Repository):
         unread = select(Notification.id).where(_unread_of(user_id))
         if through is not None:
             unread = unread.where(Notification.number <= through)
-        locked = unread.order_by(Notification.id).with_for_update()
+        locked = lock_for_update(unread.order_by(Notification.id), Notification)
         ids = (await self.db.scalars(locked)).all()
         if ids:
-            statement = update(Notification).where(among_ids(Notification.id, on_postgres=self.on_postgres))
+            statement = update(Notification).where(AmongIds(Notification.id))
             await self.db.execute(
                 statement.values(read_at=now).execution_options(synchronize_session=False), {"ids": list(ids)}
             )
@@ -207,8 +212,8 @@ class InboxPruningRepository(Repository):
     async def lock_overfull_for_update(self, *, keep: int, limit: int) -> Sequence[int]:
         """Lock some inboxes that span more than ``keep`` numbers, and return their owners."""
         overfull = select(Inbox.user_id).where(Inbox.last_number - Inbox.pruned_through > keep)
-        held = overfull.order_by(Inbox.user_id).limit(limit).with_for_update(skip_locked=True)
-        return (await self.db.scalars(held)).all()
+        some = overfull.order_by(Inbox.user_id).limit(limit)
+        return (await self.db.scalars(lock_for_update(some, Inbox, skip_locked=True))).all()
 
     async def lock_aged_for_update(self, *, before: datetime, limit: int) -> Sequence[int]:
         """Lock some inboxes with notifications from before a moment, and return their owners."""
@@ -219,7 +224,7 @@ class InboxPruningRepository(Repository):
             .limit(limit)
         )
         aged = select(Inbox.user_id).where(Inbox.user_id.in_(oldest)).order_by(Inbox.user_id)
-        return (await self.db.scalars(aged.with_for_update(skip_locked=True))).all()
+        return (await self.db.scalars(lock_for_update(aged, Inbox, skip_locked=True))).all()
 
     async def lock_surplus_for_update(
         self, user_ids: Collection[int], *, keep: int, before: datetime, limit: int
@@ -235,11 +240,11 @@ class InboxPruningRepository(Repository):
             .order_by(Notification.user_id, Notification.number)
             .limit(limit)
         )
-        return (await self.db.scalars(rows.with_for_update(of=Notification, skip_locked=True))).all()
+        return (await self.db.scalars(lock_for_update(rows, Notification, skip_locked=True))).all()
 
     async def prune(self, notification_ids: Sequence[int]) -> None:
         """Delete notifications, and record in their inboxes the highest number that is missing now."""
-        among = among_ids(Notification.id, on_postgres=self.on_postgres)
+        among = AmongIds(Notification.id)
         highest = (
             select(func.max(Notification.number))
             .where(Notification.user_id == Inbox.user_id, among)

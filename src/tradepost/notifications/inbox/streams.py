@@ -217,7 +217,7 @@ class InboxStreams:
         # Before the counter is read: a notification that is written in between wakes the stream.
         self._add(stream)
         try:
-            stream.begin(await self._heads.get(principal.user_id), last_event_id)
+            stream.begin(await self._heads.find(principal.user_id), last_event_id)
             yield stream
         finally:
             self._remove(stream)
@@ -242,7 +242,7 @@ class InboxStreams:
 
     async def following(self, user_id: int, after: int) -> Following | None:
         """Return what follows this number; None for a person who never had a notification."""
-        return await self._following.get((user_id, after))
+        return await self._following.find((user_id, after))
 
     # --- streams ------------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Row, case, select
 
+from tradepost.core.database.elements import upsert
 from tradepost.core.database.repository import Repository
 from tradepost.notifications.preferences.models import Preference
 
@@ -25,7 +26,7 @@ class PreferenceRepository(Repository):
 
         One statement in the given order: two that wrote the same rows in different orders would deadlock.
         """
-        statement = self.insert(Preference).values(choices)
+        statement = upsert(Preference).values(choices)
         changed: dict[str, Any] = {
             channel: case(
                 (Preference.kind.in_(kinds), statement.excluded[channel]), else_=getattr(Preference, channel)

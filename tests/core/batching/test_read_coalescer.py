@@ -8,7 +8,7 @@ import pytest_asyncio
 from sqlalchemy import select, text
 
 from tradepost.accounts.models import User
-from tradepost.core.batching.coalescer import MAX_SERIES, Reads
+from tradepost.core.batching.coalescer import MAX_SERIES, ReadCoalescer
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
 from tradepost.core.errors import DatabaseUnavailable
@@ -26,7 +26,7 @@ class Source:
     """Answers each key with the number of the session that read it, once the test lets it."""
 
     def __init__(self, database: Database) -> None:
-        self.reads = Reads(database, self.load, max_batch=1)
+        self.reads = ReadCoalescer(database, self.load, max_batch=1)
         self.sessions: list[ReadSession] = []
         self.goes_on = asyncio.Event()
         self.error: Exception | None = None
@@ -111,7 +111,7 @@ async def test_a_row_is_read_anew_although_the_session_had_read_it(own: Database
         return dict.fromkeys(keys, user)
 
     changed = asyncio.Event()
-    reads = Reads(own, load, max_batch=1)
+    reads = ReadCoalescer(own, load, max_batch=1)
     asked = [asyncio.create_task(reads.get(key)) for key in range(2)]
     await rename.wait()
     async with own.transaction() as db:

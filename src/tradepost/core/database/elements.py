@@ -1,0 +1,156 @@
+"""SQL elements that each engine spells in its own way: PostgreSQL and SQLite compile one statement to two texts.
+
+A repository builds a statement once, without asking which engine it will run on; the dialect chooses the text when the
+statement is compiled. Each element is shown with both texts, and with what both engines answer, in
+``tests/core/database/test_elements.py``.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ClauseElement,
+    Dialect,
+    Executable,
+    Select,
+    String,
+    Table,
+    bindparam,
+    func,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from tradepost.core.database.models import Base
+
+
+class IdList(TypeDecorator[Sequence[int]]):
+    """Many integers as one parameter: an array on PostgreSQL, JSON text on SQLite."""
+
+    impl = String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(String() if dialect.name == "sqlite" else postgresql.ARRAY(BigInteger))
+
+    def process_bind_param(self, value: Sequence[int] | None, dialect: Dialect) -> Any:
+        return json.dumps(value) if dialect.name == "sqlite" else value
+
+
+class AmongIds(FunctionElement[bool]):
+    """Membership of ``column`` in the parameter ``ids``, a list of integers.
+
+    The text is the same for any number of ids, where IN would have one parameter, and one prepared statement, for each
+    number of them.
+    """
+
+    # No type of its own: what is Boolean, SQLAlchemy compares on SQLite (``… = 1``), and no index would serve.
+    inherit_cache = True
+
+    def __init__(self, column: InstrumentedAttribute[int]) -> None:
+        super().__init__(column, bindparam("ids", type_=IdList()))
+
+
+@compiles(AmongIds, "postgresql")
+def _among_array(element: AmongIds, compiler: SQLCompiler, **options: Any) -> str:
+    column, ids = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} = ANY ({ids})"
+
+
+@compiles(AmongIds, "sqlite")
+def _among_json(element: AmongIds, compiler: SQLCompiler, **options: Any) -> str:
+    column, ids = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({ids}))"  # noqa: S608 - two clauses of the statement's own
+
+
+class AmongSelected(FunctionElement[bool]):
+    """Membership of ``column`` in what a subquery selects.
+
+    PostgreSQL gets an array: it is made first, the planner expects few elements in it, and uses the index of ``column``.
+    Of IN with a subquery the planner may expect many rows, and go through the whole table.
+    """
+
+    inherit_cache = True
+
+    def __init__(self, column: InstrumentedAttribute[Any], selected: Select[Any]) -> None:
+        super().__init__(column, selected.scalar_subquery())
+
+
+@compiles(AmongSelected, "postgresql")
+def _among_selected_array(element: AmongSelected, compiler: SQLCompiler, **options: Any) -> str:
+    column, subquery = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} = ANY (ARRAY{subquery})"
+
+
+@compiles(AmongSelected, "sqlite")
+def _among_selected(element: AmongSelected, compiler: SQLCompiler, **options: Any) -> str:
+    column, subquery = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} IN {subquery}"
+
+
+class ByCodePoint(FunctionElement[str]):
+    """Text in the order of its code points, whatever the database's own collation is: lists are alike on both engines."""
+
+    type = String()
+    inherit_cache = True
+
+
+@compiles(ByCodePoint, "postgresql")
+def _collated(element: ByCodePoint, compiler: SQLCompiler, **options: Any) -> str:
+    (column,) = element.clauses
+    return f'{compiler.process(column, **options)} COLLATE "C"'
+
+
+@compiles(ByCodePoint, "sqlite")
+def _binary(element: ByCodePoint, compiler: SQLCompiler, **options: Any) -> str:
+    (column,) = element.clauses
+    return compiler.process(column, **options)
+
+
+class EstimatedCount(Executable, ClauseElement):
+    """The number of rows that a SELECT is expected to find: counting them all would read them all.
+
+    PostgreSQL answers with its planner's account of the SELECT, which is not run. SQLite's planner knows no number, and
+    the rows are counted. ``estimate_of`` reads either answer.
+    """
+
+    inherit_cache = False
+    """What has no columns of its own cannot be remembered compiled: SQLAlchemy would ask for them."""
+
+    def __init__(self, rows: Select[Any]) -> None:
+        self.rows = rows
+
+
+@compiles(EstimatedCount, "postgresql")
+def _explained(element: EstimatedCount, compiler: SQLCompiler, **options: Any) -> str:
+    return "EXPLAIN (FORMAT JSON) " + compiler.process(element.rows, **options)
+
+
+@compiles(EstimatedCount, "sqlite")
+def _counted(element: EstimatedCount, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(counted(element.rows), **options)
+
+
+def counted(rows: Select[Any]) -> Select[int]:
+    """Return the statement that counts ``rows``."""
+    return rows.with_only_columns(func.count(), maintain_column_froms=True)
+
+
+def estimate_of(answer: Any) -> int:
+    """Read the answer to an ``EstimatedCount``: a plan from PostgreSQL, a number from SQLite."""
+    return answer if isinstance(answer, int) else int(answer[0]["Plan"]["Plan Rows"])
+
+
+def upsert(model: type[Base] | Table) -> postgresql.Insert:
+    """Return an INSERT that knows ON CONFLICT.
+
+    SQLite took the clause over from PostgreSQL, and both dialects compile this one to the same text; the class that
+    SQLAlchemy has for SQLite differs only in what SQLite alone can do.
+    """
+    return postgresql.insert(model)

@@ -1,0 +1,83 @@
+"""A watch over the order of locks: a transaction of any test that takes one too late fails.
+
+The order is ``LOCKS`` in ``core/database/locks.py``. Statements carry the locks that they take, so both engines are
+watched alike, although SQLite's SELECTs lock nothing.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from sqlalchemy import ClauseElement, Connection, Engine, Executable, Update, event
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.sql.visitors import iterate
+
+from tradepost.core.database.locks import LOCKS, TAKEN, WAITS, Lock
+
+_HELD: Final = "locks_held"
+_WRITTEN: Final = {lock.on: lock for lock in LOCKS if lock.written}
+
+
+class WrongOrder(AssertionError):
+    """A transaction waits for a lock while it holds one that comes later in ``LOCKS``."""
+
+
+def taken_by(statement: ClauseElement) -> Iterator[tuple[Lock, bool]]:
+    """Yield the locks that a statement takes, those of its subqueries too, and whether it waits for each."""
+    for element in iterate(statement):
+        if isinstance(element, Executable):
+            options = element.get_execution_options()
+            for lock in options.get(TAKEN, ()):
+                yield lock, options[WAITS]
+        if isinstance(element, postgresql.Insert | Update) and (lock := _WRITTEN.get(str(element.table))):
+            yield lock, True
+
+
+class LockWatch:
+    """Watches every transaction of the process between ``start`` and ``stop``, and remembers what was wrong."""
+
+    def __init__(self) -> None:
+        self.violations: list[str] = []
+
+    def start(self) -> None:
+        """Begin to watch."""
+        for name in ("begin", "commit", "rollback"):
+            event.listen(Engine, name, self._forget)
+        event.listen(Engine, "before_execute", self._look)
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        for name in ("begin", "commit", "rollback"):
+            event.remove(Engine, name, self._forget)
+        event.remove(Engine, "before_execute", self._look)
+
+    @contextmanager
+    def expecting(self) -> Iterator[list[str]]:
+        """Take the violations in the block for intended: they are handed over, and fail no test."""
+        before, self.violations = self.violations, []
+        try:
+            yield self.violations
+        finally:
+            self.violations = before
+
+    def _forget(self, connection: Connection) -> None:
+        connection.info.pop(_HELD, None)
+
+    def _look(self, connection: Connection, statement: Any, *_rest: Any) -> None:
+        for lock, waits in taken_by(statement) if isinstance(statement, ClauseElement) else ():
+            self._note(connection, lock, waits=waits)
+
+    def _note(self, connection: Connection, lock: Lock, *, waits: bool) -> None:
+        held: list[Lock] = connection.info.setdefault(_HELD, [])
+        if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+            self._fail(f"{lock.strength} on {lock.on} ends with its statement: there is no transaction")
+        latest = max(held, key=LOCKS.index, default=lock)
+        if waits and LOCKS.index(lock) < LOCKS.index(latest) and not (lock.again and lock in held):
+            self._fail(
+                f"{lock.strength} on {lock.on} is waited for while {latest.strength} on {latest.on} is held"
+            )
+        held.append(lock)
+
+    def _fail(self, violation: str) -> None:
+        self.violations.append(violation)
+        raise WrongOrder(violation)
