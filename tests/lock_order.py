@@ -72,7 +72,8 @@ class LockWatch:
         if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
             self._fail(f"{lock.strength} on {lock.on} ends with its statement: there is no transaction")
         latest = max(held, key=LOCKS.index, default=lock)
-        if waits and LOCKS.index(lock) < LOCKS.index(latest) and not (lock.again and lock in held):
+        reacts = lock.each_reaction and any(one.on == "messages" for one in held)
+        if waits and LOCKS.index(lock) < LOCKS.index(latest) and not reacts:
             self._fail(
                 f"{lock.strength} on {lock.on} is waited for while {latest.strength} on {latest.on} is held"
             )

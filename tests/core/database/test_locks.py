@@ -151,8 +151,9 @@ async def test_what_waits_for_nobody_may_come_late(database: Database) -> None:
         assert await try_lock_advisory(db, "reactions")
 
 
-async def test_whom_new_rows_refer_to_is_locked_again_after_later_locks(database: Database) -> None:
+async def test_each_reaction_locks_whom_its_rows_refer_to(database: Database) -> None:
     async with database.transaction() as db:
+        await db.execute(lock_for_update(MESSAGES, StoredMessage, skip_locked=True))
         await db.execute(lock_key_share(USERS, User))
         await db.execute(lock_for_update(ITEMS, Item))
         await db.execute(lock_key_share(USERS, User))

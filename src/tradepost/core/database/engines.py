@@ -1,7 +1,7 @@
-"""The two ways to the database: a read session that never writes, and a transaction that commits once.
+"""The database: read sessions that never write, and transactions that are committed in one place.
 
-Both engines, SQLite and PostgreSQL, look the same from above. Connections are handed out first come, first served:
-SQLAlchemy's own queue lets some waiters starve when many wait, so a semaphore of the pool's size stands in front of it.
+SQLite and PostgreSQL look the same from above; what differs in their connections is settled here. A gate of the pool's
+size hands out connections first come, first served.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from tradepost.core.errors import DatabaseUnavailable
 IDLE_BEFORE_PING: Final = 1.0
 """Seconds a pooled PostgreSQL connection may have been idle and still be trusted without a ping."""
 SQLITE_READERS: Final = 2
-"""Fewer connections read more on SQLite: each is a thread, and they share the interpreter."""
+"""Connections for reading from SQLite. Each is a thread, and they share the interpreter: more of them read less."""
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds to wait for PostgreSQL to accept a connection."""
 
@@ -62,7 +62,7 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[ReadSession]:
-        """Open a session for reading; it returns its connection at the end of the block."""
+        """Open a session for reading; its connection goes back to the pool at the end of the block."""
         async with (
             self.read_gate.place(),
             ReadSession(self.read_engine, expire_on_commit=False, autoflush=False) as db,
@@ -73,7 +73,7 @@ class Database:
     async def transaction(self) -> AsyncIterator[WriteSession]:
         """Open a transaction: leaving the block commits, an exception in it rolls back.
 
-        A commit that has begun is not cancelled by the caller's end: whether it happened must not be left open.
+        A commit that has begun is not cancelled with its task: whether it happened must not be left open.
         """
         async with (
             self.write_gate.place(),
@@ -81,8 +81,8 @@ class Database:
         ):
             yield db
             cancelled = await _to_the_end(db.commit())
-            # Here and not after the block: giving the connection back waits, and who is cancelled in that would have
-            # committed without anybody being told.
+            # Here and not after the block: giving the connection back waits, and a task that is cancelled in it would
+            # have committed without calling them.
             for callback in db.committed_callbacks:
                 callback()
         if cancelled is not None:
@@ -91,8 +91,8 @@ class Database:
     async def close(self) -> None:
         """Close every connection, for good.
 
-        Those in use are waited for, as long as anybody waits for one: reads go on when all who asked for them have left,
-        and a connection that is given back afterwards would never be closed.
+        Waits for those in use, as long as a task waits for one: reads go on after all their callers have left, and a
+        connection that is given back after the end of the pool would never be closed.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(self.options.pool_timeout):
@@ -103,7 +103,7 @@ class Database:
 
 
 async def _to_the_end(work: Coroutine[Any, Any, None]) -> asyncio.CancelledError | None:
-    """Await ``work`` to its end even when the awaiting task is cancelled meanwhile; return the cancellation, to be raised."""
+    """Await ``work`` to its end even if this task is cancelled meanwhile; return the cancellation, for raising later."""
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
@@ -113,13 +113,13 @@ async def _to_the_end(work: Coroutine[Any, Any, None]) -> asyncio.CancelledError
             if task.cancelled():
                 raise
             cancelled = error
-        except Exception:  # noqa: BLE001, S110 - it is the task's own, which is asked below
+        except Exception:  # noqa: BLE001, S110 - it is the error of the task, whose result is taken below
             pass
     try:
         task.result()
     except Exception as error:
         if cancelled is not None:
-            # Or a loop that goes on after errors would never hear that it is to end.
+            # Otherwise a loop that goes on after errors would never notice its cancellation.
             raise cancelled from error
         raise
     return cancelled
@@ -134,7 +134,7 @@ def _sqlite_engine(options: DatabaseOptions, *, writes: bool) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=options.pool_timeout,
         json_deserializer=from_json,
-        # Autocommit on the driver's side: BEGIN is ours to say.
+        # Autocommit on the driver's side: we send BEGIN ourselves.
         connect_args={"async_creator_fn": connect_sqlite, "isolation_level": None, "cached_statements": 512},
         **({} if writes else {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}),
     )
@@ -153,7 +153,7 @@ def _sqlite_engine(options: DatabaseOptions, *, writes: bool) -> AsyncEngine:
         for pragma in pragmas:
             cursor.execute(pragma)
         cursor.close()
-        # SQLite's own LOWER knows only ASCII; searches must fold the same letters on both engines.
+        # SQLite's own LOWER knows only ASCII; a search must fold the same characters on both engines.
         connection.create_function("unicode_lower", 1, _unicode_lower, deterministic=True)
 
     if writes:
@@ -169,11 +169,11 @@ def _sqlite_engine(options: DatabaseOptions, *, writes: bool) -> AsyncEngine:
             if connection.driver_connection.in_transaction:
                 connection.rollback()
 
-        # Who is cancelled in the middle of a statement has their connection closed, and SQLite keeps a connection whose
-        # cursors are still known to somebody (a traceback is enough) open behind the scenes, with its lock.
+        # A task that is cancelled in the middle of a statement has its connection closed, and SQLite keeps a connection
+        # with a cursor that is still referenced (a traceback is enough) open behind the scenes, with its lock.
         @event.listens_for(engine.sync_engine, "invalidate")
         def let_go(connection: Any, _entry: ConnectionPoolEntry, _error: BaseException | None) -> None:
-            # Whatever is wrong with it, or with who is cancelled once more, it is closed next.
+            # Whatever error this meets, or a second cancellation: the connection is closed next.
             with suppress(Exception, asyncio.CancelledError):
                 connection.rollback()
 
@@ -189,8 +189,8 @@ def _postgres_engine(options: DatabaseOptions) -> AsyncEngine:
         try:
             connection: asyncpg.Connection[Any] = await asyncpg.connect(*args, **arguments)
         except (OSError, TimeoutError, asyncpg.InternalClientError, asyncpg.PostgresError) as error:
-            # Whatever the reason is (nobody there, starting up, no such database, a password that is being changed):
-            # there is no connection to be had, and later there may be.
+            # Whatever the reason is (no server, one that is starting up, no such database, a password that is being
+            # changed): there is no connection now, and later there may be one.
             raise DatabaseUnavailable from error
         return connection
 
@@ -217,7 +217,7 @@ def _postgres_engine(options: DatabaseOptions) -> AsyncEngine:
 
 
 def _ping_idle_connections(engine: AsyncEngine) -> None:
-    """Ping a connection at check-out when it was idle for a while: a ping at each one would double the round trips."""
+    """Ping a connection at check-out if it was idle for a while: a ping at every check-out would double the round trips."""
     loop_time = asyncio.get_running_loop().time
 
     @event.listens_for(engine.sync_engine, "checkin")
@@ -226,7 +226,7 @@ def _ping_idle_connections(engine: AsyncEngine) -> None:
 
     @event.listens_for(engine.sync_engine, "checkout")
     def ping(connection: DBAPIConnection, entry: ConnectionPoolEntry, _proxy: Any) -> None:
-        # Costs nothing: the driver has heard already of a connection that the server has ended.
+        # Costs nothing: the driver knows already of a connection that the server has closed.
         if connection.driver_connection.is_closed():
             raise exc.DisconnectionError
         idle_since = entry.info.get("idle_since")
@@ -235,5 +235,5 @@ def _ping_idle_connections(engine: AsyncEngine) -> None:
         try:
             connection.ping()
         except Exception as error:
-            # SQLAlchemy takes this as the sign to throw the connection away and try a fresh one.
+            # At this error SQLAlchemy throws the connection away and tries a fresh one.
             raise exc.DisconnectionError from error

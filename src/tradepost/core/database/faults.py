@@ -1,4 +1,4 @@
-"""What an engine's error means: SQLSTATEs and SQLite's error codes translated into errors of ours."""
+"""The translation of SQLSTATEs and SQLite's error codes into domain errors, alike for both engines."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -74,15 +74,15 @@ def violations(
 
 
 def is_undone(error: BaseException) -> bool:
-    """Tell whether the database took the whole transaction back, for others' sake: it may be tried again."""
+    """Tell whether the database rolled the transaction back because of a concurrent one: it may be tried again."""
     return isinstance(error, exc.DBAPIError) and violation_code(error) in UNDONE_STATES
 
 
 def translate(error: BaseException) -> TradepostError | None:
-    """Say what a database error means to a client, or None when it is no database error.
+    """Return the error that a client gets for a database error, or None when it is no database error.
 
     A broken constraint is a conflict; what may pass (no connection, overload, a lock, a time limit) is unavailable with
-    ``Retry-After``; the rest is a failure of ours.
+    ``Retry-After``; the rest is a fault of ours.
     """
     if isinstance(error, exc.IntegrityError):
         return Conflict()

@@ -1,4 +1,4 @@
-"""A fair queue in front of a connection pool: SQLAlchemy's own lets some of those who wait starve."""
+"""A fair semaphore in front of a connection pool: in SQLAlchemy's own queue some waiters starve when many wait."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,9 +9,9 @@ from tradepost.core.errors import DatabaseUnavailable
 
 
 class Gate:
-    """Lets at most ``size`` holders in, first come, first served, each waiting at most ``timeout`` seconds.
+    """A semaphore of ``size`` places, first come, first served, with a limit of ``timeout`` seconds to the wait.
 
-    One task may hold one place only: a second would wait for the first, and ``size`` such tasks would wait for ever.
+    A task may hold one place only: with a second it could wait for itself, and ``size`` such tasks would wait for ever.
     """
 
     def __init__(self, size: int, timeout: float) -> None:
@@ -28,7 +28,7 @@ class Gate:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Hold a place for the length of the block; ``DatabaseUnavailable`` when none came free in time."""
+        """Hold a place for the length of the block; ``DatabaseUnavailable`` when none becomes free in time."""
         task = asyncio.current_task()
         if task in self._holders:
             message = "this task holds a database connection already; hand on its session instead of opening another"
@@ -52,6 +52,6 @@ class Gate:
             self._places.release()
 
     async def shut(self) -> None:
-        """Wait until all have left who are in, or in the queue, and let nobody in any more."""
+        """Wait until every holder and every waiter has left, and admit no other."""
         for _ in range(self.size):
             await self._places.acquire()

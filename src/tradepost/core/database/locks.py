@@ -44,15 +44,15 @@ class Strength(StrEnum):
 class Lock:
     """A lock that is taken somewhere: on what, how strongly, and why.
 
-    ``written``: no SELECT takes it, but the statement that writes the rows. ``again``: may be taken once more after later
-    ones; ``why`` says what makes that safe.
+    ``written``: no SELECT takes it, but the statement that writes the rows. ``each_reaction``: the reactions to a group of
+    messages take it one after the other, each after whatever the one before took; ``why`` says what makes that safe.
     """
 
     on: str
     strength: Strength
     why: str
     written: bool = False
-    again: bool = False
+    each_reaction: bool = False
 
 
 LOCKS: Final = (
@@ -85,9 +85,9 @@ LOCKS: Final = (
     Lock(
         "users",
         Strength.KEY_SHARE,
-        "Whom a new row refers to is not deleted before it is there. Taken again by each reaction of a group: only a "
-        "deletion waits for it, and what a deletion locks further hangs on the person whom it has locked first.",
-        again=True,
+        "The user whom a new row refers to is not deleted before the row is there. It waits for a deletion alone, and all "
+        "that a deletion locks afterwards hangs on the user: a reaction has locked that user before anything of theirs.",
+        each_reaction=True,
     ),
     Lock(
         "tree of categories",
@@ -124,7 +124,8 @@ LOCKS: Final = (
     Lock(
         "webhooks",
         Strength.KEY_SHARE,
-        "A webhook that a delivery is planned for stays until that is written.",
+        "A webhook that a delivery is planned for stays until that is written. It waits for a deletion alone, as with users.",
+        each_reaction=True,
     ),
     Lock(
         "files",

@@ -1,4 +1,4 @@
-"""Bringing a database to the newest schema: by one process at a time, whole or not at all, and at no cost when it is there."""
+"""Schema migrations: run by one process at a time, in one transaction, and skipped fast at the newest revision."""
 
 from collections.abc import Callable
 from functools import cache
@@ -16,7 +16,7 @@ from tradepost.core.database.engines import Database
 from tradepost.core.database.locks import lock_advisory
 
 LOCK_TIMEOUT: Final = "10s"
-"""How long a migration waits for a table that others use, before it gives way to them."""
+"""How long a migration waits for the lock of a table; longer, and every statement would queue up behind it."""
 
 log = structlog.get_logger(__name__)
 

@@ -1,4 +1,4 @@
-"""What every table shares: the naming of constraints, and types that mean the same on both engines."""
+"""The declarative base, the naming of constraints, and column types that mean the same on both engines."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -20,9 +20,9 @@ PortableJson = JSON().with_variant(JSONB, "postgresql")
 
 
 class ConvertedOnSqlite(TypeDecorator[T]):
-    """A type whose values PostgreSQL's driver hands out as they are wanted: only those of SQLite are converted.
+    """A type decorator that converts results on SQLite only: PostgreSQL's driver returns the wanted values already.
 
-    A function that is called for each value of each row is most of what it costs to read many rows.
+    A function that is called for each value of each row is most of the cost of reading many rows.
     """
 
     impl: TypeEngine[Any] | type[TypeEngine[Any]] = String
@@ -118,17 +118,17 @@ class Base(DeclarativeBase):
 
 
 NEVER_REUSED: dict[str, Any] = {"sqlite_autoincrement": True}
-"""Table arguments: an id is never handed out twice, or a deleted user's old token would open the next account."""
+"""Table arguments against handing out an id twice: a deleted user's old token would open the next account."""
 
 
 class Identified:
-    """A table whose rows have an integer id that is never used again."""
+    """A mixin for an integer primary key that is never used again."""
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
 
 
 class Timestamped:
-    """A table whose rows know when they were made and last changed; both are set by the service, from the clock."""
+    """A mixin for the times of creation and last change; the service sets both, from the clock."""
 
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]

@@ -1,4 +1,4 @@
-"""What every repository can do besides its own sentences."""
+"""The repository pattern: one class for each table or view of it, which holds all SQL of its domain."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,12 +17,12 @@ from tradepost.core.wire.pagination import Total
 
 
 def escaped(fragment: str) -> str:
-    r"""Return ``fragment`` with LIKE's wildcards made letters; for ``LIKE … ESCAPE '\'``."""
+    r"""Return ``fragment`` with LIKE's wildcards escaped, for ``LIKE … ESCAPE '\'``."""
     return fragment.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 class Repository:
-    """Holds a session; subclasses hold every statement of their domain."""
+    """The session of a repository, and the reads that all repositories share."""
 
     def __init__(self, db: AsyncSession) -> None:
         self.db = db
@@ -30,9 +30,9 @@ class Repository:
     async def rows(
         self, statement: Select[*tuple[Any, ...]], parameters: Mapping[str, Any] | None = None
     ) -> Sequence[Row[*tuple[Any, ...]]]:
-        """Read columns, for the busiest reads: past the ORM's session, which would look for entities among them.
+        """Read columns past the ORM's session, which would look for entities among them: for the busiest reads.
 
-        In one step out of asyncio and back: two cost a tenth of reading a page more.
+        One step out of asyncio and back: a second one would cost a tenth of reading a page.
         """
 
         def read(session: Session) -> Sequence[Row[*tuple[Any, ...]]]:
