@@ -213,11 +213,8 @@ class SessionRepository(Repository):
         The user first, as a deletion locks them: the other order would deadlock with it.
         """
         living = select(LoginSession.id).join(User, User.id == LoginSession.user_id)
-        locked = living.where(LoginSession.id == session_id)
-        return (
-            await self.db.scalar(locked.with_for_update(read=True, key_share=True, of=(User, LoginSession)))
-            is not None
-        )
+        locked = lock_key_share(living.where(LoginSession.id == session_id), User, LoginSession)
+        return await self.db.scalar(locked) is not None
 
     async def rotate(self, session_id: int, *, counter: int, now: datetime) -> bool:
         """Put the next refresh token in force if ``counter`` still is; tell whether it was."""

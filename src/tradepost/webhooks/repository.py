@@ -145,7 +145,7 @@ class WebhookHealthRepository(Repository):
     async def disable_all_of(self, user_id: int, *, now: datetime) -> Sequence[int]:
         """Switch off a person's active webhooks, locked in the order of ids first; return their ids."""
         active = select(Webhook.id).where(Webhook.user_id == user_id, Webhook.is_active).order_by(Webhook.id)
-        ids = (await self.db.scalars(active.with_for_update(key_share=True))).all()
+        ids = (await self.db.scalars(lock_no_key_update(active, Webhook))).all()
         if ids:
             values = {"is_active": False, "disabled_at": now, "disabled_reason": DisabledReason.OWNER}
             await self.db.execute(update(Webhook).where(Webhook.id.in_(ids)).values(**values, updated_at=now))

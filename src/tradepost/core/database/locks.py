@@ -90,6 +90,11 @@ LOCKS: Final = (
         each_reaction=True,
     ),
     Lock(
+        "sessions",
+        Strength.KEY_SHARE,
+        "What only a living session may do is written before its end, or not at all.",
+    ),
+    Lock(
         "tree of categories",
         Strength.SHARE_ROW_EXCLUSIVE,
         "Rules about the whole tree (no circle, so many levels, unique slugs) hold only while nobody else changes it.",
