@@ -92,7 +92,7 @@ LOCKS: Final = (
     Lock(
         "sessions",
         Strength.KEY_SHARE,
-        "What only a living session may do is written before its end, or not at all.",
+        "What outlives a session is written before the session is ended, or is refused.",
     ),
     Lock(
         "tree of categories",
