@@ -179,6 +179,10 @@ M ?=
 revision: .venv/.dev ## Write the next migration from the models (M="give items a colour")
 	@.venv/bin/python migrations/revise.py "$(M)" $(ARGS)
 
+.PHONY: docs
+docs: .venv/.dev ## Make anew what the docs draw from the code
+	@.venv/bin/python -m tests.architecture.refresh_docs
+
 .PHONY: fix
 fix: .venv/.dev ## Repair format and lint where a tool can
 	.venv/bin/ruff check --fix .

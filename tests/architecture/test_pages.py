@@ -1,20 +1,22 @@
 """What the README and the docs name is there: commands, targets, settings, files, rooms and pages."""
 
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
-from tests.flows.live import ROOT
-from tests.flows.refresh_docs import BEGIN, DOCS, END, OPERATIONS, README, refreshed
+from tests.architecture.journeys import CHARACTERS, JOURNEYS, MOST_LINES, svg
+from tests.architecture.refresh_docs import BEGIN, DOCS, END, OPERATIONS, PICTURE, README, refreshed
+from tests.checkout import ROOT
 from tradepost.cli import main
 from tradepost.core.settings.table import settings_table
 
-PAGES = (README, *sorted(DOCS.glob("*.md")))
+PAGES = (*sorted(ROOT.glob("*.md")), *sorted(DOCS.glob("*.md")))
 PACKAGE = ROOT / "src" / "tradepost"
-ANEW = "make it anew with: .venv/bin/python -m tests.flows.refresh_docs"
+ANEW = "make it anew with: make docs"
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
@@ -24,6 +26,19 @@ def test_the_table_of_settings_is_that_of_the_code() -> None:
     table = operations.partition(BEGIN)[2].partition(END)[0].strip()
     assert table == settings_table().strip(), ANEW
     assert refreshed(operations) == operations
+
+
+def test_the_picture_of_the_journeys_is_drawn_from_its_text() -> None:
+    assert PICTURE.read_text(encoding="utf-8") == svg(), ANEW
+
+
+def test_every_stop_of_a_journey_exists() -> None:
+    for journey in JOURNEYS:
+        for module, happening in journey.stops:
+            assert (PACKAGE / module).exists(), (
+                f"{module} is gone: change its stop in tests/architecture/journeys.py"
+            )
+            assert len(textwrap.wrap(happening, CHARACTERS)) <= MOST_LINES, happening
 
 
 @every_page
@@ -105,5 +120,5 @@ def test_every_room_is_on_the_map(floor: str) -> None:
 
 
 def test_the_readme_leads_to_every_page() -> None:
-    linked = set(re.findall(r"\]\((docs/[^)#]+)\)", README.read_text(encoding="utf-8")))
-    assert {f"docs/{page.name}" for page in DOCS.glob("*.md")} <= linked
+    linked = set(re.findall(r"\]\(([^)#]+\.md)\)", README.read_text(encoding="utf-8")))
+    assert linked == {page.relative_to(ROOT).as_posix() for page in PAGES} - {README.name}

@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.architecture.refresh_docs import README
 from tests.flows.live import environment, serving
-from tests.flows.refresh_docs import README
 
 TOUR_TIMEOUT = 60.0
 BASE = "BASE=http://localhost:8000/api/v1"

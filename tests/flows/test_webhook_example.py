@@ -9,8 +9,8 @@ from pathlib import Path
 
 import httpx
 
+from tests.architecture.refresh_docs import DOCS
 from tests.flows.live import environment, eventually, join, reserved_port, serving
-from tests.flows.refresh_docs import DOCS
 
 
 @asynccontextmanager

@@ -1,15 +1,11 @@
 """``make revision`` writes a migration that runs on both engines as it is."""
 
-import asyncio
-import os
 import re
-import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.flows.live import ROOT
+from tests.checkout import ROOT, Checkout
 
 PARCELS = '''
 """Parcels."""
@@ -83,73 +79,19 @@ def replace(file: Path, pattern: str, new: str) -> None:
     file.write_text(changed, encoding="utf-8")
 
 
-class House:
-    """A copy of the sources, the migrations and their tests."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.package = directory / "src" / "tradepost"
-        self.versions = directory / "migrations" / "versions"
-        ignored = shutil.ignore_patterns("__pycache__")
-        for name in ("src", "migrations"):
-            shutil.copytree(ROOT / name, directory / name, ignore=ignored)
-        shutil.copytree(ROOT / "tests" / "migrations", directory / "tests" / "migrations", ignore=ignored)
-        for path in (ROOT / "pyproject.toml", *(ROOT / "tests").glob("*.py")):
-            shutil.copy(path, directory / path.relative_to(ROOT))
-
-    async def run(self, *command: str) -> tuple[int, str]:
-        """Run a module or script of the copy; return its status and what it wrote."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, *command),
-            cwd=self.directory,
-            env=os.environ | {"PYTHONPATH": str(self.directory / "src")},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await process.communicate()
-        return process.returncode or 0, output.decode()
-
-    async def revise(self, message: str) -> str:
-        """Write the next migration and return its text, formatted and free of lint."""
-        before = set(self.versions.iterdir())
-        status, output = await self.run("migrations/revise.py", message)
-        assert status == 0, output
-        (written,) = (path for path in set(self.versions.iterdir()) - before if path.suffix == ".py")
-        assert f"Wrote migrations/versions/{written.name}" in output
-        for command in (["format", "--check"], ["check"]):
-            status, output = await self.run("-m", "ruff", *command, str(written))
-            assert status == 0, output
-        return written.read_text(encoding="utf-8")
-
-    async def refused(self, message: str) -> str:
-        """Ask for a migration that is not written, and return why not."""
-        before = set(self.versions.iterdir())
-        status, output = await self.run("migrations/revise.py", message)
-        assert status != 0
-        assert {path for path in self.versions.iterdir() if path.suffix == ".py"} <= before
-        return output
-
-    async def proves(self) -> None:
-        """Run the tests of migrations on both engines."""
-        status, output = await self.run(
-            *("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/migrations/test_migrations.py")
-        )
-        assert status == 0, output
-
-
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path)
+def checkout(tmp_path: Path) -> Checkout:
+    return Checkout(tmp_path)
 
 
-async def test_what_is_written_runs_as_it_is(house: House) -> None:
-    (house.package / "parcels").mkdir()
-    (house.package / "parcels" / "__init__.py").touch()
-    (house.package / "parcels" / "models.py").write_text(PARCELS, encoding="utf-8")
+async def test_what_is_written_runs_as_it_is(checkout: Checkout) -> None:
+    (checkout.package / "parcels").mkdir()
+    (checkout.package / "parcels" / "__init__.py").touch()
+    (checkout.package / "parcels" / "models.py").write_text(PARCELS, encoding="utf-8")
     known = "\nfrom tradepost.parcels.models import Parcel\n\nMODELS = (\n    Parcel,\n"
-    replace(house.package / "bootstrap.py", r"\nMODELS = \(\n", known)
-    replace(house.directory / "tests" / "migrations" / "rows.py", '}\n"""By table', ROW)
-    first = await house.revise("add parcels")
+    replace(checkout.package / "bootstrap.py", r"\nMODELS = \(\n", known)
+    replace(checkout.directory / "tests" / "migrations" / "rows.py", '}\n"""By table', ROW)
+    first = await checkout.revise("add parcels")
     assert first.startswith('"""Add parcels."""')
     newest = max(int(path.name[:4]) for path in (ROOT / "migrations" / "versions").glob("0*.py"))
     assert f'revision: str = "{newest + 1:04}"' in first
@@ -166,31 +108,31 @@ async def test_what_is_written_runs_as_it_is(house: House) -> None:
         assert text in first, first
     assert "tradepost" not in first
 
-    models = house.package / "items" / "models.py"
+    models = checkout.package / "items" / "models.py"
     replace(models, r"class Item\(", CONDITION.lstrip("\n"))
     replace(models, r"    version: Mapped\[int\]", COLUMNS + "    version: Mapped[int]")
     replace(models, "\nfrom decimal", "\nfrom enum import StrEnum\nfrom decimal")
-    second = await house.revise("say what items are like")
+    second = await checkout.revise("say what items are like")
     assert "server_default=" in second
     # An enum's value more, and a column less.
-    roles = house.package / "accounts" / "permissions.py"
+    roles = checkout.package / "accounts" / "permissions.py"
     replace(roles, '    ADMIN = "admin"\n', '    ADMIN = "admin"\n    GUEST = "guest"\n')
-    text = await house.revise("guests")
+    text = await checkout.revise("guests")
     assert "role IN ('user', 'moderator', 'admin', 'guest')" in text
     assert 'op.batch_alter_table("users", table_kwargs={"sqlite_autoincrement": True})' in text
-    tags = house.package / "tags" / "models.py"
+    tags = checkout.package / "tags" / "models.py"
     replace(tags, DESCRIPTION, "")
-    text = await house.revise("tags need no description")
+    text = await checkout.revise("tags need no description")
     assert 'batch_op.drop_column("description")' in text
     assert 'sa.Column("description", sa.String(500), nullable=True)' in text
-    await house.proves()
+    await checkout.passes("tests/migrations/test_migrations.py")
 
 
-async def test_what_cannot_be_written_is_said(house: House) -> None:
-    assert "MODELS" in await house.refused("nothing to do")
-    assert "Say in a few words" in await house.refused('with "quotes"')
-    tags = house.package / "tags" / "models.py"
+async def test_what_cannot_be_written_is_said(checkout: Checkout) -> None:
+    assert "MODELS" in await checkout.refused("nothing to do")
+    assert "Say in a few words" in await checkout.refused('with "quotes"')
+    tags = checkout.package / "tags" / "models.py"
     replace(tags, DESCRIPTION, r"\1    colour: Mapped[str] = mapped_column(String(20))\n")
-    refused = await house.refused("colours")
+    refused = await checkout.refused("colours")
     assert "tags.colour may not be null" in refused
     assert "default=" in refused

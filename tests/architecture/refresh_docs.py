@@ -1,14 +1,16 @@
-"""Makes anew what the docs draw from the code: ``python -m tests.flows.refresh_docs``."""
+"""Makes anew what the docs draw from the code: ``make docs``."""
 
 import sys
 from typing import Final
 
-from tests.flows.live import ROOT
+from tests.architecture.journeys import svg
+from tests.checkout import ROOT
 from tradepost.core.settings.table import settings_table
 
 README: Final = ROOT / "README.md"
 DOCS: Final = ROOT / "docs"
 OPERATIONS: Final = DOCS / "operations.md"
+PICTURE: Final = DOCS / "journeys.svg"
 BEGIN, END = "<!-- settings -->", "<!-- /settings -->"
 
 
@@ -22,11 +24,12 @@ def refreshed(operations: str) -> str:
 
 
 def main() -> None:
-    """Write each page that is not up to date."""
-    operations = OPERATIONS.read_text(encoding="utf-8")
-    if (new := refreshed(operations)) != operations:
-        OPERATIONS.write_text(new, encoding="utf-8")
-        sys.stdout.write(f"The settings in {OPERATIONS.name} are up to date again\n")
+    """Write each page and picture that is not up to date."""
+    operations = refreshed(OPERATIONS.read_text(encoding="utf-8"))
+    for path, new in ((OPERATIONS, operations), (PICTURE, svg())):
+        if not path.exists() or path.read_text(encoding="utf-8") != new:
+            path.write_text(new, encoding="utf-8")
+            sys.stdout.write(f"{path.name} is up to date again\n")
 
 
 if __name__ == "__main__":
