@@ -86,6 +86,32 @@ def test_what_is_turned_shows_what_a_browser_shows(name: str) -> None:
     )
 
 
+@pytest.mark.parametrize("name", [name for name in swatches.moving() if "apng" in name])
+def test_an_animation_is_turned_by_the_browser_and_in_variants(name: str) -> None:
+    sent = swatches.turned(swatches.moving()[name])
+    served = pictures.clean(sent).data
+    assert dissect(served).orientation == 6
+    made = pictures.vary(served, box=(64, 64), fit="contain", kind="webp")
+    assert furthest(upright(patches(gallery.opened(made.data))), seen(name)) <= LOSSY
+
+
+def test_an_animation_keeps_of_its_exif_data_the_orientation_alone() -> None:
+    data = gallery.animation("PNG")
+    tiff = gallery.exif(6).tobytes().removeprefix(b"Exif\0\0")
+    cleaned = pictures.clean(data[:33] + gallery.png_chunk(b"eXIf", tiff) + data[33:])
+    after = gallery.opened(cleaned.data)
+    assert gallery.SECRET not in cleaned.data
+    assert dict(after.getexif()) == {gallery.ORIENTATION: 6}
+    assert (after.size, (cleaned.width, cleaned.height)) == ((40, 30), (30, 40)), "as it is seen"
+    assert pictures.clean(cleaned.data) == cleaned
+    moving = gallery.animation("WEBP", exif=gallery.exif(6))
+    assert pictures.clean(moving).data == pictures.clean(gallery.animation("WEBP")).data, (
+        "browsers do not turn it"
+    )
+    made = pictures.resize(moving, width=None, height=None, quality=85).picture
+    assert (made.width, made.height) == (40, 30)
+
+
 def test_a_profile_is_known_by_what_it_does_and_not_by_its_name() -> None:
     served = pictures.clean(swatches.stills()["png profile linear"]).data
     assert patches(gallery.opened(served))[2] == bytes((188, 188, 188))

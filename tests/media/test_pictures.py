@@ -295,7 +295,7 @@ def test_every_picture_has_every_variant(name: str, kind: Format, fit: Fit) -> N
     ],
 )
 def test_a_variant_is_never_larger_than_its_picture(size: Size, box: Size, fit: Fit, shown: Size) -> None:
-    (left, top, right, bottom), found = pictures.frame(size, box, fit)
+    (left, top, right, bottom), found = pictures.fit_into(size, box, fit)
     assert found == shown
     assert 0 <= left < right <= size[0]
     assert 0 <= top < bottom <= size[1]

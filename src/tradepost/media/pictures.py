@@ -1,4 +1,4 @@
-"""Work on pictures: cleaning what was uploaded, scaling, changing the format. Pillow, and nothing else of this house."""
+"""Image processing with Pillow: cleaning uploads, scaling, changing the format; functions of bytes that know no service."""
 
 import io
 import warnings
@@ -57,7 +57,7 @@ _TURNS: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What undoes each orientation of Exif."""
+"""The transposition that undoes each orientation of Exif."""
 
 SIDEWAYS: Final = frozenset({5, 6, 7, 8})
 """Orientations that make the width a height."""
@@ -88,11 +88,11 @@ def prepare_pillow() -> None:
 
 
 def clean(data: bytes) -> Picture:
-    """Return the picture in ``data`` upright, in sRGB, and without anything that does not draw it.
+    """Return the picture in ``data`` as it is served: seen upright and in its colours, without anything else in its file.
 
-    Where orientation and colours are right already, the pixels stay exactly as they are, animations too: only the file
-    around them is made anew. Otherwise they are encoded again in the same format. Two kinds are never encoded again for
-    their colours, and keep what tells these: an animation, and a PNG that tells them in a few numbers.
+    Where orientation and colours are those of sRGB already, the pixels stay exactly as they are: only the file around them is
+    made anew. Otherwise they are encoded again in the same format, which costs quality and time, so two kinds are spared: an
+    animation keeps what tells its orientation and colours, and a PNG keeps the few numbers that tell its colours.
     """
     anatomy = examine(data)
     conversion = conversion_of(anatomy.profile, channels=anatomy.channels)
@@ -100,7 +100,7 @@ def clean(data: bytes) -> Picture:
     upright = anatomy.orientation == UPRIGHT and anatomy.channels != PRINT
     if kept is not None and (upright or anatomy.moves):
         _drawn(anatomy, _look_at_all)
-        return Picture(kept, CONTENT_TYPES[anatomy.format], anatomy.width, anatomy.height)
+        return Picture(kept, CONTENT_TYPES[anatomy.format], *seen_size(anatomy))
     return _drawn(anatomy, _encoded_again)
 
 
@@ -128,7 +128,7 @@ def vary(data: bytes, *, box: Size, fit: Fit, kind: Format) -> Picture:
 
     def work(_: Anatomy) -> Picture:
         seen = seen_size(anatomy)
-        (left, top, right, bottom), size = frame(seen, box, fit)
+        (left, top, right, bottom), size = fit_into(seen, box, fit)
         scale = size[0] / (right - left)
         image = _pixels(anatomy, smallest=(round(seen[0] * scale), round(seen[1] * scale)))
         # A decoder that scaled down on the way has changed what the crop counts in.
@@ -146,7 +146,7 @@ def vary(data: bytes, *, box: Size, fit: Fit, kind: Format) -> Picture:
 
 
 def examine(data: bytes) -> Anatomy:
-    """Return what ``data`` is made of, or refuse it; no decoder has seen it then."""
+    """Return the anatomy of ``data`` after all limits were checked; no decoder has seen a byte, so no memory is spent."""
     try:
         anatomy = dissect(data)
     except NotAPicture:
@@ -178,8 +178,8 @@ def seen_size(anatomy: Anatomy) -> Size:
     return anatomy.width, anatomy.height
 
 
-def frame(size: Size, box: Size, fit: Fit) -> tuple[tuple[float, float, float, float], Size]:
-    """Return which part of a picture of ``size`` is shown in ``box``, and in what size; never larger than it is.
+def fit_into(size: Size, box: Size, fit: Fit) -> tuple[tuple[float, float, float, float], Size]:
+    """Return the crop of a picture of ``size`` that is shown in ``box``, and the size it is shown in; never enlarged.
 
     ``contain`` shows all of it, inside the box. ``cover`` shows the middle, in the shape of the box.
     """
@@ -198,7 +198,7 @@ def frame(size: Size, box: Size, fit: Fit) -> tuple[tuple[float, float, float, f
 
 def _exact(original: Size, width: int | None, height: int | None) -> Size:
     if width is None and height is None:
-        return frame(original, (RESIZED_SIDE, RESIZED_SIDE), "contain")[1]
+        return fit_into(original, (RESIZED_SIDE, RESIZED_SIDE), "contain")[1]
     size = (
         width or max(1, round(original[0] * (height or 0) / original[1])),
         height or max(1, round(original[1] * (width or 0) / original[0])),
@@ -209,10 +209,10 @@ def _exact(original: Size, width: int | None, height: int | None) -> Size:
 
 
 def _drawn(anatomy: Anatomy, work: Callable[[Anatomy], T]) -> T:
-    """Return what ``work`` makes with Pillow, whose every complaint is the picture's fault.
+    """Return the result of ``work``; any error of a decoder becomes ``PictureRefused``, as the file is to blame.
 
-    Pillow and its plugins raise what comes to hand (OSError, SyntaxError, ValueError, IndexError, struct.error, EOFError,
-    their own and warnings), and what it is depends on the file.
+    Pillow and its plugins raise many types (OSError, SyntaxError, ValueError, IndexError, struct.error, EOFError, their own
+    and warnings); left as they are, a damaged file would be answered with a 500.
     """
     try:
         return work(anatomy)

@@ -1,4 +1,4 @@
-"""Which variants of a picture there are, and which of them a client wants."""
+"""The parameters of a variant, and content negotiation: few steps of size, so that variants are found again in caches."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -19,14 +19,14 @@ class Step(IntEnum):
 
 
 OPEN_SIDE: Final = 4096
-"""Where only one side is asked for, what the other may become at most."""
+"""Pixels that the other side may have where a request names only one."""
 CONTENT_TYPES: Final[dict[Format, str]] = {"jpeg": "image/jpeg", "webp": "image/webp", "avif": "image/avif"}
 EXTENSIONS: Final[dict[Format, str]] = {"jpeg": "jpg", "webp": "webp", "avif": "avif"}
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A variant that was asked for: the sides of its box, if any, how the picture is fitted, and the format."""
+    """The parameters of one variant: the sides of its box, if any, how the picture is fitted, and the format."""
 
     width: Step | None
     height: Step | None
@@ -42,12 +42,12 @@ class Recipe:
 
     @property
     def shape(self) -> Fit:
-        """How it is fitted: without both sides there is nothing to cover."""
+        """The way it is fitted: ``contain`` without both sides, as there is nothing to cover."""
         return self.fit if self.width and self.height else "contain"
 
     @property
     def name(self) -> str:
-        """What tells it from the others of the same picture; at most 32 characters."""
+        """The identity of the variant among those of its picture; at most 32 characters."""
         return f"{self.width or 0:d}x{self.height or 0:d}-{self.shape}.{self.format}"
 
 

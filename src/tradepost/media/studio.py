@@ -74,7 +74,7 @@ class PictureStudio:
     def _done(self, job: asyncio.Future[T]) -> None:
         self._free.release()
         if not job.cancelled():
-            job.exception()  # Looked at, so that nobody warns of a failure whose caller is gone.
+            job.exception()  # Retrieved, or asyncio warns of a failure whose caller is gone.
 
 
 def _work(work: Callable[[bytes], T], source: bytes | Path) -> T:

@@ -1,4 +1,4 @@
-"""What the walk over a picture's file finds, and what it may complain of."""
+"""The result of parsing a picture's container, its limits, and its errors; shared by the four formats."""
 
 import struct
 from dataclasses import dataclass
@@ -59,10 +59,10 @@ class FirstFrame:
 
 @dataclass(frozen=True, slots=True)
 class Anatomy:
-    """What the walk over a file found.
+    """The result of parsing a file: its size and frames, its meaning, and the file made anew.
 
-    ``bare`` is the file without what does not draw, and without ``orientation`` (that of Exif, 1 to 8, 1 being upright) and
-    ``profile`` (what the numbers of the pixels mean; None for sRGB). ``tagged`` is ``bare`` with the parts that tell the
+    ``bare`` is the file without what does not draw, and without ``orientation`` (that of Exif, 1 to 8, 1 being upright; an
+    animated PNG keeps it) and ``profile`` (what the numbers of the pixels mean; None for sRGB). ``tagged`` is ``bare`` with the parts that tell the
     profile, where it may be kept: in a PNG that says it in a few numbers, and in an animation. ``channels`` is 1 for grey, 3
     for colours, 4 for those of print. ``depth`` is in bits per channel, and ``key`` the one colour of a PNG that is
     transparent, in numbers of that depth. ``first`` is the first frame where that is not what decoders draw first.
@@ -90,7 +90,7 @@ class Anatomy:
 
     @property
     def moves(self) -> bool:
-        """Whether it is an animation; one may have a single frame, and a picture for those who cannot show it."""
+        """Whether it is an animation: of several frames, or of one that comes behind a picture for old programs."""
         return self.frames > 1 or self.first is not None
 
 
@@ -98,6 +98,11 @@ _ORIENTATION: Final = 0x0112
 _SHORT: Final = 3
 _ENTRIES_LIMIT: Final = 512
 _LAST_ORIENTATION: Final = 8
+
+
+def exif_of(orientation: int) -> bytes:
+    """Return Exif data that tell an orientation, and nothing else."""
+    return struct.pack(">4sLHHHLHHL", b"MM\0*", 8, 1, _ORIENTATION, _SHORT, 1, orientation, 0, 0)
 
 
 def orientation_in(exif: bytes) -> int:

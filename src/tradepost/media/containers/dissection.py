@@ -1,9 +1,8 @@
-"""What the file of a picture is made of: JPEG segments, PNG chunks, GIF blocks, WebP chunks.
+"""Container parsing by allow-list: the segments, chunks and blocks of JPEG, PNG, GIF and WebP, before any decoder runs.
 
-Each of the four formats is read by a short walk over its parts, before any decoder sees a byte. The walk tells the size of
-the canvas and the number of frames, so that limits are checked before memory is spent; and it yields the file anew, made
-of nothing but the parts that draw the picture. What is not known to draw is left out, so no list of kinds of metadata can
-be incomplete: Exif, GPS, XMP, IPTC, comments, texts, thumbnails, maker notes, second pictures, and whatever follows the end
+A short walk over the parts of a file tells the size of its canvas and the number of frames, so that limits are checked
+before memory is spent. It also yields the file anew, made of nothing but the parts that draw the picture. A part that is not
+known to draw is left out, so no list of kinds of metadata can be incomplete: Exif, GPS, XMP, IPTC, comments, texts, thumbnails, maker notes, second pictures, and whatever follows the end
 of the picture (an archive, a page) are gone without a pixel having been touched.
 """
 
@@ -20,7 +19,7 @@ from tradepost.media.containers.webp import dissect_webp
 
 
 class NotAPicture(Exception):
-    """The bytes begin like none of the four formats."""
+    """The bytes begin with the signature of none of the four formats."""
 
 
 _FORMATS: Final[tuple[tuple[re.Pattern[bytes], Callable[[bytes], Anatomy]], ...]] = (
@@ -32,7 +31,7 @@ _FORMATS: Final[tuple[tuple[re.Pattern[bytes], Callable[[bytes], Anatomy]], ...]
 
 
 def dissect(data: bytes) -> Anatomy:
-    """Return what ``data`` is made of; raise NotAPicture or Broken."""
+    """Return the anatomy of ``data``; raise NotAPicture or Broken."""
     for signature, walk in _FORMATS:
         if signature.match(data):
             try:

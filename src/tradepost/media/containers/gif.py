@@ -25,7 +25,7 @@ _LOOPS: Final = (b"\x0bNETSCAPE2.0\x03\x01", b"\x0bANIMEXTS1.0\x03\x01")
 
 
 def dissect_gif(data: bytes) -> Anatomy:
-    """Return what a GIF is made of."""
+    """Return the anatomy of a GIF; raise Broken."""
     walk = _Walk(data)
     while data[walk.at] != _END:
         walk.step()
@@ -55,7 +55,7 @@ class _Walk:
             raise Broken("it has a part that nobody knows")
 
     def anatomy(self) -> Anatomy:
-        """Return what was found up to the end."""
+        """Return the findings, once the end is reached."""
         if not self._frames:
             raise NoPicture
         self._kept.append(bytes([_END]))

@@ -47,7 +47,7 @@ _FACTORS: Final = frozenset(range(1, 5))
 
 
 def dissect_jpeg(data: bytes) -> Anatomy:
-    """Return what a JPEG is made of."""
+    """Return the anatomy of a JPEG; raise Broken."""
     walk = _Walk(data)
     for _ in range(SEGMENTS_LIMIT):
         if walk.step():
@@ -92,7 +92,7 @@ class _Walk:
         return False
 
     def anatomy(self) -> Anatomy:
-        """Return what was found up to the end."""
+        """Return the findings, once the end is reached."""
         if not self._scans:
             raise NoPicture
         self._kept.append(b"\xff\xd9")

@@ -8,12 +8,14 @@ from typing import Final
 from tradepost.media.containers.anatomy import (
     FRAMES_LIMIT,
     PARTS_LIMIT,
+    UPRIGHT,
     Anatomy,
     Broken,
     FirstFrame,
     NoPicture,
     TooManyFrames,
     TooManyParts,
+    exif_of,
     orientation_in,
 )
 from tradepost.media.containers.png_colours import COLOURS, profile_of
@@ -36,7 +38,7 @@ _ANCILLARY: Final = 0x20
 
 
 def dissect_png(data: bytes) -> Anatomy:
-    """Return what a PNG is made of."""
+    """Return the anatomy of a PNG; raise Broken."""
     walk = _Walk()
     for kind, body in _chunks(data):
         if kind == b"IEND":
@@ -85,13 +87,15 @@ class _Walk:
             raise Broken("it has a part that nobody knows")
 
     def anatomy(self) -> Anatomy:
-        """Return what was found up to the end."""
+        """Return the findings, once the end is reached."""
         if not self._header or not self._pixels:
             raise NoPicture
         if self._declared != self._controls:
             raise Broken("its number of frames is wrong")
         # One chunk, however many there were: Pillow spends Python's time on each.
-        parts = (*self._before, _chunk(b"IDAT", b"".join(self._pixels)), *self._behind)
+        orientation = orientation_in(self._exif)
+        turned = [_chunk(b"eXIf", exif_of(orientation))] if self._declared and orientation != UPRIGHT else []
+        parts = (*turned, *self._before, _chunk(b"IDAT", b"".join(self._pixels)), *self._behind)
         profile, kinds = profile_of(self._colours)
         tagged = None
         if profile is not None and (self._declared or b"iCCP" not in kinds):
@@ -105,7 +109,7 @@ class _Walk:
             tagged=tagged,
             frames=max(1, self._declared),
             first=self._first_frame(),
-            orientation=orientation_in(self._exif),
+            orientation=orientation,
             profile=profile,
             channels=1 if self._type in _GREY else 3,
             depth=self._depth,

@@ -7,6 +7,7 @@ from typing import Final
 from tradepost.media.containers.anatomy import (
     FRAMES_LIMIT,
     PARTS_LIMIT,
+    UPRIGHT,
     Anatomy,
     Broken,
     EndsTooSoon,
@@ -25,7 +26,7 @@ _FRAME_HEADER: Final = 16
 
 
 def dissect_webp(data: bytes) -> Anatomy:
-    """Return what a WebP is made of."""
+    """Return the anatomy of a WebP; raise Broken."""
     (length,) = struct.unpack_from("<L", data, 4)
     if length + 8 > len(data):
         raise EndsTooSoon
@@ -68,7 +69,7 @@ class _Walk:
         self._seen.add(kind)
 
     def anatomy(self) -> Anatomy:
-        """Return what was found up to the end."""
+        """Return the findings, once the end is reached."""
         if self._size is None or bool(self._flags & _ANIMATED) != bool(self._frames):
             raise NoPicture
         content = b"WEBP" + b"".join(self._kept)
@@ -77,8 +78,8 @@ class _Walk:
             *self._size,
             b"RIFF" + struct.pack("<L", len(content)) + content,
             frames=max(1, self._frames),
-            orientation=orientation_in(self._exif),
-            # Of an animation, browsers pass it over.
+            orientation=UPRIGHT if self._frames else orientation_in(self._exif),
+            # Browsers pass over both in an animation.
             profile=None if self._frames else dissect_profile(self._profile),
             # libwebp composes on canvases of its own, hands over a copy, and Pillow takes another.
             memory=20 if self._lossless else 16,
