@@ -222,12 +222,12 @@ async def empty_tables(database: Database, *, keep: str = "admin@example.com") -
 
 
 def empty_storage(settings: Settings) -> None:
-    """Delete every file; not the directory itself, without which the storage is away."""
+    """Delete every file; not the directories: without its own the storage is away, and those in it are not made again."""
     if settings.USE_S3:
         S3Server(str(settings.AWS_ENDPOINT_URL).rstrip("/")).empty(str(settings.AWS_S3_BUCKET_NAME))
         return
-    for path in settings.UPLOAD_DIR.glob("*"):
-        shutil.rmtree(path)
+    for path in settings.UPLOAD_DIR.glob("*/*"):
+        path.unlink(missing_ok=True)
 
 
 def forget_all(resources: Resources) -> None:
