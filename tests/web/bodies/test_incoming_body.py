@@ -7,25 +7,23 @@ import pytest
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
+from tests.clock import stopped_clock
 from tradepost.core.errors import TookTooLong
 from tradepost.web.bodies import incoming_body
 from tradepost.web.bodies.incoming_body import IncomingBody, Patience
 
 
 class Client:
-    """Sends chunks with pauses between, in seconds of a clock of its own; falls silent at the end."""
+    """Sends chunks with pauses between, by which its clock moves; falls silent at the end."""
 
     def __init__(
         self, chunks: Iterable[tuple[float, bytes]], *, ends: bool = False, leaves: bool = False
     ) -> None:
-        self.now = 0.0
+        self.clock = stopped_clock()
         self.received = 0
         self._chunks = list(chunks)
         self._ends = ends
         self._leaves = leaves
-
-    def monotonic(self) -> float:
-        return self.now
 
     async def receive(self) -> Message:
         if not self._chunks:
@@ -33,7 +31,7 @@ class Client:
                 return {"type": "http.disconnect"}
             await asyncio.Event().wait()
         pause, chunk = self._chunks.pop(0)
-        self.now += pause
+        self.clock.move(pause)
         self.received += len(chunk)
         more = bool(self._chunks) or not self._ends
         return {"type": "http.request", "body": chunk, "more_body": more}
@@ -47,7 +45,7 @@ def body_of(client: Client, **headers: str) -> IncomingBody:
 
 async def read(client: Client, patience: Patience) -> bytes:
     body = body_of(client)
-    return b"".join([chunk async for chunk in body.chunks(body.receive, client.monotonic, patience)])
+    return b"".join([chunk async for chunk in body.chunks(body.receive, client.clock.monotonic, patience)])
 
 
 async def test_what_comes_in_time_is_read() -> None:
@@ -75,8 +73,8 @@ async def test_a_client_that_is_gone() -> None:
 async def test_what_the_reader_takes_is_not_the_clients_time() -> None:
     client = Client([(0, b"x")] * 5, ends=True)
     body = body_of(client)
-    async for _ in body.chunks(body.receive, client.monotonic, Patience(grace=1, rate=1)):
-        client.now += 100
+    async for _ in body.chunks(body.receive, client.clock.monotonic, Patience(grace=1, rate=1)):
+        client.clock.move(100)
 
 
 async def test_the_rest_is_read_up_to_a_point(monkeypatch: pytest.MonkeyPatch) -> None:
