@@ -1,4 +1,4 @@
-"""The table of contents: every router, the busiest first."""
+"""The table of contents: every router, the busiest first, and the facts that webhooks are told."""
 
 from fastapi import APIRouter
 
@@ -27,3 +27,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     item_upload_routes.router,
     outbox_routes.router,
 )
+
+FACTS: APIRouter = webhook_routes.facts
+"""Requests that Tradepost sends; the OpenAPI describes them beside those that it answers."""

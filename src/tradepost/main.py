@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from sqlalchemy.exc import SQLAlchemyError
 
 from tradepost.accounts import page_routes
-from tradepost.api import ROUTERS
+from tradepost.api import FACTS, ROUTERS
 from tradepost.bootstrap import build_backlog, dispatch, opened, prepare_database
 from tradepost.core.clock import Clock, SystemClock
 from tradepost.core.database import faults, migrations
@@ -35,8 +35,9 @@ from tradepost.media.routes import body_limits
 from tradepost.notifications.inbox.streams import InboxStreams
 from tradepost.notifications.mail import routes as mail_routes
 from tradepost.notifications.preferences import page_routes as unsubscribe_routes
-from tradepost.web import docs, meta, openapi
+from tradepost.web import docs, meta
 from tradepost.web.middleware import stack
+from tradepost.web.openapi import document
 from tradepost.web.problems import handlers
 from tradepost.web.protocol import STOPPING_KEY
 from tradepost.web.readiness import Readiness
@@ -72,7 +73,8 @@ def create_app(
     metrics = Metrics(clock=clock)
     readiness = Readiness(clock)
     app = FastAPI(
-        **openapi.options(settings),
+        **document.options(settings),
+        webhooks=FACTS,
         # Else each request would look for a provider that is never set up: that costs as much as a layer of ours.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=lambda _app: _lifespan(settings, clock, metrics, readiness, dispatches=dispatches),
@@ -84,7 +86,7 @@ def create_app(
     app.include_router(unsubscribe_routes.build_router(settings))
     for router in ROUTERS:
         app.include_router(router, prefix=settings.API_V1_STR)
-    openapi.install(app)
+    document.install(app, settings)
     answers = handlers.ErrorAnswers(faults.translate)
     handlers.install(app, answers)
     stack.install(

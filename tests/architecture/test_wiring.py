@@ -42,7 +42,7 @@ FORGOTTEN = {
 
 CHANGED = {
     "the OpenAPI's tag `parcels` of src/tradepost/parcels/routes.py has no description": (
-        "src/tradepost/web/openapi.py",
+        "src/tradepost/web/openapi/document.py",
         '    "uploads":',
         '    "parcels": "Things on their way",\n    "uploads":',
     ),

@@ -87,13 +87,13 @@ class House:
                     )
 
     def _tags(self) -> Iterator[str]:
-        described = keys(self.modules["web/openapi.py"], "_TAGS")
+        described = keys(self.modules["web/openapi/document.py"], "_TAGS")
         for path, tree in self.modules.items():
             for tag in tags(tree):
                 if tag not in described:
                     yield (
                         f"the OpenAPI's tag `{tag}` of src/tradepost/{path} has no description: "
-                        f"add one to _TAGS in src/tradepost/web/openapi.py"
+                        f"add one to _TAGS in src/tradepost/web/openapi/document.py"
                     )
 
     def _tables(self) -> Iterator[str]:

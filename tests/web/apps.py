@@ -12,8 +12,8 @@ from tradepost.core.database.faults import translate
 from tradepost.core.observability.access_log import AccessLog
 from tradepost.core.observability.metrics import Metrics
 from tradepost.core.settings.settings import Settings
-from tradepost.web import openapi
 from tradepost.web.middleware import stack
+from tradepost.web.openapi import document
 from tradepost.web.problems import handlers
 from tradepost.web.routing.route import Route
 
@@ -41,10 +41,10 @@ def new_app(
     """Return an application with all layers; ``values`` are its settings, ``extend`` adds to it before they come."""
     clock = SystemClock()
     settings = Settings(**{"_env_file": None, **values})
-    app = FastAPI(**openapi.options(settings))
+    app = FastAPI(**document.options(settings))
     for router in routers:
         app.include_router(router, prefix=settings.API_V1_STR)
-    openapi.install(app)
+    document.install(app, settings)
     extend(app)
     answers = handlers.ErrorAnswers(translate)
     handlers.install(app, answers)

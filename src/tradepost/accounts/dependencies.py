@@ -40,7 +40,9 @@ class BearerToken(SecurityBase):
 
     def __init__(self) -> None:
         self.model = OAuth2Model(
-            flows=OAuthFlows(password=OAuthFlowPassword(tokenUrl="auth/login", scopes={}))
+            description="Log in with the e-mail address as user name, or show an access token yourself. "
+            "Client id and secret stay empty.",
+            flows=OAuthFlows(password=OAuthFlowPassword(tokenUrl="auth/login", scopes={})),
         )
         self.scheme_name = "bearer"
 

@@ -1,6 +1,8 @@
 """``/users``: one's own profile, and everybody's for staff."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from tradepost.accounts.dependencies import (
@@ -38,6 +40,10 @@ from tradepost.web.routing.route import Route
 router = APIRouter(prefix="/users", tags=["users"], route_class=Route)
 
 UserSort = sorts("UserSort", *SORTS)
+BY_AGE = UserSort("created_at")
+Sort = Annotated[UserSort, Query(description="The order; ties go by id")]  # type: ignore[valid-type]
+# Not the first: that is the first admin, whom nobody can delete or demote.
+UserId = Annotated[PathId, Path(description="The person's id", examples=[2])]
 OWN = problem_responses(Unauthenticated)
 STAFF_ONLY = problem_responses(Unauthenticated, InsufficientPermissions)
 
@@ -73,7 +79,7 @@ async def list_users(
     skip: Skip = 0,
     limit: Limit = 100,
     total: TotalQuery = Total.EXACT,
-    sort: UserSort = UserSort.created_at,  # type: ignore[valid-type, attr-defined]
+    sort: Sort = BY_AGE,
 ) -> UserPage:
     """List everybody."""
     page = await users.page(Window(skip, limit, total, str(sort)))
@@ -96,7 +102,7 @@ async def create_user(account: UserCreate, _writer: MayWriteUsers, credentials: 
     response_model=UserRead,
     responses=problem_responses(Unauthenticated, InsufficientPermissions, UserNotFound),
 )
-async def read_user(user_id: PathId, _reader: MayReadUsers, people: UserReaderDep) -> Response:
+async def read_user(user_id: UserId, _reader: MayReadUsers, people: UserReaderDep) -> Response:
     """Return somebody's profile."""
     return JsonAnswer(await people.get(user_id))
 
@@ -107,7 +113,7 @@ async def read_user(user_id: PathId, _reader: MayReadUsers, people: UserReaderDe
     responses=problem_responses(Unauthenticated, InsufficientPermissions, UserNotFound, LastAdmin),
 )
 async def update_user(
-    user_id: PathId, changes: UserUpdate, _writer: MayWriteUsers, users: UserWrites
+    user_id: UserId, changes: UserUpdate, _writer: MayWriteUsers, users: UserWrites
 ) -> User:
     """Change somebody's profile, role or active flag: only the fields that are sent."""
     return await users.update(user_id, changes)
@@ -119,7 +125,7 @@ async def update_user(
         Unauthenticated, InsufficientPermissions, UserNotFound, SelfDelete, LastAdmin
     ),
 )
-async def delete_user(user_id: PathId, principal: MayDeleteUsers, users: UserWrites) -> Confirmation:
+async def delete_user(user_id: UserId, principal: MayDeleteUsers, users: UserWrites) -> Confirmation:
     """Delete an account with its sessions and items."""
     await users.delete(user_id, principal)
     return Confirmation(message="User deleted successfully")

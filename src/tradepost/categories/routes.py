@@ -21,7 +21,7 @@ from tradepost.core.errors import InsufficientPermissions, Unauthenticated
 from tradepost.core.wire.pagination import Total, Window
 from tradepost.core.wire.schemas import Confirmation, Id
 from tradepost.web.answers.json_answer import JsonAnswer
-from tradepost.web.openapi import CREDENTIALS_OPTIONAL
+from tradepost.web.openapi.document import CREDENTIALS_OPTIONAL
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.parameters import Limit, Skip, TotalQuery, sorts
 from tradepost.web.routing.route import Route
@@ -31,7 +31,9 @@ router = APIRouter(prefix="/categories", tags=["categories"], route_class=Route)
 CategorySort = sorts("CategorySort", *SORTS)
 BY_NAME = CategorySort("name")
 Sort = Annotated[CategorySort, Query(description="The order; ties go by id")]  # type: ignore[valid-type]
-Key = Annotated[str, Path(min_length=1, max_length=SLUG_LENGTH, description="The id, or the slug")]
+Key = Annotated[
+    str, Path(min_length=1, max_length=SLUG_LENGTH, description="The id, or the slug", examples=["1"])
+]
 AsTree = Annotated[
     bool,
     Query(

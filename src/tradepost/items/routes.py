@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Depends, Query, Request
+from pydantic import Field, WithJsonSchema
 from starlette.responses import Response
 
 from tradepost.accounts.dependencies import CurrentPrincipal, Visitor
@@ -26,7 +27,7 @@ from tradepost.items.repository.statements import SORTS
 from tradepost.items.schemas import ItemCreate, ItemPage, ItemRead, ItemStatus, ItemUpdate
 from tradepost.tags.schemas import MAX_TAGS, TagName
 from tradepost.web.answers.json_answer import JsonAnswer
-from tradepost.web.openapi import CREDENTIALS_OPTIONAL
+from tradepost.web.openapi.document import CREDENTIALS_OPTIONAL
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.fast_path import fast_path
 from tradepost.web.routing.parameters import Limit, PathId, Skip, TotalQuery, array_answer, sorts
@@ -37,19 +38,24 @@ router = APIRouter(prefix="/items", tags=["items"], route_class=Route)
 ItemSort = sorts("ItemSort", *SORTS)
 NEWEST = ItemSort("-created_at")
 Sort = Annotated[ItemSort, Query(description="The order; ties go by id")]  # type: ignore[valid-type]
-PriceQuery = Annotated[
-    Decimal | None,
+Amount = Annotated[
+    Decimal,
+    Field(ge=0, max_digits=Money.precision, decimal_places=2, allow_inf_nan=False),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": float(Money.highest)}),
+]
+MinPrice = Annotated[Amount | None, Query(description="Only items of this price and above; two decimals")]
+MaxPrice = Annotated[Amount | None, Query(description="Only items of this price and below; two decimals")]
+Words = Annotated[
+    str,
     Query(
-        ge=0,
-        max_digits=Money.precision,
-        decimal_places=2,
-        allow_inf_nan=False,
-        json_schema_extra={"type": "number"},
+        min_length=1,
+        max_length=200,
+        description="Letters to look for; `%` and `_` are letters too",
+        examples=["lamp"],
     ),
 ]
-Words = Annotated[
-    str, Query(min_length=1, max_length=200, description="Letters to look for; `%` and `_` are letters too")
-]
+StatusFilter = Annotated[ItemStatus | None, Query(description="Only items of this status")]
+OwnerId = Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only items that this person sells")]
 ANYBODY = problem_responses(Unauthenticated)
 
 
@@ -71,7 +77,7 @@ async def list_query(
     limit: Limit = 100,
     total: TotalQuery = Total.EXACT,
     sort: Sort = NEWEST,
-    status_filter: ItemStatus | None = None,
+    status_filter: StatusFilter = None,
     category: Annotated[
         str | None,
         Query(min_length=1, max_length=SLUG_LENGTH, description="An id or a slug; its descendants count too"),
@@ -79,9 +85,9 @@ async def list_query(
     tag: Annotated[
         list[TagName] | None, Query(max_length=MAX_TAGS, description="Repeated: all of them")
     ] = None,
-    owner_id: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
-    min_price: PriceQuery = None,
-    max_price: PriceQuery = None,
+    owner_id: OwnerId = None,
+    min_price: MinPrice = None,
+    max_price: MaxPrice = None,
     q: Words | None = None,
 ) -> ListQuery:
     """Return which items a query string asks for, and which part of the list."""
@@ -136,8 +142,8 @@ async def search_items(
     skip: Skip = 0,
     limit: Limit = 100,
     total: TotalQuery = Total.EXACT,
-    min_price: PriceQuery = None,
-    max_price: PriceQuery = None,
+    min_price: MinPrice = None,
+    max_price: MaxPrice = None,
 ) -> Response:
     """Find items by words in title, description or tags: a bare array with `X-Total-Count` and `Link`."""
     _check_prices(min_price, max_price)

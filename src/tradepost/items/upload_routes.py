@@ -1,6 +1,6 @@
 """``/upload/items``: pictures and documents of items."""
 
-from typing import Any, Final
+from typing import Final
 
 from fastapi import APIRouter, Request
 
@@ -9,6 +9,7 @@ from tradepost.items.dependencies import ItemWriter, Uploads
 from tradepost.items.errors import ItemNotFound
 from tradepost.items.uploads import MOST_FILES
 from tradepost.media.errors import TooManyFiles
+from tradepost.media.file_types import DOCUMENT_TYPES, PICTURE_TYPES
 from tradepost.media.routes import UPLOAD_ERRORS
 from tradepost.media.schemas import UploadedFiles
 from tradepost.web.bodies.uploads import file_parts, form_documentation, upload_form
@@ -18,13 +19,12 @@ from tradepost.web.routing.route import Route
 
 router = APIRouter(prefix="/upload/items", tags=["uploads"], route_class=Route)
 
-DOCUMENTED: Final[dict[str, Any]] = {
-    "responses": problem_responses(*UPLOAD_ERRORS, TooManyFiles, NotOwner, ItemNotFound),
-    "openapi_extra": form_documentation("files", many=True),
-}
+ERRORS: Final = problem_responses(*UPLOAD_ERRORS, TooManyFiles, NotOwner, ItemNotFound)
+PICTURES: Final = form_documentation("files", types=PICTURE_TYPES, most=MOST_FILES)
+DOCUMENTS: Final = form_documentation("files", types=DOCUMENT_TYPES, most=MOST_FILES)
 
 
-@router.post("/{item_id}/images/", **DOCUMENTED)
+@router.post("/{item_id}/images/", responses=ERRORS, openapi_extra=PICTURES)
 async def upload_item_images(
     request: Request, item_id: PathId, principal: ItemWriter, uploads: Uploads
 ) -> UploadedFiles:
@@ -33,7 +33,7 @@ async def upload_item_images(
     return await uploads.add_images(item_id, principal, parts)
 
 
-@router.post("/{item_id}/documents/", **DOCUMENTED)
+@router.post("/{item_id}/documents/", responses=ERRORS, openapi_extra=DOCUMENTS)
 async def upload_item_documents(
     request: Request, item_id: PathId, principal: ItemWriter, uploads: Uploads
 ) -> UploadedFiles:

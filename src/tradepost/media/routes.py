@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from tradepost.accounts.dependencies import CurrentPrincipal, MayReadUsers, Visitor
@@ -40,7 +40,7 @@ from tradepost.media.schemas import Category, ProcessedPicture, UploadedAvatar, 
 from tradepost.web.answers.file_answer import FileFacts, file_answer
 from tradepost.web.bodies.uploads import file_parts, form_documentation, total_limit, upload_form
 from tradepost.web.db import resources_of
-from tradepost.web.openapi import CREDENTIALS_OPTIONAL
+from tradepost.web.openapi.document import CREDENTIALS_OPTIONAL
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.parameters import PathId
 from tradepost.web.routing.route import Route
@@ -72,7 +72,7 @@ def body_limits(settings: Settings) -> dict[str, int]:
 @router.post(
     "/avatar/",
     responses=problem_responses(*UPLOAD_ERRORS),
-    openapi_extra=form_documentation("file", many=False),
+    openapi_extra=form_documentation("file", types=PICTURE_TYPES),
 )
 async def upload_avatar(
     request: Request, principal: CurrentPrincipal, avatars: AvatarUploads
@@ -82,25 +82,20 @@ async def upload_avatar(
 
 
 _SIDE = {"type": "integer", "minimum": 1, "maximum": LONGEST_SIDE}
-PROCESS_FORM = {
-    "type": "object",
-    "required": ["file"],
-    "properties": {
-        "file": {"type": "string", "format": "binary"},
-        "resize_width": _SIDE,
-        "resize_height": _SIDE,
-        "quality": {"type": "integer", "minimum": 1, "maximum": BEST_QUALITY, "default": QUALITY},
-    },
-    "additionalProperties": False,
-}
+_QUALITY = {"type": "integer", "minimum": 1, "maximum": BEST_QUALITY, "default": QUALITY}
+PROCESS_FORM = form_documentation(
+    "file",
+    types=PICTURE_TYPES,
+    resize_width=_SIDE | {"description": "Pixels from left to right"},
+    resize_height=_SIDE | {"description": "Pixels from top to bottom"},
+    quality=_QUALITY | {"description": "Of the JPEG: more looks better and takes more room"},
+)
 
 
 @router.post(
     "/process-image/",
     responses=problem_responses(*UPLOAD_ERRORS, PictureRefused),
-    openapi_extra={
-        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": PROCESS_FORM}}}
-    },
+    openapi_extra=PROCESS_FORM,
 )
 async def process_image(
     request: Request, principal: CurrentPrincipal, pictures: Processing
@@ -128,6 +123,14 @@ async def requested_recipe(
     return Recipe(w, h, fit, kind or wanted_format(request.headers.get("accept", "")))
 
 
+# Plain text: another category is 400 `Invalid category`, and what no file is called is 404.
+CategoryName = Annotated[
+    str,
+    Path(description="What the file is for", json_schema_extra={"enum": list(Category)}, examples=["items"]),
+]
+FileName = Annotated[
+    str, Path(description="The `filename` that the upload was answered with", examples=["3f0c9a51d2.jpg"])
+]
 RequestedRecipe = Annotated[Recipe | None, Depends(requested_recipe)]
 FILE_HEADERS = {
     "ETag": {"description": "Names the bytes (strong)", "schema": {"type": "string"}},
@@ -165,8 +168,8 @@ FILE_RESPONSES = problem_responses(
 )
 async def read_file(  # noqa: PLR0917 - FastAPI fills them in by name
     request: Request,
-    category: str,
-    filename: str,
+    category: CategoryName,
+    filename: FileName,
     visitor: Visitor,
     files: Files,
     variants: PictureVariants,
@@ -223,7 +226,7 @@ async def _opened(storage: Storage, key: str, start: int, end: int) -> AsyncIter
     responses=problem_responses(Unauthenticated, NotOwner, InvalidCategory, NoSuchFile),
 )
 async def delete_file(
-    category: str, filename: str, principal: CurrentPrincipal, files: FileWrites
+    category: CategoryName, filename: FileName, principal: CurrentPrincipal, files: FileWrites
 ) -> Confirmation:
     """Delete a file; its owner may, and staff. What named it does not any more."""
     check_category(category)

@@ -24,7 +24,13 @@ MessageSort = sorts("MessageSort", *SORTS)
 NEWEST_FIRST = MessageSort("-created_at")
 Sort = Annotated[MessageSort, Query(description="The order; ties go by id")]  # type: ignore[valid-type]
 State = Annotated[MessageState | None, Query(description="Only messages in this state; `dead` is given up")]
-Name = Annotated[str | None, Query(min_length=1, max_length=NAME_LENGTH)]
+ChannelName = Annotated[
+    str | None, Query(min_length=1, max_length=NAME_LENGTH, description="Only messages for this channel")
+]
+FactName = Annotated[
+    str | None,
+    Query(min_length=1, max_length=NAME_LENGTH, description="Only messages of this fact: `items.created.v1`"),
+]
 
 ONLY_ADMINS = problem_responses(Unauthenticated, InsufficientPermissions)
 OF_ONE = problem_responses(Unauthenticated, InsufficientPermissions, MessageNotFound)
@@ -37,8 +43,8 @@ async def list_messages(
     _admin: MayAdminister,
     outbox: OutboxReads,
     state: State = None,
-    channel: Name = None,
-    type: Name = None,  # noqa: A002 - the parameter's name on the wire
+    channel: ChannelName = None,
+    type: FactName = None,  # noqa: A002 - the parameter's name on the wire
     skip: Skip = 0,
     limit: Limit = 100,
     total: TotalQuery = Total.EXACT,

@@ -48,7 +48,6 @@ Progress = Callable[[int, int], None]
 class SeedRefused(RuleBroken):
     """The database must not be filled this way; ``detail`` is a sentence for the person at the command line."""
 
-    code = "SEED_REFUSED"
     detail = "This database must not be filled with made-up data."
 
 

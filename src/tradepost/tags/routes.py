@@ -15,7 +15,7 @@ from tradepost.tags.repository import SORTS
 from tradepost.tags.schemas import TagCreate, TagMerge, TagPage, TagRead, TagUpdate
 from tradepost.tags.service import CountedTag
 from tradepost.web.answers.json_answer import JsonAnswer
-from tradepost.web.openapi import CREDENTIALS_OPTIONAL
+from tradepost.web.openapi.document import CREDENTIALS_OPTIONAL
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.parameters import Limit, PathId, Skip, TotalQuery, sorts
 from tradepost.web.routing.route import Route

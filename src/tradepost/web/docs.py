@@ -3,7 +3,7 @@
 import html
 import json
 from importlib.resources import files
-from typing import Any, Final
+from typing import Final
 
 from fastapi import APIRouter, FastAPI, Request
 from starlette.exceptions import HTTPException
@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from tradepost.core.settings.settings import Settings
 from tradepost.web.answers.static_content import StaticContents, root_of
+from tradepost.web.openapi.document import at_root
 from tradepost.web.routing.route import Route
 
 VERSION: Final = "5.35.0"
@@ -59,10 +60,7 @@ def build_router(app: FastAPI, settings: Settings) -> APIRouter:
     openapi_path = f"{settings.API_V1_STR}/openapi.json"
 
     def document(root: str) -> bytes:
-        described: dict[str, Any] = app.openapi()
-        if root:
-            described = {**described, "servers": [{"url": root}]}
-        return json.dumps(described, ensure_ascii=False, separators=(",", ":")).encode()
+        return json.dumps(at_root(app.openapi(), root), ensure_ascii=False, separators=(",", ":")).encode()
 
     @router.get(openapi_path)
     async def openapi_document(request: Request) -> Response:

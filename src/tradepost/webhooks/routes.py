@@ -1,13 +1,15 @@
 """``/webhooks``: the principal's own webhooks and their delivery logs."""
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Header, Query
+from starlette.responses import Response
 
 from tradepost.accounts.dependencies import CurrentPrincipal
 from tradepost.core.errors import InsufficientPermissions, Unauthenticated
 from tradepost.core.wire.pagination import Total, Window
 from tradepost.core.wire.schemas import Confirmation
+from tradepost.web.openapi.document import operation_id
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.parameters import Limit, PathId, Skip, TotalQuery
 from tradepost.web.routing.route import Route
@@ -19,6 +21,12 @@ from tradepost.webhooks.errors import (
     WebhookOff,
 )
 from tradepost.webhooks.models import Webhook, WebhookDelivery
+from tradepost.webhooks.payloads import (
+    ItemCreatedPayload,
+    ItemDeletedPayload,
+    ItemUpdatedPayload,
+    WebhookTestPayload,
+)
 from tradepost.webhooks.schemas import (
     DeliveryDetail,
     DeliveryPage,
@@ -32,6 +40,16 @@ from tradepost.webhooks.schemas import (
 )
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"], route_class=Route)
+facts = APIRouter(
+    tags=["webhooks"],
+    default_response_class=Response,
+    generate_unique_id_function=operation_id,
+    responses={
+        410: {"description": "The receiver is gone for good: the webhook is switched off"},
+        "default": {"description": "Any other answer, or none in time: the request is sent again later"},
+    },
+)
+"""The requests that receivers get, for the OpenAPI's `webhooks`; nothing here is ever called."""
 
 State = Annotated[DeliveryState | None, Query(description="Only deliveries that are in this state")]
 
@@ -158,3 +176,48 @@ async def redeliver(
 ) -> WebhookDelivery:
     """Send a message again, as a new line of the log. It keeps its `webhook-id`: a receiver may know it already."""
     return await webhooks.redeliver(delivery_id, webhook_id, principal)
+
+
+async def signed(
+    message_id: Annotated[
+        str, Header(alias="webhook-id", description="Names the message: the same at every attempt")
+    ],
+    timestamp: Annotated[
+        int, Header(alias="webhook-timestamp", description="When it was sent, in seconds since 1970")
+    ],
+    signature: Annotated[
+        str,
+        Header(
+            alias="webhook-signature",
+            description="`v1,` and a signature of id, timestamp and body (Standard Webhooks); after a rotation two of them",
+        ),
+    ],
+) -> None:
+    """Declare the headers of every request to a receiver."""
+
+
+RECEIVED: Final[dict[str, Any]] = {
+    "status_code": 204,
+    "response_description": "Received; any other 2xx says so too",
+    "dependencies": [Depends(signed)],
+}
+
+
+@facts.post("items.created", **RECEIVED)
+async def receive_item_created(_payload: ItemCreatedPayload) -> None:
+    """Tell a receiver that an item was put up for sale."""
+
+
+@facts.post("items.updated", **RECEIVED)
+async def receive_item_updated(_payload: ItemUpdatedPayload) -> None:
+    """Tell a receiver that an item was changed."""
+
+
+@facts.post("items.deleted", **RECEIVED)
+async def receive_item_deleted(_payload: ItemDeletedPayload) -> None:
+    """Tell a receiver that an item was deleted by a person."""
+
+
+@facts.post("webhook.test", **RECEIVED)
+async def receive_webhook_test(_payload: WebhookTestPayload) -> None:
+    """Try a receiver: one attempt, which its owner asked for."""

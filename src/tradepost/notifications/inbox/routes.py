@@ -13,7 +13,7 @@ from tradepost.core.wire.schemas import MAX_ID, Confirmation
 from tradepost.notifications.inbox.dependencies import InboxReads, InboxWrites, OpenStream
 from tradepost.notifications.inbox.errors import NotificationNotFound, TooManyStreams
 from tradepost.notifications.inbox.reader import InboxWindow
-from tradepost.notifications.inbox.schemas import Marked, NotificationPage, NotificationRead
+from tradepost.notifications.inbox.schemas import Marked, NotificationPage, NotificationRead, Resync
 from tradepost.web.answers.sse import SseAnswer
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.parameters import MAX_SKIP, Limit, PathId, read_total
@@ -39,6 +39,7 @@ Through = Annotated[
     int | None,
     Query(ge=0, le=MAX_ID, description="The newest number to mark; what came after it stays unread"),
 ]
+UnreadOnly = Annotated[bool, Query(description="Leave out what was marked as read")]
 NEXT = {
     "Link": {
         "description": "The address of what follows, `next` (RFC 8288), unless the list ends here",
@@ -61,7 +62,7 @@ async def list_notifications(
     skip: OptionalSkip = None,
     cursor: Cursor = None,
     total: OptionalTotal = None,
-    unread_only: bool = False,
+    unread_only: UnreadOnly = False,
 ) -> NotificationPage:
     """List what one was told, newest first. A cursor goes on where a list ended, whatever came in meanwhile."""
     page = await inbox.page(InboxWindow(limit, skip, cursor, total, unread_only), principal)
@@ -71,19 +72,24 @@ async def list_notifications(
     return page
 
 
+class EventStreamResponse(StreamingResponse):
+    """The media type of the stream, for the OpenAPI. FastAPI would take its own class's function for a generator of events."""
+
+    media_type = "text/event-stream"
+
+
 STREAM = {
     "description": (
-        "Events: `notification`, whose data is a notification and whose id is its number; `resync`, when what came after "
-        "the last seen event cannot be told any more: look at the list again. Comments are signs of life."
+        "Server-sent events, whose `data` is JSON as described here: `notification`, whose id is its number; `resync`, when "
+        "what came after the last seen event cannot be told any more: look at the list again. Comments are signs of life."
     ),
-    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    "model": NotificationRead | Resync,
 }
 
 
 @router.get(
     "/stream",
-    # Not FastAPI's own class for events: it would take the function for a generator of them.
-    response_class=StreamingResponse,
+    response_class=EventStreamResponse,
     responses={**problem_responses(Unauthenticated, TooManyStreams, Unavailable), 200: STREAM},
 )
 async def stream_notifications(stream: OpenStream) -> SseAnswer:

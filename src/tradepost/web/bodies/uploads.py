@@ -4,7 +4,7 @@ Only for paths that are allowed larger bodies (``web.middleware.body_limit``): t
 and the client still gets to read it (a lingering close).
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Final
 
 from fastapi import Request
@@ -57,14 +57,24 @@ async def file_parts(form: MultipartForm, field: str) -> AsyncIterator[FormPart]
         yield part
 
 
-def form_documentation(field: str, *, many: bool) -> dict[str, Any]:
-    """Return the ``openapi_extra`` of a route that takes files."""
+def form_documentation(
+    field: str, *, types: Iterable[str], most: int | None = None, **others: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the ``openapi_extra`` of a route that takes a file of these types, or up to ``most`` of them.
+
+    ``others`` are the schemas of fields that may come besides.
+    """
     file = {"type": "string", "format": "binary"}
-    value: dict[str, Any] = {"type": "array", "items": file, "minItems": 1} if many else file
+    kinds = ", ".join(sorted({kind.partition(";")[0] for kind in types}))
+    described = {"description": f"Known by its content, not by its name: {kinds}"}
+    value: dict[str, Any] = file | described
+    if most is not None:
+        value = {"type": "array", "items": file, "minItems": 1, "maxItems": most, **described}
     schema = {
         "type": "object",
         "required": [field],
-        "properties": {field: value},
+        "properties": {field: value, **others},
         "additionalProperties": False,
     }
-    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+    content = {"schema": schema, "encoding": {field: {"contentType": kinds}}}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": content}}}

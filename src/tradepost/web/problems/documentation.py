@@ -1,10 +1,11 @@
 """Errors in the OpenAPI: each route's ``responses=``, made from the error classes it may raise."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, Final
 
-from tradepost.core.errors import TradepostError
-from tradepost.web.problems.schemas import MEDIA_TYPE, title
+from tradepost.core.errors import TradepostError, Unprocessable
+from tradepost.web.problems.schemas import EXAMPLE_ID, MEDIA_TYPE, title
 
 SCHEMA_REFERENCE: Final = {"$ref": "#/components/schemas/Problem"}
 
@@ -29,26 +30,61 @@ _HEADERS: Final[dict[int, dict[str, Any]]] = {
 }
 
 
-def _documented(status: int, errors: Sequence[type[TradepostError]]) -> dict[str, Any]:
+def _example(status: int, code: str, detail: str) -> dict[str, Any]:
+    value = {
+        "type": "about:blank",
+        "title": title(status),
+        "status": status,
+        "detail": detail,
+        "error_code": code,
+        "request_id": EXAMPLE_ID,
+    }
+    return {"summary": detail, "value": value}
+
+
+def _content(examples: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {MEDIA_TYPE: {"schema": SCHEMA_REFERENCE, "examples": examples}}
+
+
+def _documented(errors: Sequence[type[TradepostError]]) -> dict[str, Any]:
     lines = dict.fromkeys(f"`{error.code}`: {error.detail}" for error in errors)
-    examples = {
-        error.code: {
-            "summary": error.detail,
-            "value": {
-                "type": "about:blank",
-                "title": title(status),
-                "status": status,
-                "detail": error.detail,
-                "error_code": error.code,
-                "request_id": "Xk3vQ0aRZ1cb-000001f4",
-            },
-        }
-        for error in reversed(errors)
-    }
+    examples: dict[str, dict[str, Any]] = {}
+    for error in {(error.code, error.detail): error for error in errors}.values():
+        name = error.code if error.code not in examples else f"{error.code}_{len(examples) + 1}"
+        examples[name] = _example(error.status, error.code, error.detail)
+    return {"description": " · ".join(lines), "content": _content(examples)}
+
+
+def response(error: type[TradepostError], detail: str | None = None) -> dict[str, Any]:
+    """Return what the OpenAPI says of one error, with its example; ``detail`` if it is not the class's own."""
+    return _one(error.status, error.code, detail or error.detail)
+
+
+def refusal_response(status: HTTPStatus) -> dict[str, Any]:
+    """Return what the OpenAPI says of a refusal before there is a route: ``HTTP_<status>``."""
+    return _one(status.value, f"HTTP_{status.value}", title(status.value))
+
+
+def _one(status: int, code: str, detail: str) -> dict[str, Any]:
     return {
-        "description": " · ".join(lines),
-        "content": {MEDIA_TYPE: {"schema": SCHEMA_REFERENCE, "examples": dict(reversed(examples.items()))}},
+        "description": f"`{code}`: {detail}",
+        "content": _content({code: _example(status, code, detail)}),
     }
+
+
+def invalid_response(
+    errors: Sequence[Mapping[str, Any]], documented: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return what the OpenAPI says of a 422, with these entries in its example.
+
+    ``documented`` is what the route says of it; FastAPI's own (without an example) does not count.
+    """
+    invalid = response(Unprocessable)
+    invalid["content"][MEDIA_TYPE]["examples"][Unprocessable.code]["value"]["errors"] = list(errors)
+    if documented is None or MEDIA_TYPE not in documented["content"]:
+        return invalid
+    examples = documented["content"][MEDIA_TYPE]["examples"] | invalid["content"][MEDIA_TYPE]["examples"]
+    return {**documented, "content": _content(examples)}
 
 
 def problem_responses(*errors: type[TradepostError]) -> dict[int | str, dict[str, Any]]:
@@ -57,7 +93,7 @@ def problem_responses(*errors: type[TradepostError]) -> dict[int | str, dict[str
     for error in errors:
         by_status.setdefault(error.status, []).append(error)
     responses: dict[int | str, dict[str, Any]] = {
-        status: _documented(status, by_status[status]) for status in sorted(by_status)
+        status: _documented(by_status[status]) for status in sorted(by_status)
     }
     for status, headers in _HEADERS.items():
         if status in responses:
@@ -68,4 +104,18 @@ def problem_responses(*errors: type[TradepostError]) -> dict[int | str, dict[str
 
 def default_response() -> dict[str, Any]:
     """Return what the OpenAPI says of every error that a route does not name."""
-    return {"description": "Any other error", "content": {MEDIA_TYPE: {"schema": SCHEMA_REFERENCE}}}
+    return response(TradepostError) | {"description": "Any other error"}
+
+
+def error_codes() -> list[str]:
+    """Return every code that an answer may bear: of the errors of all domains that are loaded, and ``HTTP_<status>``.
+
+    Every status of an error that HTTP knows is among them: a client that refuses a code it does not know must not meet one.
+    """
+    codes = {f"HTTP_{status.value}" for status in HTTPStatus if status >= HTTPStatus.BAD_REQUEST}
+    kinds: list[type[TradepostError]] = [TradepostError]
+    while kinds:
+        kind = kinds.pop()
+        codes.add(kind.code)
+        kinds += kind.__subclasses__()
+    return sorted(codes)

@@ -16,6 +16,9 @@ _TITLES: Final = {status.value: status.phrase for status in HTTPStatus} | {
 }
 
 
+EXAMPLE_ID: Final = "Xk3vQ0aRZ1cb-000001f4"
+
+
 class FieldProblem(BaseModel):
     """One value that is not acceptable."""
 
@@ -37,7 +40,9 @@ class Problem(BaseModel):
     status: int = Field(description="The HTTP status", examples=[404])
     detail: str = Field(description="One sentence for people", examples=["Item not found"])
     error_code: str = Field(description="The error, for programs", examples=["ITEM_NOT_FOUND"])
-    request_id: str = Field(description="The answer's `X-Request-ID`, by which the log knows it")
+    request_id: str = Field(
+        description="The answer's `X-Request-ID`, by which the log knows it", examples=[EXAMPLE_ID]
+    )
     errors: list[FieldProblem] = Field(
         default_factory=list, description="With `VALIDATION_ERROR` only: each value that is not acceptable"
     )

@@ -4,24 +4,26 @@ FastAPI documents a 422 that we never answer and names operations after their pa
 ``Problem``, operations bear their function's name, and a route that also serves strangers says so.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+from tradepost.core.errors import TooLarge, UnsupportedType
 from tradepost.core.settings.settings import Settings
 from tradepost.web.bodies.checked_request import FORM_TYPES, URLENCODED
+from tradepost.web.openapi.examples import field_problem
+from tradepost.web.openapi.shapes import restore_integers, tidy_parameter, tidy_stream, without_null
 from tradepost.web.problems import documentation
-from tradepost.web.problems.schemas import MEDIA_TYPE, Problem
+from tradepost.web.problems.schemas import Problem
 from tradepost.web.routing.parameters import ARRAY_HEADERS
 
 CREDENTIALS_OPTIONAL: Final[dict[str, Any]] = {"x-credentials-optional": True}
 """``openapi_extra`` of a route that takes credentials, and serves visitors without them as well."""
 
 _METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
-_BOUNDS: Final = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
-_MAX_INTEGER: Final = 2**63 - 1
 _FASTAPI_SCHEMAS: Final = ("HTTPValidationError", "ValidationError")
 
 DESCRIPTION: Final = """\
@@ -60,7 +62,12 @@ def options(settings: Settings) -> dict[str, Any]:
     return {
         "title": settings.PROJECT_NAME,
         "version": settings.VERSION,
+        "summary": "An open marketplace: accounts, items, files and notifications",
         "description": DESCRIPTION,
+        "contact": {"name": "The maintainers of Tradepost"},
+        "license_info": {"name": "MIT", "identifier": "MIT"},
+        # Where the document is, there is the API, whatever its host is called.
+        "servers": [{"url": "/", "description": "The server that this document comes from"}],
         "openapi_url": None,
         "docs_url": None,
         "redoc_url": None,
@@ -73,27 +80,62 @@ class UntrueDocumentError(Exception):
     """The routes cannot be described as they are; start-up fails rather than publish it."""
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, settings: Settings) -> None:
     """Make ``app.openapi()`` return the finished document, put together once."""
     derive = app.openapi
     finished: list[dict[str, Any]] = []
 
     def openapi() -> dict[str, Any]:
         if not finished:
-            finished.append(_finish(derive()))
+            finished.append(_finish(derive(), settings.API_V1_STR))
         return finished[0]
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
 
 
-def _finish(document: dict[str, Any]) -> dict[str, Any]:
+def at_root(document: dict[str, Any], root: str) -> dict[str, Any]:
+    """Return the document as it is below a path that a proxy takes off: the server, and where to log in.
+
+    Clients resolve the address of a log-in against the page they are on or against the server, each as it likes: it is told as
+    a path from the host's root, which is the same for all of them.
+    """
+    if not root:
+        return document
+    components = document["components"]
+    schemes = {
+        name: _with_token_url(scheme, lambda url: root + url)
+        for name, scheme in components.get("securitySchemes", {}).items()
+    }
+    servers = [{**server, "url": root} for server in document["servers"]]
+    return {**document, "servers": servers, "components": {**components, "securitySchemes": schemes}}
+
+
+def _with_token_url(scheme: dict[str, Any], written: Callable[[str], str]) -> dict[str, Any]:
+    flows = {
+        name: {**flow, "tokenUrl": written(flow["tokenUrl"])}
+        for name, flow in scheme.get("flows", {}).items()
+    }
+    return {**scheme, "flows": flows} if flows else scheme
+
+
+def _finish(document: dict[str, Any], prefix: str) -> dict[str, Any]:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for name in _FASTAPI_SCHEMAS:
         schemas.pop(name, None)
     problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
     schemas.update(problem.pop("$defs"))
     problem["required"] = [name for name in problem["properties"] if name != "errors"]
+    problem["properties"]["error_code"] = {"$ref": "#/components/schemas/ErrorCode"}
     schemas["Problem"] = problem
+    schemas["ErrorCode"] = {
+        "type": "string",
+        "enum": documentation.error_codes(),
+        "title": "ErrorCode",
+        "description": "The error, for programs. `HTTP_<status>` where the status says it all",
+    }
+    schemes = document["components"].get("securitySchemes", {})
+    for name, scheme in schemes.items():
+        schemes[name] = _with_token_url(scheme, lambda url: f"{prefix}/{url}")
     seen: set[str] = set()
     used: set[str] = set()
     for path, operation in _operations(document):
@@ -104,52 +146,64 @@ def _finish(document: dict[str, Any]) -> dict[str, Any]:
             )
         seen.add(name)
         used.update(operation.get("tags", ()))
-        _finish_operation(operation)
+        _finish_operation(operation, schemas)
     document["tags"] = [{"name": name, "description": text} for name, text in _TAGS.items() if name in used]
     document["components"]["schemas"] = dict(sorted(schemas.items()))
-    _restore_integers(document)
+    restore_integers(document)
+    for path, operation in _operations(document, "webhooks"):
+        if operation["operationId"] in seen:
+            raise UntrueDocumentError(f"{operation['operationId']} is an operation and a fact, {path}")
+        _finish_fact(operation)
     return document
 
 
-def _restore_integers(node: Any) -> None:
-    """Write the bounds of integers as integers: FastAPI makes 64-bit floats of them, and 2^63-1 becomes 2^63."""
-    if isinstance(node, list):
-        for child in node:
-            _restore_integers(child)
-    elif isinstance(node, dict):
-        if node.get("type") == "integer":
-            for bound in _BOUNDS & node.keys():
-                node[bound] = min(int(node[bound]), _MAX_INTEGER)
-        for child in node.values():
-            _restore_integers(child)
-
-
-def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for path, methods in document.get("paths", {}).items():
+def _operations(document: dict[str, Any], section: str = "paths") -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in document.get(section, {}).items():
         for method in _METHODS:
             if method in methods:
                 yield path, methods[method]
 
 
-def _finish_operation(operation: dict[str, Any]) -> None:
+def _finish_fact(operation: dict[str, Any]) -> None:
+    """Leave out FastAPI's 422: it is the receiver of a webhook that answers."""
+    operation["responses"].pop("422", None)
+    operation["security"] = []
+    for parameter in operation.get("parameters", ()):
+        tidy_parameter(parameter)
+
+
+def _finish_operation(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
     responses = operation["responses"]
     if operation.pop("x-credentials-optional", False):
         operation["security"] = [{}, *(scheme for scheme in operation.get("security", ()) if scheme)]
+    operation.setdefault("security", [])
+    for parameter in operation.get("parameters", ()):
+        tidy_parameter(parameter)
     body = operation.get("requestBody")
     generated = responses.get("422", {}).get("content", {}).get("application/json", {}).get("schema", {})
     if generated.get("$ref", "").endswith("/HTTPValidationError"):
         del responses["422"]
     if operation.get("parameters") or body:
-        responses.setdefault("422", _response("`VALIDATION_ERROR`: Validation error"))
+        wrong = [field_problem(operation, schemas)]
+        responses["422"] = documentation.invalid_response(wrong, responses.get("422"))
     if body:
-        kinds = "a form" if FORM_TYPES & set(body["content"]) else "JSON"
-        responses.setdefault("413", _response("`HTTP_413`: The body is too large"))
-        responses.setdefault("415", _response(f"`HTTP_415`: The body is not sent as {kinds}"))
-        if URLENCODED in body["content"]:
-            schema = next(iter(body["content"].values()))
-            for media_type in sorted(FORM_TYPES):
-                body["content"].setdefault(media_type, schema)
+        for content in body["content"].values():
+            content["schema"] = without_null(content["schema"])
+        # One schema under two media types would be two bodies to choose from in a generated client: a form is documented
+        # as OAuth 2 has it, and taken in either encoding.
+        kinds = (
+            " or ".join(sorted(FORM_TYPES)) if URLENCODED in body["content"] else next(iter(body["content"]))
+        )
+        responses.setdefault("413", documentation.response(TooLarge))
+        responses.setdefault(
+            "415", documentation.response(UnsupportedType, f"The body must be sent as {kinds}")
+        )
+    if not any(status.startswith("4") for status in responses):
+        # Where nothing is asked for, nothing can be wrong but the request's own form.
+        responses["400"] = documentation.refusal_response(HTTPStatus.BAD_REQUEST)
     responses.setdefault("default", documentation.default_response())
+    for response in responses.values():
+        tidy_stream(response.get("content", {}))
     _add_headers(operation)
     operation["responses"] = dict(sorted(responses.items()))
 
@@ -165,10 +219,3 @@ def _add_headers(operation: dict[str, Any]) -> None:
                 response["headers"] = response.get("headers", {}) | ARRAY_HEADERS
             if "429" in responses:
                 response["headers"] = response.get("headers", {}) | documentation.LIMIT_HEADERS
-
-
-def _response(description: str) -> dict[str, Any]:
-    return {
-        "description": description,
-        "content": {MEDIA_TYPE: {"schema": documentation.SCHEMA_REFERENCE}},
-    }
