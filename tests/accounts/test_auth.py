@@ -1,6 +1,7 @@
 """Registering, logging in, staying in, and out."""
 
 import asyncio
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -207,6 +208,20 @@ class TestLogin:
         assert answer.status_code == 415
 
 
+def signed(claims: dict[str, Any], secret: str, claim: str = "", value: str = "") -> str:
+    """Return an access token one claim of which has this JSON, which Python's encoder might not write."""
+    parts = {name: json.dumps(content) for name, content in claims.items()} | (
+        {claim: value} if claim else {}
+    )
+    body = ",".join(f'"{name}":{content}' for name, content in parts.items())
+    return jwt.PyJWS().encode(f"{{{body}}}".encode(), secret, algorithm="HS256", headers={"typ": "JWT"})
+
+
+async def status_of(client: httpx.AsyncClient, token: str) -> int:
+    answer = await client.get("/api/v1/users/me", headers={"Authorization": f"Bearer {token}"})
+    return answer.status_code
+
+
 class TestAccessToken:
     async def test_strangers_and_bad_credentials_are_401(
         self, client: httpx.AsyncClient, alice: Person, world: World
@@ -253,6 +268,51 @@ class TestAccessToken:
                 assert answer.json()["detail"] == "Could not validate credentials"
         assert (await client.get("/api/v1/users/me")).status_code == 401
         assert tokens.read_access(alice.token).user_id == alice.id
+
+    async def test_a_number_that_is_no_integer_in_range_is_401(
+        self, client: httpx.AsyncClient, alice: Person, world: World
+    ) -> None:
+        """Signed with our key, as by a second program that has it: written as JSON, whatever a number may look like."""
+        secret = world.resources.settings.SECRET_KEY.get_secret_value()
+        good = jwt.decode(alice.token, secret, algorithms=["HS256"], audience="tradepost-api")
+        assert await status_of(client, signed(good, secret)) == 200
+        wrong = ["NaN", "Infinity", "-Infinity", "1e400", "-1e400", "1e20", "1e10", "4102444800.5", "-1"]
+        wrong += [
+            str(2**63),
+            "9" * 400,
+            "9" * 5000,
+            "true",
+            "false",
+            "null",
+            '"4102444800"',
+            "[4102444800]",
+            "{}",
+        ]
+        for claim in ("exp", "iat", "sid"):
+            for value in wrong:
+                assert await status_of(client, signed(good, secret, claim, value)) == 401, (claim, value)
+        for claim in ("nbf", "auth_time"):
+            for value in ("NaN", "Infinity", "1e400", "1.5", "true", str(2**63)):
+                assert await status_of(client, signed(good, secret, claim, value)) == 401, (claim, value)
+        own = str(alice.id)
+        for text in (
+            f" {own}",
+            f"+{own}",
+            f"0{own}",
+            f"{own}_0",
+            f"{own}.0",
+            "NaN",
+            "\u0661",
+            "-1",
+            str(2**63),
+            "",
+        ):
+            token = signed(good, secret, "sub", json.dumps(text))
+            assert await status_of(client, token) == 401, text
+        for value in (own, f"{own}.0", "NaN", "true"):
+            assert await status_of(client, signed(good, secret, "sub", value)) == 401, value
+        # The largest that is in range, a far end, is good.
+        assert await status_of(client, signed(good, secret, "exp", str(2**63 - 1))) == 200
 
     async def test_a_token_dies_with_its_time(self, alice: Person, bob: Person, world: World) -> None:
         world.clock.move(timedelta(minutes=59))
@@ -339,7 +399,7 @@ class TestRefresh:
         assert answer.status_code == 401
 
     @pytest.mark.parametrize(
-        "change", ["1.0.x", "1.0", "", "a.b.c", "1.99999999999999999999.x", "-1.0.x", "é.0.x"]
+        "change", ["1.0.x", "1.0", "", "a.b.c", "1.99999999999999999999.x", "-1.0.x", "é.0.x", "1.0.é"]
     )
     async def test_a_forged_one_is_401(self, client: httpx.AsyncClient, alice: Person, change: str) -> None:
         assert (await refresh(client, change)).status_code == 401

@@ -12,6 +12,7 @@ import jwt
 
 from tradepost.core.clock import Clock
 from tradepost.core.errors import Unauthenticated
+from tradepost.core.wire.numbers import plain_number
 from tradepost.core.wire.schemas import MAX_ID
 
 ISSUER: Final = "tradepost"
@@ -80,22 +81,18 @@ class Tokens:
             raise Unauthenticated
         return claims
 
-    def _check(self, token: str) -> tuple[Claims, float]:
+    def _check(self, token: str) -> tuple[Claims, int]:
         try:
             claims = self._jwt.decode(
                 token, self._secret, algorithms=[self._algorithm], audience=AUDIENCE, issuer=ISSUER
             )
-            user_id, session_id, end = int(claims["sub"]), claims["sid"], claims["exp"]
-            fits = (
-                claims["typ"] == ACCESS
-                and isinstance(session_id, int)
-                and 0 < user_id <= MAX_ID
-                and 0 < session_id <= MAX_ID
-                and isinstance(end, int | float)
-            )
         except (jwt.PyJWTError, ValueError, TypeError) as error:
             raise Unauthenticated from error
-        if not fits:
+        user_id, session_id, end = plain_number(claims["sub"]), claims["sid"], claims["exp"]
+        numbers = [user_id, session_id, end, claims["iat"]]
+        # PyJWT lets NaN, Infinity, fractions and `true` pass for numbers; an end of Infinity would never come.
+        numbers.extend(value for value in claims.values() if isinstance(value, int | float))
+        if claims["typ"] != ACCESS or not all(map(_is_in_range, numbers)) or not user_id or not session_id:
             raise Unauthenticated
         return Claims(user_id=user_id, session_id=session_id), end
 
@@ -106,13 +103,10 @@ class Tokens:
     def read_refresh(self, token: str) -> tuple[int, int]:
         """Return the session id and the counter of ``token``, or raise ``Unauthenticated``."""
         parts = token.split(".")
-        if len(parts) != 3 or not all(part.isascii() for part in parts):  # noqa: PLR2004 - the token's three parts
+        if len(parts) != 3 or not parts[2].isascii():  # noqa: PLR2004 - the token's three parts
             raise Unauthenticated
-        try:
-            session_id, counter = int(parts[0]), int(parts[1])
-        except ValueError as error:
-            raise Unauthenticated from error
-        if not 0 < session_id <= MAX_ID or not 0 <= counter <= MAX_ID:
+        session_id, counter = plain_number(parts[0]), plain_number(parts[1])
+        if not session_id or counter is None:
             raise Unauthenticated
         if not hmac.compare_digest(parts[2], self._mac(session_id, counter)):
             raise Unauthenticated
@@ -121,3 +115,8 @@ class Tokens:
     def _mac(self, session_id: int, counter: int) -> str:
         digest = hmac.digest(self._refresh_key, f"{session_id}.{counter}".encode(), hashlib.sha256)
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _is_in_range(value: object) -> bool:
+    # Not `isinstance`: `true` is an int to it.
+    return type(value) is int and 0 <= value <= MAX_ID

@@ -18,8 +18,8 @@ from tradepost.core.database.engines import Database
 from tradepost.core.errors import Unavailable
 from tradepost.core.principal import Principal
 from tradepost.core.signals.signals import Signals
+from tradepost.core.wire.numbers import plain_number
 from tradepost.core.wire.row_json import row_encoder
-from tradepost.core.wire.schemas import MAX_ID
 from tradepost.notifications.inbox.errors import TooManyStreams
 from tradepost.notifications.inbox.repository import HeadRow, InboxRepository
 from tradepost.notifications.inbox.schemas import NotificationRead
@@ -87,7 +87,7 @@ class InboxStream:
         self.position = last
         reason = None
         if last_event_id:
-            seen = _number(last_event_id)
+            seen = plain_number(last_event_id)
             if seen is None:
                 reason = "unreadable"
             elif seen > last:
@@ -164,13 +164,6 @@ class InboxStream:
 
     def _resync(self, reason: str) -> ServerSentEvent:
         return ServerSentEvent("resync", f'{{"reason":"{reason}"}}', self.position)
-
-
-def _number(text: str) -> int | None:
-    """Return the number of an event's id in the form that we write, or None for any other text."""
-    plain = text.isascii() and text.isdigit() and (text == "0" or text[0] != "0")
-    number = int(text) if plain and len(text) <= len(str(MAX_ID)) else None
-    return number if number is not None and number <= MAX_ID else None
 
 
 class InboxStreams:
