@@ -119,7 +119,7 @@ class House:
                     )
 
     def _floors(self) -> Iterator[str]:
-        for contract, package in (("floors", ""), ("core-floors", "core/"), ("web-floors", "web/")):
+        for contract, package in (("floors", ""), ("core-floors", "core/")):
             layers = self.contracts[contract]["layers"]
             assert isinstance(layers, list)
             named = {word.strip(" ()") for layer in layers for word in re.split(r"[:|]", layer)}

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -90,3 +91,11 @@ async def test_a_deletion_is_on_the_disk(tmp_path: Path, syncs: Syncs) -> None:
     await storage.delete("aa-key-of-the-storage")
     assert syncs == [str(tmp_path / "aa")]
     await storage.delete("bb-key-of-the-storage")
+
+
+async def test_a_directory_that_somebody_removed_is_made_again(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    await storage.put("aa-key-of-the-storage", block())
+    shutil.rmtree(tmp_path / "aa")
+    await storage.put("aa-key-of-the-storage", block())
+    assert await storage.size("aa-key-of-the-storage") == 1

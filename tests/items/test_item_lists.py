@@ -56,7 +56,6 @@ class TestFilters:
             for value in (
                 "-1",
                 "x",
-                "",
                 "NaN",
                 "Infinity",
                 "-inf",
@@ -76,7 +75,7 @@ class TestFilters:
             await sell(alice, status, status=status)
         for status in ("active", "inactive", "draft"):
             assert await titles(alice.api, status_filter=status) == [status]
-        for bad in ("sold", "", "Active"):
+        for bad in ("sold", " ", "Active"):
             assert faults(await alice.api.get(ITEMS, params={"status_filter": bad}))[0][0] == [
                 "query",
                 "status_filter",
@@ -88,7 +87,7 @@ class TestFilters:
         assert await titles(client, owner_id=alice.id) == ["of alice"]
         assert await titles(client, owner_id=bob.id) == ["of bob"]
         assert (await page(client, owner_id=2**63 - 1))["total"] == 0
-        for bad in ("0", "-1", str(2**63), "x", "1.5", ""):
+        for bad in ("0", "-1", str(2**63), "x", "1.5", " "):
             assert faults(await client.get(ITEMS, params={"owner_id": bad}))[0][0] == ["query", "owner_id"]
 
     async def test_by_tags_all_of_them(self, client: httpx.AsyncClient, alice: Person) -> None:
@@ -103,7 +102,7 @@ class TestFilters:
         for wildcard in ("re", "%", "r_d", "re%"):
             assert await titles(client, tag=wildcard) == []
         assert await titles(client, tag=[f"t{number}" for number in range(20)]) == []
-        for bad in ("", " ", "x" * 51, ["x"] * 21, "a\u200bb"):
+        for bad in (" ", "x" * 51, ["x"] * 21, "a\u200bb"):
             assert faults(await client.get(ITEMS, params={"tag": bad}))[0][0][:2] == ["query", "tag"]
 
     async def test_by_category_with_its_descendants(
@@ -126,8 +125,7 @@ class TestFilters:
             assert await titles(client, category=category["slug"]) == wanted
         for unknown in ("nothing", "0", "999999", str(2**63), "9" * 120, "-1", "Lamps", "lam%", "¹"):
             assert (await page(client, category=unknown))["total"] == 0, unknown
-        for bad in ("", "x" * 121):
-            assert faults(await client.get(ITEMS, params={"category": bad}))[0][0] == ["query", "category"]
+        assert faults(await client.get(ITEMS, params={"category": "x" * 121}))[0][0] == ["query", "category"]
 
     async def test_together(
         self, client: httpx.AsyncClient, alice: Person, bob: Person, admin: Person
@@ -168,12 +166,11 @@ class TestFilters:
 
     async def test_unknown_and_empty_ones(self, client: httpx.AsyncClient, alice: Person) -> None:
         await sell(alice)
-        # What we do not know is not ours to judge: clients and proxies add parameters.
-        assert await titles(client, unknown="x") == ["Lamp"]
+        for empty in ("q", "sort", "tag", "category", "owner_id", "min_price", "status_filter"):
+            assert await titles(client, **{empty: ""}) == ["Lamp"], "as good as not sent"
         for bad in (
-            {"q": ""},
+            {"unknown": "x"},
             {"q": "x" * 201},
-            {"sort": ""},
             {"sort": "id"},
             {"sort": "--price"},
             {"sort": "owner_id"},

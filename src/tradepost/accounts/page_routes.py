@@ -13,7 +13,7 @@ from tradepost.accounts.links import PAGES
 from tradepost.accounts.models import TokenPurpose
 from tradepost.core.settings.settings import Settings
 from tradepost.web.answers.static_content import StaticContents
-from tradepost.web.routing.route import Route
+from tradepost.web.routing.route import OpenRoute
 
 _TITLES: Final = {
     TokenPurpose.VERIFY_EMAIL: "Confirm your e-mail address",
@@ -55,7 +55,7 @@ def page(purpose: TokenPurpose, settings: Settings) -> str:
 
 def build_router(settings: Settings) -> APIRouter:
     """Return the routes of the pages; none is in the OpenAPI."""
-    router = APIRouter(route_class=Route, include_in_schema=False)
+    router = APIRouter(route_class=OpenRoute, include_in_schema=False)
     shelf = StaticContents()
 
     async def answer(request: Request, purpose: TokenPurpose) -> Response:

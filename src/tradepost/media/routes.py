@@ -43,6 +43,7 @@ from tradepost.web.db import resources_of
 from tradepost.web.openapi.document import CREDENTIALS_OPTIONAL
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.parameters import PathId
+from tradepost.web.routing.query_names import any_query
 from tradepost.web.routing.route import Route
 
 router = APIRouter(prefix="/upload", tags=["uploads"], route_class=Route)
@@ -166,6 +167,7 @@ FILE_RESPONSES = problem_responses(
     responses=FILE_RESPONSES,
     openapi_extra=CREDENTIALS_OPTIONAL,
 )
+@any_query
 async def read_file(  # noqa: PLR0917 - FastAPI fills them in by name
     request: Request,
     category: CategoryName,

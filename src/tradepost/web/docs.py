@@ -12,7 +12,7 @@ from starlette.responses import Response
 from tradepost.core.settings.settings import Settings
 from tradepost.web.answers.static_content import StaticContents, root_of
 from tradepost.web.openapi.document import at_root
-from tradepost.web.routing.route import Route
+from tradepost.web.routing.route import OpenRoute
 
 VERSION: Final = "5.35.0"
 """Of Swagger UI; part of its files' addresses, so that they may be kept for ever."""
@@ -55,7 +55,7 @@ def _asset(name: str) -> bytes:
 
 def build_router(app: FastAPI, settings: Settings) -> APIRouter:
     """Return the routes of the documentation of ``app``; none of them is in the OpenAPI itself."""
-    router = APIRouter(route_class=Route, include_in_schema=False)
+    router = APIRouter(route_class=OpenRoute, include_in_schema=False)
     contents = StaticContents()
     openapi_path = f"{settings.API_V1_STR}/openapi.json"
 

@@ -9,7 +9,7 @@ from tradepost.core.observability.metrics import Metrics
 from tradepost.core.settings.settings import Settings
 from tradepost.core.wire.schemas import Output
 from tradepost.web.readiness import Readiness, ReadinessReport
-from tradepost.web.routing.route import Route
+from tradepost.web.routing.route import OpenRoute
 
 
 class Health(Output):
@@ -37,7 +37,7 @@ class Welcome(Output):
 
 def build_router(*, settings: Settings, readiness: Readiness, metrics: Metrics) -> APIRouter:
     """Return the routes at the root."""
-    router = APIRouter(tags=["meta"], route_class=Route)
+    router = APIRouter(tags=["meta"], route_class=OpenRoute)
     fresh = {"Cache-Control": "no-store"}
 
     @router.get("/")

@@ -116,3 +116,13 @@ async def test_a_request_without_a_body_is_answered_as_ever(headers: dict[str, s
         {"type": "http.response.start", "status": 401, "headers": []},
         {"type": "http.response.body", "body": b"no"},
     ]
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate", "identity, gzip", "nonsense"])
+async def test_a_body_in_a_content_coding_is_refused(coding: str) -> None:
+    async with caller(new_app(new_router())) as client:
+        answer = await client.post("/api/v1/x", content=b"x", headers={"Content-Encoding": coding})
+        assert (answer.status_code, answer.json()["error_code"]) == (415, "HTTP_415")
+        assert answer.headers["accept-encoding"] == "identity"
+        plain = await client.post("/api/v1/x", content=b"x", headers={"Content-Encoding": "identity"})
+        assert plain.status_code == 404

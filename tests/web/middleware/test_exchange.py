@@ -20,11 +20,13 @@ from tradepost.web.middleware.cors import Cors
 from tradepost.web.middleware.exchange import Exchange
 from tradepost.web.middleware.failures import Failures
 from tradepost.web.middleware.trusted_hosts import TrustedHosts
+from tradepost.web.routing.query_names import any_query
 
 router = new_router()
 
 
 @router.get("/things/{thing_id}")
+@any_query
 async def read_thing(thing_id: int) -> dict[str, int]:
     return {"id": thing_id}
 
@@ -156,19 +158,22 @@ async def test_outside_local_browsers_are_held_to_https() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "headers", "expected"),
     [
-        ("GET", "/api/v1/things/1", {}, None),
-        ("GET", "/api/v1/things/1", {"Authorization": "Bearer x"}, "no-store"),
-        ("GET", "/api/v1/things/1", {"X-API-Key": "x"}, "no-store"),
+        ("GET", "/api/v1/things/1", {}, "no-cache"),
+        ("GET", "/api/v1/things/1", {"Authorization": "Bearer x"}, "private, no-store"),
+        ("GET", "/api/v1/things/1", {"X-API-Key": "x"}, "private, no-store"),
         ("GET", "/api/v1/tagged", {"Authorization": "Bearer x"}, "private, no-cache"),
         ("GET", "/api/v1/cached", {"Authorization": "Bearer x"}, "public, max-age=60"),
-        ("PUT", "/api/v1/things/1", {}, "no-store"),
+        ("PUT", "/api/v1/things/1", {}, "private, no-store"),
         ("GET", "/nowhere", {}, "no-store"),
     ],
 )
 async def test_what_is_for_one_person_is_not_stored(
-    client: httpx.AsyncClient, method: str, path: str, headers: dict[str, str], expected: str | None
+    client: httpx.AsyncClient, method: str, path: str, headers: dict[str, str], expected: str
 ) -> None:
-    assert (await client.request(method, path, headers=headers)).headers.get("cache-control") == expected
+    answer = (await client.request(method, path, headers=headers)).headers
+    assert answer["cache-control"] == expected
+    if not expected.startswith("public"):
+        assert "Authorization, X-API-Key" in answer["vary"]
 
 
 # --- log lines and metrics --------------------------------------------------------------------------------------------

@@ -221,13 +221,22 @@ class LocalStorage:
     def _create(self, new: _NewFile) -> None:
         self._prepare()
         parent = new.path.parent
+        self._make_durable(parent)
+        try:
+            new.create()
+        except FileNotFoundError:
+            # Somebody has removed the directory meanwhile.
+            self._synced.discard(parent.name)
+            self._make_durable(parent)
+            new.create()
+
+    def _make_durable(self, parent: Path) -> None:
         if parent.name not in self._synced:
             # Noted after the sync alone: another upload that finds the directory there must not be told that its file
             # is safe before the directory itself is.
             parent.mkdir(exist_ok=True)
             sync_directory(self._directory)
             self._synced.add(parent.name)
-        new.create()
 
     def _opened(self, path: Path, start: int) -> io.FileIO:
         try:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from tradepost.core.settings.settings import Settings
 from tradepost.notifications.mail.dependencies import build_folder
 from tradepost.notifications.mail.folder import FiledEmail
-from tradepost.web.routing.route import Route
+from tradepost.web.routing.route import OpenRoute
 
 _STYLE: Final = """
 :root { color-scheme: light dark; }
@@ -73,7 +73,7 @@ def _shown(mail: FiledEmail) -> str:
 
 def build_router(settings: Settings) -> APIRouter:
     """Return the routes, none outside ``local``; they are not in the OpenAPI."""
-    router = APIRouter(route_class=Route, include_in_schema=False)
+    router = APIRouter(route_class=OpenRoute, include_in_schema=False)
     if not settings.is_local:
         return router
     folder = build_folder(settings)

@@ -1,43 +1,46 @@
 """Static content: the package's own pages and files, compressed once and validated by an entity tag of their bytes."""
 
 import asyncio
-import gzip
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fastapi import Request
 from starlette.responses import Response
 
+from tradepost.web.answers.content_coding import CODINGS, IDENTITY, accepted_coding
+
 
 @dataclass(frozen=True)
 class StaticContent:
-    """Bytes that never change, as they are and compressed, with their entity tag."""
+    """Bytes that never change, as they are and by each coding that makes fewer of them, with their entity tag."""
 
     body: bytes
-    gzipped: bytes
+    coded: Mapping[str, bytes]
     etag: str
     media_type: str
 
     @classmethod
     def of(cls, body: bytes, media_type: str) -> "StaticContent":
         etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
-        return cls(body, gzip.compress(body, 6, mtime=0), etag, media_type)
+        coded = {name: compress(body) for name, compress in CODINGS.items()}
+        smaller = {name: result for name, result in coded.items() if len(result) < len(body)}
+        return cls(body, smaller, etag, media_type)
 
     def answer(self, request: Request, cache_control: str) -> Response:
-        """Return the answer: 304 when the client has the same bytes, gzipped when it can decompress them."""
-        gzips = "gzip" in request.headers.get("accept-encoding", "") and len(self.gzipped) < len(self.body)
-        # A strong ETag names bytes, and the gzipped ones are others (RFC 9110, section 8.8.3.3).
-        etag = f'{self.etag[:-1]}-gzip"' if gzips else self.etag
+        """Return the answer: 304 when the client has the same bytes, in the coding that it likes best."""
+        coding = accepted_coding(request.headers.get("accept-encoding", ""), tuple(self.coded))
+        # A strong ETag names bytes, and those of a coding are others (RFC 9110, section 8.8.3.3).
+        etag = self.etag if coding == IDENTITY else f'{self.etag[:-1]};{coding}"'
         headers = {"Cache-Control": cache_control, "ETag": etag, "Vary": "Accept-Encoding"}
         known = {
             name.strip().removeprefix("W/") for name in request.headers.get("if-none-match", "").split(",")
         }
         if "*" in known or etag in known:
             return Response(status_code=304, headers=headers)
-        if gzips:
-            headers["Content-Encoding"] = "gzip"
-        return Response(self.gzipped if gzips else self.body, headers=headers, media_type=self.media_type)
+        if coding != IDENTITY:
+            headers["Content-Encoding"] = coding
+        return Response(self.coded.get(coding, self.body), headers=headers, media_type=self.media_type)
 
 
 class StaticContents:

@@ -16,6 +16,7 @@ from tradepost.web.problems.rendering import refusal
 
 _LONGEST_LENGTH: Final = 18
 _CLOSE: Final = {"Connection": "close"}
+_PLAIN: Final = frozenset({b"", b"identity"})
 _TOO_LARGE: Final = "The body is too large"
 
 
@@ -41,6 +42,13 @@ class BodyLimit:
         length = sent.get(b"content-length")
         if length is not None and not length.isdigit():
             await refusal(scope, 400, "Invalid content length", _CLOSE)(scope, receive, send)
+            return
+        coding = sent.get(b"content-encoding", b"identity").strip().lower()
+        if coding not in _PLAIN:
+            headers = {**_CLOSE, "Accept-Encoding": "identity"}
+            await refusal(scope, 415, "The body must be sent without a content coding", headers)(
+                scope, receive, send
+            )
             return
         takes_files = scope["path"].startswith(self._prefixes)
         limit = self._limit_of(scope) if takes_files else self._limit

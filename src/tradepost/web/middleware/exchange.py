@@ -35,6 +35,7 @@ _ALWAYS: Final = (
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
 )
+_VARY: Final = (b"vary", b"Authorization, X-API-Key")
 _TRANSPORT: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
@@ -72,10 +73,14 @@ class Answer:
         ]
         if b"content-security-policy" not in names:
             headers.append((b"content-security-policy", _API_POLICY))
-        if b"cache-control" not in names and (self.guarded or self.status >= 400):  # noqa: PLR2004
-            # An answer to a credential must not end up in a shared cache; with an ETag it may be kept and asked about.
-            revalidates = b"etag" in names and self.status < 400  # noqa: PLR2004
-            headers.append((b"cache-control", b"private, no-cache" if revalidates else b"no-store"))
+        if b"cache-control" not in names:
+            # An answer to a credential must not end up in a shared cache; with an ETag it may be kept and asked about. And
+            # no cache may take another's answer, or an old one, without asking: browsers guess when nothing is said.
+            if self.status >= 400 or not self.guarded:  # noqa: PLR2004
+                kept = b"no-store" if self.status >= 400 else b"no-cache"  # noqa: PLR2004
+            else:
+                kept = b"private, no-cache" if b"etag" in names else b"private, no-store"
+            headers += ((b"cache-control", kept), _VARY)
         scope = self.scope
         if ANSWER_HEADERS_KEY in scope:
             headers += scope[ANSWER_HEADERS_KEY]
@@ -89,8 +94,8 @@ class Exchange:
 
     ``X-Request-ID`` is taken from the client when it is 1 to 128 letters, digits, ``.``, ``_`` and ``-``, else made.
     A request with the header ``Server-Timing`` (any value but ``0``) gets one back (W3C Server Timing, milliseconds).
-    Without a ``Cache-Control`` of its own, an answer to credentials, to a method that changes something, or with an
-    error is ``no-store``.
+    Without a ``Cache-Control`` of its own, an answer to credentials or to a method that changes something is ``private,
+    no-store``, an error ``no-store``, and any other ``no-cache``: to be kept, and asked about each time.
     """
 
     def __init__(

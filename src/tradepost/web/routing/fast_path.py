@@ -28,6 +28,7 @@ from starlette.types import Receive, Scope
 from tradepost.core.errors import Unprocessable
 from tradepost.web.bodies.checked_request import CheckedRequest, accept_json
 from tradepost.web.routing.parameters import PLAIN_INTEGER
+from tradepost.web.routing.query_names import QueryNames
 from tradepost.web.urlencoded import checked_query
 
 T = TypeVar("T")
@@ -155,6 +156,7 @@ class FastEndpoint:
         if inspect.signature(_function(dependant)).return_annotation is not Response:
             raise FastPathError(f"{_name(dependant)}: is not annotated to return a Response")
         self.queries: JudgedQueries[list[Any]] = JudgedQueries()
+        self._names = QueryNames(dependant)
         self._ids = [field.name for field in dependant.path_params]
         self._body = dependant.body_params
         self._embeds_body = embeds_body
@@ -191,7 +193,7 @@ class FastEndpoint:
         """Return what each reader makes of the query string; None unless it is valid, and written in ASCII."""
         query: bytes = scope["query_string"]
         try:
-            if checked_query(query) != query:
+            if checked_query(query) != query or self._names.judged(query) != query:
                 return None
         except Unprocessable:
             return None

@@ -7,7 +7,7 @@ rest, that knows all of them:
 - both forms of a path, with and without the slash at its end, lead to the same place without a redirect; only the
   canonical one is in the OpenAPI;
 - a path without parameters wins over one with (``/items/search`` is never read as ``/items/{item_id}``);
-- ``HEAD`` is answered wherever ``GET`` is, and a 405 names every method of its path.
+- ``HEAD`` is answered wherever ``GET`` is, ``OPTIONS`` everywhere, and a 405 names every method of its path.
 """
 
 import re
@@ -20,6 +20,7 @@ from fastapi.routing import RouteContext, iter_route_contexts
 from starlette._utils import get_route_path
 from starlette.convertors import Convertor, PathConvertor
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import override
@@ -146,6 +147,11 @@ class PathTable(BaseRoute):
         method = scope["method"]
         target = entry.targets.get(method)
         if target is None:
+            if method == "OPTIONS":
+                await Response(status_code=204, headers={"Allow": f"{entry.allow}, OPTIONS"})(
+                    scope, receive, send
+                )
+                return
             if method != "HEAD" or (target := entry.targets.get("GET")) is None:
                 raise HTTPException(405, headers={"Allow": entry.allow})
             send = _without_body(send)

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from typing_extensions import override
 
 from tradepost.web.bodies.checked_request import CheckedRequest, accept_form, accept_json
+from tradepost.web.routing.query_names import QueryNames, takes_any_query
 from tradepost.web.urlencoded import check_path, checked_query
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -19,19 +20,25 @@ class Route(APIRoute):
     """A route that refuses what is malformed: 415 for a body of another kind, 422 for text that is none.
 
     The body, when the route declares one, must be JSON (or a form) and say so; an empty one needs no type. Query, path
-    and form fields must be UTF-8 without NUL: a database would refuse them with an error of its own.
+    and form fields must be UTF-8 without NUL: a database would refuse them with an error of its own. Query parameters
+    must be known to the endpoint, unless it is marked with ``any_query``.
     """
+
+    refuses_unknown_queries = True
 
     @override
     def get_route_handler(self) -> Handler:
         """Return FastAPI's handler behind the checks of this class."""
         handler = super().get_route_handler()
         read = self._body_reader()
+        refuses = self.refuses_unknown_queries and not takes_any_query(self.endpoint)
+        names = QueryNames(self.dependant) if refuses else None
 
         async def handle(request: Request) -> Response:
             scope = request.scope
             if scope["query_string"]:
-                scope["query_string"] = checked_query(scope["query_string"])
+                query = checked_query(scope["query_string"])
+                scope["query_string"] = query if names is None else names.judged(query)
             if scope["path_params"]:
                 check_path(scope)
             if read is None:
@@ -46,3 +53,9 @@ class Route(APIRoute):
         if self.body_field is None:
             return None
         return accept_form if isinstance(self.body_field.field_info, params.Form) else accept_json
+
+
+class OpenRoute(Route):
+    """A route of pages and probes, which are asked with parameters of others' making: unknown ones are ignored."""
+
+    refuses_unknown_queries = False
