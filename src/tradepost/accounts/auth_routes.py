@@ -6,12 +6,12 @@ from fastapi import APIRouter, Depends, Form, Request
 
 from tradepost.accounts.addresses import account_key
 from tradepost.accounts.dependencies import (
+    SECURITY_SCHEME,
     Credentials,
     CurrentPrincipal,
     Sessions,
-    bearer,
     device_of,
-    visitor,
+    identity_of,
 )
 from tradepost.accounts.errors import EmailTaken, InactiveUser, LoginFailed, SessionNotFound
 from tradepost.accounts.models import User
@@ -61,7 +61,7 @@ async def register(applicant: UserRegister, credentials: Credentials, limited: L
     "/refresh-token",
     response_model=RenewedTokens,
     responses=problem_responses(Unauthenticated),
-    openapi_extra={"security": [{}, {bearer.scheme_name: []}]},
+    openapi_extra={"security": [{}, {SECURITY_SCHEME: []}]},
 )
 async def refresh_token(
     request: Request, sessions: Sessions, body: RefreshRequest | None = None
@@ -69,9 +69,7 @@ async def refresh_token(
     """Rotate the refresh token in the body; without a body, renew the access token that is shown as the bearer."""
     if body is not None:
         return await sessions.refresh(body.refresh_token)
-    principal = await visitor(request, await bearer(request))
-    if principal is None:
-        raise Unauthenticated
+    principal = (await identity_of(request.scope)).principal
     return await sessions.renew(principal)
 
 

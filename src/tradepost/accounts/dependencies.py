@@ -1,16 +1,17 @@
-"""How routes get at a person and at the services for people."""
+"""The dependencies of the routes for accounts: who is asking, what they may do, and the services."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Final, TypeVar
 
 from fastapi import Depends, Request
 from fastapi.openapi.models import OAuth2 as OAuth2Model
 from fastapi.openapi.models import OAuthFlowPassword, OAuthFlows
 from fastapi.security.base import SecurityBase
+from starlette.types import Scope
 
 from tradepost.accounts.credentials import CredentialService
 from tradepost.accounts.grants import AccountGrants
@@ -31,34 +32,67 @@ from tradepost.core.messaging.messages import Message
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
-from tradepost.web.asgi_scope import USER_ID_KEY
-from tradepost.web.db import ReadDb, ResourcesDep, WriteDb, resource, resources_of
+from tradepost.web.asgi_scope import USER_ID_KEY, FromScope
+from tradepost.web.db import ReadDb, ResourcesDep, WriteDb, resource
+
+T = TypeVar("T")
+
+SECURITY_SCHEME: Final = "bearer"
+"""The name of the one security scheme in the OpenAPI."""
 
 
-class BearerToken(SecurityBase):
-    """Reads ``Authorization: Bearer`` (RFC 6750): None without the header, ``Unauthenticated`` for any other scheme."""
+def bearer_token(scope: Scope) -> str | None:
+    """Return the token of ``Authorization: Bearer`` (RFC 6750): None without the header.
 
-    def __init__(self) -> None:
+    Any other scheme is ``Unauthenticated``: credentials that cannot be checked must not pass as none.
+    """
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            scheme, _, token = value.decode("latin-1").partition(" ")
+            token = token.strip()
+            if scheme.lower() != "bearer" or not token:
+                raise Unauthenticated
+            return token  # type: ignore[no-any-return]
+    return None
+
+
+async def _identify(scope: Scope, token: str) -> Identity:
+    """Return the session and user of an access token, and note the user for the request's log line."""
+    resources: Resources = scope["state"]["resources"]
+    found = await resources[SessionService].identify(token)
+    scope[USER_ID_KEY] = found.row.id
+    return found
+
+
+async def identity_of(scope: Scope) -> Identity:
+    """Return the session and user whose access token a request shows; without one it is ``Unauthenticated``."""
+    token = bearer_token(scope)
+    if token is None:
+        raise Unauthenticated
+    return await _identify(scope, token)
+
+
+async def visitor_of(scope: Scope) -> Principal | None:
+    """Return the principal of a request, or None for a stranger; a token that does not hold is ``Unauthenticated``."""
+    token = bearer_token(scope)
+    return None if token is None else (await _identify(scope, token)).principal
+
+
+class ByBearer(FromScope[T], SecurityBase):
+    """A dependency on what a request's bearer token stands for; by it the OpenAPI says that a route takes one."""
+
+    def __init__(self, read: Callable[[Scope], Awaitable[T]]) -> None:
+        super().__init__(read)
         self.model = OAuth2Model(
             description="Log in with the e-mail address as user name, or show an access token yourself. "
             "Client id and secret stay empty.",
             flows=OAuthFlows(password=OAuthFlowPassword(tokenUrl="auth/login", scopes={})),
         )
-        self.scheme_name = "bearer"
-
-    async def __call__(self, request: Request) -> str | None:
-        for name, value in request.scope["headers"]:
-            if name == b"authorization":
-                scheme, _, token = value.decode("latin-1").partition(" ")
-                token = token.strip()
-                if scheme.lower() != "bearer" or not token:
-                    raise Unauthenticated
-                return token  # type: ignore[no-any-return]
-        return None
+        self.scheme_name = SECURITY_SCHEME
 
 
-bearer = BearerToken()
-Token = Annotated[str | None, Depends(bearer)]
+CurrentIdentity = Annotated[Identity, Depends(ByBearer(identity_of))]
+Visitor = Annotated[Principal | None, Depends(ByBearer(visitor_of))]
 
 
 def build_session_service(resources: Resources) -> SessionService:
@@ -132,24 +166,6 @@ def build_user_service(db: ReadSession | WriteSession, resources: Resources) -> 
         clock=resources.clock,
         phone_region=resources.settings.PHONE_DEFAULT_REGION,
     )
-
-
-async def identity(request: Request, token: Token) -> Identity:
-    """Return whose access token this is, and leave a note for the log line of the request."""
-    if token is None:
-        raise Unauthenticated
-    found = await resources_of(request)[SessionService].identify(token)
-    request.scope[USER_ID_KEY] = found.row.id
-    return found
-
-
-async def visitor(request: Request, token: Token) -> Principal | None:
-    """Return who asks, or None for a stranger; a credential that fails is ``Unauthenticated``, never a stranger."""
-    return None if token is None else (await identity(request, token)).principal
-
-
-CurrentIdentity = Annotated[Identity, Depends(identity)]
-Visitor = Annotated[Principal | None, Depends(visitor)]
 
 
 async def person(principal: Visitor) -> Principal:

@@ -4,7 +4,7 @@ from typing import Final
 
 from fastapi import APIRouter, Request
 
-from tradepost.accounts.dependencies import Recovery, bearer, visitor
+from tradepost.accounts.dependencies import SECURITY_SCHEME, Recovery, identity_of
 from tradepost.accounts.errors import InvalidToken
 from tradepost.accounts.schemas import AddressRequest, EmailVerification, PasswordReset
 from tradepost.core.errors import TooManyRequests, Unauthenticated
@@ -52,7 +52,7 @@ async def verify_email(body: EmailVerification, recovery: Recovery) -> Confirmat
     "/email/resend",
     status_code=202,
     responses=problem_responses(Unauthenticated, TooManyRequests),
-    openapi_extra={"security": [{}, {bearer.scheme_name: []}]},
+    openapi_extra={"security": [{}, {SECURITY_SCHEME: []}]},
 )
 async def resend_verification(
     request: Request, recovery: Recovery, limited: Limited, body: AddressRequest | None = None
@@ -65,9 +65,7 @@ async def resend_verification(
         await _limit_mails(limited, "resend", body.email)
         await recovery.resend(body.email)
         return Confirmation(message=ASKED)
-    principal = await visitor(request, await bearer(request))
-    if principal is None:
-        raise Unauthenticated
+    principal = (await identity_of(request.scope)).principal
     await _limit_mails(limited, "resend", str(principal.user_id))
     await recovery.resend_to(principal)
     return Confirmation(message=ASKED)

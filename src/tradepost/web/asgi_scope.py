@@ -1,12 +1,16 @@
-"""The keys under which ``web`` keeps what it knows of a request in its ASGI scope.
+"""The ASGI scope of a request: the keys under which ``web`` keeps what it knows of it, and dependencies that read it.
 
 The scope is the one thing that the server, every layer, FastAPI and the endpoint share. Through it the layer that logs and
 counts learns which route answered and which user asked, whichever of them gave the answer.
 """
 
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, Generic, TypeVar
 
+from starlette.requests import Request
 from starlette.types import Scope
+
+T = TypeVar("T")
 
 REQUEST_ID_KEY: Final = "tradepost.request_id"
 """The request's id."""
@@ -29,3 +33,16 @@ ENDLESS_KEY: Final = "tradepost.endless"
 def add_header(scope: Scope, name: bytes, value: bytes) -> None:
     """Give the answer of this request a header, be it a success or an error; ``name`` is in lower case."""
     scope.setdefault(ANSWER_HEADERS_KEY, []).append((name, value))
+
+
+class FromScope(Generic[T]):
+    """A dependency that needs nothing of a request but its ASGI scope.
+
+    FastAPI calls it with the request; the fast path calls ``read``, and need not make a request at all.
+    """
+
+    def __init__(self, read: Callable[[Scope], Awaitable[T]]) -> None:
+        self.read = read
+
+    async def __call__(self, request: Request) -> T:
+        return await self.read(request.scope)

@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, params
+from starlette.types import Scope
 
 from tradepost.core.database.sessions import ReadSession, WriteSession
 from tradepost.core.resources import Resources
+from tradepost.web.asgi_scope import FromScope
 
 
 def resources_of(request: Request) -> Resources:
@@ -29,10 +31,10 @@ def resource(kind: type[Any]) -> params.Depends:
     Without a function of its own for each: ``Sessions = Annotated[SessionService, resource(SessionService)]``.
     """
 
-    async def find(request: Request) -> Any:
-        return resources_of(request)[kind]
+    async def find(scope: Scope) -> Any:
+        return scope["state"]["resources"][kind]
 
-    return params.Depends(find)
+    return params.Depends(FromScope(find))
 
 
 async def _read(request: Request) -> AsyncIterator[ReadSession]:

@@ -26,6 +26,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope
 
 from tradepost.core.errors import Unprocessable
+from tradepost.web.asgi_scope import FromScope
 from tradepost.web.bodies.checked_request import CheckedRequest, accept_json
 from tradepost.web.routing.parameters import PLAIN_INTEGER
 from tradepost.web.routing.query_names import QueryNames
@@ -37,6 +38,7 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Awaitable[Response]])
 _Function = Callable[..., Awaitable[Any]]
 _Pick = Callable[[list[Any]], Sequence[Any]]
 
+_SCOPE: Final = object()
 _REQUEST: Final = object()
 _MARK: Final = "__fast_path__"
 _MOST_QUERIES: Final = 1_024
@@ -87,15 +89,16 @@ class JudgedQueries(Generic[T]):
 class _Plan:
     """Which functions are awaited in which order, and which of the values that are there by then each is given.
 
-    Values are known by their position: the request, the ids, what the query string means, the result of each call in turn,
-    and the body. Arguments are picked by position, which costs a third of building keyword arguments for every call.
+    Values are known by their position: the scope, the request, the ids, what the query string means, the result of each call
+    in turn, and the body. Arguments are picked by position, which costs a third of building keyword arguments for every call.
     """
 
     def __init__(self, endpoint: Dependant) -> None:
         self.readers: list[Dependant] = []
         """The dependencies that read the query string."""
         self.calls: list[tuple[_Function, _Pick]] = []
-        self._slots: dict[Any, int] = {_REQUEST: 0}
+        self.needs_request = bool(endpoint.body_params)
+        self._slots: dict[Any, int] = {_SCOPE: 0, _REQUEST: 1}
         for field in endpoint.path_params:
             self._slots[field.name] = len(self._slots)
         self._add_readers(endpoint)
@@ -122,6 +125,8 @@ class _Plan:
                 self._slots[dependency.call] = len(self._slots)
 
     def _call(self, dependant: Dependant) -> tuple[_Function, _Pick]:
+        if isinstance(dependant.call, FromScope):
+            return dependant.call.read, itemgetter(_only(self._slots[_SCOPE]))
         function = _function(dependant)
         keys: dict[str | None, Any] = {
             dependency.name: dependency.call for dependency in dependant.dependencies
@@ -133,10 +138,10 @@ class _Plan:
             if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD:
                 raise FastPathError(f"{_name(dependant)}: cannot be given {parameter.name} by position")
             slots.append(self._slots[keys.get(parameter.name, parameter.name)])
+        self.needs_request = self.needs_request or self._slots[_REQUEST] in slots
         if len(slots) > 1:
             return function, itemgetter(*slots)
-        # With one index, `itemgetter` would not return a sequence.
-        return function, itemgetter(slice(slots[0], slots[0] + 1) if slots else slice(0))
+        return function, itemgetter(_only(slots[0]) if slots else slice(0))
 
 
 class FastEndpoint:
@@ -163,11 +168,11 @@ class FastEndpoint:
         plan = _Plan(dependant)
         self._readers = plan.readers
         self._calls = plan.calls
+        self._needs_request = plan.needs_request
         self._endpoint, self._pick = plan.endpoint
 
     async def __call__(self, scope: Scope, receive: Receive) -> Response | None:
-        request = CheckedRequest(scope, receive)
-        values: list[Any] = [request]
+        values: list[Any] = [scope, None]
         for name in self._ids:
             text: str = scope["path_params"][name]
             if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_PLAIN_ID and text[0] != "0"):
@@ -181,12 +186,14 @@ class FastEndpoint:
         elif scope["query_string"]:
             # It means nothing here, but what is no text in it is refused.
             return None
-        if self._body:
-            await accept_json(request)
+        if self._needs_request:
+            request = values[1] = CheckedRequest(scope, receive)
+            if self._body:
+                await accept_json(request)
         for function, pick in self._calls:
             values.append(await function(*pick(values)))
         if self._body:
-            values.append(await self._read_body(request))
+            values.append(await self._read_body(values[1]))
         return await self._endpoint(*self._pick(values))  # type: ignore[no-any-return]
 
     async def _judge(self, scope: Scope) -> list[Any] | None:
@@ -235,6 +242,11 @@ def _function(dependant: Dependant) -> _Function:
     if call is None or not inspect.iscoroutinefunction(body):
         raise FastPathError(f"{_name(dependant)}: neither threads nor `yield` are for the fast path")
     return call
+
+
+def _only(slot: int) -> slice:
+    """Return a slice of one value: with a single index, ``itemgetter`` would not return a sequence."""
+    return slice(slot, slot + 1)
 
 
 def _name(dependant: Dependant) -> str:
