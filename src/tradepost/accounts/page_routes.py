@@ -56,13 +56,13 @@ def page(purpose: TokenPurpose, settings: Settings) -> str:
 def build_router(settings: Settings) -> APIRouter:
     """Return the routes of the pages; none is in the OpenAPI."""
     router = APIRouter(route_class=OpenRoute, include_in_schema=False)
-    shelf = StaticContents()
+    contents = StaticContents()
 
     async def answer(request: Request, purpose: TokenPurpose) -> Response:
-        prepared = await shelf.get(
+        content = await contents.get(
             purpose, lambda: page(purpose, settings).encode(), "text/html; charset=utf-8"
         )
-        response = prepared.answer(request, "no-cache")
+        response = content.answer(request, "no-cache")
         response.headers.update(_HEADERS)
         return response
 
@@ -78,7 +78,7 @@ def build_router(settings: Settings) -> APIRouter:
     async def page_file(request: Request, name: str) -> Response:
         if name not in _FILES:
             raise HTTPException(404)
-        prepared = await shelf.get(name, lambda: _read(name).encode(), _FILES[name])
-        return prepared.answer(request, "no-cache")
+        content = await contents.get(name, lambda: _read(name).encode(), _FILES[name])
+        return content.answer(request, "no-cache")
 
     return router

@@ -184,7 +184,7 @@ class FastEndpoint:
                 return None
             values += meaning
         elif scope["query_string"]:
-            # It means nothing here, but what is no text in it is refused.
+            # The endpoint declares no parameter: the ordinary path says what is wrong with those that were sent.
             return None
         if self._needs_request:
             request = values[1] = CheckedRequest(scope, receive)
