@@ -62,7 +62,7 @@ def test_settings_are_text_in_a_page(tmp_path: Path) -> None:
         PUBLIC_URL="https://example.com/market",
         API_V1_STR="/api/v2",
     )
-    text = page(TokenPurpose.RESET_PASSWORD, settings)
+    text = page(TokenPurpose.RESET_PASSWORD, settings, root="/market")
     assert "<b " not in text
     assert "&lt;b onclick=&quot;x()&quot;&gt;{api}" in text
     assert 'data-api="/market/api/v2"' in text

@@ -3,7 +3,6 @@
 import html
 from importlib.resources import files
 from typing import Final
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
@@ -12,7 +11,7 @@ from starlette.responses import Response
 from tradepost.accounts.links import PAGES
 from tradepost.accounts.models import TokenPurpose
 from tradepost.core.settings.settings import Settings
-from tradepost.web.answers.static_content import StaticContents
+from tradepost.web.answers.static_content import StaticContents, root_of
 from tradepost.web.routing.route import OpenRoute
 
 _TITLES: Final = {
@@ -38,13 +37,16 @@ def _read(name: str) -> str:
     return (files("tradepost.accounts") / "pages" / name).read_text(encoding="utf-8")
 
 
-def page(purpose: TokenPurpose, settings: Settings) -> str:
-    """Return the page for links of this purpose. It reads the token from the fragment, which reaches no server."""
+def page(purpose: TokenPurpose, settings: Settings, *, root: str) -> str:
+    """Return the page for links of this purpose; its paths begin with ``root``.
+
+    It reads the token from the fragment, which reaches no server.
+    """
     fields = {
         "title": _TITLES[purpose],
         "project": settings.PROJECT_NAME,
         # What a proxy in front takes off paths is a part of the address that people use.
-        "root": urlsplit(settings.PUBLIC_URL).path,
+        "root": root,
         "api": settings.API_V1_STR,
         "again": _AGAIN[purpose],
     }
@@ -59,8 +61,11 @@ def build_router(settings: Settings) -> APIRouter:
     contents = StaticContents()
 
     async def answer(request: Request, purpose: TokenPurpose) -> Response:
+        root = root_of(request, settings)
         content = await contents.get(
-            purpose, lambda: page(purpose, settings).encode(), "text/html; charset=utf-8"
+            f"{purpose} {root}",
+            lambda: page(purpose, settings, root=root).encode(),
+            "text/html; charset=utf-8",
         )
         response = content.answer(request, "no-cache")
         response.headers.update(_HEADERS)

@@ -71,8 +71,8 @@ def server_config(host: str, port: int, workers: int, settings: Settings) -> uvi
         log_config=None,
         access_log=False,
         server_header=False,
-        # A setting of ours: left to itself uvicorn believes this machine's own proxies, or a variable's.
-        forwarded_allow_ips=list(settings.TRUSTED_PROXIES),
+        # A layer of ours believes `TRUSTED_PROXIES`; uvicorn would believe this machine's own, or a variable's.
+        proxy_headers=False,
         timeout_keep_alive=ceil(settings.KEEP_ALIVE_SECONDS),
         timeout_graceful_shutdown=20,
         # A worker that is still starting, on a busy machine, is not one that hangs.

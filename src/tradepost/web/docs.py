@@ -64,13 +64,13 @@ def build_router(app: FastAPI, settings: Settings) -> APIRouter:
 
     @router.get(openapi_path)
     async def openapi_document(request: Request) -> Response:
-        root = root_of(request)
+        root = root_of(request, settings)
         content = await contents.get(f"openapi {root}", lambda: document(root), "application/json")
         return content.answer(request, "no-cache")
 
     @router.get("/docs")
     async def documentation(request: Request) -> Response:
-        root = html.escape(root_of(request))
+        root = html.escape(root_of(request, settings))
         page = _PAGE.format(
             root=root,
             version=VERSION,

@@ -8,6 +8,7 @@ from pydantic import Field
 from tradepost.core.observability.metrics import Metrics
 from tradepost.core.settings.settings import Settings
 from tradepost.core.wire.schemas import Output
+from tradepost.web.answers.static_content import root_of
 from tradepost.web.readiness import Readiness, ReadinessReport
 from tradepost.web.routing.route import OpenRoute
 
@@ -43,7 +44,7 @@ def build_router(*, settings: Settings, readiness: Readiness, metrics: Metrics) 
     @router.get("/")
     async def welcome(request: Request) -> Welcome:
         """Say what this is and where to go from here."""
-        root = str(request.scope.get("root_path", "")).rstrip("/")
+        root = root_of(request, settings)
         return Welcome(
             message=f"Welcome to {settings.PROJECT_NAME}",
             version=settings.VERSION,

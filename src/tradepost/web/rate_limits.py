@@ -28,7 +28,7 @@ _IPV6_NETWORK: Final = 64
 def address_of(scope: Scope) -> str:
     """Return the key of a limit by address: an IPv4 address, or the /64 network of an IPv6 one.
 
-    Behind a proxy, uvicorn has put the client's own address there (``--proxy-headers``).
+    Behind a trusted proxy it is the client's own address: ``web.middleware.trusted_proxies`` has put it there.
     """
     client = scope.get("client")
     if not client:

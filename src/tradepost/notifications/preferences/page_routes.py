@@ -5,15 +5,15 @@ GET changes nothing, because scanners of e-mails open every link; POST switches 
 
 import html
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from tradepost.core.settings.settings import Settings
 from tradepost.notifications.kinds import KINDS_BY_NAME, NotificationKind
 from tradepost.notifications.preferences.dependencies import PreferenceWrites, build_unsubscribe_links
 from tradepost.notifications.preferences.unsubscribe import PATH
+from tradepost.web.answers.static_content import root_of
 from tradepost.web.routing.route import Route
 
 _HEADERS: Final = {
@@ -47,10 +47,10 @@ def build_router(settings: Settings) -> APIRouter:
         kind = None if found is None else KINDS_BY_NAME.get(found[1])
         return None if found is None or kind is None or kind.email.fixed else (found[0], kind)
 
-    def page(content: str, *, status: int = 200, **values: str) -> Response:
+    def page(request: Request, content: str, *, status: int = 200, **values: str) -> Response:
         filled = content.format(**{name: html.escape(value) for name, value in values.items()})
         project = html.escape(settings.PROJECT_NAME)
-        root = html.escape(urlsplit(settings.PUBLIC_URL).path)
+        root = html.escape(root_of(request, settings))
         body = (
             '<!doctype html><html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -62,17 +62,21 @@ def build_router(settings: Settings) -> APIRouter:
         return Response(body, status, headers=_HEADERS, media_type="text/html")
 
     @router.get(PATH)
-    async def ask_to_unsubscribe(token: str = "") -> Response:
+    async def ask_to_unsubscribe(request: Request, token: str = "") -> Response:
         found = read(token)
-        return page(_BAD, status=400) if found is None else page(_ASK, kind=found[1].description)
+        return (
+            page(request, _BAD, status=400)
+            if found is None
+            else page(request, _ASK, kind=found[1].description)
+        )
 
     @router.post(PATH)
-    async def unsubscribe(preferences: PreferenceWrites, token: str = "") -> Response:
+    async def unsubscribe(request: Request, preferences: PreferenceWrites, token: str = "") -> Response:
         found = read(token)
         if found is None:
-            return page(_BAD, status=400)
+            return page(request, _BAD, status=400)
         user_id, kind = found
         await preferences.switch_off_email(user_id, kind)
-        return page(_DONE, kind=kind.description)
+        return page(request, _DONE, kind=kind.description)
 
     return router

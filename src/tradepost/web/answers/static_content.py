@@ -4,11 +4,17 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
 
 from fastapi import Request
 from starlette.responses import Response
 
+from tradepost.core.settings.settings import Settings
 from tradepost.web.answers.content_coding import CODINGS, IDENTITY, accepted_coding
+
+MOST_KEPT: Final = 16
+"""Contents that are kept: some are made for a prefix, and which prefixes there are, a client may have a say in."""
 
 
 @dataclass(frozen=True)
@@ -44,20 +50,23 @@ class StaticContent:
 
 
 class StaticContents:
-    """A cache of static content, each made once, in a thread, at its first request."""
+    """A cache of static content, each made in a thread at its first request; the ``MOST_KEPT`` used last are kept."""
 
     def __init__(self) -> None:
         self._made: dict[str, StaticContent] = {}
 
     async def get(self, name: str, make: Callable[[], bytes], media_type: str) -> StaticContent:
-        found = self._made.get(name)
+        found = self._made.pop(name, None)
         if found is None:
             # Two at once both make it; the results are the same.
             found = await asyncio.to_thread(lambda: StaticContent.of(make(), media_type))
-            self._made[name] = found
+        self._made[name] = found
+        while len(self._made) > MOST_KEPT:
+            del self._made[next(iter(self._made))]
         return found
 
 
-def root_of(request: Request) -> str:
-    """Return the prefix that a proxy in front takes off paths (``--root-path``)."""
-    return str(request.scope.get("root_path", "")).rstrip("/")
+def root_of(request: Request, settings: Settings) -> str:
+    """Return the prefix that a proxy in front takes off paths: as the proxy says, else as ``PUBLIC_URL`` does."""
+    told = str(request.scope.get("root_path", "")).rstrip("/")
+    return told or urlsplit(settings.PUBLIC_URL).path

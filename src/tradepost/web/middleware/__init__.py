@@ -2,13 +2,14 @@
 
 ::
 
-    Exchange       id, time, headers, log line, metrics
-    TrustedHosts   400 for a host that is not ours              only with ALLOWED_HOSTS
-    Cors           preflights and headers for other origins     only with BACKEND_CORS_ORIGINS
-    BodyLimit      413 for a body that is too large
-    FastPath       the busiest endpoints, past FastAPI
+    TrustedProxies  who asked, and where, as a proxy says it     only with TRUSTED_PROXIES
+    Exchange        id, time, headers, log line, metrics
+    TrustedHosts    400 for a host that is not ours              only with ALLOWED_HOSTS
+    Cors            preflights and headers for other origins     only with BACKEND_CORS_ORIGINS
+    BodyLimit       413 for a body that is too large
+    FastPath        the busiest endpoints, past FastAPI
     FastAPI's own
-    Failures       500 for an unexpected exception
+    Failures        500 for an unexpected exception
 
 All are plain ASGI: together they cost a tenth of one ``BaseHTTPMiddleware``.
 """

@@ -7,6 +7,7 @@ sent at once, what still comes is read and dropped for a while, and then the con
 from collections.abc import Mapping
 from typing import Final
 
+from starlette._utils import get_route_path
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -50,7 +51,7 @@ class BodyLimit:
                 scope, receive, send
             )
             return
-        takes_files = scope["path"].startswith(self._prefixes)
+        takes_files = get_route_path(scope).startswith(self._prefixes)
         limit = self._limit_of(scope) if takes_files else self._limit
         is_too_large = length is not None and (len(length) > _LONGEST_LENGTH or int(length) > limit)
         if is_too_large or takes_files:
@@ -64,7 +65,7 @@ class BodyLimit:
         await self.app(scope, receive, send)
 
     def _limit_of(self, scope: Scope) -> int:
-        path = scope["path"]
+        path = get_route_path(scope)
         return next((limit for prefix, limit in self._larger if path.startswith(prefix)), self._limit)
 
 

@@ -15,6 +15,7 @@ from tradepost.web.middleware.exchange import Exchange
 from tradepost.web.middleware.failures import Failures
 from tradepost.web.middleware.fast_path import FastPath
 from tradepost.web.middleware.trusted_hosts import TrustedHosts
+from tradepost.web.middleware.trusted_proxies import TrustedProxies
 from tradepost.web.problems.handlers import ErrorAnswers
 from tradepost.web.routing import path_table
 
@@ -43,10 +44,14 @@ def install(
         layered = Cors(layered, settings.BACKEND_CORS_ORIGINS)
     if "*" not in settings.ALLOWED_HOSTS:
         layered = TrustedHosts(layered, settings.ALLOWED_HOSTS)
-    app.middleware_stack = Exchange(
+    layered = Exchange(
         layered,
         clock=clock,
         metrics=metrics,
         access_line=access_line,
         secure_transport=settings.ENVIRONMENT is not Environment.LOCAL,
     )
+    if settings.TRUSTED_PROXIES:
+        # Around everything: all layers are to see the same client, host and path.
+        layered = TrustedProxies(layered, settings.TRUSTED_PROXIES)
+    app.middleware_stack = layered
