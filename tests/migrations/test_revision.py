@@ -120,11 +120,12 @@ async def test_what_is_written_runs_as_it_is(checkout: Checkout) -> None:
     text = await checkout.revise("guests")
     assert "role IN ('user', 'moderator', 'admin', 'guest')" in text
     assert 'op.batch_alter_table("users", table_kwargs={"sqlite_autoincrement": True})' in text
-    tags = checkout.package / "tags" / "models.py"
-    replace(tags, DESCRIPTION, "")
-    text = await checkout.revise("tags need no description")
-    assert 'batch_op.drop_column("description")' in text
-    assert 'sa.Column("description", sa.String(500), nullable=True)' in text
+    parcels = checkout.package / "parcels" / "models.py"
+    replace(parcels, r" +share: .*\n", "")
+    text = await checkout.revise("parcels need no share")
+    assert 'op.batch_alter_table("parcels", table_kwargs={"sqlite_autoincrement": True})' in text
+    assert 'batch_op.drop_column("share")' in text
+    assert 'sa.Column("share", sa.BIGINT(), nullable=True)' in text
     await checkout.passes("tests/migrations/test_migrations.py")
 
 
