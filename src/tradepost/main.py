@@ -87,7 +87,7 @@ def create_app(
     for router in ROUTERS:
         app.include_router(router, prefix=settings.API_V1_STR)
     document.install(app, settings)
-    answers = handlers.ErrorAnswers(faults.translate)
+    answers = handlers.ErrorAnswers(faults.translate, clock)
     handlers.install(app, answers)
     stack.install(
         app,
@@ -136,9 +136,16 @@ async def _lifespan(
 def _add_probes(readiness: Readiness, resources: Resources) -> None:
     """Tell ``/readyz`` what to look at: without the database nothing works, without the others most things do."""
     readiness.add("database", lambda: _check_database(resources.database))
+    readiness.add("writes", lambda: _check_room(resources.database), required=False)
     readiness.add("storage", resources[Storage].check, required=False)
     if resources.settings.REDIS_URL is not None:
         readiness.add("redis", lambda: _check_redis(resources[Redis]), required=False)
+
+
+async def _check_room(database: Database) -> None:
+    # Not required: what only reads is answered as ever, also where all replicas share the full disk.
+    if database.room.is_lacking:
+        raise RuntimeError("the database has no room left for what is written")
 
 
 async def _check_database(database: Database) -> None:

@@ -20,6 +20,7 @@ from tradepost.web.middleware.cors import Cors
 from tradepost.web.middleware.exchange import Exchange
 from tradepost.web.middleware.failures import Failures
 from tradepost.web.middleware.trusted_hosts import TrustedHosts
+from tradepost.web.problems.handlers import ErrorAnswers
 from tradepost.web.routing.query_names import any_query
 
 router = new_router()
@@ -254,7 +255,8 @@ async def test_what_is_no_request_passes_by(metrics: Metrics) -> None:
         raise AssertionError
 
     app: ASGIApp = Failures(
-        BodyLimit(Cors(TrustedHosts(inner, ["example.com"]), ["https://example.com"]), 10)
+        BodyLimit(Cors(TrustedHosts(inner, ["example.com"]), ["https://example.com"]), 10),
+        ErrorAnswers(lambda _: None),
     )
     app = Exchange(app, clock=SystemClock(), metrics=metrics, access_line=None, secure_transport=False)
     await app({"type": "lifespan"}, nothing, nothing)

@@ -5,8 +5,8 @@ size hands out connections first come, first served.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
 
+from tradepost.core.database.faults import is_full
 from tradepost.core.database.gate import Gate
 from tradepost.core.database.sessions import ReadSession, WriteSession
 from tradepost.core.database.sqlite_connection import connect_sqlite
@@ -28,6 +29,8 @@ IDLE_BEFORE_PING: Final = 1.0
 """Seconds a pooled PostgreSQL connection may have been idle and still be trusted without a ping."""
 SQLITE_READERS: Final = 2
 """Connections for reading from SQLite. Each is a thread, and they share the interpreter: more of them read less."""
+REFUSAL_COUNTS: Final = 60.0
+"""Seconds for which a write that found no room left is taken for how things are, if none follows it."""
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds to wait for PostgreSQL to accept a connection."""
 
@@ -44,11 +47,38 @@ class DatabaseOptions:
     statement_timeout: float = 10.0
 
 
+class Room:
+    """Whether writes fail for lack of room, as far as the last of them have told."""
+
+    def __init__(self) -> None:
+        self._refused_at: float | None = None
+
+    @property
+    def is_lacking(self) -> bool:
+        """Whether a write was refused for lack of room a moment ago, and none has succeeded since."""
+        if self._refused_at is None:
+            return False
+        return asyncio.get_running_loop().time() - self._refused_at < REFUSAL_COUNTS
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Note how the transaction in the block ends."""
+        try:
+            yield
+        except exc.DBAPIError as error:
+            if is_full(error):
+                self._refused_at = asyncio.get_running_loop().time()
+            raise
+        else:
+            self._refused_at = None
+
+
 class Database:
     """Engines, sessions and the gate in front of them. Opening one connects to nothing yet."""
 
     def __init__(self, options: DatabaseOptions) -> None:
         self.options = options
+        self.room = Room()
         self.is_sqlite = options.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
             self.engine = _sqlite_engine(options, writes=True)
@@ -75,16 +105,17 @@ class Database:
 
         A commit that has begun is not cancelled with its task: whether it happened must not be left open.
         """
-        async with (
-            self.write_gate.place(),
-            WriteSession(self.engine, expire_on_commit=False) as db,
-        ):
-            yield db
-            cancelled = await _to_the_end(db.commit())
-            # Here and not after the block: giving the connection back waits, and a task that is cancelled in it would
-            # have committed without calling them.
-            for callback in db.committed_callbacks:
-                callback()
+        with self.room.watched():
+            async with (
+                self.write_gate.place(),
+                WriteSession(self.engine, expire_on_commit=False) as db,
+            ):
+                yield db
+                cancelled = await _to_the_end(db.commit())
+                # Here and not after the block: giving the connection back waits, and a task that is cancelled in it would
+                # have committed without calling them.
+                for callback in db.committed_callbacks:
+                    callback()
         if cancelled is not None:
             raise cancelled
 

@@ -49,6 +49,11 @@ PASSING_SQLITE: Final = frozenset(
 )
 
 
+FULL_CODES: Final = frozenset({"53100", sqlite3.SQLITE_FULL})
+"""There is no room left for what is to be written."""
+_UNMIGRATED: Final = ("no such table", "no such column")
+
+
 def violation_code(error: exc.DBAPIError) -> str | int | None:
     """Return PostgreSQL's SQLSTATE or SQLite's extended error code; never looks at the text."""
     sqlstate = getattr(error.orig, "sqlstate", None)
@@ -73,6 +78,11 @@ def violations(
         raise
 
 
+def is_full(error: exc.DBAPIError) -> bool:
+    """Tell whether a write failed for lack of room."""
+    return violation_code(error) in FULL_CODES
+
+
 def is_undone(error: BaseException) -> bool:
     """Tell whether the database rolled the transaction back because of a concurrent one: it may be tried again."""
     return isinstance(error, exc.DBAPIError) and violation_code(error) in UNDONE_STATES
@@ -95,6 +105,8 @@ def translate(error: BaseException) -> TradepostError | None:
             or isinstance(error.orig, (ConnectionError, TimeoutError))
             or (isinstance(code, str) and (code in PASSING_STATES or code.startswith("08")))
             or (isinstance(code, int) and (code & 0xFF) in PASSING_SQLITE)
+            # SQLite has one code for every fault of a statement; PostgreSQL has one for a schema that is yet to come.
+            or (code == sqlite3.SQLITE_ERROR and str(error.orig).startswith(_UNMIGRATED))
         )
         return DatabaseUnavailable() if passing else OperationFailed()
     if isinstance(error, exc.SQLAlchemyError):

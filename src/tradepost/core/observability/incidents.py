@@ -5,6 +5,7 @@ disk, faster than anybody reads; none at all would leave an operator with status
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -59,22 +60,22 @@ class Incidents:
 
 def root_cause(error: BaseException) -> str:
     """Return type and first line of what an error came from, such as ``OSError: [Errno 5] Input/output error``."""
-    root = _root(error)
+    *_, root = chain(error)
     return f"{type(root).__name__}: {str(root).partition(chr(10))[0][:200]}".removesuffix(": ")
 
 
-def _root(error: BaseException) -> BaseException:
-    here = error
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, what it came from, and so on; not without end."""
+    here: BaseException | None = error
     for _ in range(10):
-        further = here.__cause__ or (None if here.__suppress_context__ else here.__context__)
-        if further is None:
-            break
-        here = further
-    return here
+        if here is None:
+            return
+        yield here
+        here = here.__cause__ or (None if here.__suppress_context__ else here.__context__)
 
 
 def _signature(error: BaseException) -> str:
-    root = _root(error)
+    *_, root = chain(error)
     # The system's number says what is wrong. Other numbers (ports, ids, names of files) differ from one to the next.
     code = next((value for name in _CODES if (value := getattr(root, name, None)) is not None), None)
     return f"{type(root).__name__} {_NUMBER.sub('#', str(root)[:200]) if code is None else code}"

@@ -4,7 +4,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tradepost.web.middleware.exchange import ANSWER_KEY, Answer
-from tradepost.web.problems.rendering import failure
+from tradepost.web.problems.handlers import ErrorAnswers
 
 
 class Failures:
@@ -13,8 +13,9 @@ class Failures:
     An answer that has begun cannot be taken back: it is left unfinished, and the server closes the connection.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, answers: ErrorAnswers) -> None:
         self.app = app
+        self._answers = answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -25,6 +26,6 @@ class Failures:
             answer: Answer | None = scope.get(ANSWER_KEY)
             if answer is None:
                 raise
-            response = failure(scope, error)
+            response = self._answers(scope, error)
             if answer.status == 0:
                 await response(scope, receive, send)

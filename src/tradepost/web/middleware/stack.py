@@ -36,7 +36,7 @@ def install(
     in the table, and a layer that is added later is not within the others.
     """
     table = path_table.install(app)
-    app.add_middleware(Failures)
+    app.add_middleware(Failures, answers=answers)
     # Around FastAPI's own layers, not within them as `add_middleware` has it: those are for what takes the ordinary path.
     layered: ASGIApp = FastPath(app.build_middleware_stack(), table=table, answers=answers)
     layered = BodyLimit(layered, settings.MAX_BODY_BYTES, larger_bodies)

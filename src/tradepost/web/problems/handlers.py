@@ -4,6 +4,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import SQLAlchemyError
@@ -11,12 +12,17 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Scope
 
+from tradepost.core.clock import Clock, SystemClock
 from tradepost.core.errors import TradepostError, Unprocessable
+from tradepost.core.observability.incidents import Incidents, chain
 from tradepost.web.problems.rendering import failure, problem, refusal, render
 from tradepost.web.problems.schemas import title
 from tradepost.web.problems.validation import field_problems
 
 Translate = Callable[[BaseException], TradepostError | None]
+
+_FOR_REASONS: Final = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.INSUFFICIENT_STORAGE})
+_log = structlog.stdlib.get_logger("tradepost.web")
 
 EXPECTED: Final = (TradepostError, RequestValidationError, HTTPException, SQLAlchemyError)
 
@@ -24,13 +30,14 @@ EXPECTED: Final = (TradepostError, RequestValidationError, HTTPException, SQLAlc
 class ErrorAnswers:
     """Turns an exception into its answer; ``translate`` finds the domain error that an error of the database means."""
 
-    def __init__(self, translate: Translate) -> None:
+    def __init__(self, translate: Translate, clock: Clock | None = None) -> None:
         self._translate = translate
+        self._incidents = Incidents(clock or SystemClock(), _log.warning)
 
     def __call__(self, scope: Scope, error: Exception) -> Response:
         """Return the answer for ``error``: a problem; an unexpected exception is a 500."""
         if isinstance(error, TradepostError):
-            return problem(scope, error)
+            return self._problem(scope, error)
         if isinstance(error, RequestValidationError):
             errors = field_problems(error.errors())
             return render(scope, 422, Unprocessable.code, Unprocessable.detail, errors=errors)
@@ -38,8 +45,18 @@ class ErrorAnswers:
             return _of_status(scope, error)
         if isinstance(error, SQLAlchemyError) and (meaning := self._translate(error)) is not None:
             meaning.__cause__ = error
-            return problem(scope, meaning)
+            return self._problem(scope, meaning)
+        # What is raised in the middle of an answer comes wrapped: by its cause it may be as foreseen as any.
+        cause = next((one for one in chain(error) if isinstance(one, TradepostError)), None)
+        if cause is not None and cause.status in _FOR_REASONS:
+            return self._problem(scope, cause)
         return failure(scope, error)
+
+    def _problem(self, scope: Scope, error: TradepostError) -> Response:
+        if error.status in _FOR_REASONS and error.__cause__ is not None:
+            # An operator needs the reason, such as the system's error number; each line of the access log has the code.
+            self._incidents.report("requests are refused", error, error_code=error.code)
+        return problem(scope, error)
 
 
 def _of_status(scope: Scope, refused: HTTPException) -> Response:
