@@ -61,7 +61,9 @@ class LockWatch:
             self.violations = before
 
     def _forget(self, connection: Connection) -> None:
-        connection.info.pop(_HELD, None)
+        # One that was lost in the middle has no record any more, and refuses to be asked for it.
+        if not connection.invalidated:
+            connection.info.pop(_HELD, None)
 
     def _look(self, connection: Connection, statement: Any, *_rest: Any) -> None:
         for lock, waits in taken_by(statement) if isinstance(statement, ClauseElement) else ():
