@@ -93,10 +93,10 @@ test: .venv/.dev ## Run all tests on SQLite and on a PostgreSQL of their own, th
 	@$(MAKE) check
 
 # The programs of `make test-outside`, which are also the names of their Debian packages.
-OUTSIDE = chromium postfix
+OUTSIDE = chromium nginx postfix
 
 .PHONY: test-outside
-test-outside: .venv/.dev ## Test beside programs from elsewhere, Chromium and Postfix, which apt installs (as root)
+test-outside: .venv/.dev ## Test beside programs from elsewhere, Chromium, nginx and Postfix, which apt installs (as root)
 	@missing=; for program in $(OUTSIDE); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	test -z "$$missing" || { test "$$(id -u)" = 0 && apt-get update -qq \
 		&& DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $$missing; } || { \
