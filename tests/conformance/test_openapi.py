@@ -19,7 +19,7 @@ CHECKS = (
 )
 EXAMPLES = os.environ.get("SOAK_EXAMPLES", "5")
 """Requests for each operation, besides those that cover its schema one rule after the other."""
-HAS_NO_END = "/notifications/stream"
+HAS_NO_END = "/notifications/stream$"
 """Operations whose answers go on: waiting for one would be waiting for ever."""
 ENDS_THE_SESSION = "logout|/users/me/password|/auth/sessions"
 """Operations after which everything else would only be answered with 401: they are asked last, with a token of theirs."""

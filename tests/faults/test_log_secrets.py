@@ -4,11 +4,13 @@ import re
 from pathlib import Path
 from urllib.parse import quote
 
+import httpx
 import pytest
 from sqlalchemy import select
 
 from tests.conftest import settings_for
 from tests.flows.live import PASSWORD, LiveServer, environment, eventually, join, serving
+from tests.notifications.listening import PATH as STREAM
 from tradepost.accounts.models import AccountToken, User
 from tradepost.bootstrap import opened
 
@@ -59,10 +61,25 @@ async def used_secrets(server: LiveServer, mails: Path, email: str) -> set[str]:
         pair = (await client.post("/auth/refresh-token", json={"refresh_token": ada.refresh_token})).json()
         secrets |= {pair["access_token"], pair["refresh_token"]}
         await client.post("/auth/refresh-token", json={"refresh_token": ada.refresh_token[:-1]})
+        secrets.add(await listened_with_a_ticket(server, client))
         reset = await client.post("/auth/password/reset", json={"token": token, "new_password": NEW_PASSWORD})
         assert reset.status_code == 200
         await client.get("/users/me")
     return secrets
+
+
+async def listened_with_a_ticket(server: LiveServer, client: httpx.AsyncClient) -> str:
+    """Open the stream with a ticket, rightly and wrongly, and return the ticket."""
+    ticket: str = (await client.post("/notifications/stream/ticket")).json()["ticket"]
+    async with server.client() as browser:
+        async with browser.stream("GET", STREAM, params={"ticket": ticket}) as answer:
+            assert answer.status_code == 200
+            assert b"id: " in await anext(answer.aiter_bytes())
+        assert (await browser.get(STREAM, params={"ticket": ticket + "x"})).status_code == 401
+        assert (await browser.get("/items/", params={"ticket": ticket})).status_code == 422
+        assert (await browser.get("/livez", params={"ticket": ticket})).status_code == 404
+        assert (await browser.post(STREAM, params={"ticket": ticket})).status_code == 405
+    return ticket
 
 
 @pytest.mark.parametrize("level", ["DEBUG", "INFO", "ERROR"])

@@ -55,7 +55,9 @@ class Reader:
 class Listener:
     """A stream that an application within this process answers."""
 
-    def __init__(self, world: World, headers: dict[str, str], method: str = "GET") -> None:
+    def __init__(
+        self, world: World, headers: dict[str, str], method: str = "GET", *, query: str = ""
+    ) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.events: list[Event] = []
@@ -76,7 +78,7 @@ class Listener:
             "scheme": "http",
             "path": STREAM,
             "raw_path": STREAM.encode(),
-            "query_string": b"",
+            "query_string": query.encode(),
             "root_path": "",
             "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()],
             "server": ("testserver", 80),
@@ -139,11 +141,16 @@ class Listener:
 
 @asynccontextmanager
 async def listening(
-    world: World, headers: dict[str, str], last_event_id: object = None, *, begun: bool = True
+    world: World,
+    headers: dict[str, str],
+    last_event_id: object = None,
+    *,
+    begun: bool = True,
+    query: str = "",
 ) -> AsyncIterator[Listener]:
     """Open a stream within this process for the length of the block."""
     given = {} if last_event_id is None else {"Last-Event-ID": str(last_event_id)}
-    listener = Listener(world, headers | given)
+    listener = Listener(world, headers | given, query=query)
     try:
         if begun:
             await listener.begun()

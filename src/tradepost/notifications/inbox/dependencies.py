@@ -3,22 +3,29 @@
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import Depends, Header
+from fastapi import Depends, Header, Query, Request
+from fastapi.security import APIKeyQuery
 
-from tradepost.accounts.dependencies import CurrentPrincipal
+from tradepost.accounts.dependencies import Visitor
 from tradepost.accounts.identities import Identities
+from tradepost.core.errors import Unauthenticated
+from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
 from tradepost.core.signals.signals import Signals
 from tradepost.core.wire.cursors import Cursors
 from tradepost.notifications.inbox.reader import InboxReader
 from tradepost.notifications.inbox.service import InboxService
 from tradepost.notifications.inbox.streams import InboxStream, InboxStreams
-from tradepost.web.db import ResourcesDep, WriteDb
+from tradepost.notifications.inbox.tickets import StreamTickets
+from tradepost.web.asgi_scope import USER_ID_KEY
+from tradepost.web.db import ResourcesDep, WriteDb, resource
 
 
 def open_inbox(resources: Resources) -> None:
     """Put in what inboxes keep for the life of the process; needs the signals, the cursors and the identities."""
     identities, clock = resources[Identities], resources.clock
+    secret = resources.settings.SECRET_KEY.get_secret_value()
+    resources.put(StreamTickets, StreamTickets(secret=secret, clock=clock))
     resources.put(InboxReader, InboxReader(resources.database, resources[Cursors]))
     resources.put(
         InboxStreams,
@@ -45,10 +52,38 @@ LastEventId = Annotated[
     str | None,
     Header(alias="Last-Event-ID", description="The id of the last event that was seen, to go on after it"),
 ]
+# In the OpenAPI a ticket is a credential, as what the scheme below says of it, and no parameter beside it.
+TicketParameter = Annotated[str | None, Query(alias="ticket", include_in_schema=False)]
+TICKET_SCHEME = APIKeyQuery(
+    name="ticket",
+    scheme_name="ticket",
+    description="For a browser's own `EventSource`, which sends no headers: `POST /notifications/stream/ticket`.",
+    auto_error=False,
+)
+
+
+async def listener(
+    request: Request, principal: Visitor, resources: ResourcesDep, ticket: TicketParameter = None
+) -> Principal:
+    """Return the principal of a bearer token, which alone counts where there is one, or of a ticket."""
+    if principal is not None:
+        return principal
+    if ticket is None:
+        raise Unauthenticated
+    user_id, session_id = resources[StreamTickets].read(ticket)
+    found = await resources[Identities].find(
+        session_id=session_id, user_id=user_id, now=resources.clock.now()
+    )
+    if found is None:
+        raise Unauthenticated
+    request.scope[USER_ID_KEY] = user_id
+    return found.principal
 
 
 async def open_stream(
-    principal: CurrentPrincipal, resources: ResourcesDep, last_event_id: LastEventId = None
+    principal: Annotated[Principal, Depends(listener)],
+    resources: ResourcesDep,
+    last_event_id: LastEventId = None,
 ) -> AsyncIterator[InboxStream]:
     """Open a stream of the person's own inbox until the answer has ended."""
     async with resources[InboxStreams].stream(principal, last_event_id) as stream:
@@ -57,5 +92,6 @@ async def open_stream(
 
 # Not function-scoped, unlike what uses the database's session: the stream ends with the answer.
 OpenStream = Annotated[InboxStream, Depends(open_stream)]
+Tickets = Annotated[StreamTickets, resource(StreamTickets)]
 InboxReads = Annotated[InboxReader, Depends(inbox_reader)]
 InboxWrites = Annotated[InboxService, Depends(inbox_writes, scope="function")]

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BeforeValidator
 from starlette.responses import StreamingResponse
 
@@ -10,10 +10,23 @@ from tradepost.accounts.dependencies import CurrentPrincipal
 from tradepost.core.errors import Unauthenticated, Unavailable
 from tradepost.core.wire.pagination import Total
 from tradepost.core.wire.schemas import MAX_ID, Confirmation
-from tradepost.notifications.inbox.dependencies import InboxReads, InboxWrites, OpenStream
+from tradepost.notifications.inbox.dependencies import (
+    TICKET_SCHEME,
+    InboxReads,
+    InboxWrites,
+    OpenStream,
+    Tickets,
+)
 from tradepost.notifications.inbox.errors import NotificationNotFound, TooManyStreams
 from tradepost.notifications.inbox.reader import InboxWindow
-from tradepost.notifications.inbox.schemas import Marked, NotificationPage, NotificationRead, Resync
+from tradepost.notifications.inbox.schemas import (
+    Marked,
+    NotificationPage,
+    NotificationRead,
+    Resync,
+    StreamTicket,
+)
+from tradepost.notifications.inbox.tickets import LIFETIME
 from tradepost.web.answers.sse import SseAnswer
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.parameters import MAX_SKIP, Limit, PathId, read_total
@@ -90,11 +103,24 @@ STREAM = {
 @router.get(
     "/stream",
     response_class=EventStreamResponse,
+    dependencies=[Depends(TICKET_SCHEME)],
     responses={**problem_responses(Unauthenticated, TooManyStreams, Unavailable), 200: STREAM},
 )
 async def stream_notifications(stream: OpenStream) -> SseAnswer:
-    """Send what one is told as it comes in, from now on or after `Last-Event-ID`, until the session ends."""
+    """Send what one is told as it comes in, from now on or after `Last-Event-ID`, until the session ends.
+
+    A ticket stands in for the header `Authorization`; where there is one, the ticket is not looked at.
+    """
     return SseAnswer(stream)
+
+
+@router.post("/stream/ticket", responses=problem_responses(Unauthenticated))
+async def create_stream_ticket(principal: CurrentPrincipal, tickets: Tickets) -> StreamTicket:
+    """Get a ticket that opens the stream, again and again, until it expires or the session ends, and nothing else.
+
+    For a browser's own `EventSource`, which sends no headers: `new EventSource("…/notifications/stream?ticket=" + ticket)`.
+    """
+    return StreamTicket(ticket=tickets.issue(principal), expires_in=int(LIFETIME.total_seconds()))
 
 
 @router.post("/read-all", responses=problem_responses(Unauthenticated))

@@ -44,3 +44,10 @@ class Resync(Output):
     reason: Literal["unreadable", "ahead", "too_old"] = Field(
         description="What is wrong with `Last-Event-ID`: it is no number of ours, it is yet to come, or what followed is gone"
     )
+
+
+class StreamTicket(Output):
+    """What opens the live stream of this session where no header can be sent."""
+
+    ticket: str = Field(description="Sent as `ticket` in the query string of the stream")
+    expires_in: int = Field(description="Seconds for which it opens the stream", examples=[600])
