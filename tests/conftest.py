@@ -27,7 +27,9 @@ from tests.servers import PostgresServer, S3Server
 from tradepost.accounts.models import LoginSession, User
 from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.permissions import Role
-from tradepost.accounts.repository import SessionRepository, UserRepository
+from tradepost.accounts.repository.credentials import CredentialRepository
+from tradepost.accounts.repository.sessions import SessionRepository
+from tradepost.accounts.repository.users import UserRepository
 from tradepost.accounts.tokens import Tokens
 from tradepost.bootstrap import METADATA, opened, prepare_database
 from tradepost.core.database.engines import Database
@@ -292,7 +294,7 @@ async def new_person(world: World) -> AsyncIterator[NewPerson]:
         now = clock.now()
         async with world.database.transaction() as db:
             users = UserRepository(db)
-            user = await users.find_by_email(email) if email else None
+            user = await CredentialRepository(db).find_by_email(email) if email else None
             if user is None:
                 user = await users.add(
                     User(

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import PASSWORD, NewPerson, Person, World
 from tradepost.accounts.permissions import Role
-from tradepost.accounts.repository import UserRepository
+from tradepost.accounts.repository.users import UserRepository
 
 ACCOUNT = {"email": "new@example.com", "password": "Password1", "first_name": "New", "last_name": "Person"}
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import Template, settings_for
 from tradepost.accounts.credentials import CredentialService
-from tradepost.accounts.repository import UserRepository
+from tradepost.accounts.repository.users import UserRepository
 from tradepost.accounts.schemas import UserRegister
 from tradepost.bootstrap import opened, prepare_database
 from tradepost.cli.demo import banner, prepare_demo

@@ -12,7 +12,7 @@ from sqlalchemy import delete, func, select, text, update
 from tests.conftest import NewPerson, Person, World
 from tests.items.market import CATEGORIES, ITEMS, faults, new_category, page, path_of, read, sell
 from tradepost.accounts.permissions import Role
-from tradepost.accounts.repository import UserRepository
+from tradepost.accounts.repository.users import UserRepository
 from tradepost.categories.models import Category
 from tradepost.items.models import Item, ItemTag
 from tradepost.items.view_counter import ViewCounter

@@ -1,1 +1,1 @@
-"""People: who you are, how you prove it, and what you may do."""
+"""Accounts: users, their sessions and credentials, and what each role may do."""

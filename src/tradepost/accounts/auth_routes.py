@@ -75,14 +75,14 @@ async def refresh_token(
 
 @router.post("/logout", responses=problem_responses(Unauthenticated))
 async def logout(principal: CurrentPrincipal, sessions: Sessions) -> Confirmation:
-    """End the session that asks."""
+    """End the session of the access token."""
     await sessions.logout(principal)
     return Confirmation(message="Logged out successfully")
 
 
 @router.post("/logout-all", responses=problem_responses(Unauthenticated))
 async def logout_all(principal: CurrentPrincipal, sessions: Sessions) -> Confirmation:
-    """End every session of the person that asks."""
+    """End every session of the principal."""
     await sessions.logout_all(principal)
     return Confirmation(message="Logged out of all sessions successfully")
 

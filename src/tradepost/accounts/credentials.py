@@ -1,4 +1,4 @@
-"""Accounts and passwords that come into being: read, hash with no transaction open, write guarded by what was read."""
+"""Registration and change of passwords: read, hash with no transaction open, write guarded by what was read."""
 
 from typing import Any
 
@@ -9,7 +9,10 @@ from tradepost.accounts.messages import PasswordChanged, UserRegistered
 from tradepost.accounts.models import TokenPurpose, User
 from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.permissions import Role
-from tradepost.accounts.repository import AccountTokenRepository, SessionRepository, UserRepository
+from tradepost.accounts.repository.credentials import CredentialRepository
+from tradepost.accounts.repository.sessions import SessionRepository
+from tradepost.accounts.repository.tokens import AccountTokenRepository
+from tradepost.accounts.repository.users import UserRepository
 from tradepost.accounts.schemas import PasswordChange, UserRegister
 from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database
@@ -36,10 +39,10 @@ class CredentialService:
     ) -> User:
         """Make an account; ``EmailTaken`` if the address has one.
 
-        Whoever makes it, the person still has to prove the address: an admin can mistype it as well.
+        The address is still to be proved, also when an admin makes the account: anybody can mistype one.
         """
         async with self._database.read() as db:
-            if await UserRepository(db).exists_email(applicant.email):
+            if await CredentialRepository(db).exists_email(applicant.email):
                 raise EmailTaken
         hashed = await self._hasher.hash(applicant.password)
         now = self._clock.now()
@@ -65,7 +68,7 @@ class CredentialService:
         return user
 
     async def change_password(self, change: PasswordChange, principal: Principal) -> None:
-        """Set a new password and end all sessions of the person, the asking one too."""
+        """Set a new password and end all sessions of the person, the current one too."""
         async with self._database.read() as db:
             user = await UserRepository(db).get(principal.user_id)
         if user is None:
@@ -79,7 +82,9 @@ class CredentialService:
         hashed = await self._hasher.hash(change.new_password)
         async with self._database.transaction() as db:
             now = self._clock.now()
-            if not await UserRepository(db).replace_password(user.id, seen=seen, hashed=hashed, now=now):
+            if not await CredentialRepository(db).replace_password(
+                user.id, seen=seen, hashed=hashed, now=now
+            ):
                 # Somebody else changed it while we hashed.
                 raise IncorrectPassword
             # A link that somebody else may have asked for is worth nothing any more.

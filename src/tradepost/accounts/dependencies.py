@@ -1,4 +1,4 @@
-"""The dependencies of the routes for accounts: who is asking, what they may do, and the services."""
+"""Dependencies on the principal of a request, on permissions, and on the services for accounts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,7 +22,9 @@ from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.permissions import Permission
 from tradepost.accounts.reader import UserReader
 from tradepost.accounts.recovery import RecoveryService
-from tradepost.accounts.repository import AccountTokenRepository, SessionRepository, UserRepository
+from tradepost.accounts.repository.sessions import SessionRepository
+from tradepost.accounts.repository.tokens import AccountTokenRepository
+from tradepost.accounts.repository.users import UserRepository
 from tradepost.accounts.service import UserService
 from tradepost.accounts.sessions import Device, SessionService
 from tradepost.accounts.tokens import Tokens
@@ -169,7 +171,7 @@ def build_user_service(db: ReadSession | WriteSession, resources: Resources) -> 
 
 
 async def person(principal: Visitor) -> Principal:
-    """Return who asks; a stranger is ``Unauthenticated``."""
+    """Return the principal of a request; without credentials it is ``Unauthenticated``."""
     if principal is None:
         raise Unauthenticated
     return principal
@@ -179,7 +181,7 @@ CurrentPrincipal = Annotated[Principal, Depends(person)]
 
 
 class Requires:
-    """A dependency that lets pass who has ``permission``, and returns them."""
+    """A dependency on a principal with ``permission``; any other is ``InsufficientPermissions``."""
 
     def __init__(self, permission: Permission) -> None:
         self._permission = permission
@@ -201,7 +203,7 @@ async def user_writes(db: WriteDb, resources: ResourcesDep) -> UserService:
 
 
 async def device_of(request: Request) -> Device:
-    """Return what a log-in is remembered by."""
+    """Return the device that a session is listed with: its user agent and address."""
     agent = request.headers.get("user-agent")
     address = request.client.host if request.client else None
     return Device(

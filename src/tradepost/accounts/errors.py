@@ -1,4 +1,4 @@
-"""What can go wrong with accounts."""
+"""The errors of accounts, each with its code."""
 
 from tradepost.core.errors import Conflict, NotFound, RuleBroken, Unauthenticated
 

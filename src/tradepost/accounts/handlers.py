@@ -1,4 +1,4 @@
-"""What accounts do because of messages."""
+"""The reactions of accounts to messages, and their recurring job."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ PRUNE_SECONDS: Final = 3600.0
 
 
 def subscribe(subscriptions: Subscriptions, resources: Resources) -> None:
-    """Look whose address it is that somebody asked an e-mail for; forget links that have run out."""
+    """Subscribe to requests for links, which are answered by a reaction so that no timing tells a known address."""
     recovery = resources[RecoveryService]
     subscriptions.react("accounts.reset_links", PasswordForgotten, recovery.on_forgotten)
     subscriptions.react("accounts.verification_links", VerificationAsked, recovery.on_asked)

@@ -1,4 +1,4 @@
-"""Who is behind a session, asked anew for each request and by many requests at once."""
+"""Identities: the user behind each session, read anew for each request, in batches that many requests share."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import datetime
 
 from tradepost.accounts.permissions import PERMISSIONS
 from tradepost.accounts.reader import profile_json
-from tradepost.accounts.repository import IdentityRow, SessionRepository
+from tradepost.accounts.repository.sessions import IdentityRow, SessionRepository
 from tradepost.core.batching.coalescer import Observe, ReadCoalescer
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
@@ -26,7 +26,7 @@ class Identity:
 
     @property
     def principal(self) -> Principal:
-        """Who this is to the domains, with the rights of the moment."""
+        """The principal that domains are handed, with the permissions of the moment."""
         return Principal(self.row.id, PERMISSIONS[self.row.role], self.row.session_id)
 
     def profile(self) -> bytes:
@@ -35,7 +35,7 @@ class Identity:
 
 
 class Identities:
-    """Reads the row behind a token; requests that ask while a read is under way share the next one."""
+    """A coalescer of identities. Nothing is cached, so a revoked session is refused from the next request on."""
 
     def __init__(self, database: Database, *, observe: Observe | None = None) -> None:
         self._database = database

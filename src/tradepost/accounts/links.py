@@ -1,7 +1,7 @@
 """One-time links: a token that is derived when it is needed, and of which only a hash is kept.
 
 The row of a token holds a random nonce and the token's SHA-256. The token is a MAC over the nonce, under a key made from
-``SECRET_KEY``: who reads the database cannot make it, and each attempt to send an e-mail makes the same one.
+``SECRET_KEY``: a leaked database makes no link, and each attempt to send an e-mail makes the same one.
 """
 
 import base64

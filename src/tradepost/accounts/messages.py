@@ -1,4 +1,4 @@
-"""What accounts tell the other domains, and themselves."""
+"""The messages of accounts: facts for other domains, and requests that their own reactions answer."""
 
 from dataclasses import dataclass
 from typing import ClassVar

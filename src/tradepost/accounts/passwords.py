@@ -1,4 +1,4 @@
-"""Argon2id off the event loop, in a pool that can be neither flooded nor outrun."""
+"""Argon2id in a bounded thread pool: a hash takes tens of milliseconds, and a flood of log-ins must not stop the loop."""
 
 import asyncio
 import os

@@ -1,10 +1,10 @@
-"""Users as JSON, for themselves and for staff. Those who ask while others are read share the next read."""
+"""The reader of users: profiles as JSON, in batches that many requests share."""
 
 from collections.abc import Mapping, Sequence
 
 from tradepost.accounts.addresses import shown_email
 from tradepost.accounts.errors import UserNotFound
-from tradepost.accounts.repository import ProfileRow, UserRepository
+from tradepost.accounts.repository.users import ProfileRow, UserRepository
 from tradepost.accounts.schemas import UserRead
 from tradepost.core.batching.coalescer import Observe, ReadCoalescer
 from tradepost.core.database.engines import Database

@@ -1,4 +1,4 @@
-"""Proving an address, and getting back in without the password: by one-time links in e-mails."""
+"""Proof of addresses and reset of passwords, by one-time links in e-mails."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,10 @@ from tradepost.accounts.messages import (
 )
 from tradepost.accounts.models import AccountToken, TokenPurpose, User
 from tradepost.accounts.passwords import PasswordHasher
-from tradepost.accounts.repository import AccountTokenRepository, SessionRepository, UserRepository
+from tradepost.accounts.repository.credentials import CredentialRepository
+from tradepost.accounts.repository.sessions import SessionRepository
+from tradepost.accounts.repository.tokens import AccountTokenRepository
+from tradepost.accounts.repository.users import UserRepository
 from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import WriteSession
@@ -29,7 +32,7 @@ from tradepost.core.principal import Principal
 
 @dataclass(frozen=True, slots=True)
 class Addressee:
-    """Whom an e-mail goes to, and the link in it, if it has one that is still good."""
+    """The recipient of an e-mail, and its link while that is still good."""
 
     user: User
     link: str | None = None
@@ -88,10 +91,9 @@ class RecoveryService:
         async with self._database.transaction() as db:
             now = self._clock.now()
             await self._use_up(db, row, now)
-            users = UserRepository(db)
-            user = await users.get(row.user_id)
+            user = await UserRepository(db).get(row.user_id)
             is_first_proof = user is not None and user.email_verified_at is None
-            await users.reset_password(row.user_id, hashed=encoded, now=now)
+            await CredentialRepository(db).reset_password(row.user_id, hashed=encoded, now=now)
             await SessionRepository(db).end_all_of(row.user_id)
             await self._outbox.add(db, PasswordChanged(row.user_id))
             if is_first_proof:
@@ -103,10 +105,10 @@ class RecoveryService:
         async with self._database.transaction() as db:
             now = self._clock.now()
             await self._use_up(db, row, now)
-            await UserRepository(db).verify_email(row.user_id, now=now)
+            await CredentialRepository(db).verify_email(row.user_id, now=now)
 
     async def addressee(self, user_id: int, *, token_id: int | None = None) -> Addressee | None:
-        """Return whom to write to, with the link of a token; None for who has no active account any more."""
+        """Return the recipient, with the link of a token; None when the account is gone or switched off."""
         async with self._database.read() as db:
             user = await UserRepository(db).get(user_id)
             if user is None or not user.is_active:
@@ -128,12 +130,12 @@ class RecoveryService:
 
     async def on_forgotten(self, db: WriteSession, envelopes: Sequence[Envelope[PasswordForgotten]]) -> None:
         """Make a token for each active account that a password was forgotten of."""
-        users = await UserRepository(db).lock_active_key_share({one.message.email for one in envelopes})
+        users = await CredentialRepository(db).lock_active_key_share({one.message.email for one in envelopes})
         await self._make_tokens(db, TokenPurpose.RESET_PASSWORD, users, PasswordResetRequested)
 
     async def on_asked(self, db: WriteSession, envelopes: Sequence[Envelope[VerificationAsked]]) -> None:
         """Make a token for each active account whose address is still to be proved."""
-        users = await UserRepository(db).lock_active_key_share({one.message.email for one in envelopes})
+        users = await CredentialRepository(db).lock_active_key_share({one.message.email for one in envelopes})
         unproved = [user for user in users if user.email_verified_at is None]
         await self._make_tokens(db, TokenPurpose.VERIFY_EMAIL, unproved, VerificationRequested)
 
@@ -170,7 +172,7 @@ class RecoveryService:
         The person is locked first, as everywhere: two links of one person, used at once, would else wait for each other.
         """
         tokens = AccountTokenRepository(db)
-        if not await UserRepository(db).lock_address_no_key_update(row.user_id, row.email):
+        if not await CredentialRepository(db).lock_address_no_key_update(row.user_id, row.email):
             raise InvalidToken
         if not await tokens.use(row.id, now=now):
             raise InvalidToken

@@ -19,7 +19,7 @@ ASKED: Final = "If the address belongs to an account, an e-mail is on its way"
 
 
 async def _limit_mails(limited: Limits, kind: str, address: str) -> None:
-    """Count an e-mail that is asked for, on the account whether there is one or not, and on who asks."""
+    """Count a requested e-mail, on the address whether it has an account or not, and on the client."""
     await limited("password", f"{kind}|{address}")
     await limited("password", f"{kind}|from|{limited.address}", name="password-client")
 

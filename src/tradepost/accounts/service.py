@@ -7,12 +7,9 @@ from tradepost.accounts.messages import UserDeleted
 from tradepost.accounts.models import User
 from tradepost.accounts.permissions import Role
 from tradepost.accounts.phones import parsed_phone
-from tradepost.accounts.repository import (
-    AccountTokenRepository,
-    PublicRow,
-    SessionRepository,
-    UserRepository,
-)
+from tradepost.accounts.repository.sessions import SessionRepository
+from tradepost.accounts.repository.tokens import AccountTokenRepository
+from tradepost.accounts.repository.users import PublicRow, UserRepository
 from tradepost.accounts.schemas import ProfileUpdate
 from tradepost.core.clock import Clock
 from tradepost.core.errors import Unauthenticated
@@ -21,7 +18,7 @@ from tradepost.core.wire.pagination import Page, Window
 
 
 class UserService:
-    """Works in the transaction of whoever built it."""
+    """Profiles and the switches of accounts, within the caller's transaction."""
 
     def __init__(
         self,

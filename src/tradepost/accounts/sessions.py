@@ -9,7 +9,8 @@ from tradepost.accounts.errors import InactiveUser, LoginFailed, SessionNotFound
 from tradepost.accounts.identities import Identities, Identity
 from tradepost.accounts.models import USER_AGENT_LENGTH, LoginSession
 from tradepost.accounts.passwords import PasswordHasher
-from tradepost.accounts.repository import SessionRepository, UserRepository
+from tradepost.accounts.repository.credentials import CredentialRepository
+from tradepost.accounts.repository.sessions import SessionRepository
 from tradepost.accounts.schemas import RenewedTokens, TokenPair
 from tradepost.accounts.tokens import Tokens
 from tradepost.core.clock import Clock
@@ -59,7 +60,7 @@ class SessionService:
         except ValueError:
             address = ""
         # What was read before the hash may have changed since, as when another log-in renewed the hash of the same
-        # password: who is overtaken once reads and verifies anew.
+        # password: a log-in that was overtaken once reads and verifies anew.
         opened = await self._open(address, password, device) or await self._open(address, password, device)
         if opened is None:
             raise LoginFailed
@@ -68,7 +69,7 @@ class SessionService:
     async def _open(self, address: str, password: str, device: Device) -> LoginSession | None:
         """Open a session; None if the user was changed while the password was verified."""
         async with self._database.read() as db:
-            user = await UserRepository(db).find_by_email(address)
+            user = await CredentialRepository(db).find_by_email(address)
         seen = user.hashed_password if user else None
         if not await self._hasher.verify(seen, password) or user is None or seen is None:
             raise LoginFailed
@@ -77,11 +78,11 @@ class SessionService:
         newer = await self._hasher.hash(password) if self._hasher.is_outdated(seen) else None
         now = self._clock.now()
         async with self._database.transaction() as db:
-            users, sessions = UserRepository(db), SessionRepository(db)
-            if not await users.lock_password_no_key_update(user.id, seen=seen):
+            credentials, sessions = CredentialRepository(db), SessionRepository(db)
+            if not await credentials.lock_password_no_key_update(user.id, seen=seen):
                 return None
             if newer is not None:
-                await users.rehash(user.id, seen=seen, hashed=newer)
+                await credentials.rehash(user.id, seen=seen, hashed=newer)
             await sessions.make_room_for(user.id, keep=SESSIONS_KEPT - 1, now=now)
             return await sessions.add(
                 LoginSession(
@@ -96,7 +97,7 @@ class SessionService:
             )
 
     async def identify(self, token: str) -> Identity:
-        """Return whose access token this is, as the database has them now."""
+        """Return the session and user of an access token, as the database has them now."""
         claims = self._tokens.read_access(token)
         identity = await self._identities.find(
             session_id=claims.session_id, user_id=claims.user_id, now=self._clock.now()

@@ -18,7 +18,7 @@ from tradepost.accounts.dependencies import (
 )
 from tradepost.accounts.errors import EmailTaken, IncorrectPassword, LastAdmin, SelfDelete, UserNotFound
 from tradepost.accounts.models import User
-from tradepost.accounts.repository import SORTS
+from tradepost.accounts.repository.users import SORTS
 from tradepost.accounts.schemas import (
     PasswordChange,
     ProfileUpdate,

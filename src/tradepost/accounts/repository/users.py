@@ -1,0 +1,108 @@
+"""Every statement about users as such: profiles, lists, and who administers."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Row, Select, delete, select, update
+from sqlalchemy.orm import InstrumentedAttribute
+
+from tradepost.accounts.models import User
+from tradepost.accounts.permissions import Role
+from tradepost.core.database.elements import AmongIds, upsert
+from tradepost.core.database.locks import lock_key_share, lock_no_key_update
+from tradepost.core.database.repository import Repository
+from tradepost.core.wire.pagination import Page, Window
+
+SORTS: Final[dict[str, InstrumentedAttribute[Any]]] = {
+    "created_at": User.created_at,
+    "email": User.email,
+    "first_name": User.first_name,
+    "last_name": User.last_name,
+}
+
+ProfileRow = Row[*tuple[Any, ...]]
+"""Every column of a user that somebody is shown."""
+
+PublicRow = Row[int, str, str, str | None]
+"""What everybody may know of a user: ``id``, both names, ``avatar_url``."""
+
+SHOWN = [
+    column for column in User.__table__.columns if column.name not in {"hashed_password", "email_verified_at"}
+]
+"""The columns of ``ProfileRow``: neither what proves a person nor what the service keeps for itself."""
+
+# What many requests ask is put together once: that takes as long as running it.
+_PROFILES: Final[Select[*tuple[Any, ...]]] = select(*SHOWN).where(AmongIds(User.id))
+_REFERRED_TO: Final = lock_key_share(
+    select(User.id, User.first_name, User.last_name, User.avatar_url)
+    .where(AmongIds(User.id))
+    .order_by(User.id),
+    User,
+)
+
+
+class UserRepository(Repository):
+    """Users."""
+
+    async def find_profiles(self, user_ids: Sequence[int]) -> Sequence[ProfileRow]:
+        """Return what is shown of the users of these ids."""
+        return await self.rows(_PROFILES, {"ids": list(user_ids)})
+
+    async def get(self, user_id: int) -> User | None:
+        """Return the user of this id."""
+        return await self.db.get(User, user_id)
+
+    async def lock_no_key_update(self, user_id: int) -> User | None:
+        """Return the user of this id, with the row locked until the transaction ends.
+
+        Rows that only refer to the user (FOR KEY SHARE) need not wait: this lock is not for deleting.
+        """
+        return await self.db.scalar(lock_no_key_update(select(User).where(User.id == user_id), User))
+
+    async def lock_key_share(self, user_ids: Collection[int]) -> Sequence[PublicRow]:
+        """Return the public columns of these users, and keep the users from being deleted until the transaction ends."""
+        return await self.rows(_REFERRED_TO, {"ids": sorted(user_ids)})
+
+    async def lock_admins_no_key_update(self) -> Sequence[int]:
+        """Lock all active admins, in the order of their ids, and return these: taking one admin away waits here.
+
+        Items may still be put up for sale by them: a group of new items locks several users, in an order of its own.
+        """
+        admins = select(User.id).where(User.role == Role.ADMIN, User.is_active).order_by(User.id)
+        return (await self.db.scalars(lock_no_key_update(admins, User))).all()
+
+    async def exists_admin(self) -> bool:
+        """Tell whether there is an admin, active or not."""
+        return await self.any(User.role, Role.ADMIN)
+
+    async def page(self, window: Window) -> Page[User]:
+        """Return a part of all users."""
+        order = self.ordering(window.sort, SORTS, ties=User.id)
+        rows = select(User).order_by(*order).limit(window.limit).offset(window.skip)
+        return Page((await self.db.scalars(rows)).all(), await self.count(select(User), window.total), window)
+
+    async def add(self, user: User) -> User:
+        """Insert ``user`` and give it its id."""
+        self.db.add(user)
+        await self.db.flush()
+        return user
+
+    async def add_unless_taken(self, values: dict[str, Any]) -> bool:
+        """Insert a user unless the address is taken; tell whether it was inserted."""
+        statement = upsert(User).values(**values).on_conflict_do_nothing(index_elements=["email"])
+        return await self.db.scalar(statement.returning(User.id)) is not None
+
+    async def set_avatar(
+        self, user_id: int, url: str | None, *, seen: str | None = None, now: datetime
+    ) -> bool:
+        """Set a user's picture, if ``seen`` is given only in place of that one; tell whether it was."""
+        statement = update(User).where(User.id == user_id)
+        if seen is not None:
+            statement = statement.where(User.avatar_url == seen)
+        statement = statement.values(avatar_url=url, updated_at=now)
+        return await self.db.scalar(statement.returning(User.id)) is not None
+
+    async def delete(self, user_id: int) -> bool:
+        """Delete the user and, by cascades, what belongs to them; tell whether there was one."""
+        return await self.db.scalar(delete(User).where(User.id == user_id).returning(User.id)) is not None
