@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.flows.live import API, PASSWORD, ROOT, LiveServer, environment, join, serving
+from tests.flows.live import API, PASSWORD, ROOT, LiveServer, environment, eventually, join, serving
 from tests.outside import nginx
 
 pytestmark = pytest.mark.skipif(nginx.BINARY is None, reason="needs nginx (Debian: apt-get install nginx)")
@@ -74,6 +74,25 @@ async def test_pages_documents_and_links_lead_outside(shop: Shop) -> None:
         assert 'data-api="/shop/api/v1"' in page
         for address in re.findall(r'(?:href|src)="(/[^"]+)"', page):
             assert (await client.get(f"http://localhost:{shop.port}{address}")).status_code == 200
+
+
+async def test_e_mails_are_read_below_the_prefix(shop: Shop) -> None:
+    async with shop.person() as client:
+        client.base_url = httpx.URL(f"{shop.url}{API}")
+        await join(client, "reader@example.com")
+        outside = f"http://localhost:{shop.port}"
+
+        async def are_listed() -> bool:
+            return "/shop/dev/mails/" in (await client.get(f"{shop.url}/dev/mails")).text
+
+        await eventually(are_listed)
+        (name,) = re.findall(
+            r'href="(/shop/dev/mails/[^"]+)"', (await client.get(f"{shop.url}/dev/mails")).text
+        )[:1]
+        page = (await client.get(outside + name)).text
+        assert 'href="/shop/dev/mails"' in page
+        assert (await client.get(f"{outside}{name}/html")).status_code == 200
+        assert f'src="{name}/html"' in page
 
 
 async def test_a_list_is_walked_along_its_links(shop: Shop) -> None:

@@ -3,13 +3,14 @@
 import html
 from typing import Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from tradepost.core.settings.settings import Settings
 from tradepost.notifications.mail.dependencies import build_folder
 from tradepost.notifications.mail.folder import FiledEmail
+from tradepost.web.answers.static_content import root_of
 from tradepost.web.routing.route import OpenRoute
 
 _STYLE: Final = """
@@ -49,14 +50,15 @@ def _page(title: str, content: str) -> Response:
     return Response(body, headers=_HEADERS, media_type="text/html")
 
 
-def _row(mail: FiledEmail) -> str:
+def _row(mail: FiledEmail, root: str) -> str:
     subject, recipient, date = map(html.escape, (mail.subject or "(no subject)", mail.recipient, mail.date))
     return (
-        f'<tr><td><a href="/dev/mails/{mail.name}">{subject}</a></td><td>{recipient}</td><td>{date}</td></tr>'
+        f'<tr><td><a href="{root}/dev/mails/{mail.name}">{subject}</a></td>'
+        f"<td>{recipient}</td><td>{date}</td></tr>"
     )
 
 
-def _shown(mail: FiledEmail) -> str:
+def _shown(mail: FiledEmail, root: str) -> str:
     fields = (
         ("From", mail.sender),
         ("To", mail.recipient),
@@ -65,8 +67,8 @@ def _shown(mail: FiledEmail) -> str:
     )
     head = "".join(f"<dt>{name}</dt><dd>{html.escape(value)}</dd>" for name, value in fields)
     return (
-        f'<p><a href="/dev/mails">All e-mails</a></p><dl>{head}</dl><h2>HTML</h2>'
-        f'<iframe title="The e-mail" sandbox="{_SANDBOX}" src="/dev/mails/{mail.name}/html"></iframe>'
+        f'<p><a href="{root}/dev/mails">All e-mails</a></p><dl>{head}</dl><h2>HTML</h2>'
+        f'<iframe title="The e-mail" sandbox="{_SANDBOX}" src="{root}/dev/mails/{mail.name}/html"></iframe>'
         f"<h2>Text</h2><pre>{html.escape(mail.text)}</pre>"
     )
 
@@ -85,9 +87,11 @@ def build_router(settings: Settings) -> APIRouter:
         return mail
 
     @router.get("/dev/mails")
-    async def list_mails() -> Response:
+    async def list_mails(request: Request) -> Response:
+        root = html.escape(root_of(request, settings))
         mails = await folder.newest()
-        table = f"<table><tr><th>Subject</th><th>To</th><th>Date</th></tr>{''.join(map(_row, mails))}</table>"
+        rows = "".join(_row(mail, root) for mail in mails)
+        table = f"<table><tr><th>Subject</th><th>To</th><th>Date</th></tr>{rows}</table>"
         where = f"<p>They are in <code>{html.escape(str(folder.directory))}</code>, newest first.</p>"
         nothing = "<p>There is none yet.</p>"
         if settings.SMTP_HOST is not None:
@@ -95,9 +99,9 @@ def build_router(settings: Settings) -> APIRouter:
         return _page("E-mails", where + table if mails else nothing)
 
     @router.get("/dev/mails/{name}")
-    async def show_mail(name: str) -> Response:
+    async def show_mail(request: Request, name: str) -> Response:
         mail = await found(name)
-        return _page(mail.subject or "(no subject)", _shown(mail))
+        return _page(mail.subject or "(no subject)", _shown(mail, html.escape(root_of(request, settings))))
 
     @router.get("/dev/mails/{name}/html")
     async def show_mail_html(name: str) -> Response:
