@@ -185,8 +185,8 @@ docs: .venv/.dev ## Make anew what the docs draw from the code
 
 .PHONY: fix
 fix: .venv/.dev ## Repair format and lint where a tool can
-	.venv/bin/ruff check --fix .
-	.venv/bin/ruff format .
+	@# What no tool can mend is shown, and keeps nothing from its format.
+	.venv/bin/ruff check --fix .; found=$$?; .venv/bin/ruff format . && exit $$found
 
 .PHONY: lock
 lock: .venv/.dev ## Resolve both lock files again (ARGS=--upgrade for the newest versions)
