@@ -70,6 +70,12 @@ CHANGED = {
 """What is said, and what in which file is replaced by what to mend it."""
 
 
+@pytest.fixture(scope="module")
+def already() -> list[str]:
+    """What is forgotten in this checkout itself: one test says so, and the others look at the rest."""
+    return House(ROOT).omissions()
+
+
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """A copy of what is looked at, with a domain in it that nothing else knows of."""
@@ -85,13 +91,13 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_nothing_was_forgotten() -> None:
-    omissions = House(ROOT).omissions()
-    assert not omissions, "\n".join(omissions)
+def test_nothing_was_forgotten(already: list[str]) -> None:
+    if already:
+        pytest.fail("Do this:\n" + "\n".join(already), pytrace=False)
 
 
-def test_everything_that_a_domain_forgot_is_named(copy: Path) -> None:
-    omissions = House(copy).omissions()
+def test_everything_that_a_domain_forgot_is_named(copy: Path, already: list[str]) -> None:
+    omissions = [omission for omission in House(copy).omissions() if omission not in already]
     for start in FORGOTTEN | CHANGED:
         said = [omission for omission in omissions if omission.startswith(start)]
         assert len(said) == 1, (start, omissions)
@@ -100,7 +106,7 @@ def test_everything_that_a_domain_forgot_is_named(copy: Path) -> None:
     assert len(omissions) == len(FORGOTTEN) + len(CHANGED), omissions
 
 
-def test_what_is_mended_is_named_no_more(copy: Path) -> None:
+def test_what_is_mended_is_named_no_more(copy: Path, already: list[str]) -> None:
     for path, addition in FORGOTTEN.values():
         (copy / path).parent.mkdir(exist_ok=True)
         with (copy / path).open("a", encoding="utf-8") as file:
@@ -109,7 +115,7 @@ def test_what_is_mended_is_named_no_more(copy: Path) -> None:
         before = (copy / path).read_text(encoding="utf-8")
         assert old in before
         (copy / path).write_text(before.replace(old, new, 1), encoding="utf-8")
-    assert House(copy).omissions() == []
+    assert House(copy).omissions() == already
 
 
 def test_a_contract_that_nothing_breaks_is_named(copy: Path) -> None:

@@ -115,7 +115,7 @@ class House:
                 if table not in rows:
                     yield (
                         f"migrations are not tried with a row in `{table}`: "
-                        f"add one to ROWS in tests/migrations/rows.py"
+                        f"add one to ROWS in tests/migrations/rows.py (the rows that others refer to have the id 1)"
                     )
 
     def _floors(self) -> Iterator[str]:
@@ -127,7 +127,8 @@ class House:
                 if name not in named:
                     yield (
                         f"src/tradepost/{package}{name} stands on no floor: "
-                        f"add it to the layers of the contract `{contract}` in pyproject.toml"
+                        f"add it to the layers of the contract `{contract}` in pyproject.toml, "
+                        "above all that it imports and below all that import it"
                     )
 
     def _faces(self) -> Iterator[str]:

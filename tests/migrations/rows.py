@@ -1,4 +1,7 @@
-"""A row for every table, each hanging on another: what migrations are tried on. A new table gets one here."""
+"""A row for every table, each hanging on another: what migrations are tried on. A new table gets one here.
+
+They are inserted in the order in which tables refer to each other; that of this file means nothing.
+"""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -115,4 +118,4 @@ ROWS: Final[dict[str, dict[str, Any]]] = {
         "begun_at": NOW,
     },
 }
-"""By table, in an order in which they can be inserted: what a row refers to comes first."""
+"""By table."""
