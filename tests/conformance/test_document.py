@@ -70,7 +70,9 @@ def test_every_field_says_what_it_is() -> None:
     inline = [(name, schema) for name, schema in bodies() if "$ref" not in schema]
     for name, schema in [*document()["components"]["schemas"].items(), *inline]:
         for field, described in schema.get("properties", {}).items():
-            assert resolved(described).get("description") or described.get("description"), f"{name}.{field}"
+            assert resolved(described).get("description") or described.get("description"), (
+                f"{name}.{field} does not say what it is: give it a Field(description=…)"
+            )
 
 
 def test_every_tag_is_declared_and_every_operation_says_who_may() -> None:
@@ -97,7 +99,12 @@ def test_every_body_shows_an_example_that_its_schema_takes() -> None:
 
 def form_of(schema: dict[str, Any]) -> dict[str, Any]:
     """Return the form as `/docs` fills it: each field with its own example."""
-    return {name: schema["properties"][name]["examples"][0] for name in schema["required"]}
+    fields = {name: schema["properties"][name].get("examples") for name in schema["required"]}
+    assert all(fields.values()), (
+        f"{schema['title']} shows no example: give it a `model_config = example(…)` (core/wire/schemas.py), "
+        "or each field of a form a Field(examples=[…])"
+    )
+    return {name: examples[0] for name, examples in fields.items()}
 
 
 def test_every_required_parameter_shows_an_example_that_its_schema_takes() -> None:

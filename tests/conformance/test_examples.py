@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from tests.conformance.test_document import METHODS, resolved
+from tests.conformance.test_document import METHODS, form_of, resolved
 from tests.conftest import Template, World, world_on
 from tradepost.core.messaging.dispatcher import Dispatcher
 
@@ -48,6 +48,11 @@ AS_ADA = {"mark_notification_read", "delete_notification", "change_my_password",
 """Operations asked by the person of the examples, with a new session for each; all others by an admin."""
 APART = {"merge_tag": "delete_tag"}
 """Operations that take away what another needs, and the one that is left out of their walk."""
+ADVICE = (
+    "An untouched example should be taken. Where it is right: name the operation in FIRST or LAST if another has to come "
+    "before or after it, in AS_ADA if an admin, who made the item 1, is the wrong one to ask, and in CANNOT if no example "
+    "can serve it."
+)
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -78,9 +83,9 @@ def request_of(method: str, path: str, operation: dict[str, Any]) -> dict[str, A
     for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
         schema = resolved(content["schema"])
         if media_type == "application/json":
-            request["json"] = schema["examples"][0]
+            request["json"] = schema["examples"][0] if "examples" in schema else form_of(schema)
         else:
-            request["data"] = {name: schema["properties"][name]["examples"][0] for name in schema["required"]}
+            request["data"] = form_of(schema)
     return request
 
 
@@ -124,11 +129,11 @@ async def walk(world: World, *, without: set[str]) -> dict[str, str]:
 
 async def test_untouched_examples_succeed(template: Template, tmp_path: Path) -> None:
     async with fresh_world(template, tmp_path) as world:
-        assert await walk(world, without=set(APART)) == {}
+        assert await walk(world, without=set(APART)) == {}, ADVICE
 
 
 async def test_untouched_examples_succeed_where_one_takes_from_another(
     template: Template, tmp_path: Path
 ) -> None:
     async with fresh_world(template, tmp_path) as world:
-        assert await walk(world, without=set(APART.values())) == {}
+        assert await walk(world, without=set(APART.values())) == {}, ADVICE
