@@ -132,31 +132,44 @@ class TestReading:
             assert code(answer) == (404, "CATEGORY_NOT_FOUND")
             assert answer.json()["detail"] == "Category not found"
 
-    async def test_inactive_ones_are_for_admins(
+    async def test_inactive_ones_and_what_is_below_them_are_for_staff(
         self, client: httpx.AsyncClient, admin: Person, moderator: Person, alice: Person
     ) -> None:
         books = await make(admin, "Books")
         comics = await make(admin, "Comics", books, is_active=False)
-        await make(admin, "Manga", comics)
+        manga = await make(admin, "Manga", comics)
+        await make(admin, "Early", manga)
         await make(admin, "Art", is_active=False)
-        for api in (client, alice.api, moderator.api):
-            page = await shown(api)
-            assert (names(page["categories"]), page["total"]) == (["Books", "Manga"], 2)
-            page = await shown(api, tree=True)
-            # What is below an inactive category has no place to hang on.
-            assert (names(page["categories"]), page["total"]) == (["Books"], 1)
-            assert (await shown(api, is_active=False))["categories"] == []
+        for api in (client, alice.api):
+            for tree in (False, True):
+                for total in ("exact", "estimated"):
+                    page = await shown(api, tree=tree, total=total)
+                    assert (names(page["categories"]), page["total"]) == (["Books"], 1)
+                assert names((await shown(api, tree=tree, is_active=True))["categories"]) == ["Books"]
+                assert (await shown(api, tree=tree, is_active=False))["categories"] == []
             assert (await api.get(f"{CATEGORIES}{books['id']}")).json()["children"] == []
-            for key in (comics["id"], "comics", "art"):
+            for key in (comics["id"], "comics", "art", manga["id"], "manga", "early"):
                 assert code(await api.get(f"{CATEGORIES}{key}")) == (404, "CATEGORY_NOT_FOUND")
-        page = await shown(admin.api)
-        assert (names(page["categories"]), page["total"]) == (["Art", "Books", "Comics", "Manga"], 4)
-        page = await shown(admin.api, tree=True)
-        assert (names(page["categories"]), page["total"]) == (["Art", "Books", ["Comics", ["Manga"]]], 4)
-        assert names((await shown(admin.api, is_active=True))["categories"]) == ["Books", "Manga"]
-        assert names((await shown(admin.api, is_active=False))["categories"]) == ["Art", "Comics"]
-        assert names((await shown(admin.api, is_active=True, tree=True))["categories"]) == ["Books"]
-        assert (await admin.api.get(f"{CATEGORIES}comics")).json()["children"][0]["name"] == "Manga"
+        for api in (admin.api, moderator.api):
+            page = await shown(api)
+            assert names(page["categories"]) == ["Art", "Books", "Comics", "Early", "Manga"]
+            assert page["total"] == 5
+            page = await shown(api, tree=True)
+            assert names(page["categories"]) == ["Art", "Books", ["Comics", ["Manga", ["Early"]]]]
+            assert page["total"] == 5
+            for tree in (False, True):
+                assert names((await shown(api, tree=tree, is_active=True))["categories"]) == ["Books"]
+                page = await shown(api, tree=tree, is_active=False)
+                assert (names(page["categories"]), page["total"]) == (["Art", "Comics"], 2)
+            assert names([(await api.get(f"{CATEGORIES}comics")).json()]) == ["Comics", ["Manga", ["Early"]]]
+        # What is switched on again shows with all below it.
+        await admin.api.patch(f"{CATEGORIES}comics", json={"is_active": True})
+        assert names((await shown(client, tree=True))["categories"]) == [
+            "Books",
+            ["Comics", ["Manga", ["Early"]]],
+        ]
+        assert names((await shown(client))["categories"]) == ["Books", "Comics", "Early", "Manga"]
+        assert (await client.get(f"{CATEGORIES}early")).status_code == 200
 
     async def test_each_answer_takes_few_statements(
         self, world: World, admin: Person, statements: Callable[[], Any]

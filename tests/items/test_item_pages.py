@@ -78,6 +78,29 @@ class TestPages:
         assert (await page(client, total="estimated", limit=2))["total"] >= 2
         assert (await page(client, total="estimated", skip=7))["total"] <= 7
 
+    async def test_an_estimate_never_ends_a_list_early(
+        self, client: httpx.AsyncClient, alice: Person
+    ) -> None:
+        """A client goes on as long as ``pages`` says that there is more."""
+        for number in range(7):
+            await sell(alice, str(number), tags=["x"])
+        for limit in (1, 2, 3, 7, 100):
+            for query in ({}, {"tag": "x"}):
+                seen: list[str] = []
+                number, pages = 0, 1
+                while number < pages:
+                    envelope = await page(
+                        client,
+                        total="estimated",
+                        skip=number * limit,
+                        limit=limit,
+                        sort="created_at",
+                        **query,
+                    )
+                    seen += [item["title"] for item in envelope["items"]]
+                    number, pages = number + 1, envelope["pages"]
+                assert seen == [str(at) for at in range(7)], (limit, query)
+
     @pytest.mark.parametrize("path", [ITEMS, MINE, SEARCH])
     async def test_bad_windows_are_named(self, alice: Person, path: str) -> None:
         for name, values in (

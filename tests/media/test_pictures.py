@@ -160,6 +160,33 @@ def test_half_of_a_file_is_refused(name: str) -> None:
             pictures.clean(data[:part])
 
 
+@pytest.mark.parametrize("name", ["still.gif", "animated.gif"])
+def test_a_gif_that_lacks_its_last_byte_alone_gets_it_back(name: str) -> None:
+    data = gallery.good()[name]
+    assert data[-1:] == b";"
+    whole = pictures.clean(data)
+    assert pictures.clean(data[:-1]) == whole
+    assert whole.data[-1:] == b";"
+    for missing in range(2, 12):
+        with pytest.raises(PictureRefused) as error:
+            pictures.clean(data[:-missing])
+        assert "ends too soon" in reason(error)
+
+
+def test_an_animation_that_ends_behind_a_frame_has_those_before() -> None:
+    data = gallery.gif_of_specks(3)
+    size = len(gallery.gif_of_specks(4)) - len(data)
+    assert gallery.opened(pictures.clean(data[: -1 - size]).data).n_frames == 2  # type: ignore[attr-defined]
+
+
+def test_a_jpeg_without_its_end_may_lack_more_and_is_refused() -> None:
+    data = gallery.file_of(gallery.drawing(), "JPEG")
+    for missing in (2, 3, 40):
+        with pytest.raises(PictureRefused) as error:
+            pictures.clean(data[:-missing])
+        assert "its end (the marker FF D9) is missing" in reason(error)
+
+
 @pytest.mark.parametrize("name", ["rgb.png", "animated.png", "animated.gif", "lossy.webp"])
 def test_a_wrong_byte_in_the_middle_is_refused_or_harmless(name: str) -> None:
     data = bytearray(gallery.good()[name])

@@ -27,7 +27,9 @@ from tradepost.media.intake import FileIntake, IncomingFiles
 from tradepost.media.models import StoredFile
 from tradepost.media.places import FilePlaces
 from tradepost.media.processing import PictureProcessing
+from tradepost.media.repository import FileRepository, UsageRepository
 from tradepost.media.schemas import Category, UploadedFiles
+from tradepost.media.usage import freed
 
 QUOTA_BYTES = 1_000
 QUOTA_FILES = 3
@@ -268,3 +270,27 @@ async def test_one_that_is_cancelled_touches_no_other(
     assert await usage(world, alice.id) in {(0, 0), (1, len(pdf()))}
     assert {state for _, state in await rows(world)} == {"stored"}
     assert (await read(bob.api, other))["version"] == 1, "documents are no part of what an item shows"
+
+
+async def test_who_dooms_files_and_who_keeps_them_lock_in_one_order(world: World, alice: Person) -> None:
+    item = await sell(alice)
+    intake, doomed = world.resources[FileIntake], asyncio.Event()
+
+    async def doom() -> None:
+        async with world.database.transaction() as db:
+            rows = await FileRepository(db).doom_subjects([item["id"]], now=world.clock.now())
+            doomed.set()
+            # The other comes as far as it can.
+            await asyncio.sleep(0.2)
+            await UsageRepository(db).release(freed(rows))
+
+    async def keep(incoming: IncomingFiles) -> None:
+        await doomed.wait()
+        async with world.database.transaction() as db:
+            await incoming.keep(db)
+
+    async with intake.open(Category.DOCUMENTS, owner_id=alice.id, subject_id=item["id"]) as incoming:
+        await incoming.take(Part(pdf()), DOCUMENTS)
+        found = await asyncio.gather(doom(), keep(incoming), return_exceptions=True)
+    assert [type(outcome) for outcome in found] == [type(None), Unavailable]
+    assert await usage(world, alice.id) == (0, 0)

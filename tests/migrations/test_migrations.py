@@ -1,6 +1,7 @@
 """One history for both engines: up, the same as the models, down, and up again with rows."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Literal
@@ -18,7 +19,7 @@ from tests.migrations.rows import NOW, ROWS
 from tradepost.bootstrap import METADATA, database_options, opened, prepare_database
 from tradepost.core.database import migrations
 from tradepost.core.database.autogenerate import check_differences
-from tradepost.core.database.engines import Database
+from tradepost.core.database.engines import Database, DatabaseOptions
 
 
 @pytest_asyncio.fixture
@@ -143,6 +144,29 @@ async def test_any_number_may_migrate_at_once(template: Template, tmp_path: Path
     assert any(changed)
     async with opened(settings) as resources:
         assert (await counts(resources.database))["users"] == 1
+
+
+async def test_a_migration_of_sqlite_waits_longer_than_a_request(tmp_path: Path) -> None:
+    """Behind other processes that migrate, on a busy machine; a transaction of the API gives up much earlier."""
+    path = tmp_path / "busy.db"
+    url = sa.make_url(f"sqlite+aiosqlite:///{path}")
+    database = Database(DatabaseOptions(url=url, pool_timeout=0.1))
+    other = sqlite3.connect(path, isolation_level=None)
+    try:
+        other.execute("PRAGMA journal_mode = WAL")
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(sa.exc.OperationalError, match="locked"):
+            async with database.transaction() as db:
+                await db.execute(sa.text("SELECT 1"))
+        migrating = asyncio.create_task(migrations.upgrade(database))
+        done, _ = await asyncio.wait([migrating], timeout=0.6)
+        assert not done
+        other.execute("ROLLBACK")
+        assert await migrating
+        assert await migrations.current(database) == migrations.head()
+    finally:
+        other.close()
+        await database.close()
 
 
 async def test_a_failed_migration_leaves_nothing_behind(empty: Database) -> None:

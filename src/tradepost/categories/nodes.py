@@ -36,7 +36,12 @@ def nested(rows: Iterable[CategoryRow]) -> dict[int, CategoryNode]:
     return nodes
 
 
+def roots(rows: Iterable[CategoryRow]) -> list[CategoryNode]:
+    """Return the nodes that hang on no other one of ``rows``, in their order."""
+    nodes = nested(rows)
+    return [node for node in nodes.values() if node.parent_id not in nodes]
+
+
 def topmost(rows: Iterable[CategoryRow]) -> CategoryNode | None:
     """Return the node of a subtree that holds all others, None when there are no rows."""
-    nodes = nested(rows)
-    return next((node for node in nodes.values() if node.parent_id not in nodes), None)
+    return next(iter(roots(rows)), None)

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tradepost.accounts.permissions import Permission
+from tradepost.accounts.permissions import STAFF
 from tradepost.categories.errors import CategoryNotFound
-from tradepost.categories.nodes import nested, topmost
+from tradepost.categories.nodes import roots, topmost
 from tradepost.categories.repository import CategoryRepository, CategoryRow
 from tradepost.categories.schemas import CategoryPage, CategoryRead
 from tradepost.core.batching.coalescer import ReadCoalescer
@@ -30,7 +30,7 @@ class _Question:
 
 
 def _active_only(visitor: Principal | None) -> bool:
-    return visitor is None or Permission.ADMIN_ACCESS not in visitor.permissions
+    return visitor is None or STAFF not in visitor.permissions
 
 
 class CategoryReader:
@@ -52,7 +52,7 @@ class CategoryReader:
     ) -> bytes:
         """List the categories that ``visitor`` may see, flat or as a tree: the JSON of ``CategoryPage``.
 
-        In the tree, one that is not shown hides all below it.
+        Inactive ones, and all below them, are for staff.
         """
         asked = _Question(
             Window(sort=window.sort, total=window.total) if tree else window,
@@ -89,10 +89,10 @@ class CategoryReader:
 
 
 def _tree(rows: Sequence[CategoryRow], *, counted: bool) -> bytes:
-    roots = [node for node in nested(rows).values() if node.parent_id is None]
-    shown = sum(root.size for root in roots)
+    top = roots(rows)
+    shown = sum(node.size for node in top)
     page = CategoryPage(
-        categories=[CategoryRead.model_validate(root) for root in roots],
+        categories=[CategoryRead.model_validate(node) for node in top],
         total=shown if counted else None,
         page=1,
         size=shown,

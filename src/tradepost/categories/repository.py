@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     CTE,
@@ -11,6 +11,7 @@ from sqlalchemy import (
     Row,
     Select,
     delete,
+    exists,
     false,
     func,
     literal_column,
@@ -51,15 +52,31 @@ def _named(key: str) -> ColumnElement[bool]:
     return Category.id == int(key) if int(key) <= MAX_ID else false()
 
 
+_IS_ACTIVE: Final = Category.is_active.is_(True)
+
+
+def _is_below_inactive(key: str) -> ColumnElement[bool]:
+    """Tell whether the category that ``key`` names, or one above it, is inactive."""
+    ascent = (
+        select(Category.id, Category.parent_id, Category.is_active).where(_named(key)).cte(recursive=True)
+    )
+    above = select(Category.id, Category.parent_id, Category.is_active)
+    ascent = ascent.union_all(above.join(ascent, Category.id == ascent.c.parent_id))
+    return exists().where(ascent.c.is_active.is_(False))
+
+
 def _shown(*, active_only: bool) -> list[ColumnElement[bool]]:
-    return [Category.is_active.is_(True)] if active_only else []
+    """Match the categories that show: all, or those that are active and have none above them that is not."""
+    if not active_only:
+        return []
+    shown = _descent(Category.parent_id.is_(None), _IS_ACTIVE)
+    return [Category.id.in_(select(shown.c.id))]
 
 
-def _descent(top: ColumnElement[bool], *, active_only: bool = False) -> CTE:
-    """Return the categories that ``top`` matches with all below them; one that is not shown hides what is below it."""
-    shown = _shown(active_only=active_only)
-    descent = select(Category.id).where(top, *shown).cte(recursive=True)
-    below = select(Category.id).join(descent, Category.parent_id == descent.c.id).where(*shown)
+def _descent(top: ColumnElement[bool], *each: ColumnElement[bool]) -> CTE:
+    """Return the categories that ``top`` matches with all below them; one that ``each`` does not match ends its branch."""
+    descent = select(Category.id).where(top, *each).cte(recursive=True)
+    below = select(Category.id).join(descent, Category.parent_id == descent.c.id).where(*each)
     return descent.union_all(below)
 
 
@@ -113,9 +130,12 @@ class CategoryRepository(Repository):
         return (await self.db.execute(_rows().where(*wanted).order_by(*self._ordering(sort)))).all()
 
     async def find_subtree(self, key: str, *, active_only: bool) -> Sequence[CategoryRow]:
-        """Return a category and all its descendants by name."""
-        descent = _descent(_named(key), active_only=active_only)
+        """Return a category and all its descendants by name, as far as they show."""
+        shown = [_IS_ACTIVE] if active_only else []
+        descent = _descent(_named(key), *shown)
         rows = _rows().join(descent, Category.id == descent.c.id).order_by(*self._ordering("name"))
+        if active_only:
+            rows = rows.where(~_is_below_inactive(key))
         return (await self.db.execute(rows)).all()
 
     async def find_path(self, category_id: int) -> Sequence[int]:
@@ -169,5 +189,6 @@ class CategoryRepository(Repository):
 
 
 def _wanted(*, active_only: bool, is_active: bool | None) -> list[ColumnElement[bool]]:
-    asked = [] if is_active is None else [Category.is_active.is_(is_active)]
-    return _shown(active_only=active_only) + asked
+    # Asked for active ones, staff see what everybody sees; asked for others, those that are switched off themselves.
+    off = [Category.is_active.is_(False)] if is_active is False else []
+    return _shown(active_only=active_only or is_active is True) + off

@@ -38,10 +38,15 @@ AsTree = Annotated[
     bool,
     Query(
         description="Answer the whole tree: roots with nested children. `skip` and `limit` do not count then; `sort` "
-        "orders siblings, and a category that is not shown hides all below it"
+        "orders siblings"
     ),
 ]
-IsActive = Annotated[bool | None, Query(description="Only active ones, or, for admins, only inactive ones")]
+IsActive = Annotated[
+    bool | None,
+    Query(
+        description="Only those that are active with all above them, or, for staff, only those that are switched off"
+    ),
+]
 MoveTo = Annotated[Id | None, Query(description="The id of the category that takes over children and items")]
 
 READ_ERRORS = problem_responses(Unauthenticated, CategoryNotFound)
@@ -67,7 +72,7 @@ async def list_categories(
     total: TotalQuery = Total.EXACT,
     sort: Sort = BY_NAME,
 ) -> Response:
-    """List the categories, flat or as a tree; inactive ones are for admins."""
+    """List the categories, flat or as a tree; inactive ones, and what is below them, are for staff."""
     window = Window(skip, limit, total, str(sort))
     return JsonAnswer(await categories.page(window, visitor, tree=tree, is_active=is_active))
 

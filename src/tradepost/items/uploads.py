@@ -91,6 +91,7 @@ class ItemUploads:
             subject_id=item_id,
             # The item goes with its owner; the sender may be staff, and still logged in.
             ownerless=ItemNotFound,
+            still_wanted=lambda: self._reader.owner_of(item_id, principal),
         ) as incoming:
             yield incoming
 

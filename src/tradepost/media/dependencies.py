@@ -59,7 +59,7 @@ async def open_media(resources: Resources) -> AsyncIterator[None]:
     places = FilePlaces(
         database, storage, quota=quota, files_url=files_url(settings), clock=clock, observe=observe
     )
-    intake = FileIntake(places, storage, clean=studio.clean)
+    intake = FileIntake(places, storage, users=resources[UserReader], clean=studio.clean)
     variants = Variants(database, storage, studio, outbox=resources[Outbox], clock=clock)
     resources.put(PictureStudio, studio)
     resources.put(FilePlaces, places)

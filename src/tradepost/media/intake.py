@@ -8,8 +8,10 @@ in between is removed at once.
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
+from tradepost.accounts.errors import UserNotFound
+from tradepost.accounts.reader import UserReader
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import TradepostError, Unauthenticated
 from tradepost.core.finishing import finished
@@ -47,6 +49,8 @@ class CleanedPicture(Protocol):
     def content_type(self) -> str: ...
 
 
+SERVER_FAULTS: Final = 500
+"""Statuses from here on say that the fault is ours."""
 Load = Callable[[], Awaitable[bytes]]
 CleanPicture = Callable[[Load], Awaitable[CleanedPicture]]
 """Cleans a picture. It is loaded only when its turn has come, so that pictures that wait take no memory."""
@@ -55,9 +59,12 @@ CleanPicture = Callable[[Load], Awaitable[CleanedPicture]]
 class FileIntake:
     """Takes files in. Lives as long as the process."""
 
-    def __init__(self, places: FilePlaces, storage: Storage, *, clean: CleanPicture) -> None:
+    def __init__(
+        self, places: FilePlaces, storage: Storage, *, users: UserReader, clean: CleanPicture
+    ) -> None:
         self._places = places
         self._storage = storage
+        self._users = users
         self._clean = clean
 
     @asynccontextmanager
@@ -68,17 +75,31 @@ class FileIntake:
         owner_id: int,
         subject_id: int | None = None,
         ownerless: Callable[[], TradepostError] = Unauthenticated,
+        still_wanted: Callable[[], Awaitable[object]] | None = None,
     ) -> AsyncIterator["IncomingFiles"]:
         """Take files that are kept together or not at all; ``ownerless`` is raised when the owner was deleted meanwhile.
 
         Those that are not kept (``IncomingFiles.keep``) by the end of the block are removed, with their bytes.
+        ``still_wanted`` is called when the block fails otherwise than by a refusal: it raises if what the files are for was
+        deleted meanwhile. Without it, they are for their owner.
         """
         files = FileSet(category, owner_id, subject_id, ownerless)
         try:
             yield IncomingFiles(files, self._places, self._storage, self._clean)
+        except Exception as error:
+            # With the item or the owner the files are doomed, and their bytes deleted below a reader or a writer.
+            if not isinstance(error, TradepostError) or error.status >= SERVER_FAULTS:
+                await (still_wanted() if still_wanted is not None else self._find_owner(files))
+            raise
         finally:
             if files.files and not files.is_kept:
                 await finished(self._places.remove(files))
+
+    async def _find_owner(self, files: FileSet) -> None:
+        try:
+            await self._users.get(files.owner_id)
+        except UserNotFound:
+            raise files.ownerless() from None
 
     async def keep(self, db: WriteSession, several: "Sequence[IncomingFiles]") -> list[list[UploadedFile]]:
         """Keep the files of several calls in the caller's transaction: all, or ``CannotKeepAll`` is raised."""

@@ -126,16 +126,17 @@ class FilePlaces:
 
         ``QuotaExceeded`` if they are too much. Of several sets all are kept, or ``CannotKeepAll`` is raised.
         """
+        # Files before usage, as by those who doom files: in the other order, each could wait for what the other has.
+        stored = {file.id: (file.size, file.sha256) for files in sets for file in files.files}
+        if not await FileRepository(db).note_stored(stored, now=self._clock.now()):
+            # One took so long that it was swept, or was doomed with its item or its owner.
+            raise CannotKeepAll if len(sets) > 1 else Unavailable
         total: Counter[int] = Counter()
         for files in sets:
             total[files.owner_id] += sum(file.size for file in files.files)
         taken = await self._take_room(db, sets[0], {owner: (0, size) for owner, size in total.items()})
         if total.keys() - taken:
             raise CannotKeepAll if len(sets) > 1 else QuotaExceeded
-        stored = {file.id: (file.size, file.sha256) for files in sets for file in files.files}
-        if not await FileRepository(db).note_stored(stored, now=self._clock.now()):
-            # One took so long that it was swept.
-            raise CannotKeepAll if len(sets) > 1 else Unavailable
         for files in sets:
             db.after_commit(files.note_kept)
         return [[self._described(file) for file in files.files] for files in sets]

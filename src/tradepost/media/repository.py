@@ -105,7 +105,8 @@ class FileRepository(Repository):
         connection = await self.db.connection()
         rows = [
             {"file_id": file_id, "new_size": size, "new_sha256": sha256, "now": now}
-            for file_id, (size, sha256) in stored.items()
+            # In one order, as all rows of a table are locked.
+            for file_id, (size, sha256) in sorted(stored.items())
         ]
         await connection.execute(_NOTE_STORED, rows)
         ((count,),) = await self.rows(_COUNT_STORED, {"ids": list(stored)})
@@ -134,12 +135,16 @@ class FileRepository(Repository):
             .where(StoredFile.state == FileState.PENDING, StoredFile.changed_at < before)
             .limit(limit)
         )
-        return await self._doom(StoredFile.id.in_(stale), now=now)
+        # Said again: one that is stored while this waits for its row is stale no more.
+        return await self._doom(StoredFile.id.in_(stale), StoredFile.state == FileState.PENDING, now=now)
 
     async def _doom(self, *conditions: ColumnElement[bool], now: datetime) -> Sequence[DoomedRow]:
+        # Locked by their ids first: an UPDATE takes rows as they lie, and could meet ``note_stored`` crosswise.
+        living = select(StoredFile.id).where(*conditions, StoredFile.state.in_(_LIVING))
+        locked = lock_for_update(living.order_by(StoredFile.id), StoredFile)
         statement = (
             update(StoredFile)
-            .where(*conditions, StoredFile.state.in_(_LIVING))
+            .where(StoredFile.id.in_(locked))
             .values(state=FileState.DOOMED, changed_at=now)
             .returning(StoredFile.name, StoredFile.owner_id, StoredFile.size)
             .execution_options(synchronize_session=False)

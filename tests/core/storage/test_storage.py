@@ -256,6 +256,16 @@ async def test_a_directory_that_is_gone_is_not_made_anew(tmp_path: Path) -> None
     assert not directory.exists()
 
 
+async def test_an_empty_directory_that_somebody_tidied_up_is_made_again(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    for _ in range(2):
+        await storage.put(KEY, pieces(10))
+        await storage.delete(KEY)
+        empty = tmp_path / KEY[:2]
+        empty.rmdir()
+    await storage.close()
+
+
 async def test_what_a_crash_left_of_a_file_goes_with_its_key(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path)
     await storage.put(KEY, pieces(3))

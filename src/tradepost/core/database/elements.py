@@ -28,6 +28,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from tradepost.core.database.models import Base
+from tradepost.core.wire.pagination import Estimate
 
 
 class IdList(TypeDecorator[Sequence[int]]):
@@ -143,8 +144,8 @@ def counted(rows: Select[Any]) -> Select[int]:
 
 
 def estimate_of(answer: Any) -> int:
-    """Read the answer to an ``EstimatedCount``: a plan from PostgreSQL, a number from SQLite."""
-    return answer if isinstance(answer, int) else int(answer[0]["Plan"]["Plan Rows"])
+    """Read the answer to an ``EstimatedCount``: an ``Estimate`` of PostgreSQL's planner, a count of SQLite."""
+    return answer if isinstance(answer, int) else Estimate(answer[0]["Plan"]["Plan Rows"])
 
 
 def upsert(model: type[Base] | Table) -> postgresql.Insert:

@@ -135,7 +135,10 @@ LOCKS: Final = (
     Lock(
         "files",
         Strength.UPDATE,
-        "A picture that a variant is made of is not doomed before the variant is counted among what goes with it.",
+        "A picture that a variant is made of is not doomed before the variant is counted among what goes with it, and "
+        "many files are doomed in the order of their ids. Taken again by each reaction of a group: those doom the files of "
+        "what is deleted by then, and whoever keeps a file has locked its item or its owner before.",
+        each_reaction=True,
     ),
     Lock(
         "file_usage",

@@ -18,6 +18,9 @@ from tradepost.core.database.locks import lock_advisory
 LOCK_TIMEOUT: Final = "10s"
 """How long a migration waits for the lock of a table; longer, and every statement would queue up behind it."""
 
+MIGRATION_WAIT: Final = 120
+"""Seconds for which a migration of SQLite waits for another process's."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -114,6 +117,8 @@ async def exclusively(database: Database, work: Callable[[Connection], object]) 
             # Inside a transaction this statement does nothing, and rebuilding a parent table would then cascade its
             # children away: so it goes to the driver, before BEGIN.
             await raw.execute("PRAGMA foreign_keys = OFF")  # type: ignore[union-attr]
+            # Another process's migration may take longer than any transaction of the API may, on a busy machine above all.
+            await raw.execute(f"PRAGMA busy_timeout = {MIGRATION_WAIT * 1000}")  # type: ignore[union-attr]
             try:
                 async with connection.begin():
                     await connection.run_sync(_keeping_sequences, work)
@@ -122,6 +127,8 @@ async def exclusively(database: Database, work: Callable[[Connection], object]) 
                         raise RuntimeError(message)
             finally:
                 await raw.execute("PRAGMA foreign_keys = ON")  # type: ignore[union-attr]
+                patience = int(database.options.pool_timeout * 1000)
+                await raw.execute(f"PRAGMA busy_timeout = {patience}")  # type: ignore[union-attr]
             return
         async with connection.begin():
             # Waiting for another replica's migration may take longer than any statement of the API may.

@@ -25,6 +25,10 @@ class Total(StrEnum):
         return schema
 
 
+class Estimate(int):
+    """A number of rows that was guessed, not counted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """``limit`` rows after the first ``skip``, in the order of ``sort``: an allowed field, ``-`` first for descending."""
@@ -35,23 +39,27 @@ class Window:
     sort: str = "id"
 
     def corrected(self, estimate: int, found: int) -> int:
-        """Return an estimated total in the light of how many rows were found: a page that is not full ends the list."""
+        """Return an estimated total in the light of how many rows were found: a page that is not full ends the list.
+
+        A full one may have another after it, whatever the estimate: before its first ANALYZE, PostgreSQL guesses, and a
+        client that believes it would stop early.
+        """
         known = self.skip + found
         if found == self.limit:
-            return max(estimate, known)
+            return max(estimate, known + 1)
         return min(estimate, known) if found == 0 else known
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """The rows of a window and, unless that was left out, how many there are in all."""
+    """The rows of a window and, unless that was left out, how many there are in all; an ``Estimate`` is corrected."""
 
     rows: Sequence[T]
     total: int | None
     window: Window
 
     def __post_init__(self) -> None:
-        if self.total is not None and self.window.total is Total.ESTIMATED:
+        if isinstance(self.total, Estimate):
             object.__setattr__(self, "total", self.window.corrected(self.total, len(self.rows)))
 
     @property

@@ -25,9 +25,13 @@ _LOOPS: Final = (b"\x0bNETSCAPE2.0\x03\x01", b"\x0bANIMEXTS1.0\x03\x01")
 
 
 def dissect_gif(data: bytes) -> Anatomy:
-    """Return the anatomy of a GIF; raise Broken."""
+    """Return the anatomy of a GIF; raise Broken.
+
+    One that ends behind a block, without the trailer, is whole but for that byte, which browsers do not miss either: it is
+    added. One that ends within a block is not whole.
+    """
     walk = _Walk(data)
-    while data[walk.at] != _END:
+    while walk.at < len(data) and data[walk.at] != _END:
         walk.step()
     return walk.anatomy()
 

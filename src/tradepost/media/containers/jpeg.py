@@ -141,7 +141,9 @@ class _Walk:
             raise Broken("its scans are wrong, or too many")
         end = _BEHIND_CODED_DATA.search(self._data, self._at)
         if end is None:
-            raise EndsTooSoon
+            # Perhaps only the marker is missing. But half of the picture may be, and only a decoder could tell: it would
+            # draw grey there, for good.
+            raise Broken("its end (the marker FF D9) is missing, and perhaps more of it; save it anew")
         self._kept.append(b"\xff\xda" + segment + self._data[self._at : end.start()])
         self._at = end.start()
 

@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import Sequence
+from enum import Enum, auto
 from typing import Final
 
 from starlette.requests import ClientDisconnect
@@ -39,19 +40,27 @@ _VARY: Final = (b"vary", b"Authorization, X-API-Key")
 _TRANSPORT: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
+class Caching(Enum):
+    """What a request says of keeping its answer: nothing, that it showed credentials, or that it changes something."""
+
+    PUBLIC = auto()
+    PRIVATE = auto()
+    UNSAFE = auto()
+
+
 class Answer:
     """A request's ``send``: it adds the headers that every answer has, and remembers whether the answer has begun."""
 
-    __slots__ = ("began", "guarded", "layer", "request_id", "scope", "send", "status", "timed")
+    __slots__ = ("began", "caching", "layer", "request_id", "scope", "send", "status", "timed")
 
     def __init__(
-        self, layer: "Exchange", scope: Scope, send: Send, request_id: bytes, *, guarded: bool, timed: bool
+        self, layer: "Exchange", scope: Scope, send: Send, request_id: bytes, *, caching: Caching, timed: bool
     ) -> None:
         self.layer = layer
         self.scope = scope
         self.send = send
         self.request_id = request_id
-        self.guarded = guarded
+        self.caching = caching
         self.timed = timed
         self.status = 0
         self.began = layer.monotonic()
@@ -74,13 +83,7 @@ class Answer:
         if b"content-security-policy" not in names:
             headers.append((b"content-security-policy", _API_POLICY))
         if b"cache-control" not in names:
-            # An answer to a credential must not end up in a shared cache; with an ETag it may be kept and asked about. And
-            # no cache may take another's answer, or an old one, without asking: browsers guess when nothing is said.
-            if self.status >= 400 or not self.guarded:  # noqa: PLR2004
-                kept = b"no-store" if self.status >= 400 else b"no-cache"  # noqa: PLR2004
-            else:
-                kept = b"private, no-cache" if b"etag" in names else b"private, no-store"
-            headers += ((b"cache-control", kept), _VARY)
+            headers += ((b"cache-control", self._caching(has_tag=b"etag" in names)), _VARY)
         scope = self.scope
         if ANSWER_HEADERS_KEY in scope:
             headers += scope[ANSWER_HEADERS_KEY]
@@ -88,14 +91,23 @@ class Answer:
             headers.append((b"server-timing", b"total;dur=%.3f" % (elapsed * 1000)))
         return headers
 
+    def _caching(self, *, has_tag: bool) -> bytes:
+        """Return who may keep the answer. Where nothing is said, browsers and caches guess how long it is good."""
+        if self.status >= 400 or self.caching is Caching.UNSAFE:  # noqa: PLR2004
+            return b"no-store"
+        if self.caching is Caching.PUBLIC:
+            return b"no-cache"
+        # With an entity tag it may be kept and asked about; else not, since the next person may use the same browser.
+        return b"private, no-cache" if has_tag else b"private, no-store"
+
 
 class Exchange:
     """Gives each request its id, each answer its headers, and both a log line and a place in the metrics.
 
     ``X-Request-ID`` is taken from the client when it is 1 to 128 letters, digits, ``.``, ``_`` and ``-``, else made.
     A request with the header ``Server-Timing`` (any value but ``0``) gets one back (W3C Server Timing, milliseconds).
-    Without a ``Cache-Control`` of its own, an answer to credentials or to a method that changes something is ``private,
-    no-store``, an error ``no-store``, and any other ``no-cache``: to be kept, and asked about each time.
+    Without a ``Cache-Control`` of its own, an answer to credentials is ``private, no-store``, an error or the answer to a
+    method that changes something ``no-store``, and any other ``no-cache``: to be kept, and asked about each time.
     """
 
     def __init__(
@@ -131,9 +143,11 @@ class Exchange:
         scope[REQUEST_ID_KEY] = request_id
         token = logging.request_id.set(request_id)
         method = scope["method"]
-        guarded = b"authorization" in sent or b"x-api-key" in sent or method not in _SAFE_METHODS
+        caching = Caching.PUBLIC if method in _SAFE_METHODS else Caching.UNSAFE
+        if b"authorization" in sent or b"x-api-key" in sent:
+            caching = Caching.PRIVATE
         timed = sent.get(b"server-timing", b"0") != b"0"
-        answer = Answer(self, scope, send, raw_id, guarded=guarded, timed=timed)
+        answer = Answer(self, scope, send, raw_id, caching=caching, timed=timed)
         scope[ANSWER_KEY] = answer
         metrics = self._metrics
         metrics.in_progress += 1
