@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
-import httpcore
+import httpcore2
 from typing_extensions import override
 
 from tradepost.webhooks.targets import Address, TargetRules, UnacceptableTarget
@@ -94,13 +94,13 @@ class Resolver:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-class PublicNetwork(httpcore.AsyncNetworkBackend):
-    """Opens connections for ``httpcore``, only to addresses that the rules allow."""
+class PublicNetwork(httpcore2.AsyncNetworkBackend):
+    """Opens connections for ``httpcore2``, only to addresses that the rules allow."""
 
     def __init__(self, rules: TargetRules, resolver: Resolver) -> None:
         self._rules = rules
         self._resolver = resolver
-        self._dialler = httpcore.AnyIOBackend()
+        self._dialler = httpcore2.AnyIOBackend()
 
     @override
     async def connect_tcp(
@@ -110,7 +110,7 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
         timeout: float | None = None,
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
+    ) -> httpcore2.AsyncNetworkStream:
         """Connect to a name or an address, within ``timeout`` seconds in all."""
         try:
             async with asyncio.timeout(timeout):
@@ -120,7 +120,7 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
                 share = None if timeout is None else timeout / len(addresses)
                 return await self._dial(addresses, port, share, local_address)
         except TimeoutError as error:
-            raise httpcore.ConnectTimeout from error
+            raise httpcore2.ConnectTimeout from error
 
     def _judge(self, addresses: Sequence[Address]) -> None:
         """Refuse a name unless every one of its addresses is public."""
@@ -134,19 +134,19 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
 
     async def _dial(
         self, addresses: Sequence[Address], port: int, share: float | None, local_address: str | None
-    ) -> httpcore.AsyncNetworkStream:
+    ) -> httpcore2.AsyncNetworkStream:
         # Each address has a share of the time: an unreachable one, such as IPv6 without a route, leaves time for the next.
         for address in addresses[:-1]:
             try:
                 return await self._dialler.connect_tcp(str(address), port, share, local_address)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
                 continue
         return await self._dialler.connect_tcp(str(addresses[-1]), port, None, local_address)
 
     @override
     async def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
-    ) -> httpcore.AsyncNetworkStream:
+    ) -> httpcore2.AsyncNetworkStream:
         """Refuse: no public receiver is behind a file."""
         raise UnacceptableTarget(NOT_PUBLIC)
 

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-import httpcore
-import httpx
+import httpcore2
+import httpx2
 
 from tradepost.core.clock import Clock
 from tradepost.webhooks.network import PublicNetwork, Resolver
@@ -69,7 +69,7 @@ class WebhookSender:
         self._agent = agent
         self._resolver = resolver or Resolver()
         self._trust = trust
-        self._pool: httpcore.AsyncConnectionPool | None = None
+        self._pool: httpcore2.AsyncConnectionPool | None = None
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Post ``body`` to ``url``; a failure of the receiver is an answer, never an exception."""
@@ -96,11 +96,11 @@ class WebhookSender:
         if self._pool is not None:
             await self._pool.aclose()
 
-    async def _opened(self) -> httpcore.AsyncConnectionPool:
+    async def _opened(self) -> httpcore2.AsyncConnectionPool:
         # Reading the certificates would block the loop.
-        trust = self._trust or await asyncio.to_thread(httpx.create_ssl_context)
+        trust = self._trust or await asyncio.to_thread(httpx2.create_ssl_context)
         if self._pool is None:
-            self._pool = httpcore.AsyncConnectionPool(
+            self._pool = httpcore2.AsyncConnectionPool(
                 ssl_context=trust,
                 max_connections=CONCURRENCY,
                 keepalive_expiry=IDLE_SECONDS,
@@ -108,7 +108,7 @@ class WebhookSender:
             )
         return self._pool
 
-    def _request(self, target: Target, headers: Mapping[str, str], body: bytes) -> httpcore.Request:
+    def _request(self, target: Target, headers: Mapping[str, str], body: bytes) -> httpcore2.Request:
         fields = {
             "Host": target.host_header,
             "User-Agent": self._agent,
@@ -119,9 +119,9 @@ class WebhookSender:
             "Content-Length": str(len(body)),
             **headers,
         }
-        return httpcore.Request(
+        return httpcore2.Request(
             "POST",
-            httpcore.URL(
+            httpcore2.URL(
                 scheme=target.scheme.encode(),
                 host=target.host.encode(),
                 port=target.port,
@@ -139,7 +139,7 @@ class WebhookSender:
             },
         )
 
-    def _judged(self, response: httpcore.Response, excerpt: str) -> Answer:
+    def _judged(self, response: httpcore2.Response, excerpt: str) -> Answer:
         status = response.status
         if 200 <= status < 300:  # noqa: PLR2004 - what HTTP calls success
             return Answer(status, None, excerpt)
@@ -149,7 +149,7 @@ class WebhookSender:
         asked = self._retry_after(response) if status in {429, 503} else 0.0
         return Answer(status, error, excerpt, asked)
 
-    def _retry_after(self, response: httpcore.Response) -> float:
+    def _retry_after(self, response: httpcore2.Response) -> float:
         """Return the seconds that ``Retry-After`` asks for, given as a number or as a moment (RFC 9110, 10.2.3)."""
         value = next((value for name, value in response.headers if name.lower() == b"retry-after"), b"")
         text = value.decode("latin-1").strip()
@@ -166,7 +166,7 @@ def _aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-async def _excerpt(response: httpcore.Response) -> str:
+async def _excerpt(response: httpcore2.Response) -> str:
     """Return the beginning of the body as text, as much of it as arrives in time."""
     kept = bytearray()
     try:
@@ -182,12 +182,12 @@ async def _excerpt(response: httpcore.Response) -> str:
 
 
 _WORDS: Final[tuple[tuple[type[Exception], str], ...]] = (
-    (httpcore.ConnectTimeout, f"No connection within {CONNECT_TIMEOUT:.0f} seconds"),
-    (httpcore.TimeoutException, f"No answer within {ANSWER_TIMEOUT:.0f} seconds"),
+    (httpcore2.ConnectTimeout, f"No connection within {CONNECT_TIMEOUT:.0f} seconds"),
+    (httpcore2.TimeoutException, f"No answer within {ANSWER_TIMEOUT:.0f} seconds"),
     (TimeoutError, f"No answer within {ANSWER_TIMEOUT:.0f} seconds"),
-    (httpcore.ConnectError, "No connection"),
-    (httpcore.NetworkError, "The connection broke"),
-    (httpcore.ProtocolError, "The receiver closed the connection, or does not speak HTTP"),
+    (httpcore2.ConnectError, "No connection"),
+    (httpcore2.NetworkError, "The connection broke"),
+    (httpcore2.ProtocolError, "The receiver closed the connection, or does not speak HTTP"),
 )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
-import httpx
+import httpx2
 
 Address = IPv4Address | IPv6Address
 
@@ -115,8 +115,8 @@ class TargetRules:
             # Browsers take it for a slash, libraries do not: the host would be ambiguous.
             raise UnacceptableTarget("A URL holds no backslash")
         try:
-            parsed = httpx.URL(url)
-        except httpx.InvalidURL:
+            parsed = httpx2.URL(url)
+        except httpx2.InvalidURL:
             raise UnacceptableTarget("It is not a URL") from None
         schemes = ("http", "https") if self.plain else ("https",)
         if parsed.scheme not in schemes:
