@@ -11,6 +11,7 @@ from sqlalchemy import func, select, text, update
 from tests.conftest import NewPerson, Person, World
 from tests.webhooks.conftest import Hook, NewHook, sell
 from tests.webhooks.receiver import OK, Received, Receiver, answer, receiving, saying
+from tradepost.core.database.locks import lock_for_update
 from tradepost.core.messaging.dispatcher import Dispatcher
 from tradepost.core.messaging.messages import Envelope, Postponed, Subscriptions
 from tradepost.core.messaging.outbox import StoredMessage
@@ -271,6 +272,8 @@ async def test_a_person_is_deleted_while_facts_about_them_are_planned(
     assert tell is not None
     now = datetime.now(UTC)
     async with world.database.transaction() as db:
+        # As a group of reactions does, which is what their locks may be taken under.
+        await db.execute(lock_for_update(select(StoredMessage.id), StoredMessage, skip_locked=True))
         await plan_webhooks(db, [Envelope(1, ItemUpdated(1, zoe.id, "Lamp", 2), now)])
         deletion = asyncio.create_task(admin.api.delete(f"/api/v1/users/{zoe.id}"))
         # Of this database only: others' tests share the server.
