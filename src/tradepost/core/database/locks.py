@@ -136,15 +136,17 @@ LOCKS: Final = (
         "files",
         Strength.UPDATE,
         "A picture that a variant is made of is not doomed before the variant is counted among what goes with it, and "
-        "many files are doomed in the order of their ids. Taken again by each reaction of a group: those doom the files of "
-        "what is deleted by then, and whoever keeps a file has locked its item or its owner before.",
+        "many files are doomed in the order of their ids. A reaction dooms those of items and people that are deleted by "
+        "then: an upload that still holds one has the item locked, which is not so any more, or waits for no usage that is left.",
         each_reaction=True,
     ),
     Lock(
         "file_usage",
         Strength.NO_KEY_UPDATE,
-        "The check of a quota and its use are one statement.",
+        "The check of a quota and its use are one statement. A reaction that frees room waits for uploads, which take "
+        "nothing after it, and for the deletion of the owner, who is locked before anything of theirs.",
         written=True,
+        each_reaction=True,
     ),
     Lock(
         "inboxes",
