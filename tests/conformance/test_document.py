@@ -191,8 +191,29 @@ def test_rules_that_a_schema_can_say_are_in_it() -> None:
     assert faults(registration, {**person, "password": "Пароль-Длинный1"}) == []
     for name in ("\u200b", " ", "a\u0007b"):
         assert faults(registration, {**person, "first_name": name}), repr(name)
-    assert faults(registration, {**person, "first_name": "علی\u200cرضا"}) == []
+    for name in (
+        "علی\u200cرضا",
+        "ශ්\u200dරීමා",
+        "O'Brien",
+        "дем'ян",
+        "smith 3rd",
+        "👩\u200d👩\u200d👧",
+        " Ada ",
+    ):
+        assert faults(registration, {**person, "first_name": name}) == [], name
     lamp = schemas["ItemCreate"]["examples"][0]
     for price in (0, -1, 10_000_000_000):
         assert faults(item, {**lamp, "price": price}), price
     assert faults(item, {**lamp, "title": "\u200b"})
+    for tag in ("❤\ufe0f\u200d🔥", "👩🏽\u200d💻", "café au lait", "c++", "#1"):
+        assert faults(item, {**lamp, "tags": [tag]}) == [], tag
+    profile = {"$ref": "#/components/schemas/ProfileUpdate"}
+    for website in (
+        "ada.example.com",
+        "https://bücher.example/a?b#c",
+        "http://192.0.2.1:8080",
+        "HTTPS://EXAMPLE.COM.",
+    ):
+        assert faults(profile, {"website": website}) == [], website
+    for website in ("https://com", "http://example..com", "ftp://example.com", "https://a@example.com"):
+        assert faults(profile, {"website": website}), website

@@ -86,8 +86,7 @@ class ByBearer(FromScope[T], SecurityBase):
     def __init__(self, read: Callable[[Scope], Awaitable[T]]) -> None:
         super().__init__(read)
         self.model = OAuth2Model(
-            description="Log in with the e-mail address as user name, or show an access token yourself. "
-            "Client id and secret stay empty.",
+            description="Log in with the e-mail address as user name; client id and secret stay empty.",
             flows=OAuthFlows(password=OAuthFlowPassword(tokenUrl="auth/login", scopes={})),
         )
         self.scheme_name = SECURITY_SCHEME

@@ -148,9 +148,19 @@ Name = Annotated[
     AfterValidator(_name),
 ]
 """A first or last name: title-cased unless the person wrote mixed case."""
-Website = Annotated[str, Field(min_length=1, max_length=WEBSITE_LENGTH), AfterValidator(_website)]
+_LABEL: Final = r"[^\p{C}\p{Z}!-,./:-@\[-\^`{-~]+"
+_OCTET: Final = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_HOST: Final = rf"(?:(?:{_LABEL}\.)+\p{{L}}(?:{_LABEL})?\.?|{_OCTET}(?:\.{_OCTET}){{3}})"
+_WEBSITE_PATTERN: Final = (
+    rf"^(?:[Hh][Tt][Tt][Pp][Ss]?://)?{_HOST}(?::[0-9]{{1,5}})?(?:[/?#][^\p{{C}}\p{{Z}}\\]*)?$"
+)
+Website = Annotated[
+    str,
+    Field(min_length=1, max_length=WEBSITE_LENGTH, json_schema_extra={"pattern": _WEBSITE_PATTERN}),
+    AfterValidator(_website),
+]
 """An http(s) address; ``https://`` is put in front of one without a scheme."""
-Phone = Annotated[str, Field(min_length=1, max_length=40)]
+Phone = Annotated[str, Field(min_length=1, max_length=40, json_schema_extra={"pattern": r"\p{Nd}"})]
 """A phone number as people write it; the service knows the default region and keeps it in E.164."""
 
 
@@ -259,7 +269,13 @@ class AddressRequest(Input):
 
 
 Token = Annotated[
-    str, Field(min_length=1, max_length=200, description="What stands behind `token=` in the e-mail's link")
+    str,
+    Field(
+        min_length=1,
+        max_length=200,
+        description="What stands behind `token=` in the e-mail's link",
+        json_schema_extra={"pattern": r"\S"},
+    ),
 ]
 """What a link in an e-mail carries."""
 

@@ -9,9 +9,19 @@ from typing import Final
 
 SEEN_PATTERN: Final = r"[\p{L}\p{M}\p{N}\p{P}\p{S}]"
 """What a JSON Schema says of text of which something is seen (ECMA-262 with ``u``; the rules here are finer)."""
-_CHARACTER: Final = r"(?:[^\p{C}\u2028\u2029]|[\u200C\u200D])*"
-PLAIN_PATTERN: Final = f"^{_CHARACTER}{SEEN_PATTERN}{_CHARACTER}$"
-"""What it says of text that also holds no control characters but joiners."""
+# Characters by themselves, and runs that joiners hold together: of letters, marks and digits, and of emoji (without symbols
+# of mathematics, which NFC may take apart, and without blocks that are yet to be filled). The latter are written as they
+# are, because engines differ in how they spell what is past U+FFFF.
+_WORD: Final = r"[\p{L}\p{M}\p{N}]"
+_EMOJI: Final = (
+    "[\ufe0f\u2190-\u21ff\u2300-\u23ff\u25a0-\u27bf\u2900-\u297f\u2b00-\u2b55"
+    "\U0001f300-\U0001f64f\U0001f680-\U0001f6c5\U0001f900-\U0001f9ff\U0001faf0-\U0001faf6]"
+)
+_JOINED_RUN: Final = rf"{_WORD}(?:[\u200C\u200D]{_WORD})+|{_EMOJI}(?:\u200D{_EMOJI})+"
+PLAIN_PATTERN: Final = (
+    rf"^\p{{Z}}*(?:{_JOINED_RUN}|[^\p{{C}}\p{{Z}}])(?:{_JOINED_RUN}|[^\p{{C}}\u2028\u2029])*$"
+)
+"""What it says of text that also holds no control character but joiners that join something."""
 
 _CONTROLS: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _JOINERS: Final = frozenset("\u200c\u200d")

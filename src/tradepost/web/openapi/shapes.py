@@ -34,8 +34,10 @@ def tidy_parameter(parameter: dict[str, Any]) -> None:
         schema.setdefault("examples", [1])
     if described is not None:
         parameter.setdefault("description", described)
-    if "examples" in schema:
-        parameter["example"] = schema.pop("examples")[0]
+    examples = schema.pop("examples", None)
+    # `/docs` sends it: that of a parameter that may be left out would filter what nobody asked to have filtered.
+    if examples and parameter["required"]:
+        parameter["example"] = examples[0]
 
 
 def tidy_stream(content: dict[str, Any]) -> None:
