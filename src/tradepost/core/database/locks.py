@@ -136,8 +136,8 @@ LOCKS: Final = (
         "files",
         Strength.UPDATE,
         "A picture that a variant is made of is not doomed before the variant is counted among what goes with it, and "
-        "many files are doomed in the order of their ids. A reaction dooms those of items and people that are deleted by "
-        "then: an upload that still holds one has the item locked, which is not so any more, or waits for no usage that is left.",
+        "many files are doomed in the order of their ids. A reaction dooms those of items and people that are gone: an "
+        "upload that keeps such a file has ended before the item went, or waits for no usage, which went with the person.",
         each_reaction=True,
     ),
     Lock(
