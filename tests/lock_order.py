@@ -73,6 +73,9 @@ class LockWatch:
         held: list[Lock] = connection.info.setdefault(_HELD, [])
         if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
             self._fail(f"{lock.strength} on {lock.on} ends with its statement: there is no transaction")
+        if lock.written and any(one.on == lock.on and LOCKS.index(one) < LOCKS.index(lock) for one in held):
+            # A statement writes rows that its transaction has locked more strongly before: there is nothing to wait for.
+            return
         latest = max(held, key=LOCKS.index, default=lock)
         reacts = lock.each_reaction and any(one.on == "messages" for one in held)
         if waits and LOCKS.index(lock) < LOCKS.index(latest) and not reacts:

@@ -104,12 +104,13 @@ class TestPages:
     @pytest.mark.parametrize("path", [ITEMS, MINE, SEARCH])
     async def test_bad_windows_are_named(self, alice: Person, path: str) -> None:
         for name, values in (
-            ("skip", ("-1", str(2**63), "x", "1.5", "")),
-            ("limit", ("0", "-1", "101", str(2**63), "x", "1.5", "")),
-            ("total", ("maybe", "", "none", "True", "1")),
+            ("skip", ("-1", str(2**63), "x", "1.5")),
+            ("limit", ("0", "-1", "101", str(2**63), "x", "1.5")),
+            ("total", ("maybe", "none", "True", "1")),
         ):
             for value in values:
-                (fault,) = faults(await alice.api.get(path, params={"q": "x", name: value}))
+                words = {"q": "x"} if path == SEARCH else {}
+                (fault,) = faults(await alice.api.get(path, params={**words, name: value}))
                 assert fault[0] == ["query", name], value
 
     async def test_of_the_longest_list(self, client: httpx.AsyncClient, alice: Person) -> None:

@@ -65,7 +65,7 @@ class TestList:
             envelope = await page(client, POPULAR, limit=limit)
             assert [item["title"] for item in envelope["items"]] == newest[:limit]
             assert envelope["size"] == limit
-        for bad in ("0", "-1", "101", "x", "", "1.5", str(2**63)):
+        for bad in ("0", "-1", "101", "x", "1.5", str(2**63)):
             assert faults(await client.get(POPULAR, params={"limit": bad}))[0][0] == ["query", "limit"]
 
     async def test_hidden_ones_are_not_in_it(self, world: World, alice: Person, admin: Person) -> None:

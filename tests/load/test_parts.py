@@ -235,6 +235,6 @@ def test_stacks_are_counted_by_function() -> None:
         "run (/x/asyncio/runners.py) 1",
     ]
     lines = table(read_stacks(collapsed), cpu=200, top=2).splitlines()
-    assert lines[1].split() == ["120.0", "60.0%", "60.0%", "encode", "(core/wire/row_json.py)"]
+    assert lines[1].split() == ["120.0", "60.0%", "60.0%", "encode", "(wire/row_json.py)"]
     assert lines[2].split() == ["60.0", "30.0%", "90.0%", "answer", "(web/paths.py)"]
     assert len(lines) == 3

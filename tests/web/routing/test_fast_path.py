@@ -362,12 +362,12 @@ async def test_failures(both: BothPaths, market: Market, error: Exception, statu
     for path in paths:
         await both.agree("GET", path, market.credentials["alice"])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reader._points, "get", Broken(error).get)
+        patch.setattr(reader._points, "find", Broken(error).get)
         patch.setattr(reader._lists, "get", Broken(error).get)
         for method, path in product(("GET", "HEAD"), paths[:2]):
             assert (await both.agree(method, path)).status == status
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(identities._reads, "get", Broken(error).get)
+        patch.setattr(identities._reads, "find", Broken(error).get)
         for method, path in product(("GET", "HEAD"), paths):
             assert (await both.agree(method, path, market.credentials["alice"])).status == status
     for path in paths:
