@@ -9,13 +9,12 @@ from typing import Final
 
 SEEN_PATTERN: Final = r"[\p{L}\p{M}\p{N}\p{P}\p{S}]"
 """What a JSON Schema says of text of which something is seen (ECMA-262 with ``u``; the rules here are finer)."""
-# Characters by themselves, and runs that joiners hold together: of letters, marks and digits, and of emoji (without symbols
-# of mathematics, which NFC may take apart, and without blocks that are yet to be filled). The latter are written as they
-# are, because engines differ in how they spell what is past U+FFFF.
+# Characters by themselves, and runs that joiners hold together: of letters, marks and digits, and of emoji. These are the
+# symbols that are left without the blocks of mathematics, which NFC may take apart. No class names a character past U+FFFF:
+# what compiles patterns without the flag would take it for two, and the range between them for a fault.
 _WORD: Final = r"[\p{L}\p{M}\p{N}]"
 _EMOJI: Final = (
-    "[\ufe0f\u2190-\u21ff\u2300-\u23ff\u25a0-\u27bf\u2900-\u297f\u2b00-\u2b55"
-    "\U0001f300-\U0001f64f\U0001f680-\U0001f6c5\U0001f900-\U0001f9ff\U0001faf0-\U0001faf6]"
+    r"[^\u0000-\u218F\u2200-\u22FF\u2A00-\u2AFF\u2C00-\uFFFF\p{L}\p{M}\p{N}\p{P}\p{Z}\p{C}]\uFE0F?"
 )
 _JOINED_RUN: Final = rf"{_WORD}(?:[\u200C\u200D]{_WORD})+|{_EMOJI}(?:\u200D{_EMOJI})+"
 PLAIN_PATTERN: Final = (
