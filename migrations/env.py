@@ -21,6 +21,7 @@ def run(connection: Connection) -> None:
         process_revision_directives=autogenerate.complete,
         # SQLite's DDL is transactional too once BEGIN is said explicitly, as the engine does.
         transactional_ddl=True,
+        on_version_apply=migrations.revision_done,
     )
     with context.begin_transaction():
         context.run_migrations()

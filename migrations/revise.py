@@ -20,7 +20,10 @@ from tradepost.core.database.autogenerate import CannotWriteMigrationError
 from tradepost.core.database.engines import Database, DatabaseOptions
 
 NOTHING = "The models say what the migrations make already. A new table has to be in MODELS of src/tradepost/bootstrap.py."
-LOOK = "Read it through; a column or table that goes is made anew by downgrade() from what SQLite knows of its types."
+LOOK = """\
+Read it through; a column or table that goes is made anew by downgrade() from what SQLite knows of its types.
+An index of a table with many rows, and values for them, go into revisions of their own, with the helpers of
+tradepost.core.database.online: writers go on beside those (CONTRIBUTING.md, "A migration")."""
 
 
 async def written(message: str, *, empty: bool) -> Path | None:

@@ -15,7 +15,7 @@ HELPERS = {
     "lock_no_key_update": Strength.NO_KEY_UPDATE,
     "lock_key_share": Strength.KEY_SHARE,
     "lock_tables": Strength.SHARE_ROW_EXCLUSIVE,
-    "lock_advisory": Strength.ADVISORY,
+    "try_hold_advisory": Strength.CONNECTION,
     "try_lock_advisory": Strength.ADVISORY,
 }
 

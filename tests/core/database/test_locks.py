@@ -67,7 +67,7 @@ def test_each_lock_is_in_the_table_once_and_the_strongest_of_a_table_first() -> 
 
 def test_what_is_locked_exists() -> None:
     for lock in LOCKS:
-        if lock.strength is Strength.ADVISORY:
+        if lock.strength in {Strength.CONNECTION, Strength.ADVISORY}:
             assert lock.on in ADVISORY_KEYS
         elif lock.strength in {Strength.UPDATE, Strength.NO_KEY_UPDATE, Strength.KEY_SHARE}:
             assert lock.on in METADATA.tables

@@ -28,8 +28,10 @@ class Strength(StrEnum):
 
     WRITER = "BEGIN IMMEDIATE"
     """SQLite's lock of the whole database: one writer at a time; readers go on."""
-    ADVISORY = "pg_advisory_xact_lock"
-    """A lock on a number, which means what we agree on."""
+    CONNECTION = "pg_try_advisory_lock"
+    """A lock on a number, which a connection holds however many transactions it has; asked for in none, and never waited for."""
+    ADVISORY = "pg_try_advisory_xact_lock"
+    """A lock on a number, which means what we agree on; never waited for."""
     SHARE_ROW_EXCLUSIVE = "SHARE ROW EXCLUSIVE"
     """A lock of a table against all who write it; readers and the checks of foreign keys go on."""
     UPDATE = "FOR UPDATE"
@@ -61,7 +63,12 @@ LOCKS: Final = (
         Strength.WRITER,
         "A transaction that reads before it writes would fail, not wait, when another has written in between.",
     ),
-    Lock("migrations", Strength.ADVISORY, "One process migrates at a time, however many start at once."),
+    Lock(
+        "migrations",
+        Strength.CONNECTION,
+        "One process migrates at a time, however many start at once. Those that wait have no transaction open: building an "
+        "index CONCURRENTLY waits for every older transaction.",
+    ),
     Lock(
         "reactions",
         Strength.ADVISORY,
@@ -224,11 +231,18 @@ async def lock_tables(db: AsyncSession, on: str, *tables: FromClause) -> None:
     await db.execute(_carrying(text(f"LOCK TABLE {names} IN {lock.strength} MODE"), lock))
 
 
-async def lock_advisory(connection: AsyncConnection, on: str) -> None:
-    """Wait to be the only transaction with this advisory lock; on PostgreSQL only."""
-    lock = lock_of(on, Strength.ADVISORY)
-    statement = _carrying(text("SELECT pg_advisory_xact_lock(:key)"), lock)
-    await connection.execute(statement, {"key": ADVISORY_KEYS[on]})
+async def try_hold_advisory(connection: AsyncConnection, on: str) -> bool:
+    """Have this advisory lock for the connection, without waiting and with no transaction open; on PostgreSQL only."""
+    key = ADVISORY_KEYS[lock_of(on, Strength.CONNECTION).on]
+    held = bool(await connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}))
+    await connection.rollback()
+    return held
+
+
+async def let_go_of_advisory(connection: AsyncConnection, on: str) -> None:
+    """Let go of what ``try_hold_advisory`` took."""
+    await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": ADVISORY_KEYS[on]})
+    await connection.rollback()
 
 
 async def try_lock_advisory(db: AsyncSession, on: str) -> bool:

@@ -1,25 +1,24 @@
-"""Schema migrations: run by one process at a time, in one transaction, and skipped fast at the newest revision."""
+"""Schema migrations: run by one process at a time, each revision committed by itself, and skipped fast at the newest.
 
-from collections.abc import Callable
+``online`` has what a revision does outside of its transaction, ``migration_lock`` how processes wait for each other.
+"""
+
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any
 
 import alembic.command
 import structlog
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.runtime.migration import MigrationInfo
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection
 
 from tradepost.core.database.engines import Database
-from tradepost.core.database.locks import lock_advisory
-
-LOCK_TIMEOUT: Final = "10s"
-"""How long a migration waits for the lock of a table; longer, and every statement would queue up behind it."""
-
-MIGRATION_WAIT: Final = 120
-"""Seconds for which a migration of SQLite waits for another process's."""
+from tradepost.core.database.migration_lock import only_migrator
+from tradepost.core.database.online import begin_part, end_part, end_revision, patiently
 
 log = structlog.get_logger(__name__)
 
@@ -88,7 +87,8 @@ async def current(database: Database) -> str | None:
 async def upgrade(database: Database, revision: str = "head") -> bool:
     """Bring the database to ``revision``; tell whether there was anything to do.
 
-    A database that a newer version has migrated is left as it is.
+    A database that a newer version has migrated is left as it is. Each revision is committed by itself: a process that is
+    killed leaves the database at one of them, and the next goes on from there.
     """
     if revision == "head":
         found = await current(database)
@@ -96,55 +96,57 @@ async def upgrade(database: Database, revision: str = "head") -> bool:
             log.warning("the database was migrated by a newer version", revision=found, ours=head())
         if suits(found):
             return False
-    await exclusively(
-        database, lambda connection: alembic.command.upgrade(configuration(connection), revision)
-    )
+    async with only_migrator(database) as connection:
+
+        def work(bound: Connection) -> None:
+            if revision == "head" and suits(MigrationContext.configure(bound).get_current_revision()):
+                bound.rollback()
+                return
+            bound.rollback()
+            patiently(
+                bound,
+                lambda: _in_revisions(bound, lambda: alembic.command.upgrade(configuration(bound), revision)),
+            )
+
+        await connection.run_sync(work)
     return True
 
 
 async def downgrade(database: Database, revision: str) -> None:
     """Take the database back to ``revision``; ``base`` is the empty one."""
-    await exclusively(
-        database, lambda connection: alembic.command.downgrade(configuration(connection), revision)
-    )
+    async with only_migrator(database) as connection:
+        await connection.run_sync(
+            lambda bound: _in_revisions(
+                bound, lambda: alembic.command.downgrade(configuration(bound), revision)
+            )
+        )
 
 
 async def exclusively(database: Database, work: Callable[[Connection], object]) -> None:
     """Run ``work`` in one transaction that no other migration runs beside."""
-    async with database.engine.connect() as connection:
-        if database.is_sqlite:
-            raw = (await connection.get_raw_connection()).driver_connection
-            # Inside a transaction this statement does nothing, and rebuilding a parent table would then cascade its
-            # children away: so it goes to the driver, before BEGIN.
-            await raw.execute("PRAGMA foreign_keys = OFF")  # type: ignore[union-attr]
-            # Another process's migration may take longer than any transaction of the API may, on a busy machine above all.
-            await raw.execute(f"PRAGMA busy_timeout = {MIGRATION_WAIT * 1000}")  # type: ignore[union-attr]
-            try:
-                async with connection.begin():
-                    await connection.run_sync(_keeping_sequences, work)
-                    if (await connection.execute(text("PRAGMA foreign_key_check"))).first() is not None:
-                        message = "the migration left rows that refer to nothing; it was taken back"
-                        raise RuntimeError(message)
-            finally:
-                await raw.execute("PRAGMA foreign_keys = ON")  # type: ignore[union-attr]
-                patience = int(database.options.pool_timeout * 1000)
-                await raw.execute(f"PRAGMA busy_timeout = {patience}")  # type: ignore[union-attr]
-            return
-        async with connection.begin():
-            # Waiting for another replica's migration may take longer than any statement of the API may.
-            await connection.execute(text("SET LOCAL statement_timeout = 0"))
-            await lock_advisory(connection, "migrations")
-            await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
-            await connection.run_sync(work)
+    async with only_migrator(database) as connection:
+        await connection.run_sync(lambda bound: _in_revisions(bound, lambda: work(bound)))
 
 
-def _keeping_sequences(connection: Connection, work: Callable[[Connection], object]) -> None:
-    """Run ``work`` on SQLite; a table that it rebuilds must not hand out the ids of deleted rows again."""
-    tables = inspect(connection).get_table_names()
-    given = connection.execute(text("SELECT name, seq FROM sqlite_sequence")).all() if tables else []
-    work(connection)
-    for name, sequence in given:
-        connection.execute(
-            text("UPDATE sqlite_sequence SET seq = max(seq, :sequence) WHERE name = :name"),
-            {"name": name, "sequence": sequence},
-        )
+def _in_revisions(connection: Connection, work: Callable[[], object]) -> None:
+    """Run ``work`` in a transaction, which the end of each revision commits and begins anew (see ``revision_done``)."""
+    begin_part(connection)
+    try:
+        work()
+        end_part(connection)
+    except BaseException:
+        if not connection.invalidated:
+            connection.rollback()
+        raise
+
+
+def revision_done(
+    ctx: MigrationContext,
+    step: MigrationInfo,  # noqa: ARG001 - Alembic names all four
+    heads: Collection[Any],  # noqa: ARG001
+    run_args: Mapping[str, Any],  # noqa: ARG001
+) -> None:
+    """Commit a revision with its number: what Alembic calls after each."""
+    if ctx.connection is not None:
+        end_revision(ctx.connection)
+        begin_part(ctx.connection)
