@@ -52,6 +52,8 @@ ROWS: Final[dict[str, dict[str, Any]]] = {
         "version": 1,
         **TIMES,
     },
+    "item_texts": {"item_id": 1, "title": "t", "tags": "t", "description": ""},
+    "text_rules": {"name": "items", "rule": 1},
     "item_tags": {"item_id": 1, "tag": "t", "position": 0},
     "inboxes": {"user_id": 1, "last_number": 1, "pruned_through": 0},
     "notifications": {

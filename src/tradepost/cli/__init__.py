@@ -9,6 +9,7 @@ import click
 from tradepost.cli.migrate import migrate
 from tradepost.cli.openapi import openapi
 from tradepost.cli.outbox import outbox
+from tradepost.cli.reindex import reindex
 from tradepost.cli.seed import seed_command
 from tradepost.cli.serve import serve
 from tradepost.cli.users import create_admin
@@ -23,5 +24,5 @@ def main() -> None:
     """Tradepost, the backend of a marketplace."""
 
 
-for command in (serve, migrate, worker, outbox, seed_command, create_admin, openapi):
+for command in (serve, migrate, worker, outbox, reindex, seed_command, create_admin, openapi):
     main.add_command(command)

@@ -13,6 +13,7 @@ from tradepost.core.database.sessions import WriteSession
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
+from tradepost.items.indexing import ItemIndexer
 from tradepost.items.intake import ItemIntake
 from tradepost.items.popular import PopularItems
 from tradepost.items.public_total import PublicTotal
@@ -55,6 +56,7 @@ def open_items(resources: Resources) -> None:
     """Put in what items keep for the life of the process; needs the outbox and the intake of files."""
     database, clock, observer = resources.database, resources.clock, resources.batch_observer
     resources.put(PublicTotal, PublicTotal(clock))
+    resources.put(ItemIndexer, ItemIndexer(database))
     resources.put(
         PopularItems, PopularItems(database, clock, seconds=resources.settings.CACHE_POPULAR_SECONDS)
     )

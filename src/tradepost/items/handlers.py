@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.messaging.messages import Envelope, Subscriptions
 from tradepost.core.resources import Resources
+from tradepost.items.indexing import EVERY, LONGEST, ItemIndexer
 from tradepost.items.messages import ItemDeleted
 from tradepost.media.dependencies import build_file_service
 
 
 def subscribe(subscriptions: Subscriptions, resources: Resources) -> None:
-    """Subscribe to deleted items: their files go."""
+    """Subscribe to deleted items, whose files go; and have search follow what was changed past it."""
 
     async def remove_files(db: WriteSession, envelopes: Sequence[Envelope[ItemDeleted]]) -> None:
         await build_file_service(db, resources).doom_subjects(
@@ -18,3 +19,4 @@ def subscribe(subscriptions: Subscriptions, resources: Resources) -> None:
         )
 
     subscriptions.react("items.remove_files", ItemDeleted, remove_files)
+    subscriptions.every("items.index_texts", EVERY, resources[ItemIndexer].run, timeout=LONGEST)

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, String
+from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tradepost.core.database.models import (
@@ -34,6 +34,14 @@ class Item(Identified, Timestamped, Base):
         Index("ix_items_title_id", "title", "id"),
         Index("ix_items_owner_id_created_at_id", "owner_id", "created_at", "id"),
         Index("ix_items_category_id_created_at_id", "category_id", "created_at", "id"),
+        Index("ix_items_title_key_id", "title_key", "id"),
+        # The items that search has as they were: as good as none, so this is as good as empty.
+        Index(
+            "ix_items_stale",
+            "id",
+            postgresql_where=text("indexed_version IS DISTINCT FROM version"),
+            sqlite_where=text("indexed_version IS NOT version"),
+        ),
         # Room in each page for the next version of a row: writing a view then touches no index.
         NEVER_REUSED | {"postgresql_with": {"fillfactor": 85}},
     )
@@ -52,6 +60,31 @@ class Item(Identified, Timestamped, Base):
     views: Mapped[int] = mapped_column(BigId, default=0)
     owner_id: Mapped[int] = mapped_column(BigId, ForeignKey("users.id", ondelete="CASCADE"))
     version: Mapped[int] = mapped_column(default=1)
+    title_key: Mapped[str | None] = mapped_column(Text().with_variant(Text(collation="C"), "postgresql"))
+    """What titles are sorted by (``sort_key``)."""
+    indexed_version: Mapped[int | None]
+    """The version that ``title_key`` and ``item_texts`` are of; they are stale while it is not ``version``."""
+
+
+class ItemText(Base):
+    """The normalised texts of an item, which search looks into. The items' writers keep it, and triggers index it alone."""
+
+    __tablename__ = "item_texts"
+
+    item_id: Mapped[int] = mapped_column(BigId, ForeignKey("items.id", ondelete="CASCADE"), primary_key=True)
+    title: Mapped[str] = mapped_column(Text)
+    tags: Mapped[str] = mapped_column(Text)
+    description: Mapped[str] = mapped_column(Text)
+
+
+class TextRule(Base):
+    """By which rule a table of normalised texts was made. While it is an older one, texts are made anew up to ``through``."""
+
+    __tablename__ = "text_rules"
+
+    name: Mapped[str] = mapped_column(String(50), primary_key=True)
+    rule: Mapped[int]
+    through: Mapped[int | None] = mapped_column(BigId)
 
 
 class ItemTag(Base):

@@ -21,6 +21,7 @@ from tradepost.items.public_total import PublicTotal
 from tradepost.items.reader import is_visible
 from tradepost.items.repository.items import ItemRepository
 from tradepost.items.repository.tag_links import ItemTagRepository
+from tradepost.items.repository.texts import ItemTextRepository
 from tradepost.items.schemas import (
     ItemCreate,
     ItemStatus,
@@ -30,6 +31,7 @@ from tradepost.items.schemas import (
     item_json,
     new_item_json,
 )
+from tradepost.items.texts import indexed, text_row
 from tradepost.tags.service import TagService
 
 MOMENT: Final = timedelta(microseconds=1)
@@ -62,6 +64,7 @@ class ItemService:
         self._db = db
         self._items = ItemRepository(db)
         self._links = ItemTagRepository(db)
+        self._texts = ItemTextRepository(db)
         self._users = users
         self._tags = tags
         self._categories = categories
@@ -102,10 +105,16 @@ class ItemService:
             }
             for at, one in enumerate(new)
         ]
-        ids_by_moment = await self._items.add_many(rows)
+        ids_by_moment = await self._items.add_many([row | indexed(row["title"], 1) for row in rows])
         ids = [ids_by_moment[row["created_at"]] for row in rows]
         created = list(zip(ids, new, strict=True))
         await self._links.add({item_id: one.item.tags for item_id, one in created})
+        await self._texts.add(
+            [
+                text_row(item_id, title=one.item.title, description=one.item.description, tags=one.item.tags)
+                for item_id, one in created
+            ]
+        )
         await self._outbox.add(
             self._db, *(ItemCreated(item_id, one.owner_id, one.item.title) for item_id, one in created)
         )
@@ -139,7 +148,13 @@ class ItemService:
             before = item.status
             title, version = changed.get("title", item.title), item.version + 1
             changed |= {"version": version, "updated_at": self._clock.now()}
-            await self._items.change(item, changed)
+            if retagged or "title" in changed or "description" in changed:
+                changed |= indexed(title, version)
+                await self._items.change(item, changed)
+                tags = changes.tags if retags else await self._links.find_names(item_id)
+                await self._texts.put(text_row(item_id, title=title, description=item.description, tags=tags))
+            else:
+                await self._items.change(item, changed | _still_indexed(item, version))
             await self._outbox.add(self._db, ItemUpdated(item_id, item.owner_id, title, version))
             self._shift_total(before, changed.get("status", before))
             self._db.after_commit(self._popular.forget_shown)
@@ -178,9 +193,8 @@ class ItemService:
 
     async def _set_images(self, item: Item, images: list[str]) -> None:
         version = item.version + 1
-        await self._items.change(
-            item, {"images": images, "version": version, "updated_at": self._clock.now()}
-        )
+        changed = {"images": images, "version": version, "updated_at": self._clock.now()}
+        await self._items.change(item, changed | _still_indexed(item, version))
         await self._outbox.add(self._db, ItemUpdated(item.id, item.owner_id, item.title, version))
         self._db.after_commit(self._popular.forget_shown)
 
@@ -205,6 +219,11 @@ class ItemService:
         by = (after is ItemStatus.ACTIVE) - (before is ItemStatus.ACTIVE)
         if by:
             self._db.after_commit(lambda: self._public_total.shift(by))
+
+
+def _still_indexed(item: Item, version: int) -> dict[str, int]:
+    """Return the column by which a change that no text has a part in leaves search up to date, if it was so."""
+    return {"indexed_version": version} if item.indexed_version == item.version else {}
 
 
 def _refusal(

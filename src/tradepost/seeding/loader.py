@@ -21,7 +21,9 @@ from tradepost.core.clock import Clock, SystemClock
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import RuleBroken
-from tradepost.items.models import Item, ItemTag
+from tradepost.core.wire.folding import sort_key
+from tradepost.items.models import Item, ItemTag, ItemText
+from tradepost.items.texts import text_row
 from tradepost.seeding import generator
 from tradepost.seeding.fingerprint import fingerprint
 from tradepost.seeding.generator import ItemRow, Marketplace, UserRow
@@ -37,8 +39,8 @@ BATCH: Final = 2000
 """Rows that are in memory at a time."""
 EMAIL: Final = re.compile(r"user([1-9][0-9]{0,8})@example\.com")
 
-USERS, CATEGORIES, TAGS, ITEMS, ITEM_TAGS = TABLES = tuple(
-    cast("Table", model.__table__) for model in (User, Category, Tag, Item, ItemTag)
+USERS, CATEGORIES, TAGS, ITEMS, ITEM_TAGS, ITEM_TEXTS = TABLES = tuple(
+    cast("Table", model.__table__) for model in (User, Category, Tag, Item, ItemTag, ItemText)
 )
 
 Progress = Callable[[int, int], None]
@@ -217,7 +219,8 @@ class _Filling:
         next_id = 1 + await self._writer.last_id(ITEMS)
         columns = (
             *("id", "title", "description", "price", "discount_price", "tax", "status", "category_id"),
-            *("images", "views", "owner_id", "version", "created_at", "updated_at"),
+            *("images", "views", "owner_id", "version", "title_key", "indexed_version"),
+            *("created_at", "updated_at"),
         )
         for batch in _batches(self._marketplace.wares()):
             numbered = list(enumerate(batch, next_id))
@@ -228,6 +231,15 @@ class _Filling:
                 ITEM_TAGS,
                 ("item_id", "tag", "position"),
                 [(item_id, tag, place) for item_id, item in numbered for place, tag in enumerate(item.tags)],
+            )
+            texts = [
+                text_row(item_id, title=item.title, description=item.description, tags=item.tags)
+                for item_id, item in numbered
+            ]
+            await self._writer.write(
+                ITEM_TEXTS,
+                ("item_id", "title", "tags", "description"),
+                [(row["item_id"], row["title"], row["tags"], row["description"]) for row in texts],
             )
             next_id += len(batch)
             self._report(len(batch))
@@ -243,7 +255,7 @@ class _Filling:
         return (
             *(item_id, item.title, item.description, item.price, item.discount_price, item.tax, item.status),
             *(category_id, [], item.views, self._first_user_id + item.owner, 1),
-            *(item.created_at, item.created_at),
+            *(sort_key(item.title), 1, item.created_at, item.created_at),
         )
 
     def _report(self, written: int) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Select, Table, delete, insert, select, update
+from sqlalchemy import Select, Table, case, delete, insert, select, update
 from sqlalchemy.orm.attributes import set_committed_value
 
 from tradepost.core.database.elements import AmongIds
@@ -98,6 +98,14 @@ class ItemRepository(Repository):
         await self.db.execute(
             update(Item)
             .where(held)
-            .values(category_id=target_id, version=Item.version + 1, updated_at=now)
+            .values(
+                category_id=target_id,
+                version=Item.version + 1,
+                updated_at=now,
+                # Search knows nothing of categories: what it had of the last version, it has of this one.
+                indexed_version=case(
+                    (Item.indexed_version == Item.version, Item.version + 1), else_=Item.indexed_version
+                ),
+            )
             .execution_options(synchronize_session=False)
         )

@@ -1,0 +1,55 @@
+"""Normalised texts of items for search and sorting. The texts themselves are made in batches afterwards."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from alembic import op
+
+revision: str = "0009"
+down_revision: str | None = "0008"
+branch_labels: str | Sequence[str] | None = None
+depends_on: str | Sequence[str] | None = None
+
+BIG_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
+
+def upgrade() -> None:
+    op.add_column("items", sa.Column("title_key", KEY, nullable=True))
+    op.add_column("items", sa.Column("indexed_version", sa.Integer(), nullable=True))
+    op.create_table(
+        "item_texts",
+        sa.Column("item_id", BIG_ID, nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("tags", sa.Text(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["item_id"], ["items.id"], name=op.f("fk_item_texts_item_id_items"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("item_id", name=op.f("pk_item_texts")),
+    )
+    op.create_table(
+        "text_rules",
+        sa.Column("name", sa.String(50), nullable=False),
+        sa.Column("rule", sa.Integer(), nullable=False),
+        sa.Column("through", BIG_ID),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_text_rules")),
+    )
+    op.create_index("ix_items_title_key_id", "items", ["title_key", "id"])
+    op.create_index(
+        "ix_items_stale",
+        "items",
+        ["id"],
+        postgresql_where=sa.text("indexed_version IS DISTINCT FROM version"),
+        sqlite_where=sa.text("indexed_version IS NOT version"),
+    )
+
+
+def downgrade() -> None:
+    op.drop_index("ix_items_stale", "items")
+    op.drop_index("ix_items_title_key_id", "items")
+    op.drop_table("text_rules")
+    op.drop_table("item_texts")
+    with op.batch_alter_table("items", table_kwargs={"sqlite_autoincrement": True}) as batch_op:
+        batch_op.drop_column("indexed_version")
+        batch_op.drop_column("title_key")
