@@ -268,16 +268,17 @@ async def test_writing(
         # However many want to hear of it, it is one statement; none when nobody does.
         return bool(world.resources[Subscriptions].by_type.get(message))
 
-    # Who asks, the item, the item again; with tags: which there are, new ones, the links.
+    # Who asks, the item, its texts, the item again; with tags: which there are, new ones, the links.
     new = {"title": "Lamp", "price": 1, "tags": names}
-    assert await cost("POST", ITEMS, new) == 3 + 3 * bool(tags) + telling(ItemCreated)
+    assert await cost("POST", ITEMS, new) == 4 + 3 * bool(tags) + telling(ItemCreated)
     path = f"{ITEMS}{ids['new']}"
     # Who asks, the lock, the change, the item again.
     change = 4 + telling(ItemUpdated)
-    assert await cost("PATCH", path, {"title": "New"}) == change
+    # For the texts of the whole: which tags it has, and the texts.
+    assert await cost("PATCH", path, {"title": "New"}) == change + 2
     assert await cost("PATCH", path, {}) == 3
     assert await cost("PATCH", path, {"category_id": ids["category"]}) == change + 1
-    # Which tags it has, which of the others there are, new ones, its links away and anew.
-    assert await cost("PATCH", path, {"tags": [*names[1:], "other"]}) == change + 5
-    assert await cost("PATCH", path, {"tags": []}) == change + 2
+    # Which tags it has, which of the others there are, new ones, its links away and anew, its texts.
+    assert await cost("PATCH", path, {"tags": [*names[1:], "other"]}) == change + 6
+    assert await cost("PATCH", path, {"tags": []}) == change + 3
     assert await cost("DELETE", path) == 3 + telling(ItemDeleted)
