@@ -35,19 +35,9 @@ def upgrade() -> None:
         sa.Column("through", BIG_ID),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_text_rules")),
     )
-    op.create_index("ix_items_title_key_id", "items", ["title_key", "id"])
-    op.create_index(
-        "ix_items_stale",
-        "items",
-        ["id"],
-        postgresql_where=sa.text("indexed_version IS DISTINCT FROM version"),
-        sqlite_where=sa.text("indexed_version IS NOT version"),
-    )
 
 
 def downgrade() -> None:
-    op.drop_index("ix_items_stale", "items")
-    op.drop_index("ix_items_title_key_id", "items")
     op.drop_table("text_rules")
     op.drop_table("item_texts")
     with op.batch_alter_table("items", table_kwargs={"sqlite_autoincrement": True}) as batch_op:
