@@ -45,7 +45,7 @@ from tradepost.core.wire.cursors import Cursors
 from tradepost.items import handlers as item_handlers
 from tradepost.items.adapters import supply_item_ports
 from tradepost.items.dependencies import open_items
-from tradepost.items.models import Item, ItemTag, ItemText, TextRule
+from tradepost.items.models import Item, ItemCount, ItemCountChange, ItemTag, ItemText, TextRule
 from tradepost.media import handlers as media_handlers
 from tradepost.media.dependencies import open_media
 from tradepost.media.models import FileUsage, FileVariant, StoredFile
@@ -71,6 +71,8 @@ MODELS = (
     ItemTag,
     ItemText,
     TextRule,
+    ItemCount,
+    ItemCountChange,
     StoredMessage,
     ScheduledJob,
     Inbox,

@@ -55,6 +55,8 @@ ROWS: Final[dict[str, dict[str, Any]]] = {
     "item_texts": {"item_id": 1, "title": "t", "tags": "t", "description": ""},
     "text_rules": {"name": "items", "rule": 1},
     "item_tags": {"item_id": 1, "tag": "t", "position": 0},
+    "item_counts": {"dimension": "tag", "key": "gone", "status": "active", "n": 0},
+    "item_count_changes": {"id": 1_000_000, "status": "active", "tag": "t", "n": 0},
     "inboxes": {"user_id": 1, "last_number": 1, "pruned_through": 0},
     "notifications": {
         "user_id": 1,

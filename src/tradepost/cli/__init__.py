@@ -6,6 +6,7 @@ a test can move the time of a command too.
 
 import click
 
+from tradepost.cli.counts import counts
 from tradepost.cli.migrate import migrate
 from tradepost.cli.openapi import openapi
 from tradepost.cli.outbox import outbox
@@ -24,5 +25,5 @@ def main() -> None:
     """Tradepost, the backend of a marketplace."""
 
 
-for command in (serve, migrate, worker, outbox, reindex, seed_command, create_admin, openapi):
+for command in (serve, migrate, worker, outbox, reindex, counts, seed_command, create_admin, openapi):
     main.add_command(command)

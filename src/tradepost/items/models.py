@@ -1,6 +1,7 @@
 """The tables of items and of the tags on them."""
 
 from decimal import Decimal
+from typing import Final
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -98,3 +99,41 @@ class ItemTag(Base):
         String(TAG_LENGTH), ForeignKey("tags.name", onupdate="CASCADE", ondelete="CASCADE"), primary_key=True
     )
     position: Mapped[int] = mapped_column(SmallInteger)
+
+
+KEY_LENGTH: Final = TAG_LENGTH
+"""Of the key of a count: a tag's name is the longest."""
+
+
+class ItemCount(Base):
+    """A kept count: how many items of a status there are in all, of a tag, of a category, of an owner.
+
+    Triggers of the database keep it, so that whatever writes items and links keeps it too: cascades, bulk writers, and the
+    previous release. On SQLite the row itself is the count; on PostgreSQL it is as of the last folding, and rows of
+    ``ItemCountChange`` are what came after.
+    """
+
+    __tablename__ = "item_counts"
+    # Room for the next version of a row: folding then touches no index.
+    __table_args__ = ({"sqlite_with_rowid": False, "postgresql_with": {"fillfactor": 70}},)
+
+    dimension: Mapped[str] = mapped_column(String(16), primary_key=True)
+    key: Mapped[str] = mapped_column(String(KEY_LENGTH), primary_key=True)
+    status: Mapped[str] = mapped_column(String(16), primary_key=True)
+    n: Mapped[int] = mapped_column(BigId)
+
+
+class ItemCountChange(Base):
+    """A difference that is not yet folded into ``ItemCount``: of links of a tag, else of items of a category and an owner.
+
+    Writers of one tag each add rows of their own, where a counter would be one row that all of them wait for.
+    """
+
+    __tablename__ = "item_count_changes"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    status: Mapped[str] = mapped_column(String(16))
+    tag: Mapped[str | None] = mapped_column(String(TAG_LENGTH))
+    category_id: Mapped[int | None] = mapped_column(BigId)
+    owner_id: Mapped[int | None] = mapped_column(BigId)
+    n: Mapped[int] = mapped_column(BigId)

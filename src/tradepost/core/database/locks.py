@@ -172,6 +172,18 @@ LOCKS: Final = (
         Strength.UPDATE,
         "Two that mark the same rows as read would meet them in the order in which they lie.",
     ),
+    Lock(
+        "item_count_changes",
+        Strength.UPDATE,
+        "Differences are folded by one alone. Always with SKIP LOCKED: two that fold take each what the other left.",
+    ),
+    Lock(
+        "item_counts",
+        Strength.NO_KEY_UPDATE,
+        "Counts are added to in the order of their keys, with nothing locked after them. Triggers lock none: they add "
+        "differences.",
+        written=True,
+    ),
 )
 """Every lock, in the order in which transactions take them; the strongest lock of a table comes first."""
 

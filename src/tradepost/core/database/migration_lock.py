@@ -74,10 +74,13 @@ async def _prepared_sqlite(database: Database, connection: AsyncConnection) -> A
     # Inside a transaction this statement does nothing, and rebuilding a parent table would then cascade its children
     # away: so it goes to the driver, before BEGIN.
     await raw.execute("PRAGMA foreign_keys = OFF")
+    # Without this the rebuilt table could not take its name back while a trigger of another table speaks of it.
+    await raw.execute("PRAGMA legacy_alter_table = ON")
     await raw.execute(f"PRAGMA busy_timeout = {SQLITE_PATIENCE * 1000}")
     try:
         yield
     finally:
+        await raw.execute("PRAGMA legacy_alter_table = OFF")
         await raw.execute("PRAGMA foreign_keys = ON")
         await raw.execute(f"PRAGMA busy_timeout = {int(database.options.pool_timeout * 1000)}")
 

@@ -7,9 +7,10 @@ each of them knows what it has done already. What needs both (a column, and valu
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -49,6 +50,8 @@ class _Part:
     changes: int = 0
     pages: frozenset[tuple[str, int]] = frozenset()
     virtual: int = 0
+    triggers: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """By name: the table, and the statement that makes it."""
 
 
 def begin_part(connection: Connection) -> None:
@@ -64,14 +67,16 @@ def begin_part(connection: Connection) -> None:
         changes=connection.scalar(text("SELECT total_changes()")) or 0,
         pages=pages,
         virtual=sum(page == 0 for _, page in pages),
+        triggers=_triggers(connection),
     )
 
 
 def end_part(connection: Connection) -> None:
     """Commit one of a migration's transactions.
 
-    On SQLite, a table that it rebuilt must not hand out the ids of deleted rows again; and foreign keys are off, or
-    rebuilding a table would delete what hangs on it, so they are checked if a row was written or a table went.
+    On SQLite, a table that it rebuilt must not hand out the ids of deleted rows again, and gets back its triggers; and
+    foreign keys are off, or rebuilding a table would delete what hangs on it, so they are checked if a row was written or a
+    table went.
     """
     if connection.dialect.name == "sqlite":
         part: _Part = connection.info.pop(_STATE)
@@ -88,7 +93,27 @@ def end_part(connection: Connection) -> None:
                 text("UPDATE sqlite_sequence SET seq = max(seq, :number) WHERE name = :name"),
                 {"name": name, "number": number},
             )
+        _restore_triggers(connection, part, pages)
     connection.commit()
+
+
+def _triggers(connection: Connection) -> dict[str, tuple[str, str]]:
+    found = connection.execute(text("SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger'"))
+    return {name: (table, statement) for name, table, statement in found}
+
+
+def _restore_triggers(connection: Connection, part: _Part, pages: frozenset[tuple[str, int]]) -> None:
+    """Make the triggers of rebuilt tables again: SQLite drops them with the old table.
+
+    Not those that speak of a table that is gone, which went with it.
+    """
+    names = {name for name, _ in pages}
+    rebuilt = names & {name for name, _ in part.pages - pages}
+    gone = {name for name, _ in part.pages} - names
+    left = _triggers(connection)
+    for name, (table, statement) in part.triggers.items():
+        if name not in left and table in rebuilt and not gone & set(re.findall(r"\w+", statement)):
+            connection.exec_driver_sql(statement)
 
 
 def _pages(connection: Connection) -> frozenset[tuple[str, int]]:

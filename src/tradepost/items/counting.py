@@ -1,0 +1,41 @@
+"""Kept counts of items: folding their differences, and holding them against the truth."""
+
+from typing import Final
+
+from tradepost.core.database.engines import Database
+from tradepost.items.repository.counts import Difference, ItemCountRepository
+
+FOLD_SECONDS: Final = 2.0
+"""Seconds between two foldings: a read adds up what is not folded yet, so there should be little of it."""
+FOLD_BATCH: Final = 10_000
+"""Differences that one transaction folds."""
+
+
+class ItemCounting:
+    """Looks after the counts that the database's triggers keep. Lives as long as the process."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def fold(self) -> None:
+        """Fold every difference into the counts, in short transactions; safe to stop anywhere, and beside another."""
+        more = True
+        while more:
+            async with self._database.transaction() as db:
+                more = await ItemCountRepository(db).fold(FOLD_BATCH)
+
+    async def differences(self) -> list[Difference]:
+        """Return the counts that are not what the rows themselves say; writers go on meanwhile."""
+        # On SQLite every transaction is a writer's, and would keep the others out for as long as it reads.
+        reading = self._database.read() if self._database.is_sqlite else self._database.transaction()
+        async with reading as db:
+            counts = ItemCountRepository(db)
+            await counts.take_time()
+            return await counts.find_differences()
+
+    async def repair(self) -> None:
+        """Make every count what the rows themselves say; on PostgreSQL writers go on meanwhile."""
+        async with self._database.transaction() as db:
+            counts = ItemCountRepository(db)
+            await counts.take_time()
+            await counts.repair()
