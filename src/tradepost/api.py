@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from tradepost.accounts import auth_routes, recovery_routes, user_routes
 from tradepost.categories import routes as category_routes
+from tradepost.events import routes as event_routes
 from tradepost.items import routes as item_routes
 from tradepost.items import upload_routes as item_upload_routes
 from tradepost.media import routes as upload_routes
@@ -20,6 +21,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     recovery_routes.router,
     tag_routes.router,
     category_routes.router,
+    event_routes.router,
     preference_routes.router,
     inbox_routes.router,
     webhook_routes.router,

@@ -42,6 +42,10 @@ from tradepost.core.storage.local import LocalStorage
 from tradepost.core.storage.s3 import S3Storage
 from tradepost.core.storage.store import Storage
 from tradepost.core.wire.cursors import Cursors
+from tradepost.events import handlers as event_handlers
+from tradepost.events.adapters import supply_event_ports
+from tradepost.events.dependencies import open_events
+from tradepost.events.models import Event, Participant, Reminder
 from tradepost.items import handlers as item_handlers
 from tradepost.items.adapters import supply_item_ports
 from tradepost.items.dependencies import open_items
@@ -73,6 +77,9 @@ MODELS = (
     TextRule,
     ItemCount,
     ItemCountChange,
+    Event,
+    Participant,
+    Reminder,
     StoredMessage,
     ScheduledJob,
     Inbox,
@@ -92,6 +99,7 @@ SUBSCRIBERS: tuple[Callable[[Subscriptions, Resources], None], ...] = (
     media_handlers.subscribe,
     webhook_handlers.subscribe,
     item_handlers.subscribe,
+    event_handlers.subscribe,
 )
 """Each domain's ``handlers.subscribe``: its reactions to messages, deliveries and recurring jobs."""
 
@@ -173,6 +181,7 @@ def supply_ports(resources: Resources) -> None:
     """Put in what supplies the ports that lower domains declare, before the domains that ask for them are opened."""
     resources.put(AccountGrants, WebhookGrants())
     supply_item_ports(resources)
+    supply_event_ports(resources)
 
 
 Opener = Callable[[Resources], AbstractAsyncContextManager[None] | None]
@@ -185,6 +194,7 @@ OPENERS: Final[tuple[Opener, ...]] = (
     open_categories,
     open_media,
     open_items,
+    open_events,
     open_webhooks,
     open_mail,
     open_inbox,

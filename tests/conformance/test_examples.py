@@ -31,8 +31,19 @@ CANNOT = {
     "delete_message": "needs a message that was given up",
 }
 """Operations that no example can serve, and why."""
-FIRST = ("register", "login", "create_user", "create_category", "create_item", "create_tag", "create_webhook")
+FIRST = (
+    "register",
+    "login",
+    "create_user",
+    "create_category",
+    "create_item",
+    "create_tag",
+    "create_event",
+    "create_webhook",
+)
 LAST = (
+    "cancel_event",
+    "delete_event",
     "delete_item",
     "delete_tag",
     "delete_category",
@@ -44,9 +55,17 @@ LAST = (
     "delete_user",
     "revoke_session",
 )
-AS_ADA = {"mark_notification_read", "delete_notification", "change_my_password", "logout", "logout_all"}
+AS_ADA = {
+    "mark_notification_read",
+    "delete_notification",
+    "change_my_password",
+    "join_event",
+    "leave_event",
+    "logout",
+    "logout_all",
+}
 """Operations asked by the person of the examples, with a new session for each; all others by an admin."""
-APART = {"merge_tag": "delete_tag"}
+APART = {"merge_tag": "delete_tag", "leave_event": "remove_participant"}
 """Operations that take away what another needs, and the one that is left out of their walk."""
 ADVICE = (
     "An untouched example should be taken. Where it is right: name the operation in FIRST or LAST if another has to come "

@@ -16,6 +16,8 @@ MAX_EXAMPLES = 25
 SAID_IN_WORDS = {
     "decimal_max_places": "19.99 is no multiple of 0.01 to most validators",
     "int_type": "1.0 is an integer in JSON Schema, and none to us",
+    "end_before_start": "one field cannot be held against another",
+    "time_zone": "some six hundred names, and every year others",
     "discount_price": "one field cannot be held against another",
     "email": "of domains that are nobody's, and of accounts' names within them",
 }

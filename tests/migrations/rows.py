@@ -3,7 +3,7 @@
 They are inserted in the order in which tables refer to each other; that of this file means nothing.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -57,6 +57,33 @@ ROWS: Final[dict[str, dict[str, Any]]] = {
     "item_tags": {"item_id": 1, "tag": "t", "position": 0},
     "item_counts": {"dimension": "tag", "key": "gone", "status": "active", "n": 0},
     "item_count_changes": {"id": 1_000_000, "status": "active", "tag": "t", "n": 0},
+    "events": {
+        "id": 1,
+        "title": "Event",
+        "description": "An event",
+        "start_date": NOW,
+        "end_date": NOW + timedelta(hours=1),
+        "duration": 3600,
+        "time_zone": "UTC",
+        "max_participants": 1,
+        "seats": 1,
+        "participants_count": 1,
+        "waiting_count": 0,
+        "last_number": 1,
+        "status": "planned",
+        "organiser_id": 1,
+        "version": 1,
+        **TIMES,
+    },
+    "event_participants": {
+        "event_id": 1,
+        "user_id": 1,
+        "number": 1,
+        "status": "joined",
+        "joined_at": NOW,
+        "seated_at": NOW,
+    },
+    "event_reminders": {"event_id": 1, "kind": "24h", "due_at": NOW},
     "inboxes": {"user_id": 1, "last_number": 1, "pruned_through": 0},
     "notifications": {
         "user_id": 1,

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import Depends, Request
 from fastapi.openapi.models import OAuth2 as OAuth2Model
@@ -14,6 +14,7 @@ from fastapi.security.base import SecurityBase
 from starlette.types import Scope
 
 from tradepost.accounts.credentials import CredentialService
+from tradepost.accounts.departures import Departures
 from tradepost.accounts.grants import AccountGrants
 from tradepost.accounts.identities import Identities, Identity
 from tradepost.accounts.links import Links
@@ -157,6 +158,10 @@ async def _unannounced(message: Message) -> None:
     raise TypeError(f"{message.type} belongs into the transaction of its change, and this session only reads")
 
 
+async def _stays(**_whom: Any) -> None:
+    raise TypeError("nobody leaves in a session that only reads")
+
+
 def build_user_service(db: ReadSession | WriteSession, resources: Resources) -> UserService:
     """Build the service for profiles and accounts."""
     return UserService(
@@ -164,6 +169,7 @@ def build_user_service(db: ReadSession | WriteSession, resources: Resources) -> 
         SessionRepository(db),
         AccountTokenRepository(db),
         announce=partial(resources[Outbox].add, db) if isinstance(db, WriteSession) else _unannounced,
+        depart=partial(resources[Departures].leave_all, db) if isinstance(db, WriteSession) else _stays,
         clock=resources.clock,
         phone_region=resources.settings.PHONE_DEFAULT_REGION,
     )

@@ -27,6 +27,7 @@ class UserService:
         tokens: AccountTokenRepository,
         *,
         announce: Callable[[UserDeleted], Awaitable[None]],
+        depart: Callable[..., Awaitable[None]],
         clock: Clock,
         phone_region: str,
     ) -> None:
@@ -34,6 +35,7 @@ class UserService:
         self._sessions = sessions
         self._tokens = tokens
         self._announce = announce
+        self._depart = depart
         self._clock = clock
         self._phone_region = phone_region
 
@@ -92,11 +94,16 @@ class UserService:
         await self._users.set_avatar(user_id, None, seen=url, now=self._clock.now())
 
     async def delete(self, user_id: int, principal: Principal) -> None:
-        """Delete an account with its sessions and items; not one's own, and not the last admin's."""
+        """Delete an account with its sessions and items; not one's own, and not the last admin's.
+
+        Before the row goes, the person leaves what higher domains keep for them: others are moved up into their seats.
+        """
         if user_id == principal.user_id:
             raise SelfDelete
         if list(await self._users.lock_admins_no_key_update()) == [user_id]:
             raise LastAdmin
-        if not await self._users.delete(user_id):
+        if not await self._users.lock_for_update(user_id):
             raise UserNotFound
+        await self._depart(user_id=user_id, now=self._clock.now())
+        await self._users.delete(user_id)
         await self._announce(UserDeleted(user_id))

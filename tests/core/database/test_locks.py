@@ -55,14 +55,13 @@ def test_a_lock_that_is_not_in_the_table_is_refused() -> None:
         lock_no_key_update(TAGS, Tag)
 
 
-def test_each_lock_is_in_the_table_once_and_the_strongest_of_a_table_first() -> None:
+def test_each_lock_is_in_the_table_once_and_the_shared_one_of_a_table_last() -> None:
     assert len({(lock.on, lock.strength) for lock in LOCKS}) == len(LOCKS)
-    by_strength = list(Strength)
     for on in {lock.on for lock in LOCKS}:
         places = [place for place, lock in enumerate(LOCKS) if lock.on == on]
-        strengths = [by_strength.index(LOCKS[place].strength) for place in places]
+        shared = [LOCKS[place].strength is Strength.KEY_SHARE for place in places]
         assert places == list(range(places[0], places[0] + len(places)))
-        assert strengths == sorted(strengths)
+        assert shared == sorted(shared)
 
 
 def test_what_is_locked_exists() -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from tradepost.accounts.models import User
 from tradepost.accounts.permissions import Role
 from tradepost.core.database.elements import AmongIds, upsert
-from tradepost.core.database.locks import lock_key_share, lock_no_key_update
+from tradepost.core.database.locks import lock_for_update, lock_key_share, lock_no_key_update
 from tradepost.core.database.repository import Repository
 from tradepost.core.wire.pagination import Page, Window
 
@@ -102,6 +102,11 @@ class UserRepository(Repository):
             statement = statement.where(User.avatar_url == seen)
         statement = statement.values(avatar_url=url, updated_at=now)
         return await self.db.scalar(statement.returning(User.id)) is not None
+
+    async def lock_for_update(self, user_id: int) -> bool:
+        """Lock a user who is to be deleted, so that nothing refers to them any more; tell whether there is one."""
+        found = lock_for_update(select(User.id).where(User.id == user_id), User)
+        return await self.db.scalar(found) is not None
 
     async def delete(self, user_id: int) -> bool:
         """Delete the user and, by cascades, what belongs to them; tell whether there was one."""

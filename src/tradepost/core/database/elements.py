@@ -95,6 +95,36 @@ def _among_selected(element: AmongSelected, compiler: SQLCompiler, **options: An
     return f"{column} IN {subquery}"
 
 
+class AskedPairs(FunctionElement[Any]):
+    """The pairs of two parameters, lists of integers of one length, as a table: many questions in one statement.
+
+    The table's columns are called as the parameters are.
+    """
+
+    inherit_cache = True
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(*(bindparam(name, type_=IdList()) for name in (first, second)))
+
+
+def _names_of(element: AskedPairs) -> list[str]:
+    return [f'"{clause.key}"' for clause in element.clauses]
+
+
+@compiles(AskedPairs, "postgresql")
+def _pairs_of_arrays(element: AskedPairs, compiler: SQLCompiler, **options: Any) -> str:
+    arrays = ", ".join(compiler.process(clause, **options) for clause in element.clauses)
+    return f"(SELECT * FROM unnest({arrays}) AS pair({', '.join(_names_of(element))}))"  # noqa: S608 - two parameters
+
+
+@compiles(AskedPairs, "sqlite")
+def _pairs_of_json(element: AskedPairs, compiler: SQLCompiler, **options: Any) -> str:
+    firsts, seconds = (compiler.process(clause, **options) for clause in element.clauses)
+    first, second = _names_of(element)
+    at_same_place = f"json_extract({seconds}, '$[' || key || ']')"
+    return f"(SELECT value AS {first}, {at_same_place} AS {second} FROM json_each({firsts}))"  # noqa: S608 - likewise
+
+
 class ByCodePoint(FunctionElement[str]):
     """Text in the order of its code points, whatever the database's own collation is: lists are alike on both engines."""
 

@@ -5,8 +5,9 @@ With one order for all there is no circle. ``LOCKS`` is that order, from the fir
 one that locks: ``tests/architecture`` finds a lock that is taken anywhere else, and ``tests/lock_order.py`` watches each
 transaction of the tests and fails those that take a lock too late.
 
-Rows of one table are locked in the order of their ids, or two transactions could meet in them crosswise. A table is locked
-with the strongest lock first: two that shared a row and then both asked for it alone would wait for each other.
+Rows of one table are locked in the order of their ids, or two transactions could meet in them crosswise. Locks that are
+held alone come before the one that is shared: two that shared a row and then both asked for it alone would wait for each
+other.
 
 On SQLite a transaction that writes is the only one, from BEGIN on. Its SELECTs carry no lock, and statements that only
 lock are not sent.
@@ -91,9 +92,16 @@ LOCKS: Final = (
     ),
     Lock(
         "users",
+        Strength.UPDATE,
+        "Nothing refers to a user any more who is to be deleted: what they take part in is found, left and handed on. After "
+        "the lock on all admins, which one transaction at a time holds.",
+    ),
+    Lock(
+        "users",
         Strength.KEY_SHARE,
         "The user whom a new row refers to is not deleted before the row is there. It waits for a deletion alone, and all "
-        "that a deletion locks afterwards hangs on the user: a reaction has locked that user before anything of theirs.",
+        "that a deletion locks afterwards hangs on the user, whom a reaction has locked before anything of theirs, or is "
+        "an event, which no reaction locks.",
         each_reaction=True,
     ),
     Lock(
@@ -127,6 +135,17 @@ LOCKS: Final = (
         "items",
         Strength.NO_KEY_UPDATE,
         "Many items are written at once: an UPDATE takes rows as they lie, so they are locked before it by their ids.",
+    ),
+    Lock(
+        "events",
+        Strength.UPDATE,
+        "Seats are given out, and an event is changed, in the light of its counters, which agree with its participants.",
+    ),
+    Lock(
+        "event_reminders",
+        Strength.UPDATE,
+        "A reminder that is being sent is sent by nobody else. Always with SKIP LOCKED: who cancels an event or changes its "
+        "start waits for nothing but the end of that.",
     ),
     Lock(
         "webhooks",
@@ -185,7 +204,7 @@ LOCKS: Final = (
         written=True,
     ),
 )
-"""Every lock, in the order in which transactions take them; the strongest lock of a table comes first."""
+"""Every lock, in the order in which transactions take them; those held alone before the shared one of a table."""
 
 ADVISORY_KEYS: Final[Mapping[str, int]] = {
     "reactions": 0x7472_6164_6570_7265,

@@ -20,11 +20,8 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
-from tradepost.core.database.elements import AmongIds, IdList, upsert
+from tradepost.core.database.elements import AmongIds, AskedPairs, upsert
 from tradepost.core.database.locks import lock_for_update
 from tradepost.core.database.repository import Repository
 from tradepost.core.wire.pagination import Total
@@ -51,40 +48,18 @@ def _unread_of(user_id: int) -> ColumnElement[bool]:
     return and_(Notification.user_id == user_id, Notification.read_at.is_(None))
 
 
-class AskedPairs(FunctionElement[Any]):
-    """The pairs of the parameters ``user_ids`` and ``afters`` as a table: many questions in one statement."""
-
-    inherit_cache = True
-
-    def __init__(self) -> None:
-        super().__init__(*(bindparam(name, type_=IdList()) for name in ("user_ids", "afters")))
-
-
-@compiles(AskedPairs, "postgresql")
-def _pairs_of_arrays(element: AskedPairs, compiler: SQLCompiler, **options: Any) -> str:
-    arrays = ", ".join(compiler.process(clause, **options) for clause in element.clauses)
-    return f'(SELECT * FROM unnest({arrays}) AS pair(user_id, "after"))'  # noqa: S608 - two parameters
-
-
-@compiles(AskedPairs, "sqlite")
-def _pairs_of_json(element: AskedPairs, compiler: SQLCompiler, **options: Any) -> str:
-    user_ids, afters = (compiler.process(clause, **options) for clause in element.clauses)
-    after = f"json_extract({afters}, '$[' || key || ']')"
-    return f'(SELECT value AS user_id, {after} AS "after" FROM json_each({user_ids}))'  # noqa: S608 - two parameters
-
-
-_ASKED: Final = AskedPairs().table_valued(
-    column("user_id", BigInteger), column("after", BigInteger), name="asked"
+_ASKED: Final = AskedPairs("user_ids", "afters").table_valued(
+    column("user_ids", BigInteger), column("afters", BigInteger), name="asked"
 )
 _FOLLOWING: Final[Select[*tuple[Any, ...]]] = (
-    select(_ASKED.c.user_id.label("user_id"), _ASKED.c.after.label("after"), *_SHOWN)
+    select(_ASKED.c.user_ids.label("user_id"), _ASKED.c.afters.label("after"), *_SHOWN)
     .join_from(
         _ASKED,
         Notification,
         and_(
-            Notification.user_id == _ASKED.c.user_id,
-            Notification.number > _ASKED.c.after,
-            Notification.number <= _ASKED.c.after + bindparam("size", type_=BigInteger),
+            Notification.user_id == _ASKED.c.user_ids,
+            Notification.number > _ASKED.c.afters,
+            Notification.number <= _ASKED.c.afters + bindparam("size", type_=BigInteger),
         ),
     )
     .order_by(Notification.number)

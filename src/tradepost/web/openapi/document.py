@@ -40,6 +40,7 @@ _TAGS: Final = {
     "items": "Things for sale",
     "tags": "Words on items",
     "categories": "The tree that items are sorted into",
+    "events": "Gatherings with seats, waiting lists and reminders",
     "webhooks": "Facts, sent as signed requests to addresses of yours",
     "notifications": "What one was told, and what one wants to be told",
     "uploads": "Pictures and documents",

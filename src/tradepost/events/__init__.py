@@ -1,0 +1,1 @@
+"""Gatherings: events with seats, waiting lists, reminders and calendar files."""

@@ -1,0 +1,92 @@
+"""The read path of events: coalesced reads. Requests that come while a read is under way share the next one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from tradepost.core.batching.coalescer import Observe, ReadCoalescer
+from tradepost.core.clock import Clock
+from tradepost.core.database.engines import Database
+from tradepost.core.database.sessions import ReadSession
+from tradepost.core.principal import Principal
+from tradepost.core.wire.pagination import Page, Window
+from tradepost.events.errors import EventNotFound
+from tradepost.events.filters import EventFilter
+from tradepost.events.repository.events import EventRepository
+from tradepost.events.repository.participants import ParticipantRepository
+from tradepost.events.schemas import EventRow, event_json
+
+LIST_LANES: Final = 2
+"""Different lists that are read at once; more would only wait for each other in the database."""
+NOBODY: Final = 0
+"""Stands for a stranger in the key of a read: no person has this id."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """The key of a coalesced list: requests with equal questions share one answer, those of all strangers too."""
+
+    wanted: EventFilter
+    window: Window
+    visitor_id: int
+
+
+class EventReader:
+    """Finds events and returns them as JSON. Lives as long as the process; every read starts after its question."""
+
+    def __init__(self, database: Database, clock: Clock, *, observe: Observe | None = None) -> None:
+        self._clock = clock
+        self._rows = ReadCoalescer(database, self._load_rows)
+        self._points = ReadCoalescer(database, self._load_points, observe=observe)
+        self._lists = ReadCoalescer(database, self._load_list, lanes=LIST_LANES, max_batch=1)
+
+    async def get(self, event_id: int, visitor: Principal | None) -> bytes:
+        """Return an event as ``visitor`` sees it; the JSON of ``EventRead``."""
+        found = await self._points.find((event_id, NOBODY if visitor is None else visitor.user_id))
+        if found is None:
+            raise EventNotFound
+        return found
+
+    async def row(self, event_id: int) -> EventRow:
+        """Return the columns of an event."""
+        found = await self._rows.find(event_id)
+        if found is None:
+            raise EventNotFound
+        return found
+
+    async def page(
+        self, wanted: EventFilter, window: Window, visitor: Principal | None, *, joined: bool
+    ) -> Page[bytes]:
+        """List the wanted events, each as the JSON of ``EventRead``; ``joined`` wants the visitor's own alone."""
+        visitor_id = NOBODY if visitor is None else visitor.user_id
+        if joined:
+            wanted = replace(wanted, joined_by=visitor_id)
+        return await self._lists.get(_Question(wanted, window, visitor_id))
+
+    async def _load_rows(self, db: ReadSession, event_ids: Sequence[int]) -> Mapping[int, EventRow]:
+        return {row.id: row for row in await EventRepository(db).find_rows(event_ids)}
+
+    async def _load_points(
+        self, db: ReadSession, keys: Sequence[tuple[int, int]]
+    ) -> Mapping[tuple[int, int], bytes]:
+        rows = await self._load_rows(db, list({event_id for event_id, _ in keys}))
+        known = [key for key in keys if key[1] != NOBODY]
+        places = await ParticipantRepository(db).find_places(known)
+        return {
+            key: event_json(rows[key[0]], places[key].status if key in places else None)
+            for key in keys
+            if key[0] in rows
+        }
+
+    async def _load_list(
+        self, db: ReadSession, questions: Sequence[_Question]
+    ) -> Mapping[_Question, Page[bytes]]:
+        return {asked: await self._read_list(db, asked) for asked in questions}
+
+    async def _read_list(self, db: ReadSession, asked: _Question) -> Page[bytes]:
+        page = await EventRepository(db).page(asked.wanted, asked.window, now=self._clock.now())
+        mine: Mapping[int, str] = {}
+        if asked.visitor_id != NOBODY and page.rows:
+            ids = [row.id for row in page.rows]
+            mine = await ParticipantRepository(db).find_statuses(ids, user_id=asked.visitor_id)
+        return Page([event_json(row, mine.get(row.id)) for row in page.rows], page.total, asked.window)

@@ -1,0 +1,1 @@
+"""Every statement about events, their participants and their reminders."""

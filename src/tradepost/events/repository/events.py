@@ -1,0 +1,153 @@
+"""The statements about events themselves."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any, Final, cast
+
+from sqlalchemy import (
+    BigInteger,
+    Select,
+    String,
+    Table,
+    bindparam,
+    delete,
+    insert,
+    literal_column,
+    select,
+    type_coerce,
+    update,
+)
+
+from tradepost.accounts.models import User
+from tradepost.core.database.elements import AmongIds
+from tradepost.core.database.locks import lock_for_update
+from tradepost.core.database.repository import Repository
+from tradepost.core.wire.pagination import Page, Window
+from tradepost.events.filters import EventFilter, conditions
+from tradepost.events.models import Event
+from tradepost.events.schemas import EventRow, EventStatus
+
+SORTS: Final = {"start_date": Event.start_date, "created_at": Event.created_at}
+
+_EVENTS = cast("Table", Event.__table__)
+_READ: Final[Mapping[str, Any]] = {
+    **_EVENTS.columns,
+    # As text: turning it into a member of the enumeration costs as much a row as writing the row as JSON.
+    "status": type_coerce(Event.status, String),
+    "organiser_first_name": User.first_name.expression,
+    "organiser_last_name": User.last_name.expression,
+    "organiser_avatar_url": User.avatar_url.expression,
+}
+_WITH_ORGANISER: Final[Select[*tuple[Any, ...]]] = (
+    select(*(_READ[name].label(name) for name in EventRow._fields))
+    .select_from(Event)
+    .outerjoin(User, User.id == Event.organiser_id)
+)
+_ROWS_OF: Final = _WITH_ORGANISER.where(AmongIds(Event.id))
+_LOCKED: Final = lock_for_update(select(Event).where(AmongIds(Event.id)).order_by(Event.id), Event)
+
+
+@lru_cache(maxsize=512)
+def _page_like(
+    shape: frozenset[str], sort: str, limit: int, *, skips: bool
+) -> tuple[Select[*tuple[Any, ...]], Select[int]]:
+    """Return the statement for a page, and the one for all events that it is a page of, for filters of one shape."""
+    matching = select(Event.id).where(*conditions(shape))
+    order = Repository.ordering(sort, SORTS, ties=Event.id)
+    ids = matching.order_by(*order).limit(literal_column(str(limit), BigInteger()))
+    if skips:
+        ids = ids.offset(bindparam("skip", type_=BigInteger()))
+    page = ids.subquery("page")
+    return _WITH_ORGANISER.join(page, page.c.id == Event.id).order_by(*order), matching
+
+
+class EventRepository(Repository):
+    """The rows of ``events``."""
+
+    async def find_rows(self, event_ids: Sequence[int]) -> Sequence[EventRow]:
+        """Return the events of these ids with their organisers' public views, in no order."""
+        return list(map(EventRow._make, await self.rows(_ROWS_OF, {"ids": list(event_ids)})))
+
+    async def get_row(self, event_id: int) -> EventRow | None:
+        """Return the event of this id likewise, or None."""
+        rows = await self.find_rows([event_id])
+        return rows[0] if rows else None
+
+    async def lock_several_for_update(self, event_ids: Collection[int]) -> dict[int, Event]:
+        """Return the events of these ids, with the rows locked until the transaction ends."""
+        locked = await self.db.scalars(
+            _LOCKED.execution_options(populate_existing=True), {"ids": sorted(event_ids)}
+        )
+        return {event.id: event for event in locked}
+
+    async def lock_for_update(self, event_id: int) -> Event | None:
+        """Return the event of this id likewise, or None."""
+        return (await self.lock_several_for_update([event_id])).get(event_id)
+
+    async def page(self, wanted: EventFilter, window: Window, *, now: datetime) -> Page[EventRow]:
+        """Return a part of the wanted events with their organisers."""
+        values = wanted.parameters(now=now)
+        values["earliest"] = await self._earliest_start(values["since"])
+        rows, matching = _page_like(wanted.shape, window.sort, window.limit, skips=window.skip > 0)
+        given = {**values, "skip": window.skip} if window.skip else values
+        found = list(map(EventRow._make, await self.rows(rows, given)))
+        return Page(found, await self.count(matching, window.total, values), window)
+
+    async def _earliest_start(self, since: datetime) -> datetime:
+        """Return the earliest start that an event may have which is not over at ``since``."""
+        longest = select(Event.duration).where(Event.end_date > since).order_by(Event.duration.desc())
+        seconds = await self.db.scalar(longest.limit(1))
+        try:
+            return since - timedelta(seconds=seconds or 0)
+        except OverflowError:
+            return datetime.min.replace(tzinfo=since.tzinfo)
+
+    async def add(self, values: Mapping[str, Any]) -> int:
+        """Insert an event and return its id."""
+        return int(
+            (await self.db.execute(insert(_EVENTS).values(**values).returning(_EVENTS.c.id))).scalar_one()
+        )
+
+    async def change(self, event_id: int, values: Mapping[str, Any]) -> None:
+        """Set columns of a locked event."""
+        await self.db.execute(
+            update(Event)
+            .where(Event.id == event_id)
+            .values(**values)
+            .execution_options(synchronize_session=False)
+        )
+
+    async def claim(self, event_id: int, *, seats: int, places: int) -> int | None:
+        """Claim seats and places on the waiting list of a locked event; return the number before the first new one.
+
+        The guard is in the statement: None when the seats are not free, or one would be while somebody waits.
+        """
+        taken, waiting = Event.participants_count + seats, Event.waiting_count + places
+        claimed = (
+            update(Event)
+            .where(Event.id == event_id, Event.status == EventStatus.PLANNED)
+            .values(
+                participants_count=taken,
+                waiting_count=waiting,
+                last_number=Event.last_number + seats + places,
+            )
+            .returning(Event.last_number)
+            .execution_options(synchronize_session=False)
+        )
+        if seats:
+            claimed = claimed.where(taken <= Event.max_participants, Event.waiting_count == 0)
+        if places:
+            claimed = claimed.where(taken >= Event.max_participants)
+        last = await self.db.scalar(claimed)
+        return None if last is None else last - seats - places
+
+    async def delete(self, event_id: int) -> bool:
+        """Delete a locked event that nobody joined; tell whether it was one."""
+        gone = (
+            delete(Event)
+            .where(Event.id == event_id, Event.participants_count == 0, Event.waiting_count == 0)
+            .returning(Event.id)
+            .execution_options(synchronize_session=False)
+        )
+        return await self.db.scalar(gone) is not None
