@@ -82,10 +82,10 @@ async def fingerprint(db: AsyncSession) -> str:
     digest = hashlib.sha256()
     for table, statement in ((_categories, CATEGORIES), (_tags, TAGS), (_users, USERS)):
         async for rows in _windows(db, statement, table.c.id):
-            digest.update(_json([str(table), *row[1:]] for row in rows))
+            digest.update(rows_as_json([str(table), *row[1:]] for row in rows))
     async for rows in _windows(db, ITEMS, _items.c.id):
         tags = await _tags_of(db, rows[0][0], rows[-1][0])
-        digest.update(_json(["items", *row[1:], tags[row[0]]] for row in rows))
+        digest.update(rows_as_json(["items", *row[1:], tags[row[0]]] for row in rows))
     return digest.hexdigest()
 
 
@@ -113,7 +113,8 @@ async def _tags_of(db: AsyncSession, first: int, last: int) -> dict[int, list[st
     return tags
 
 
-def _json(rows: Iterable[list[Any]]) -> bytes:
+def rows_as_json(rows: Iterable[list[Any]]) -> bytes:
+    """Return what is hashed of ``rows``: alike however many come at a time."""
     # One call for many rows, since each sets up an encoder. Times and money are alike on both engines: aware and in
     # UTC, with two decimals.
     return json.dumps(list(rows), default=str, separators=(",", ":"))[1:-1].encode() + b","

@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from itertools import accumulate
 from math import sqrt
 from random import Random
@@ -22,7 +22,7 @@ from typing import Final, NamedTuple, TypeVar
 from tradepost.accounts.permissions import Role
 from tradepost.items.schemas import ItemStatus
 from tradepost.seeding import vocabulary
-from tradepost.seeding.catalogue import Shelf, shelves
+from tradepost.seeding.catalogue import Shelf, Ware, shelves
 
 T = TypeVar("T")
 
@@ -138,6 +138,9 @@ TOWNS: Final = vocabulary.TOWNS.split()
 ADJECTIVE_TOTALS: Final = zipf(len(ADJECTIVES), flat=5)
 TITLE_TOTALS: Final = zipf(len(vocabulary.TITLES), flat=4)
 
+DETAILS_TWICE: Final = (*vocabulary.DETAILS, *vocabulary.DETAILS)
+"""So that a run of neighbours may go on at the beginning."""
+
 MODEL_LETTERS: Final = "ABCDEFGHKLMNPRSTVWXZ"
 TAG_COUNT_TOTALS: Final = totals((4, 8, 18, 30, 22, 12, 6))
 """How common 0 to 6 tags are, in percent."""
@@ -197,9 +200,11 @@ class Marketplace:
     def __init__(
         self, *, seed: int, users: int, items: int, first_user: int = 1, first_item: int = 1
     ) -> None:
+        self.seed = seed
         self.users = users
         self.items = items
-        self._first_user = first_user
+        self.first_user = first_user
+        self.first_item = first_item
         self._people_dice = Dice(f"people {first_user} of {seed}")
         self._item_dice = Dice(f"items {first_item} of {seed}")
         self._joined = array("q", _moments(Dice(f"joined {first_user} of {seed}"), users, NOW - FIRST_USER))
@@ -217,7 +222,7 @@ class Marketplace:
         """Make the users, in the order in which they joined; the first one is a moderator. Once only."""
         dice = self._people_dice
         for place, joined in enumerate(self._joined):
-            number = self._first_user + place
+            number = self.first_user + place
             first_names, last_names = CULTURES[dice.weighted(CULTURE_TOTALS)]
             yield UserRow(
                 email=f"user{number}@example.com",
@@ -258,75 +263,89 @@ def _phone(dice: Dice) -> str:
     return f"+44{dice.pick(UK_PREFIXES)}{line:02}"
 
 
+@cache
+def _shelf_ware(place: int) -> tuple[tuple[Ware, ...], tuple[int, ...], tuple[str, ...]]:
+    """Return the wares of a category, the sums of their weights, and the materials they are made of."""
+    shelf = shelves()[place]
+    materials = (word for kind in shelf.materials for word in vocabulary.MATERIALS[kind].split())
+    return shelf.wares, zipf(len(shelf.wares), flat=2), tuple(materials)
+
+
+@lru_cache(maxsize=2**16)
+def _money(cents: int) -> Decimal:
+    return Decimal(cents).scaleb(-2)
+
+
 class _ItemMaker:
-    """Makes one item after the other from one pseudo-random sequence."""
+    """Makes one item after the other from one pseudo-random sequence.
+
+    The draws that every item takes are written out (``random() * count`` is ``Dice.pick``, ``bisect_right`` of the sums is
+    ``Dice.weighted``): a million items take twenty million of them, and calls would be most of the time.
+    """
 
     def __init__(self, dice: Dice) -> None:
         self._dice = dice
+        self._random, self._chance = dice.random, dice.chance
         self._shelves = tuple((place, shelf) for place, shelf in enumerate(shelves()) if shelf.wares)
         # Popular categories are spread over the whole tree.
         count = len(self._shelves)
         self._shelf_totals = totals(10_000_000 // (8 + place * 37 % count) for place in range(count))
-        self._ware_totals = {place: zipf(len(shelf.wares), flat=2) for place, shelf in self._shelves}
-        self._materials = {
-            place: tuple(word for kind in shelf.materials for word in vocabulary.MATERIALS[kind].split())
-            for place, shelf in self._shelves
-        }
+        self._shelf_sum = self._shelf_totals[-1]
         self._tag_names = tag_names()
         self._tag_totals = zipf(len(self._tag_names), flat=2)
 
     def make(self, owner: int, created_at: datetime) -> ItemRow:
-        dice = self._dice
-        pick = dice.pick
-        place, shelf = self._shelves[dice.weighted(self._shelf_totals)]
-        ware = shelf.wares[dice.weighted(self._ware_totals[place])]
-        adjective = ADJECTIVES[dice.weighted(ADJECTIVE_TOTALS)]
-        material = pick(self._materials[place])
-        colour = pick(COLOURS)
+        random, chance = self._random, self._chance
+        place, shelf = self._shelves[bisect_right(self._shelf_totals, int(random() * self._shelf_sum))]
+        wares, ware_totals, materials = _shelf_ware(place)
+        ware = wares[bisect_right(ware_totals, int(random() * ware_totals[-1]))]
+        adjective = ADJECTIVES[bisect_right(ADJECTIVE_TOTALS, int(random() * ADJECTIVE_TOTALS[-1]))]
+        material = materials[int(random() * len(materials))]
+        colour = COLOURS[int(random() * len(COLOURS))]
         words = {
             "noun": ware.noun,
             "adjective": adjective,
             "material": material,
             "colour": colour,
-            "brand": pick(BRANDS),
-            "condition": pick(vocabulary.CONDITIONS),
-            "town": pick(TOWNS),
-            "model": f"{pick(MODEL_LETTERS)}{pick(MODEL_LETTERS)}-{dice.below(99) * 10 + 10}",
+            "brand": BRANDS[int(random() * len(BRANDS))],
+            "condition": vocabulary.CONDITIONS[int(random() * len(vocabulary.CONDITIONS))],
+            "town": TOWNS[int(random() * len(TOWNS))],
+            "model": f"{MODEL_LETTERS[int(random() * 20)]}{MODEL_LETTERS[int(random() * 20)]}-"
+            f"{int(random() * 99) * 10 + 10}",
         }
-        title = vocabulary.TITLES[dice.weighted(TITLE_TOTALS)].format_map(words)
-        status = STATUSES[dice.weighted(STATUS_TOTALS)]
+        pattern = vocabulary.TITLES[bisect_right(TITLE_TOTALS, int(random() * TITLE_TOTALS[-1]))]
+        title = pattern.format_map(words)
+        status = STATUSES[bisect_right(STATUS_TOTALS, int(random() * 100))]
         price = self._price(ware.price)
-        discount = self._discount(price) if dice.chance(25) else None
+        discount = _money(self._discount(price)) if chance(25) else None
         views = self._views()
         return ItemRow(
-            title=title[0].upper() + title[1:],
-            description=self._description(words) if dice.chance(88) else None,
-            price=Decimal(price).scaleb(-2),
-            discount_price=None if discount is None else Decimal(discount).scaleb(-2),
-            tax=TAXES[dice.weighted(TAX_TOTALS)],
-            status=status,
-            category=place if dice.chance(90) else None,
+            title[0].upper() + title[1:],
+            self._description(words) if chance(88) else None,
+            _money(price),
+            discount,
+            TAXES[bisect_right(TAX_TOTALS, int(random() * 100))],
+            status,
+            place if chance(90) else None,
             # Nobody but the owner has ever seen a draft.
-            views=0 if status is ItemStatus.DRAFT else views,
-            owner=owner,
-            created_at=created_at,
-            tags=self._tags((*shelf.tags, adjective, material, colour)),
+            0 if status is ItemStatus.DRAFT else views,
+            owner,
+            created_at,
+            self._tags((*shelf.tags, adjective, material, colour)),
         )
 
     def _description(self, words: dict[str, str]) -> str:
-        dice = self._dice
-        words["reason"] = dice.pick(vocabulary.REASONS)
-        words["number"] = str(2 + dice.below(18))
-        words["length"] = str(20 + dice.below(180))
-        words["width"] = str(10 + dice.below(90))
-        sentences = [dice.pick(vocabulary.OPENINGS)]
-        first = dice.below(len(vocabulary.DETAILS))
+        random, chance = self._random, self._chance
+        words["reason"] = vocabulary.REASONS[int(random() * len(vocabulary.REASONS))]
+        words["number"] = str(2 + int(random() * 18))
+        words["length"] = str(20 + int(random() * 180))
+        words["width"] = str(10 + int(random() * 90))
+        sentences = [vocabulary.OPENINGS[int(random() * len(vocabulary.OPENINGS))]]
+        first = int(random() * len(vocabulary.DETAILS))
         # Neighbours in the list, so that none comes twice.
-        sentences += (
-            vocabulary.DETAILS[(first + step) % len(vocabulary.DETAILS)] for step in range(dice.below(5))
-        )
-        if dice.chance(70):
-            sentences.append(dice.pick(vocabulary.CLOSINGS))
+        sentences += DETAILS_TWICE[first : first + int(random() * 5)]
+        if chance(70):
+            sentences.append(vocabulary.CLOSINGS[int(random() * len(vocabulary.CLOSINGS))])
         text = " ".join(sentences).format_map(words)
         return text[0].upper() + text[1:]
 
@@ -334,7 +353,7 @@ class _ItemMaker:
         """Draw a price in cents around ``usual`` whole units; most end like prices do."""
         dice = self._dice
         cents = max(LOWEST_PRICE, int(usual * 100 * dice.factor(0.45)))
-        below = ENDINGS[dice.weighted(ENDING_TOTALS)]
+        below = ENDINGS[bisect_right(ENDING_TOTALS, int(self._random() * 100))]
         if below is None or cents < SMALL_PRICE:
             return cents
         whole = cents // 100
@@ -349,15 +368,18 @@ class _ItemMaker:
 
     def _views(self) -> int:
         """Draw a number of views by a power law: half have fewer than 14, one in 100,000 has tens of thousands."""
-        chance = 1 - self._dice.random()
-        return int(20 / sqrt(chance * sqrt(chance))) - 20
+        rank = 1 - self._random()
+        return int(20 / sqrt(rank * sqrt(rank))) - 20
 
     def _tags(self, own: tuple[str, ...]) -> tuple[str, ...]:
         """Draw the tags: some that fit, ``own``, and some that are popular anyway."""
-        dice = self._dice
+        random, chance, names, sums = self._random, self._chance, self._tag_names, self._tag_totals
         chosen: list[str] = []
-        for _ in range(dice.weighted(TAG_COUNT_TOTALS)):
-            tag = dice.pick(own) if dice.chance(55) else self._tag_names[dice.weighted(self._tag_totals)]
+        for _ in range(bisect_right(TAG_COUNT_TOTALS, int(random() * 100))):
+            if chance(55):
+                tag = own[int(random() * len(own))]
+            else:
+                tag = names[bisect_right(sums, int(random() * sums[-1]))]
             if tag not in chosen:
                 chosen.append(tag)
         return tuple(chosen)

@@ -5,10 +5,10 @@ A failure leaves nothing behind, and the database is never half full.
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, cast
 
 import argon2
 from argon2.low_level import hash_secret
@@ -21,22 +21,18 @@ from tradepost.core.clock import Clock, SystemClock
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import RuleBroken
-from tradepost.core.wire.folding import sort_key
 from tradepost.items.models import Item, ItemTag, ItemText
-from tradepost.items.texts import text_row
 from tradepost.seeding import generator
 from tradepost.seeding.fingerprint import fingerprint
-from tradepost.seeding.generator import ItemRow, Marketplace, UserRow
+from tradepost.seeding.generator import Marketplace, UserRow
+from tradepost.seeding.production import ITEM_COLUMNS, TAG_COLUMNS, TEXT_COLUMNS, Order, batches
+from tradepost.seeding.supply import supplied
 from tradepost.seeding.writer import PostgresWriter, SqliteWriter, Writer, vacuum
 from tradepost.tags.models import Tag
-
-T = TypeVar("T")
 
 PASSWORD: Final = "Tradepost1"  # noqa: S105 - published, for people who do not exist
 SALT: Final = b"tradepost seeds."
 """As long as the salts of real accounts: with another length the first log-in would hash the password anew."""
-BATCH: Final = 2000
-"""Rows that are in memory at a time."""
 EMAIL: Final = re.compile(r"user([1-9][0-9]{0,8})@example\.com")
 
 USERS, CATEGORIES, TAGS, ITEMS, ITEM_TAGS, ITEM_TEXTS = TABLES = tuple(
@@ -94,7 +90,8 @@ async def seed(
     async with database.transaction() as db:
         writer = (SqliteWriter if database.is_sqlite else PostgresWriter)(db, TABLES)
         await writer.prepare()
-        if not append and not await _is_empty(db):
+        is_empty = await _is_empty(db)
+        if not append and not is_empty:
             raise SeedRefused(
                 "There are users, items, tags or categories in this database; --append adds to them."
             )
@@ -109,11 +106,14 @@ async def seed(
         tags = await filling.add_tags()
         categories = await filling.add_categories()
         await filling.add_users()
-        await filling.add_items()
+        if is_empty:
+            await writer.set_indexes_aside()
+        mark = await filling.add_items("sqlite" if database.is_sqlite else "postgresql")
         await writer.finish()
     await vacuum(database, TABLES)
-    async with database.read() as reading:
-        mark = await fingerprint(reading)
+    if not is_empty:
+        async with database.read() as reading:
+            mark = await fingerprint(reading)
     return SeedReport(users, items, tags, categories, clock.monotonic() - started, mark)
 
 
@@ -142,9 +142,12 @@ async def _is_empty(db: WriteSession) -> bool:
 async def _first_user(db: WriteSession) -> int:
     """Return the number after the highest in ``user7@example.com``, 1 if there is none."""
     highest = 0
-    emails = select(User.email).where(User.email.like("user%@example.com"))
-    async for email in await db.stream_scalars(emails):
-        if match := EMAIL.fullmatch(email):
+    emails = select(User.id, User.email).where(User.email.like("user%@example.com"))
+    after = 0
+    # In pages: a stream would keep its cursor, and no foreign key of its table could be set aside.
+    while page := (await db.execute(emails.where(User.id > after).order_by(User.id).limit(10_000))).all():
+        after = page[-1][0]
+        for match in filter(None, (EMAIL.fullmatch(email) for _, email in page)):
             highest = max(highest, int(match[1]))
     return highest + 1
 
@@ -208,41 +211,40 @@ class _Filling:
             *("id", "email", "hashed_password", "first_name", "last_name", "role", "is_active"),
             *("phone", "website", "created_at", "updated_at"),
         )
-        for batch in _batches(self._marketplace.people()):
+        for batch in batches(self._marketplace.people()):
             rows = [self._user(user_id, user) for user_id, user in enumerate(batch, next_id)]
             await self._writer.write(USERS, columns, rows)
             next_id += len(batch)
             self._report(len(batch))
 
-    async def add_items(self) -> None:
-        """Add the items and the tags on them."""
-        next_id = 1 + await self._writer.last_id(ITEMS)
-        columns = (
-            *("id", "title", "description", "price", "discount_price", "tax", "status", "category_id"),
-            *("images", "views", "owner_id", "version", "title_key", "indexed_version"),
-            *("created_at", "updated_at"),
+    async def add_items(self, engine: str) -> str:
+        """Add the items and the tags on them; return the fingerprint of all that was made."""
+        market = self._marketplace
+        order = Order(
+            engine=engine,
+            seed=market.seed,
+            users=market.users,
+            items=market.items,
+            first_user=market.first_user,
+            first_item=market.first_item,
+            first_user_id=self._first_user_id,
+            first_item_id=1 + await self._writer.last_id(ITEMS),
+            category_ids=tuple(self._category_ids),
+            password_hash=self._password_hash,
         )
-        for batch in _batches(self._marketplace.wares()):
-            numbered = list(enumerate(batch, next_id))
-            await self._writer.write(
-                ITEMS, columns, [self._item(item_id, item) for item_id, item in numbered]
-            )
-            await self._writer.write(
-                ITEM_TAGS,
-                ("item_id", "tag", "position"),
-                [(item_id, tag, place) for item_id, item in numbered for place, tag in enumerate(item.tags)],
-            )
-            texts = [
-                text_row(item_id, title=item.title, description=item.description, tags=item.tags)
-                for item_id, item in numbered
-            ]
-            await self._writer.write(
-                ITEM_TEXTS,
-                ("item_id", "title", "tags", "description"),
-                [(row["item_id"], row["title"], row["tags"], row["description"]) for row in texts],
-            )
-            next_id += len(batch)
-            self._report(len(batch))
+        mark = ""
+        async with aclosing(supplied(order)) as made:
+            async for frame in made:
+                if not frame.size:
+                    mark = frame.items.hex()
+                    break
+                await self._writer.write_encoded(ITEMS, ITEM_COLUMNS, frame.items)
+                await self._writer.write_encoded(ITEM_TAGS, TAG_COLUMNS, frame.tags)
+                await self._writer.write_encoded(ITEM_TEXTS, TEXT_COLUMNS, frame.texts)
+                self._report(frame.size)
+        if market.items:
+            self._writer.wrote_through(ITEMS, order.first_item_id + market.items - 1)
+        return mark
 
     def _user(self, user_id: int, user: UserRow) -> tuple[Any, ...]:
         return (
@@ -250,20 +252,7 @@ class _Filling:
             *(user.phone, user.website, user.created_at, user.created_at),
         )
 
-    def _item(self, item_id: int, item: ItemRow) -> tuple[Any, ...]:
-        category_id = None if item.category is None else self._category_ids[item.category]
-        return (
-            *(item_id, item.title, item.description, item.price, item.discount_price, item.tax, item.status),
-            *(category_id, [], item.views, self._first_user_id + item.owner, 1),
-            *(sort_key(item.title), 1, item.created_at, item.created_at),
-        )
-
     def _report(self, written: int) -> None:
         self._written += written
         if self._progress is not None:
             self._progress(self._written, self._marketplace.users + self._marketplace.items)
-
-
-def _batches(rows: Iterator[T]) -> Iterator[list[T]]:
-    while batch := list(islice(rows, BATCH)):
-        yield batch

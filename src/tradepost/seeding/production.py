@@ -1,0 +1,249 @@
+"""A producer of made-up items, already in the form that a database's driver takes fastest.
+
+For many items it runs as a process of its own (``python -m tradepost.seeding.production``), beside the one that writes: making
+a million titles takes as long as storing them. It hands over frames, and with the last one the fingerprint of all it made.
+"""
+
+import hashlib
+import json
+import marshal
+import re
+import struct
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from functools import lru_cache
+from itertools import islice
+from typing import BinaryIO, Final, NamedTuple, TypeVar
+
+from tradepost.core.wire.folding import sort_key
+from tradepost.items.texts import TextRow, text_row
+from tradepost.seeding import generator
+from tradepost.seeding.fingerprint import rows_as_json
+from tradepost.seeding.generator import ItemRow, Marketplace
+
+T = TypeVar("T")
+
+BATCH: Final = 2000
+"""Rows that are in memory at a time."""
+HEADER: Final = struct.Struct(">QQQQ")
+ITEM_COLUMNS: Final = (
+    *("id", "title", "description", "price", "discount_price", "tax", "status", "category_id"),
+    *("images", "views", "owner_id", "version", "title_key", "indexed_version", "created_at", "updated_at"),
+)
+TEXT_COLUMNS: Final = ("item_id", "title", "tags", "description")
+NULL: Final = r"\N"
+"""COPY's."""
+_SPECIAL: Final = re.compile(r"[\\\t\n\r]")
+TAG_COLUMNS: Final = ("item_id", "tag", "position")
+
+
+class Frame(NamedTuple):
+    """A batch: how many items, and their rows, those of their tags and those of their texts, encoded.
+
+    The last one has no items, and the fingerprint's digest in place of their rows.
+    """
+
+    size: int
+    items: bytes
+    tags: bytes
+    texts: bytes
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be made, with the ids that it gets. ``password_hash`` is everybody's, and only hashed once more."""
+
+    engine: str
+    seed: int
+    users: int
+    items: int
+    first_user: int
+    first_item: int
+    first_user_id: int
+    first_item_id: int
+    category_ids: tuple[int, ...]
+    password_hash: str
+
+    def marketplace(self) -> Marketplace:
+        """Return the generator of what is ordered."""
+        return Marketplace(
+            seed=self.seed,
+            users=self.users,
+            items=self.items,
+            first_user=self.first_user,
+            first_item=self.first_item,
+        )
+
+    def as_json(self) -> bytes:
+        """Return the order as one line, for another process."""
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+    @classmethod
+    def from_json(cls, line: bytes) -> "Order":
+        """Read what ``as_json`` wrote."""
+        values = json.loads(line)
+        return cls(**values | {"category_ids": tuple(values["category_ids"])})
+
+
+def batches(rows: Iterable[T]) -> Iterator[list[T]]:
+    """Cut ``rows`` into lists of a bounded length."""
+    following = iter(rows)
+    while batch := list(islice(following, BATCH)):
+        yield batch
+
+
+def frames(order: Order) -> Iterator[Frame]:
+    """Make everything that is ordered, in frames."""
+    marketplace = order.marketplace()
+    encode = _sqlite if order.engine == "sqlite" else _postgres
+    digest = hashlib.sha256()
+    slugs = [category.slug for category in generator.categories()]
+    for kind, rows in _before_items(order, marketplace, slugs):
+        for batch in batches(rows):
+            digest.update(rows_as_json([kind, *row] for row in batch))
+    next_id = order.first_item_id
+    for items in batches(marketplace.wares()):
+        numbered = [(item_id, item, _texts(item)) for item_id, item in enumerate(items, next_id)]
+        yield encode(order, numbered)
+        digest.update(rows_as_json(_mark(order, slugs, item, texts) for _, item, texts in numbered))
+        next_id += len(items)
+    yield Frame(0, digest.digest(), b"", b"")
+
+
+def _before_items(
+    order: Order, marketplace: Marketplace, slugs: list[str]
+) -> Iterator[tuple[str, Iterable[list[object]]]]:
+    """Yield categories, tags and users as the fingerprint reads them."""
+    found = generator.categories()
+    parents = [None if one.parent is None else slugs[one.parent] for one in found]
+    times = [2 * [one.created_at] for one in found]
+    yield (
+        "categories",
+        (
+            [one.name, one.slug, one.description, True, parent, *both]
+            for one, parent, both in zip(found, parents, times, strict=True)
+        ),
+    )
+    yield "tags", ([tag.name, None, tag.created_at, tag.created_at] for tag in generator.tags())
+    yield (
+        "users",
+        (
+            [
+                *(user.email, order.password_hash, user.first_name, user.last_name, user.role, True),
+                *(user.phone, user.website, None, user.created_at, user.created_at),
+            ]
+            for user in marketplace.people()
+        ),
+    )
+
+
+class _Texts(NamedTuple):
+    """An item's values as texts, of which both the fingerprint and the rows are made."""
+
+    price: str
+    discount_price: str | None
+    tax: str | None
+    status: str
+    moment: str
+
+
+@lru_cache(maxsize=2**16)
+def _text(amount: Decimal | None) -> str | None:
+    return None if amount is None else str(amount)
+
+
+def _texts(item: ItemRow) -> _Texts:
+    moment = item.created_at.isoformat(" ")
+    return _Texts(str(item.price), _text(item.discount_price), _text(item.tax), item.status.value, moment)
+
+
+def _mark(order: Order, slugs: list[str], item: ItemRow, texts: _Texts) -> list[object]:
+    """Return an item as the fingerprint reads it: texts alone, which are written fastest."""
+    price, discount_price, tax, status, moment = texts
+    return [
+        *("items", item.title, item.description, price, discount_price, tax, status),
+        *(None if item.category is None else slugs[item.category], _NO_IMAGES, item.views),
+        *(f"user{order.first_user + item.owner}@example.com", 1, moment, moment, item.tags),
+    ]
+
+
+_NO_IMAGES: Final[list[str]] = []
+
+
+def _sqlite(order: Order, numbered: list[tuple[int, ItemRow, _Texts]]) -> Frame:
+    """Encode rows as SQLite stores them: whole hundredths, naive UTC texts, JSON as text."""
+    rows: list[tuple[object, ...]] = []
+    for item_id, item, (price, discount_price, tax, status, moment) in numbered:
+        naive = moment[:-6] if "." in moment else f"{moment[:-6]}.000000"
+        category = None if item.category is None else order.category_ids[item.category]
+        rows.append(
+            (
+                *(item_id, item.title, item.description, _cents(price), _cents(discount_price), _cents(tax)),
+                *(status, category, "[]", item.views, order.first_user_id + item.owner, 1),
+                *(sort_key(item.title), 1, naive, naive),
+            )
+        )
+    tags = [(item_id, tag, place) for item_id, item, _ in numbered for place, tag in enumerate(item.tags)]
+    texts = [tuple(_text_row(item_id, item).values()) for item_id, item, _ in numbered]
+    return Frame(len(rows), marshal.dumps(rows), marshal.dumps(tags), marshal.dumps(texts))
+
+
+def _cents(amount: str | None) -> int | None:
+    return None if amount is None else int(amount.replace(".", ""))
+
+
+def _postgres(order: Order, numbered: list[tuple[int, ItemRow, _Texts]]) -> Frame:
+    r"""Encode rows in COPY's text format: tabs between columns, ``\N`` for NULL."""
+    rows: list[str] = []
+    tags: list[str] = []
+    texts: list[str] = []
+    for item_id, item, (price, discount_price, tax, status, moment) in numbered:
+        category = r"\N" if item.category is None else order.category_ids[item.category]
+        rows.append(
+            f"{item_id}\t{_escaped(item.title)}\t{_escaped(item.description)}\t{price}\t{discount_price or NULL}\t"
+            f"{tax or NULL}\t{status}\t{category}\t[]\t{item.views}\t{order.first_user_id + item.owner}\t1\t"
+            f"{_escaped(sort_key(item.title))}\t1\t{moment}\t{moment}\n"
+        )
+        tags += [f"{item_id}\t{_escaped(tag)}\t{place}\n" for place, tag in enumerate(item.tags)]
+        text = _text_row(item_id, item)
+        texts.append(
+            f"{item_id}\t{_escaped(text['title'])}\t{_escaped(text['tags'])}\t{_escaped(text['description'])}\n"
+        )
+    return Frame(len(rows), *("".join(lines).encode() for lines in (rows, tags, texts)))
+
+
+def _text_row(item_id: int, item: ItemRow) -> TextRow:
+    return text_row(item_id, title=item.title, description=item.description, tags=item.tags)
+
+
+def _escaped(text: str | None) -> str:
+    if text is None:
+        return NULL
+    if _SPECIAL.search(text) is None:
+        return text
+    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def decoded(payload: bytes) -> list[tuple[object, ...]]:
+    """Return the rows that were encoded for SQLite."""
+    rows: list[tuple[object, ...]] = marshal.loads(payload)  # noqa: S302 - our own process's
+    return rows
+
+
+def main(incoming: BinaryIO, outgoing: BinaryIO) -> None:
+    """Read an order and write its frames, each after the lengths of its parts."""
+    for frame in frames(Order.from_json(incoming.readline())):
+        parts = frame[1:]
+        outgoing.write(HEADER.pack(frame.size, *map(len, parts)))
+        outgoing.writelines(parts)
+    outgoing.flush()
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.stdin.buffer, sys.stdout.buffer)
+    except (BrokenPipeError, KeyboardInterrupt):
+        # The one that writes has ended, and says why.
+        sys.exit(1)
