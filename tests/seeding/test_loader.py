@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 import pytest_asyncio
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, inspect, select, update
 
 from tests.conftest import Person, Template, World, settings_for
 from tradepost.accounts.models import User
@@ -18,6 +18,7 @@ from tradepost.categories.models import Category
 from tradepost.core.database.engines import Database
 from tradepost.core.database.models import Base
 from tradepost.items.models import Item, ItemTag
+from tradepost.seeding import supply
 from tradepost.seeding.fingerprint import fingerprint
 from tradepost.seeding.generator import Marketplace, tag_names
 from tradepost.seeding.loader import PASSWORD, SeedRefused, SeedReport, seed
@@ -84,6 +85,36 @@ class TestAFreshDatabase:
 
     async def test_the_fingerprint_is_the_same_on_both_engines(self, fresh: Database) -> None:
         assert (await fill(fresh)).fingerprint == FINGERPRINT
+
+    async def test_the_fingerprint_is_of_what_is_stored(self, fresh: Database) -> None:
+        report = await fill(fresh)
+        async with fresh.read() as db:
+            assert await fingerprint(db) == report.fingerprint
+
+    async def test_many_come_from_a_process_of_their_own(
+        self, fresh: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(supply, "FEW", 0)
+        assert (await fill(fresh)).fingerprint == FINGERPRINT
+
+    async def test_indexes_and_foreign_keys_are_as_before(self, fresh: Database) -> None:
+        async def schema() -> list[object]:
+            tables = [Item.__tablename__, ItemTag.__tablename__]
+            async with fresh.engine.connect() as connection:
+                return await connection.run_sync(
+                    lambda bound: [
+                        sorted(map(str, found))
+                        for table in tables
+                        for found in (
+                            inspect(bound).get_indexes(table),
+                            inspect(bound).get_foreign_keys(table),
+                        )
+                    ]
+                )
+
+        before = await schema()
+        await fill(fresh)
+        assert await schema() == before
 
     async def test_ids_count_from_one(self, fresh: Database) -> None:
         await fill(fresh)
