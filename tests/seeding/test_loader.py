@@ -103,11 +103,11 @@ class TestAFreshDatabase:
             async with fresh.engine.connect() as connection:
                 return await connection.run_sync(
                     lambda bound: [
-                        sorted(map(str, found))
+                        sorted((found["name"], *found[columns]) for found in what(table))
                         for table in tables
-                        for found in (
-                            inspect(bound).get_indexes(table),
-                            inspect(bound).get_foreign_keys(table),
+                        for what, columns in (
+                            (inspect(bound).get_indexes, "column_names"),
+                            (inspect(bound).get_foreign_keys, "constrained_columns"),
                         )
                     ]
                 )
