@@ -103,12 +103,17 @@ class TestAFreshDatabase:
             async with fresh.engine.connect() as connection:
                 return await connection.run_sync(
                     lambda bound: [
-                        sorted((found["name"], *found[columns]) for found in what(table))
-                        for table in tables
-                        for what, columns in (
-                            (inspect(bound).get_indexes, "column_names"),
-                            (inspect(bound).get_foreign_keys, "constrained_columns"),
-                        )
+                        *(
+                            sorted(
+                                (one["name"], *one["column_names"])
+                                for one in inspect(bound).get_indexes(table)
+                            )
+                            for table in tables
+                        ),
+                        *(
+                            sorted(str(one["name"]) for one in inspect(bound).get_foreign_keys(table))
+                            for table in tables
+                        ),
                     ]
                 )
 
