@@ -57,7 +57,7 @@ def location(answer: httpx.Response) -> list[str]:
 
 class TestReading:
     async def test_a_flat_list(self, client: httpx.AsyncClient, admin: Person) -> None:
-        empty = {"categories": [], "total": 0, "page": 1, "size": 100, "pages": 0}
+        empty = {"categories": [], "total": 0, "page": 1, "size": 100, "pages": 0, "next_cursor": None}
         assert await shown(client) == empty
         books = await make(admin, "books")
         await make(admin, "Comics", books)
@@ -82,7 +82,7 @@ class TestReading:
         assert (page["total"], page["pages"]) == (None, None)
 
     async def test_a_tree(self, client: httpx.AsyncClient, admin: Person) -> None:
-        empty = {"categories": [], "total": 0, "page": 1, "size": 0, "pages": 0}
+        empty = {"categories": [], "total": 0, "page": 1, "size": 0, "pages": 0, "next_cursor": None}
         assert await shown(client, tree=True) == empty
         books = await make(admin, "Books")
         comics = await make(admin, "Comics", books)

@@ -50,6 +50,7 @@ class TestList:
             "page": 1,
             "size": 10,
             "pages": None,
+            "next_cursor": None,
         }
 
     async def test_shows_items_as_everywhere_else(self, client: httpx.AsyncClient, alice: Person) -> None:

@@ -1,5 +1,6 @@
 """``/auth``: registering, logging in, staying in, and out."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request
@@ -27,11 +28,11 @@ from tradepost.accounts.schemas import (
 )
 from tradepost.accounts.sessions import Device
 from tradepost.core.errors import TooManyRequests, Unauthenticated
-from tradepost.core.wire.pagination import Total, Window
 from tradepost.core.wire.schemas import Confirmation
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.rate_limits import Limited
-from tradepost.web.routing.parameters import Limit, PathId, Skip, TotalQuery
+from tradepost.web.routing.lists import ListPages, PlainWindow
+from tradepost.web.routing.parameters import PathId
 from tradepost.web.routing.route import Route
 
 router = APIRouter(prefix="/auth", tags=["auth"], route_class=Route)
@@ -89,14 +90,10 @@ async def logout_all(principal: CurrentPrincipal, sessions: Sessions) -> Confirm
 
 @router.get("/sessions", responses=problem_responses(Unauthenticated))
 async def list_sessions(
-    principal: CurrentPrincipal,
-    sessions: Sessions,
-    skip: Skip = 0,
-    limit: Limit = 100,
-    total: TotalQuery = Total.EXACT,
+    principal: CurrentPrincipal, sessions: Sessions, pages: ListPages, window: PlainWindow
 ) -> SessionPage:
     """List one's own log-ins, newest first."""
-    page = await sessions.page(principal, Window(skip, limit, total))
+    page = await pages.read(f"sessions {principal.user_id}", window, partial(sessions.page, principal))
     rows = [
         SessionRead(
             id=login.id,

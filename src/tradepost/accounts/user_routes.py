@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path
 from starlette.responses import Response
 
 from tradepost.accounts.dependencies import (
@@ -28,20 +28,18 @@ from tradepost.accounts.schemas import (
     UserUpdate,
 )
 from tradepost.core.errors import InsufficientPermissions, TooManyRequests, Unauthenticated
-from tradepost.core.wire.pagination import Total, Window
+from tradepost.core.wire.pagination import Window
 from tradepost.core.wire.schemas import Confirmation
 from tradepost.web.answers.json_answer import JsonAnswer
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.rate_limits import Limited
 from tradepost.web.routing.fast_path import fast_path
-from tradepost.web.routing.parameters import Limit, PathId, Skip, TotalQuery, sorts
+from tradepost.web.routing.lists import ListPages, sorted_window
+from tradepost.web.routing.parameters import PathId
 from tradepost.web.routing.route import Route
 
 router = APIRouter(prefix="/users", tags=["users"], route_class=Route)
 
-UserSort = sorts("UserSort", *SORTS)
-BY_AGE = UserSort("created_at")
-Sort = Annotated[UserSort, Query(description="The order; ties go by id")]  # type: ignore[valid-type]
 # Not the first: that is the first admin, whom nobody can delete or demote.
 UserId = Annotated[PathId, Path(description="The person's id", examples=[2])]
 OWN = problem_responses(Unauthenticated)
@@ -76,13 +74,11 @@ async def list_users(
     *,
     _reader: MayReadUsers,
     users: UserReads,
-    skip: Skip = 0,
-    limit: Limit = 100,
-    total: TotalQuery = Total.EXACT,
-    sort: Sort = BY_AGE,
+    pages: ListPages,
+    window: Annotated[Window, sorted_window(*SORTS, default="created_at")],
 ) -> UserPage:
     """List everybody."""
-    page = await users.page(Window(skip, limit, total, str(sort)))
+    page = await pages.read("users", window, users.page)
     return UserPage(users=[UserRead.model_validate(user) for user in page.rows], **page.info)
 
 

@@ -10,6 +10,7 @@ from tradepost.categories.service import CategoryService
 from tradepost.categories.sorted import SortedItems
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.resources import Resources
+from tradepost.core.wire.cursors import Cursors
 from tradepost.web.db import ResourcesDep, WriteDb
 
 
@@ -20,7 +21,7 @@ def build_category_service(db: WriteSession, resources: Resources) -> CategorySe
 
 def open_categories(resources: Resources) -> None:
     """Put in what categories keep for the life of the process."""
-    resources.put(CategoryReader, CategoryReader(resources.database))
+    resources.put(CategoryReader, CategoryReader(resources.database, resources[Cursors]))
 
 
 async def category_reader(resources: ResourcesDep) -> CategoryReader:

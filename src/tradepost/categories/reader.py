@@ -1,7 +1,7 @@
 """The read path of categories: coalesced reads, whose answers are never older than the question."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from tradepost.accounts.permissions import STAFF
@@ -13,7 +13,9 @@ from tradepost.core.batching.coalescer import ReadCoalescer
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
 from tradepost.core.principal import Principal
-from tradepost.core.wire.pagination import Total, Window
+from tradepost.core.wire.cursors import BadCursor, Cursors
+from tradepost.core.wire.pagination import Page, Total, Window
+from tradepost.core.wire.row_json import RenderedPage
 
 LANES: Final = 2
 """Different categories, and different lists, that are read at once."""
@@ -28,6 +30,10 @@ class _Question:
     active_only: bool
     is_active: bool | None
 
+    @property
+    def scope(self) -> str:
+        return f"categories {self.active_only} {self.is_active}"
+
 
 def _active_only(visitor: Principal | None) -> bool:
     return visitor is None or STAFF not in visitor.permissions
@@ -36,7 +42,8 @@ def _active_only(visitor: Principal | None) -> bool:
 class CategoryReader:
     """Finds categories and returns them as JSON. Lives as long as the process."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, cursors: Cursors) -> None:
+        self._cursors = cursors
         self._single = ReadCoalescer(database, self._load_single, lanes=LANES, max_batch=1)
         self._lists = ReadCoalescer(database, self._load_lists, lanes=LANES, max_batch=1)
 
@@ -49,18 +56,20 @@ class CategoryReader:
 
     async def page(
         self, window: Window, visitor: Principal | None, *, tree: bool, is_active: bool | None = None
-    ) -> bytes:
+    ) -> RenderedPage:
         """List the categories that ``visitor`` may see, flat or as a tree: the JSON of ``CategoryPage``.
 
-        Inactive ones, and all below them, are for staff.
+        Inactive ones, and all below them, are for staff. A tree is one page, which no cursor leads to.
         """
+        if tree and window.cursor is not None:
+            raise BadCursor
         asked = _Question(
             Window(sort=window.sort, total=window.total) if tree else window,
             tree,
             _active_only(visitor),
             is_active,
         )
-        return await self._lists.get(asked)
+        return await self._lists.get(replace(asked, window=self._cursors.opened(asked.window, asked.scope)))
 
     async def _load_single(
         self, db: ReadSession, keys: Sequence[tuple[str, bool]]
@@ -73,22 +82,25 @@ class CategoryReader:
                 found[key, active_only] = CategoryRead.model_validate(top).model_dump_json().encode()
         return found
 
-    async def _load_lists(self, db: ReadSession, questions: Sequence[_Question]) -> Mapping[_Question, bytes]:
+    async def _load_lists(
+        self, db: ReadSession, questions: Sequence[_Question]
+    ) -> Mapping[_Question, RenderedPage]:
         categories = CategoryRepository(db)
         return {asked: await self._load_list(categories, asked) for asked in questions}
 
-    async def _load_list(self, categories: CategoryRepository, asked: _Question) -> bytes:
+    async def _load_list(self, categories: CategoryRepository, asked: _Question) -> RenderedPage:
         if asked.tree:
             rows = await categories.find_all(
                 asked.window.sort, active_only=asked.active_only, is_active=asked.is_active
             )
             return _tree(rows, counted=asked.window.total is not Total.NONE)
-        page = await categories.page(asked.window, active_only=asked.active_only, is_active=asked.is_active)
+        found = await categories.page(asked.window, active_only=asked.active_only, is_active=asked.is_active)
+        page = self._cursors.sealed(found, asked.scope)
         shown = [CategoryRead.model_validate(row) for row in page.rows]
-        return CategoryPage(categories=shown, **page.info).model_dump_json().encode()
+        return RenderedPage(page, CategoryPage(categories=shown, **page.info).model_dump_json().encode())
 
 
-def _tree(rows: Sequence[CategoryRow], *, counted: bool) -> bytes:
+def _tree(rows: Sequence[CategoryRow], *, counted: bool) -> RenderedPage:
     top = roots(rows)
     shown = sum(node.size for node in top)
     page = CategoryPage(
@@ -97,5 +109,6 @@ def _tree(rows: Sequence[CategoryRow], *, counted: bool) -> bytes:
         page=1,
         size=shown,
         pages=min(1, shown) if counted else None,
+        next_cursor=None,
     )
-    return page.model_dump_json().encode()
+    return RenderedPage(Page(top, page.total, Window()), page.model_dump_json().encode())

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import (
     CTE,
@@ -21,12 +21,13 @@ from sqlalchemy import (
 )
 
 from tradepost.categories.models import Category
+from tradepost.core.database.keyset import Order, Sorts
 from tradepost.core.database.locks import lock_for_update, lock_key_share, lock_tables
 from tradepost.core.database.repository import Repository
 from tradepost.core.wire.pagination import Page, Window
 from tradepost.core.wire.schemas import MAX_ID
 
-SORTS = {"name": Category.name, "created_at": Category.created_at, "id": Category.id}
+SORTS: Final[Sorts] = {"name": Category.name, "created_at": Category.created_at, "id": Category.id}
 
 CategoryRow = Row[int, str, str, str | None, bool, int | None, datetime, datetime]
 """id, name, slug, description, is_active, parent_id, created_at, updated_at."""
@@ -65,12 +66,14 @@ def _is_below_inactive(key: str) -> ColumnElement[bool]:
     return exists().where(ascent.c.is_active.is_(False))
 
 
+def shown_ids() -> Select[int]:
+    """Return the statement for the ids of the categories that are active and have none above them that is not."""
+    return select(_descent(Category.parent_id.is_(None), _IS_ACTIVE).c.id)
+
+
 def _shown(*, active_only: bool) -> list[ColumnElement[bool]]:
     """Match the categories that show: all, or those that are active and have none above them that is not."""
-    if not active_only:
-        return []
-    shown = _descent(Category.parent_id.is_(None), _IS_ACTIVE)
-    return [Category.id.in_(select(shown.c.id))]
+    return [Category.id.in_(shown_ids())] if active_only else []
 
 
 def _descent(top: ColumnElement[bool], *each: ColumnElement[bool]) -> CTE:
@@ -118,22 +121,20 @@ class CategoryRepository(Repository):
     ) -> Page[CategoryRow]:
         """Return a part of all categories, whatever their place in the tree."""
         wanted = _wanted(active_only=active_only, is_active=is_active)
-        rows = _rows().where(*wanted).order_by(*self._ordering(window.sort))
-        found = (await self.db.execute(rows.limit(window.limit).offset(window.skip))).all()
-        return Page(found, await self.count(select(Category.id).where(*wanted), window.total), window)
+        return await self.paged(_rows().where(*wanted), window, _order(window.sort))
 
     async def find_all(
         self, sort: str, *, active_only: bool, is_active: bool | None = None
     ) -> Sequence[CategoryRow]:
         """Return all categories in the order of ``sort``, for a tree."""
         wanted = _wanted(active_only=active_only, is_active=is_active)
-        return (await self.db.execute(_rows().where(*wanted).order_by(*self._ordering(sort)))).all()
+        return (await self.db.execute(_rows().where(*wanted).order_by(*_order(sort).by()))).all()
 
     async def find_subtree(self, key: str, *, active_only: bool) -> Sequence[CategoryRow]:
         """Return a category and all its descendants by name, as far as they show."""
         shown = [_IS_ACTIVE] if active_only else []
         descent = _descent(_named(key), *shown)
-        rows = _rows().join(descent, Category.id == descent.c.id).order_by(*self._ordering("name"))
+        rows = _rows().join(descent, Category.id == descent.c.id).order_by(*_order("name").by())
         if active_only:
             rows = rows.where(~_is_below_inactive(key))
         return (await self.db.execute(rows)).all()
@@ -184,8 +185,9 @@ class CategoryRepository(Repository):
             delete(Category).where(Category.id == category_id).execution_options(synchronize_session=False)
         )
 
-    def _ordering(self, sort: str) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-        return self.ordering(sort, SORTS, ties=Category.id)
+
+def _order(sort: str) -> Order:
+    return Order(sort, SORTS, ties=Category.id)
 
 
 def _wanted(*, active_only: bool, is_active: bool | None) -> list[ColumnElement[bool]]:

@@ -18,26 +18,23 @@ from tradepost.categories.schemas import (
     CategoryUpdate,
 )
 from tradepost.core.errors import InsufficientPermissions, Unauthenticated
-from tradepost.core.wire.pagination import Total, Window
+from tradepost.core.wire.pagination import Window
 from tradepost.core.wire.schemas import Confirmation, Id
 from tradepost.web.answers.json_answer import JsonAnswer
 from tradepost.web.openapi.document import CREDENTIALS_OPTIONAL
 from tradepost.web.problems.documentation import problem_responses
-from tradepost.web.routing.parameters import Limit, Skip, TotalQuery, sorts
+from tradepost.web.routing.lists import RequestScope, list_answer, sorted_window
 from tradepost.web.routing.route import Route
 
 router = APIRouter(prefix="/categories", tags=["categories"], route_class=Route)
 
-CategorySort = sorts("CategorySort", *SORTS)
-BY_NAME = CategorySort("name")
-Sort = Annotated[CategorySort, Query(description="The order; ties go by id")]  # type: ignore[valid-type]
 Key = Annotated[
     str, Path(min_length=1, max_length=SLUG_LENGTH, description="The id, or the slug", examples=["1"])
 ]
 AsTree = Annotated[
     bool,
     Query(
-        description="Answer the whole tree: roots with nested children. `skip` and `limit` do not count then; `sort` "
+        description="Answer the whole tree: roots with nested children. `skip`, `limit` and `cursor` do not count then; `sort` "
         "orders siblings"
     ),
 ]
@@ -65,16 +62,14 @@ async def list_categories(
     *,
     visitor: Visitor,
     categories: CategoryReads,
+    scope: RequestScope,
+    window: Annotated[Window, sorted_window(*SORTS, default="name")],
     tree: AsTree = False,
     is_active: IsActive = None,
-    skip: Skip = 0,
-    limit: Limit = 100,
-    total: TotalQuery = Total.EXACT,
-    sort: Sort = BY_NAME,
 ) -> Response:
     """List the categories, flat or as a tree; inactive ones, and what is below them, are for staff."""
-    window = Window(skip, limit, total, str(sort))
-    return JsonAnswer(await categories.page(window, visitor, tree=tree, is_active=is_active))
+    page, body = await categories.page(window, visitor, tree=tree, is_active=is_active)
+    return list_answer(body, page, scope)
 
 
 @router.get(

@@ -20,7 +20,7 @@ from tradepost.categories.errors import (
 )
 from tradepost.categories.models import Category
 from tradepost.categories.nodes import CategoryNode, topmost
-from tradepost.categories.repository import CategoryRepository, subtree_ids
+from tradepost.categories.repository import CategoryRepository, shown_ids, subtree_ids
 from tradepost.categories.schemas import CategoryCreate, CategoryUpdate
 from tradepost.categories.sorted import SortedItems
 from tradepost.core.clock import Clock
@@ -133,6 +133,11 @@ class CategoryService:
         For ``IN``; it is not run here, and selects nothing when there is no such category.
         """
         return subtree_ids(key)
+
+    @staticmethod
+    def shown() -> Select[int]:
+        """Return the statement for the ids of the categories that everybody sees, for ``IN`` likewise."""
+        return shown_ids()
 
     async def _node(self, key: str) -> CategoryNode:
         top = topmost(await self._categories.find_subtree(key, active_only=False))

@@ -11,6 +11,7 @@ from tradepost.core.database.sessions import WriteSession
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
+from tradepost.core.wire.cursors import Cursors
 from tradepost.events.calendars import EventCalendars
 from tradepost.events.departures import DepartureService
 from tradepost.events.intake import JoinIntake
@@ -46,7 +47,9 @@ def build_departure_service(db: WriteSession, resources: Resources) -> Departure
 def open_events(resources: Resources) -> None:
     """Put in what events keep for the life of the process; needs the outbox."""
     database, observer = resources.database, resources.batch_observer
-    resources.put(EventReader, EventReader(database, resources.clock, observe=observer("event")))
+    resources.put(
+        EventReader, EventReader(database, resources.clock, resources[Cursors], observe=observer("event"))
+    )
     seats = partial(build_seat_service, resources=resources)
     resources.put(JoinIntake, JoinIntake(database, seats=seats, observe=observer("joins")))
     settings = resources.settings

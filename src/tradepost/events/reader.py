@@ -9,7 +9,9 @@ from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
 from tradepost.core.principal import Principal
+from tradepost.core.wire.cursors import Cursors
 from tradepost.core.wire.pagination import Page, Window
+from tradepost.core.wire.row_json import RenderedPage, page_json
 from tradepost.events.errors import EventNotFound
 from tradepost.events.filters import EventFilter
 from tradepost.events.repository.events import EventRepository
@@ -30,12 +32,20 @@ class _Question:
     window: Window
     visitor_id: int
 
+    @property
+    def scope(self) -> str:
+        """What its cursors are bound to."""
+        return f"events {self.wanted}"
+
 
 class EventReader:
     """Finds events and returns them as JSON. Lives as long as the process; every read starts after its question."""
 
-    def __init__(self, database: Database, clock: Clock, *, observe: Observe | None = None) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, cursors: Cursors, *, observe: Observe | None = None
+    ) -> None:
         self._clock = clock
+        self._cursors = cursors
         self._rows = ReadCoalescer(database, self._load_rows)
         self._points = ReadCoalescer(database, self._load_points, observe=observe)
         self._lists = ReadCoalescer(database, self._load_list, lanes=LIST_LANES, max_batch=1)
@@ -56,12 +66,15 @@ class EventReader:
 
     async def page(
         self, wanted: EventFilter, window: Window, visitor: Principal | None, *, joined: bool
-    ) -> Page[bytes]:
-        """List the wanted events, each as the JSON of ``EventRead``; ``joined`` wants the visitor's own alone."""
+    ) -> RenderedPage:
+        """List the wanted events, the JSON of ``EventPage``; ``joined`` wants the visitor's own alone."""
         visitor_id = NOBODY if visitor is None else visitor.user_id
         if joined:
             wanted = replace(wanted, joined_by=visitor_id)
-        return await self._lists.get(_Question(wanted, window, visitor_id))
+        asked = _Question(wanted, window, visitor_id)
+        if window.cursor is not None:
+            asked = replace(asked, window=self._cursors.opened(window, asked.scope))
+        return await self._lists.get(asked)
 
     async def _load_rows(self, db: ReadSession, event_ids: Sequence[int]) -> Mapping[int, EventRow]:
         return {row.id: row for row in await EventRepository(db).find_rows(event_ids)}
@@ -80,13 +93,15 @@ class EventReader:
 
     async def _load_list(
         self, db: ReadSession, questions: Sequence[_Question]
-    ) -> Mapping[_Question, Page[bytes]]:
+    ) -> Mapping[_Question, RenderedPage]:
         return {asked: await self._read_list(db, asked) for asked in questions}
 
-    async def _read_list(self, db: ReadSession, asked: _Question) -> Page[bytes]:
+    async def _read_list(self, db: ReadSession, asked: _Question) -> RenderedPage:
         page = await EventRepository(db).page(asked.wanted, asked.window, now=self._clock.now())
         mine: Mapping[int, str] = {}
         if asked.visitor_id != NOBODY and page.rows:
             ids = [row.id for row in page.rows]
             mine = await ParticipantRepository(db).find_statuses(ids, user_id=asked.visitor_id)
-        return Page([event_json(row, mine.get(row.id)) for row in page.rows], page.total, asked.window)
+        rows = [event_json(row, mine.get(row.id)) for row in page.rows]
+        shown = self._cursors.sealed(Page(rows, page.total, asked.window, page.end), asked.scope)
+        return RenderedPage(shown, page_json("events", shown))

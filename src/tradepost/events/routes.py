@@ -12,7 +12,7 @@ from tradepost.core.errors import (
     Unauthenticated,
     Unprocessable,
 )
-from tradepost.core.wire.pagination import Total, Window
+from tradepost.core.wire.pagination import Page, Window
 from tradepost.core.wire.row_json import page_json
 from tradepost.core.wire.schemas import MAX_ID, Confirmation
 from tradepost.events.dependencies import (
@@ -49,14 +49,24 @@ from tradepost.web.answers.json_answer import JsonAnswer
 from tradepost.web.openapi.document import CREDENTIALS_OPTIONAL
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.fast_path import fast_path
-from tradepost.web.routing.parameters import Limit, PathId, Skip, TotalQuery, sorts
+from tradepost.web.routing.lists import (
+    Cursor,
+    Limit,
+    ListPages,
+    PlainWindow,
+    RequestScope,
+    Skip,
+    TotalQuery,
+    list_answer,
+    sort_query,
+    window_of,
+)
+from tradepost.web.routing.parameters import PathId
 from tradepost.web.routing.route import Route
 
 router = APIRouter(prefix="/events", tags=["events"], route_class=Route)
 
-EventSort = sorts("EventSort", *SORTS)
-SOONEST = EventSort("start_date")
-Sort = Annotated[EventSort, Query(description="The order; ties go by id")]  # type: ignore[valid-type]
+Sort = sort_query(*SORTS)
 ParticipantId = Annotated[PathId, Path(description="The person's id", examples=[2])]
 CALENDAR: Final = "text/calendar; charset=utf-8"
 
@@ -71,10 +81,11 @@ class ListQuery(NamedTuple):
 
 async def list_query(
     *,
-    skip: Skip = 0,
+    skip: Skip = None,
     limit: Limit = 100,
-    total: TotalQuery = Total.EXACT,
-    sort: Sort = SOONEST,
+    cursor: Cursor = None,
+    total: TotalQuery = None,
+    sort: Sort = "start_date",  # type: ignore[valid-type]
     since: Annotated[
         Moment | None,
         Query(
@@ -96,7 +107,7 @@ async def list_query(
     if since is not None and until is not None and since > until:
         raise Unprocessable(("query", "from"), "from must not be after to")
     wanted = EventFilter(since=since, until=until, organiser_id=organiser_id, status=status)
-    return ListQuery(wanted, Window(skip, limit, total, str(sort)), joined)
+    return ListQuery(wanted, window_of(skip=skip, limit=limit, cursor=cursor, total=total, sort=sort), joined)
 
 
 @router.get(
@@ -107,13 +118,13 @@ async def list_query(
 )
 @fast_path
 async def list_events(
-    visitor: Visitor, events: Events, query: Annotated[ListQuery, Depends(list_query)]
+    scope: RequestScope, visitor: Visitor, events: Events, query: Annotated[ListQuery, Depends(list_query)]
 ) -> Response:
     """List events that overlap a window of time, cancelled ones too; `joined` needs a log-in."""
     if query.joined and visitor is None:
         raise Unauthenticated
-    page = await events.page(query.wanted, query.window, visitor, joined=query.joined)
-    return JsonAnswer(page_json("events", page))
+    page, body = await events.page(query.wanted, query.window, visitor, joined=query.joined)
+    return list_answer(body, page, scope)
 
 
 @router.post(
@@ -233,12 +244,15 @@ async def list_participants(
     event_id: PathId,
     principal: CurrentPrincipal,
     participants: Participants,
-    skip: Skip = 0,
-    limit: Limit = 100,
-    total: TotalQuery = Total.EXACT,
+    pages: ListPages,
+    window: PlainWindow,
 ) -> Response:
     """List who joined, in the order of joining, those who wait with their position; for the organiser and staff."""
-    page = await participants.page(event_id, Window(skip, limit, total), principal)
+
+    async def read(part: Window) -> Page[bytes]:
+        return await participants.page(event_id, part, principal)
+
+    page = await pages.read(f"participants {event_id}", window, read)
     return JsonAnswer(page_json("participants", page))
 
 

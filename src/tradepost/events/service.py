@@ -225,4 +225,4 @@ class ParticipantReads:
             participant_json(row, next(places) if row.status == ParticipantStatus.WAITING else None)
             for row in page.rows
         ]
-        return Page(rows, page.total, window)
+        return Page(rows, page.total, window, page.end)

@@ -1,29 +1,147 @@
 """The dependencies of the routes of items, and the builders behind them."""
 
+from decimal import Decimal
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
-from fastapi import Depends
+from fastapi import Depends, Query
+from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from tradepost.accounts.dependencies import Requires, build_user_service
 from tradepost.accounts.permissions import Permission
 from tradepost.categories.dependencies import build_category_service
+from tradepost.categories.schemas import SLUG_LENGTH
 from tradepost.core.batching.coalescer import Observe
+from tradepost.core.database.models import Money
 from tradepost.core.database.sessions import WriteSession
+from tradepost.core.errors import Unprocessable
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
+from tradepost.core.wire.cursors import Cursors
+from tradepost.core.wire.schemas import MAX_ID
+from tradepost.core.wire.spelling import nearest
+from tradepost.items.filters import ItemFilter
 from tradepost.items.indexing import ItemIndexer
 from tradepost.items.intake import ItemIntake
 from tradepost.items.popular import PopularItems
+from tradepost.items.projections import FIELDS, WHOLE, Expansion, Projection
 from tradepost.items.public_total import PublicTotal
-from tradepost.items.reader import ItemReader
+from tradepost.items.reader import ItemReader, ListQuery
+from tradepost.items.repository.statements import SORTS
+from tradepost.items.schemas import ItemStatus
 from tradepost.items.service import ItemService
 from tradepost.items.uploads import ItemUploads
 from tradepost.items.view_counter import ViewCounter
 from tradepost.media.intake import FileIntake
 from tradepost.tags.dependencies import build_tag_service
+from tradepost.tags.schemas import MAX_TAGS, TagName
 from tradepost.web.db import ResourcesDep, WriteDb, resource
+from tradepost.web.routing.lists import Cursor, Limit, Skip, TotalQuery, sort_query, window_of
+
+NEWEST: Final = "-created_at"
+"""The order of a list unless another is asked for."""
+Sort = sort_query(*SORTS)
+Amount = Annotated[
+    Decimal,
+    Field(ge=0, max_digits=Money.precision, decimal_places=2, allow_inf_nan=False),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": float(Money.highest)}),
+]
+MinPrice = Annotated[Amount | None, Query(description="Only items of this price and above; two decimals")]
+MaxPrice = Annotated[Amount | None, Query(description="Only items of this price and below; two decimals")]
+Words = Annotated[
+    str,
+    Query(
+        min_length=1,
+        max_length=200,
+        description="Letters to look for; `%` and `_` are letters too",
+        examples=["lamp"],
+    ),
+]
+StatusFilter = Annotated[ItemStatus | None, Query(description="Only items of this status")]
+InCategory = Annotated[
+    str | None,
+    Query(min_length=1, max_length=SLUG_LENGTH, description="An id or a slug; its descendants count too"),
+]
+WithTags = Annotated[list[TagName] | None, Query(max_length=MAX_TAGS, description="Repeated: all of them")]
+OwnerId = Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only items that this person sells")]
+
+
+def check_prices(low: Decimal | None, high: Decimal | None) -> None:
+    """Raise ``Unprocessable`` for a range of prices that holds none."""
+    if low is not None and high is not None and low > high:
+        raise Unprocessable(("query", "min_price"), "min_price must not be more than max_price")
+
+
+async def list_query(
+    *,
+    skip: Skip = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    total: TotalQuery = None,
+    sort: Sort = NEWEST,  # type: ignore[valid-type]
+    status_filter: StatusFilter = None,
+    category: InCategory = None,
+    tag: WithTags = None,
+    owner_id: OwnerId = None,
+    min_price: MinPrice = None,
+    max_price: MaxPrice = None,
+    q: Words | None = None,
+) -> ListQuery:
+    """Return which items a query string asks for, and which part of the list."""
+    check_prices(min_price, max_price)
+    wanted = ItemFilter(
+        status=status_filter,
+        category=category,
+        tags=tuple(tag or ()),
+        owner_id=owner_id,
+        min_price=min_price,
+        max_price=max_price,
+        q=q,
+    )
+    return ListQuery(wanted, window_of(skip=skip, limit=limit, cursor=cursor, total=total, sort=sort))
+
+
+def _known_fields(value: str) -> str:
+    names = value.split(",")
+    for number, name in enumerate(names, 1):
+        if name not in FIELDS:
+            meant = nearest(name, FIELDS)
+            advice = "" if meant is None else f"; did you mean {meant}?"
+            raise PydanticCustomError("field", f"Name {number} is no field of an item{advice}")
+    return value
+
+
+_ONE_FIELD: Final = f"(?:{'|'.join(FIELDS)})"
+Fields = Annotated[
+    str | None,
+    AfterValidator(lambda value: value and _known_fields(value)),
+    Query(
+        description="Only these fields of each item, by commas; whatever is not asked for is not read either",
+        json_schema_extra={"pattern": f"^{_ONE_FIELD}(?:,{_ONE_FIELD})*$"},
+    ),
+]
+Expand = Annotated[
+    Literal["category"] | None,
+    Query(
+        description="Add the category of each item as `category`; `null` where it has none that one may see"
+    ),
+]
+
+
+async def projection_query(fields: Fields = None, expand: Expand = None) -> Projection:
+    """Return what a query string wants to be shown of each item."""
+    if fields is None and expand is None:
+        return WHOLE
+    return Projection(
+        None if fields is None else frozenset(fields.split(",")),
+        Expansion.NONE if expand is None else Expansion.SHOWN,
+    )
+
+
+Asked = Annotated[ListQuery, Depends(list_query)]
+Shown = Annotated[Projection, Depends(projection_query)]
 
 
 def build_item_service(db: WriteSession, resources: Resources) -> ItemService:
@@ -66,6 +184,7 @@ def open_items(resources: Resources) -> None:
         ItemReader(
             database,
             views=resources[ViewCounter],
+            cursors=resources[Cursors],
             public_total=resources[PublicTotal],
             observe=observer("item"),
         ),

@@ -57,7 +57,7 @@ class ItemFilter:
 
     ``category`` is an id or a slug, and its descendants count too; all of ``tags`` must be there.
 
-    ``visitor_id`` sees their own hidden items beside the active ones, ``sees_all`` everybody's.
+    ``seller_id`` is the person whose own list it is, ``owner_id`` whom they filter by. ``visitor_id`` sees their own hidden items beside the active ones, ``sees_all`` everybody's.
     """
 
     status: ItemStatus | None = None
@@ -67,6 +67,7 @@ class ItemFilter:
     min_price: Decimal | None = None
     max_price: Decimal | None = None
     q: str | None = None
+    seller_id: int | None = None
     visitor_id: int | None = None
     sees_all: bool = False
 
@@ -74,6 +75,13 @@ class ItemFilter:
     def is_public_list(self) -> bool:
         """Whether this is what every stranger's unfiltered list asks for."""
         return self == ItemFilter()
+
+    @property
+    def identity(self) -> str:
+        """What tells it from other filters, however it was written and whoever asks."""
+        prices = [price if price is None else f"{price:.2f}" for price in (self.min_price, self.max_price)]
+        tags = sorted(set(self.tags))
+        return repr((self.status, self.category, tags, self.owner_id, *prices, self.q, self.seller_id))
 
     @property
     def shape(self) -> "ItemFilter":
@@ -86,6 +94,7 @@ class ItemFilter:
             min_price=None if self.min_price is None else Decimal(0),
             max_price=None if self.max_price is None else Decimal(0),
             q=self.q,
+            seller_id=None if self.seller_id is None else 0,
             visitor_id=None if self.visitor_id is None else 0,
             sees_all=self.sees_all,
         )
@@ -94,7 +103,7 @@ class ItemFilter:
         """Return the values for the parameters in the conditions."""
         values: dict[str, Any] = {
             name: value
-            for name in ("status", "owner_id", "min_price", "max_price", "visitor_id")
+            for name in ("status", "owner_id", "min_price", "max_price", "seller_id", "visitor_id")
             if (value := getattr(self, name)) is not None
         }
         return values | {f"tag_{number}": tag for number, tag in enumerate(self.tags)}
@@ -111,6 +120,8 @@ class ItemFilter:
             wanted.append(AmongSelected(Item.category_id, category_ids))
         if self.owner_id is not None:
             wanted.append(Item.owner_id == bindparam("owner_id"))
+        if self.seller_id is not None:
+            wanted.append(Item.owner_id == bindparam("seller_id"))
         if self.min_price is not None:
             wanted.append(Item.price >= bindparam("min_price", type_=Item.price.type))
         if self.max_price is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Final
 
 from tradepost.accounts.permissions import STAFF
@@ -10,9 +11,12 @@ from tradepost.core.batching.coalescer import Observe, ReadCoalescer
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
 from tradepost.core.principal import Principal
+from tradepost.core.wire.cursors import Cursors
 from tradepost.core.wire.pagination import Page, Total, Window
+from tradepost.core.wire.row_json import RenderedPage, page_json
 from tradepost.items.errors import ItemNotFound
 from tradepost.items.filters import ItemFilter
+from tradepost.items.projections import WHOLE, Expansion, Projection
 from tradepost.items.public_total import PublicTotal
 from tradepost.items.repository.items import ItemRepository
 from tradepost.items.schemas import ItemStatus, item_json
@@ -36,6 +40,13 @@ def is_visible(status: str, owner_id: int, visitor: Principal | None) -> bool:
     )
 
 
+def _shown_to(visitor: Principal | None, projection: Projection) -> Projection:
+    """Return a projection that adds only categories that ``visitor`` may see."""
+    if projection.category is Expansion.NONE or not sees_all(visitor):
+        return projection
+    return replace(projection, category=Expansion.ALL)
+
+
 @dataclass(frozen=True, slots=True)
 class _Found:
     """An item as JSON, with the columns that decide who may see it."""
@@ -45,12 +56,40 @@ class _Found:
     body: bytes
 
 
+class ListName(StrEnum):
+    """The lists of items: a cursor of one is none of another."""
+
+    ITEMS = "items"
+    MINE = "my items"
+    SEARCH = "search"
+
+
+@dataclass(frozen=True, slots=True)
+class ListQuery:
+    """What a request wants of a list: which items, which part of them, and what is shown of each."""
+
+    wanted: ItemFilter
+    window: Window
+    projection: Projection = WHOLE
+
+    def showing(self, projection: Projection) -> "ListQuery":
+        """Return the query with what is shown of each item."""
+        return self if projection is WHOLE else replace(self, projection=projection)
+
+
 @dataclass(frozen=True, slots=True)
 class _Question:
     """The key of a coalesced list: requests with equal questions share one answer."""
 
+    name: ListName
     wanted: ItemFilter
     window: Window
+    projection: Projection
+
+    @property
+    def scope(self) -> str:
+        """What its cursors are bound to."""
+        return f"{self.name} {self.wanted.identity}"
 
 
 class ItemReader:
@@ -61,19 +100,22 @@ class ItemReader:
         database: Database,
         *,
         views: ViewCounter,
+        cursors: Cursors,
         public_total: PublicTotal,
         observe: Observe | None = None,
     ) -> None:
         self._views = views
+        self._cursors = cursors
         self._public_total = public_total
         self._points = ReadCoalescer(database, self._load_points, observe=observe)
+        self._projected = ReadCoalescer(database, self._load_projected)
         self._lists = ReadCoalescer(database, self._load_list, lanes=LIST_LANES, max_batch=1)
         lanes = 1 if database.is_sqlite else SEARCH_LANES
         self._searches = ReadCoalescer(database, self._load_list, lanes=lanes, max_batch=1)
 
-    async def get(self, item_id: int, visitor: Principal | None) -> bytes:
-        """Return an item that ``visitor`` may see, and count the view; the JSON of ``ItemRead``."""
-        found = await self._visible(item_id, visitor)
+    async def get(self, item_id: int, visitor: Principal | None, projection: Projection = WHOLE) -> bytes:
+        """Return an item that ``visitor`` may see, and count the view; the JSON of ``ItemRead`` or of a part of it."""
+        found = await self._visible(item_id, visitor, projection)
         self._views.count(item_id)
         return found.body
 
@@ -81,40 +123,68 @@ class ItemReader:
         """Return the id of the owner of an item that ``principal`` may see."""
         return (await self._visible(item_id, principal)).owner_id
 
-    async def _visible(self, item_id: int, visitor: Principal | None) -> _Found:
-        found = await self._points.find(item_id)
+    async def _visible(
+        self, item_id: int, visitor: Principal | None, projection: Projection = WHOLE
+    ) -> _Found:
+        if projection is WHOLE:
+            found = await self._points.find(item_id)
+        else:
+            found = await self._projected.find((item_id, _shown_to(visitor, projection)))
         if found is None or not is_visible(found.status, found.owner_id, visitor):
             raise ItemNotFound
         return found
 
-    async def page(self, wanted: ItemFilter, window: Window, visitor: Principal | None) -> Page[bytes]:
-        """List the wanted items that ``visitor`` may see, each as the JSON of ``ItemRead``."""
+    async def page(
+        self, query: ListQuery, visitor: Principal | None, name: ListName = ListName.ITEMS
+    ) -> RenderedPage:
+        """List the wanted items that ``visitor`` may see: the JSON of ``ItemPage``, and of each item."""
+        wanted, projection = query.wanted, query.projection
         if visitor is not None:
             wanted = replace(wanted, visitor_id=visitor.user_id, sees_all=sees_all(visitor))
-        return await self._ask(wanted, window)
+        if projection is not WHOLE:
+            projection = _shown_to(visitor, projection)
+        return await self._ask(_Question(name, wanted, query.window, projection))
 
-    async def page_of_own(self, owner: Principal, window: Window) -> Page[bytes]:
+    async def page_of_own(self, query: ListQuery, owner: Principal) -> RenderedPage:
         """List one's own items, hidden ones too, likewise."""
-        return await self._ask(ItemFilter(owner_id=owner.user_id, sees_all=True), window)
+        wanted = replace(query.wanted, seller_id=owner.user_id, sees_all=True)
+        projection = _shown_to(owner, query.projection)
+        return await self._ask(_Question(ListName.MINE, wanted, query.window, projection))
 
-    async def _ask(self, wanted: ItemFilter, window: Window) -> Page[bytes]:
-        coalescer = self._lists if wanted.q is None else self._searches
-        return await coalescer.get(_Question(wanted, window))
+    async def _ask(self, asked: _Question) -> RenderedPage:
+        if asked.window.cursor is not None:
+            asked = replace(asked, window=self._cursors.opened(asked.window, asked.scope))
+        coalescer = self._lists if asked.wanted.q is None else self._searches
+        return await coalescer.get(asked)
 
     async def _load_points(self, db: ReadSession, item_ids: Sequence[int]) -> Mapping[int, _Found]:
         rows = await ItemRepository(db).find_rows(item_ids)
         return {row.id: _Found(row.status, row.owner_id, item_json(row)) for row in rows}
 
+    async def _load_projected(
+        self, db: ReadSession, asked: Sequence[tuple[int, Projection]]
+    ) -> Mapping[tuple[int, Projection], _Found]:
+        items, found = ItemRepository(db), {}
+        for projection in {projection for _, projection in asked}:
+            ids = [item_id for item_id, wanted in asked if wanted == projection]
+            for row in await items.find_projected(ids, projection):
+                found[row.id, projection] = _Found(row.status, row.owner_id, projection.json(row))
+        return found
+
     async def _load_list(
         self, db: ReadSession, questions: Sequence[_Question]
-    ) -> Mapping[_Question, Page[bytes]]:
+    ) -> Mapping[_Question, RenderedPage]:
         items = ItemRepository(db)
-        return {asked: await self._read_list(items, asked.wanted, asked.window) for asked in questions}
+        return {asked: await self._read_list(items, asked) for asked in questions}
 
-    async def _read_list(self, items: ItemRepository, wanted: ItemFilter, window: Window) -> Page[bytes]:
+    async def _read_list(self, items: ItemRepository, asked: _Question) -> RenderedPage:
+        wanted, window, projection = asked.wanted, asked.window, asked.projection
         categories = None if wanted.category is None else CategoryService.subtree(wanted.category)
         lagging = wanted.is_public_list and window.total is Total.EXACT
-        asked = replace(window, total=Total.NONE) if lagging else window
-        page = await items.page(wanted, asked, category_ids=categories)
+        part = replace(window, total=Total.NONE) if lagging else window
+        page = await items.page(wanted, part, projection, category_ids=categories)
         total = await self._public_total.get(items.count_public) if lagging else page.total
-        return Page([item_json(row) for row in page.rows], total, window)
+        written = item_json if projection is WHOLE else projection.json
+        rendered = Page([written(row) for row in page.rows], total, window, page.end)
+        shown = self._cursors.sealed(rendered, asked.scope)
+        return RenderedPage(shown, page_json("items", shown))

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import (
     AfterValidator,
+    ConfigDict,
     Field,
     Strict,
     ValidationInfo,
@@ -18,6 +19,7 @@ from pydantic_core import PydanticCustomError, PydanticKnownError, to_json
 from sqlalchemy import Row
 
 from tradepost.accounts.schemas import PublicUser
+from tradepost.categories.schemas import CategoryRead
 from tradepost.core.database.models import Money
 from tradepost.core.wire.characters import SEEN_PATTERN, is_blank
 from tradepost.core.wire.schemas import Changes, Id, Input, Number, Output, PageInfo, example
@@ -254,3 +256,23 @@ class ItemPage(PageInfo):
     """A part of a list of items."""
 
     items: list[ItemRead] = Field(description="The items of this part")
+
+
+def _nothing_required(schema: dict[str, Any]) -> None:
+    schema.pop("required", None)
+
+
+class ItemPart(ItemRead):
+    """Those fields of an item that `fields` names, or all of them, and the category if `expand` asks for it."""
+
+    model_config = ConfigDict(json_schema_extra=_nothing_required)
+
+    category: CategoryRead | None = Field(
+        description="The category that it is in, as lists of categories show it; `null` without one that one may see"
+    )
+
+
+class PartPage(PageInfo):
+    """A part of a list of items, of each of which `fields` or `expand` say what is shown."""
+
+    items: list[ItemPart] = Field(description="The items of this part")

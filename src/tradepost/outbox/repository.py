@@ -1,17 +1,18 @@
 """The SQL of the operators' view of the outbox."""
 
 from datetime import datetime
-from typing import Any, Final
+from operator import itemgetter
+from typing import Final
 
 from sqlalchemy import ColumnElement, delete, select, update
-from sqlalchemy.orm import InstrumentedAttribute
 
+from tradepost.core.database.keyset import Order, Sorts
 from tradepost.core.database.repository import Repository
 from tradepost.core.messaging.outbox import MessageState, StoredMessage
 from tradepost.core.wire.pagination import Page, Window
 from tradepost.outbox.schemas import Selection
 
-SORTS: Final[dict[str, InstrumentedAttribute[Any]]] = {
+SORTS: Final[Sorts] = {
     "created_at": StoredMessage.created_at,
     "due_at": StoredMessage.due_at,
     "settled_at": StoredMessage.settled_at,
@@ -24,9 +25,8 @@ class StoredMessageRepository(Repository):
     async def page(self, selection: Selection, window: Window) -> Page[StoredMessage]:
         """Return a part of the selected messages."""
         selected = select(StoredMessage).where(*_conditions(selection))
-        order = self.ordering(window.sort, SORTS, ties=StoredMessage.id)
-        rows = selected.order_by(*order).limit(window.limit).offset(window.skip)
-        return Page((await self.db.scalars(rows)).all(), await self.count(selected, window.total), window)
+        page = await self.paged(selected, window, Order(window.sort, SORTS, ties=StoredMessage.id))
+        return page.mapped(itemgetter(0))
 
     async def get(self, message_id: int) -> StoredMessage | None:
         """Return a message."""

@@ -1,5 +1,6 @@
 """``/admin/messages``: the outbox for admins: list messages, and retry or delete dead ones."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -8,21 +9,19 @@ from tradepost.accounts.dependencies import MayAdminister
 from tradepost.core.errors import InsufficientPermissions, Unauthenticated
 from tradepost.core.messaging.messages import NAME_LENGTH
 from tradepost.core.messaging.outbox import MessageState
-from tradepost.core.wire.pagination import Total, Window
+from tradepost.core.wire.pagination import Window
 from tradepost.core.wire.schemas import Confirmation
 from tradepost.outbox.dependencies import OutboxReads, OutboxWrites
 from tradepost.outbox.errors import MessageNotDead, MessageNotFound
 from tradepost.outbox.repository import SORTS
 from tradepost.outbox.schemas import MessagePage, MessageRead, Selection
 from tradepost.web.problems.documentation import problem_responses
-from tradepost.web.routing.parameters import Limit, PathId, Skip, TotalQuery, sorts
+from tradepost.web.routing.lists import ListPages, sorted_window
+from tradepost.web.routing.parameters import PathId
 from tradepost.web.routing.route import Route
 
 router = APIRouter(prefix="/admin/messages", tags=["messages"], route_class=Route)
 
-MessageSort = sorts("MessageSort", *SORTS)
-NEWEST_FIRST = MessageSort("-created_at")
-Sort = Annotated[MessageSort, Query(description="The order; ties go by id")]  # type: ignore[valid-type]
 State = Annotated[MessageState | None, Query(description="Only messages in this state; `dead` is given up")]
 ChannelName = Annotated[
     str | None, Query(min_length=1, max_length=NAME_LENGTH, description="Only messages for this channel")
@@ -42,16 +41,15 @@ async def list_messages(
     *,
     _admin: MayAdminister,
     outbox: OutboxReads,
+    pages: ListPages,
+    window: Annotated[Window, sorted_window(*SORTS, default="-created_at")],
     state: State = None,
     channel: ChannelName = None,
     type: FactName = None,  # noqa: A002 - the parameter's name on the wire
-    skip: Skip = 0,
-    limit: Limit = 100,
-    total: TotalQuery = Total.EXACT,
-    sort: Sort = NEWEST_FIRST,
 ) -> dict[str, Any]:
     """List messages, the newest first. Delivered ones are kept for a day, those that were given up for thirty."""
-    page = await outbox.page(Selection(state, channel, type), Window(skip, limit, total, str(sort)))
+    selection = Selection(state, channel, type)
+    page = await pages.read(f"messages {selection}", window, partial(outbox.page, selection))
     return {"messages": page.rows, **page.info}
 
 

@@ -29,7 +29,7 @@ class OutboxService:
     async def page(self, selection: Selection, window: Window) -> Page[MessageRead]:
         """List messages."""
         page = await self._messages.page(selection, window)
-        return Page([MessageRead.model_validate(message) for message in page.rows], page.total, window)
+        return page.mapped(MessageRead.model_validate)
 
     async def get(self, message_id: int) -> MessageRead:
         """Return a message, or raise ``MessageNotFound``."""

@@ -9,6 +9,7 @@ from tradepost.accounts.permissions import STAFF
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
+from tradepost.core.wire.cursors import Cursors
 from tradepost.tags.reader import TagReader
 from tradepost.tags.repository import TagRepository
 from tradepost.tags.service import TagService
@@ -24,7 +25,9 @@ def build_tag_service(db: WriteSession, resources: Resources) -> TagService:
 def open_tags(resources: Resources) -> None:
     """Put in what tags keep for the life of the process; needs the port ``TaggedItems``."""
     observe = resources.batch_observer("tag")
-    resources.put(TagReader, TagReader(resources.database, resources[TaggedItems], observe=observe))
+    resources.put(
+        TagReader, TagReader(resources.database, resources[TaggedItems], resources[Cursors], observe=observe)
+    )
 
 
 async def tag_reader(resources: ResourcesDep) -> TagReader:

@@ -10,8 +10,9 @@ from typing import Final
 from tradepost.core.batching.coalescer import Observe, ReadCoalescer
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
+from tradepost.core.wire.cursors import Cursors
 from tradepost.core.wire.pagination import Page, Window
-from tradepost.core.wire.row_json import as_dict, page_json, row_encoder
+from tradepost.core.wire.row_json import RenderedPage, as_dict, page_json, row_encoder
 from tradepost.tags.errors import TagNotFound
 from tradepost.tags.repository import TagRepository, TagRow
 from tradepost.tags.schemas import TagRead, normalised_tag
@@ -23,11 +24,18 @@ LIST_LANES: Final = 2
 _tag_json = row_encoder(TagRead)
 
 
+def _scope(containing: str) -> str:
+    return f"tags {containing}"
+
+
 class TagReader:
     """Finds tags and returns them as JSON. Lives as long as the process."""
 
-    def __init__(self, database: Database, items: TaggedItems, *, observe: Observe | None = None) -> None:
+    def __init__(
+        self, database: Database, items: TaggedItems, cursors: Cursors, *, observe: Observe | None = None
+    ) -> None:
         self._items = items
+        self._cursors = cursors
         self._points = ReadCoalescer(database, self._load_points, observe=observe)
         self._lists = ReadCoalescer(database, self._load_list, lanes=LIST_LANES, max_batch=1)
 
@@ -38,9 +46,10 @@ class TagReader:
             raise TagNotFound
         return found
 
-    async def page(self, window: Window, *, containing: str = "") -> bytes:
+    async def page(self, window: Window, *, containing: str = "") -> RenderedPage:
         """List all tags, or those whose names contain a text, however it is written: the JSON of ``TagPage``."""
-        return await self._lists.get((window, normalised_tag(containing)))
+        containing = normalised_tag(containing)
+        return await self._lists.get((self._cursors.opened(window, _scope(containing)), containing))
 
     async def _load_points(self, db: ReadSession, tag_ids: Sequence[int]) -> Mapping[int, bytes]:
         tags = TagRepository(db)
@@ -50,13 +59,15 @@ class TagReader:
 
     async def _load_list(
         self, db: ReadSession, asked: Sequence[tuple[Window, str]]
-    ) -> Mapping[tuple[Window, str], bytes]:
+    ) -> Mapping[tuple[Window, str], RenderedPage]:
         found = {}
         tags = TagRepository(db)
         for window, containing in asked:
             page = await tags.page(window, containing=containing)
             rows = await self._counted(tags, page.rows)
-            found[window, containing] = page_json("tags", Page(rows, page.total, window))
+            counted = Page(rows, page.total, window, page.end)
+            shown = self._cursors.sealed(counted, _scope(containing))
+            found[window, containing] = RenderedPage(shown, page_json("tags", shown))
         return found
 
     async def _counted(self, tags: TagRepository, rows: Sequence[TagRow]) -> list[bytes]:

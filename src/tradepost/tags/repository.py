@@ -7,12 +7,13 @@ from typing import Any, Final
 from sqlalchemy import Row, Select, delete, select
 
 from tradepost.core.database.elements import AmongIds, upsert
+from tradepost.core.database.keyset import Order, Sorts
 from tradepost.core.database.locks import lock_for_update, lock_key_share
 from tradepost.core.database.repository import Repository, escaped
 from tradepost.core.wire.pagination import Page, Window
 from tradepost.tags.models import Tag
 
-SORTS = {"name": Tag.name, "created_at": Tag.created_at}
+SORTS: Final[Sorts] = {"name": Tag.name, "created_at": Tag.created_at}
 
 TagRow = Row[int, str, str | None, datetime, datetime]
 """id, name, description, created_at, updated_at."""
@@ -43,11 +44,8 @@ class TagRepository(Repository):
 
     async def page(self, window: Window, *, containing: str = "") -> Page[TagRow]:
         """Return a part of all tags, or of those whose names contain a normalised text."""
-        ordering = self.ordering(window.sort, SORTS, ties=Tag.id)
         wanted = [Tag.name.like(f"%{escaped(containing)}%", escape="\\")] if containing else []
-        tags = _rows().where(*wanted).order_by(*ordering).limit(window.limit).offset(window.skip)
-        found = (await self.db.execute(tags)).all()
-        return Page(found, await self.count(select(Tag.id).where(*wanted), window.total), window)
+        return await self.paged(_rows().where(*wanted), window, Order(window.sort, SORTS, ties=Tag.id))
 
     async def add(self, tag: Tag) -> Tag:
         """Insert ``tag`` and give it its id."""

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from tradepost.accounts.dependencies import Visitor
 from tradepost.core.errors import InsufficientPermissions, Unauthenticated
-from tradepost.core.wire.pagination import Total, Window
+from tradepost.core.wire.pagination import Window
 from tradepost.core.wire.schemas import Confirmation
 from tradepost.tags.dependencies import Staff, TagReads, TagWrites
 from tradepost.tags.errors import SelfMerge, TagExists, TagNotFound
@@ -17,14 +17,12 @@ from tradepost.tags.service import CountedTag
 from tradepost.web.answers.json_answer import JsonAnswer
 from tradepost.web.openapi.document import CREDENTIALS_OPTIONAL
 from tradepost.web.problems.documentation import problem_responses
-from tradepost.web.routing.parameters import Limit, PathId, Skip, TotalQuery, sorts
+from tradepost.web.routing.lists import RequestScope, list_answer, sorted_window
+from tradepost.web.routing.parameters import PathId
 from tradepost.web.routing.route import Route
 
 router = APIRouter(prefix="/tags", tags=["tags"], route_class=Route)
 
-TagSort = sorts("TagSort", *SORTS)
-BY_NAME = TagSort("name")
-Sort = Annotated[TagSort, Query(description="The order; ties go by id")]  # type: ignore[valid-type]
 Containing = Annotated[
     str, Query(alias="q", max_length=100, description="A part of the name; case and spacing do not matter")
 ]
@@ -40,14 +38,13 @@ async def list_tags(
     *,
     _visitor: Visitor,
     tags: TagReads,
+    scope: RequestScope,
+    window: Annotated[Window, sorted_window(*SORTS, default="name")],
     containing: Containing = "",
-    skip: Skip = 0,
-    limit: Limit = 100,
-    total: TotalQuery = Total.EXACT,
-    sort: Sort = BY_NAME,
 ) -> Response:
     """List all tags, or those whose names contain a text."""
-    return JsonAnswer(await tags.page(Window(skip, limit, total, str(sort)), containing=containing))
+    page, body = await tags.page(window, containing=containing)
+    return list_answer(body, page, scope)
 
 
 @router.get(

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import Row, Select, delete, insert, literal_column, or_, select, update
@@ -10,6 +11,7 @@ from sqlalchemy.orm import defer
 from tradepost.accounts.models import User
 from tradepost.accounts.permissions import Role
 from tradepost.core.database.elements import AmongIds, upsert
+from tradepost.core.database.keyset import Order
 from tradepost.core.database.locks import lock_key_share, lock_no_key_update
 from tradepost.core.database.repository import Repository
 from tradepost.core.wire.pagination import Page, Window
@@ -39,6 +41,8 @@ _DUE: Final = (
 )
 DueRow = Row[*tuple[Any, ...]]
 """A delivery, its webhook and its owner: the columns of ``_DUE``."""
+_OLDEST_FIRST: Final = Order("id", {"id": Webhook.id}, ties=Webhook.id)
+_NEWEST_FIRST: Final = Order("-id", {"id": WebhookDelivery.id}, ties=WebhookDelivery.id)
 
 
 class WebhookRepository(Repository):
@@ -68,9 +72,8 @@ class WebhookRepository(Repository):
 
     async def page(self, user_id: int, window: Window) -> Page[Webhook]:
         """Return a part of a person's webhooks, in the order of their creation."""
-        rows = select(Webhook).where(Webhook.user_id == user_id).order_by(Webhook.id)
-        found = (await self.db.scalars(rows.limit(window.limit).offset(window.skip))).all()
-        return Page(found, await self.count(rows, window.total), window)
+        page = await self.paged(select(Webhook).where(Webhook.user_id == user_id), window, _OLDEST_FIRST)
+        return page.mapped(itemgetter(0))
 
     async def save(self) -> None:
         """Flush the changes to webhooks of this session."""
@@ -186,9 +189,8 @@ class DeliveryRepository(Repository):
         rows = select(WebhookDelivery).options(*brief).where(WebhookDelivery.webhook_id == webhook_id)
         if state is not None:
             rows = rows.where(WebhookDelivery.state == state)
-        rows = rows.order_by(WebhookDelivery.id.desc())
-        found = (await self.db.scalars(rows.limit(window.limit).offset(window.skip))).all()
-        return Page(found, await self.count(rows, window.total), window)
+        page = await self.paged(rows, window, _NEWEST_FIRST)
+        return page.mapped(itemgetter(0))
 
     async def find_due(self, delivery_ids: Sequence[int]) -> Sequence[DueRow]:
         """Return deliveries with their webhooks and owners, in no order."""

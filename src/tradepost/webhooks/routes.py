@@ -1,5 +1,6 @@
 """``/webhooks``: the principal's own webhooks and their delivery logs."""
 
+from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Query
@@ -7,11 +8,11 @@ from starlette.responses import Response
 
 from tradepost.accounts.dependencies import CurrentPrincipal
 from tradepost.core.errors import InsufficientPermissions, Unauthenticated
-from tradepost.core.wire.pagination import Total, Window
 from tradepost.core.wire.schemas import Confirmation
 from tradepost.web.openapi.document import operation_id
 from tradepost.web.problems.documentation import problem_responses
-from tradepost.web.routing.parameters import Limit, PathId, Skip, TotalQuery
+from tradepost.web.routing.lists import ListPages, PlainWindow
+from tradepost.web.routing.parameters import PathId
 from tradepost.web.routing.route import Route
 from tradepost.webhooks.dependencies import WebhookReads, WebhookWrites
 from tradepost.webhooks.errors import (
@@ -56,15 +57,10 @@ State = Annotated[DeliveryState | None, Query(description="Only deliveries that 
 
 @router.get("/", responses=problem_responses(Unauthenticated))
 async def list_webhooks(
-    *,
-    principal: CurrentPrincipal,
-    webhooks: WebhookReads,
-    skip: Skip = 0,
-    limit: Limit = 100,
-    total: TotalQuery = Total.EXACT,
+    principal: CurrentPrincipal, webhooks: WebhookReads, pages: ListPages, window: PlainWindow
 ) -> WebhookPage:
     """List your webhooks, in the order in which you made them."""
-    page = await webhooks.page(principal, Window(skip, limit, total))
+    page = await pages.read(f"webhooks {principal.user_id}", window, partial(webhooks.page, principal))
     return WebhookPage(webhooks=[WebhookRead.model_validate(row) for row in page.rows], **page.info)
 
 
@@ -143,13 +139,13 @@ async def list_deliveries(
     webhook_id: PathId,
     principal: CurrentPrincipal,
     webhooks: WebhookReads,
+    pages: ListPages,
+    window: PlainWindow,
     state: State = None,
-    skip: Skip = 0,
-    limit: Limit = 100,
-    total: TotalQuery = Total.EXACT,
 ) -> DeliveryPage:
     """List what was sent to a webhook in the last 30 days, the newest first."""
-    page = await webhooks.log(webhook_id, principal, Window(skip, limit, total), state=state)
+    log = partial(webhooks.log, webhook_id, principal, state=state)
+    page = await pages.read(f"deliveries {webhook_id} {state}", window, log)
     return DeliveryPage(deliveries=[DeliveryRead.model_validate(row) for row in page.rows], **page.info)
 
 

@@ -193,4 +193,4 @@ def test_a_page(items: list[dict[str, Any]], skip: int, limit: int, total: int |
     wanted = ItemPage(items=[model_of(item, [], PLAIN_OWNER) for item in items], **page.info)
     assert json.loads(written) == json.loads(wanted.model_dump_json())
     assert b" " not in page_json("items", Page([], total, page.window))
-    assert list(json.loads(written)) == ["items", "total", "page", "size", "pages"]
+    assert list(json.loads(written)) == ["items", "total", "page", "size", "pages", "next_cursor"]

@@ -173,7 +173,7 @@ async def test_the_link_leads_on(world: World, alice: Person) -> None:
         answer = await alice.api.get(answer.links["next"]["url"])
         seen += titles(answer.json())
     assert seen == ["T4", "T3", "T2", "T1", "T0"]
-    assert "Link" not in answer.headers
+    assert titles((await alice.api.get(answer.links["first"]["url"])).json()) == ["T4", "T3"]
 
 
 async def test_windows_and_totals(world: World, alice: Person) -> None:
@@ -213,7 +213,7 @@ async def test_a_cursor_of_something_else_is_refused(world: World, alice: Person
         " ",
     ):
         assert await fault(alice, cursor=wrong) == [(["query", "cursor"], "cursor")], wrong
-    assert (await alice.api.get(INBOX, params={"cursor": "x" * 201})).status_code == 422
+    assert (await alice.api.get(INBOX, params={"cursor": "x" * 4097})).status_code == 422
 
 
 # --- reading and deleting ---------------------------------------------------------------------------------------------

@@ -11,11 +11,11 @@ from tests.web.apps import caller, new_app, new_router
 from tests.web.test_rate_limits import router as limited_router
 from tests.web.test_rate_limits import with_parts
 from tradepost.core.settings.settings import Settings
-from tradepost.core.wire.pagination import Page, Window
+from tradepost.core.wire.pagination import Page
 from tradepost.web import docs
 from tradepost.web.middleware.exchange import Exchange
 from tradepost.web.middleware.trusted_proxies import TrustedProxies
-from tradepost.web.routing.parameters import Limit, Skip, array_answer
+from tradepost.web.routing.lists import PlainWindow, RequestScope, array_answer
 
 PROXIES: dict[str, Any] = {"TRUSTED_PROXIES": "10.0.0.0/8, fd00::/8, ::ffff:172.16.0.0/108, 192.0.2.7"}
 REPORT = {
@@ -41,8 +41,8 @@ async def seen(request: Request, thing: str, q: int) -> dict[str, Any]:
 
 
 @router.get("/list")
-async def listed(request: Request, skip: Skip, limit: Limit) -> Response:
-    return array_answer(Page(rows=[b"1"], total=3, window=Window(skip=skip, limit=limit)), request)
+async def listed(scope: RequestScope, window: PlainWindow) -> Response:
+    return array_answer(Page(rows=[b"1"], total=3, window=window, next_cursor="AbC"), scope)
 
 
 def new_documented_app(**values: Any) -> FastAPI:
@@ -121,7 +121,7 @@ async def test_a_path_that_begins_like_its_prefix() -> None:
 async def test_links_and_documents_lead_outside() -> None:
     async with caller(new_documented_app(**PROXIES), client=("10.0.0.1", 1)) as client:
         links = (await client.get("/api/v1/list?skip=0&limit=1", headers=REPORT)).headers["link"]
-        assert '<https://shop.example.com/shop/api/v1/list?skip=1&limit=1>; rel="next"' in links
+        assert '<https://shop.example.com/shop/api/v1/list?limit=1&cursor=AbC>; rel="next"' in links
         assert "testserver" not in links
         page = (await client.get("/docs", headers=REPORT)).text
         assert 'data-openapi="/shop/api/v1/openapi.json"' in page

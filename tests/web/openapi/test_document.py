@@ -11,7 +11,7 @@ from tradepost.core.errors import InsufficientPermissions, NotFound, NotOwner, T
 from tradepost.core.settings.settings import Settings
 from tradepost.web.openapi.document import CREDENTIALS_OPTIONAL, UntrueDocumentError, options
 from tradepost.web.problems.documentation import problem_responses
-from tradepost.web.routing.parameters import MAX_SKIP, Limit, Skip
+from tradepost.web.routing.lists import MAX_SKIP, PlainWindow
 
 
 class Thing(BaseModel):
@@ -49,7 +49,7 @@ def things() -> Any:
         return thing
 
     @router.get("/mine")
-    async def list_my_things(skip: Skip = 0, limit: Limit = 100) -> list[Thing]:
+    async def list_my_things(window: PlainWindow) -> list[Thing]:
         return []
 
     @router.post("/login", responses=problem_responses(TooManyRequests))

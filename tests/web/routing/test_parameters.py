@@ -5,9 +5,10 @@ import pytest
 import pytest_asyncio
 
 from tests.web.apps import caller, new_app, new_router
-from tradepost.core.wire.pagination import Page, Window
+from tradepost.core.wire.pagination import Page
 from tradepost.core.wire.schemas import MAX_ID
-from tradepost.web.routing.parameters import MAX_SKIP, Limit, PathId, Skip
+from tradepost.web.routing.lists import MAX_SKIP, PlainWindow
+from tradepost.web.routing.parameters import PathId
 
 router = new_router()
 
@@ -18,8 +19,8 @@ async def read_thing(thing_id: PathId) -> int:
 
 
 @router.get("/pages")
-async def read_page(skip: Skip = 0, limit: Limit = 100) -> int:
-    page: int = Page([], None, Window(skip, limit)).info["page"]
+async def read_page(window: PlainWindow) -> int:
+    page: int = Page([], None, window).info["page"]
     return page
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import Row, Select, bindparam, delete, or_, select, update
@@ -10,6 +11,7 @@ from sqlalchemy.orm import aliased
 from tradepost.accounts.models import LoginSession, User
 from tradepost.accounts.repository.users import SHOWN
 from tradepost.core.database.elements import AmongIds
+from tradepost.core.database.keyset import Order
 from tradepost.core.database.locks import lock_key_share
 from tradepost.core.database.repository import Repository
 from tradepost.core.wire.pagination import Page, Window
@@ -31,6 +33,7 @@ _LIVING: Final = (
         User.is_active,
     )
 )
+_NEWEST_FIRST: Final = Order("-id", {"id": LoginSession.id}, ties=LoginSession.id)
 
 
 class SessionRepository(Repository):
@@ -82,8 +85,8 @@ class SessionRepository(Repository):
     async def page_of(self, user_id: int, window: Window, *, now: datetime) -> Page[LoginSession]:
         """Return a part of a user's living sessions, newest first."""
         living = select(LoginSession).where(LoginSession.user_id == user_id, LoginSession.expires_at > now)
-        rows = living.order_by(LoginSession.id.desc()).limit(window.limit).offset(window.skip)
-        return Page((await self.db.scalars(rows)).all(), await self.count(living, window.total), window)
+        page = await self.paged(living, window, _NEWEST_FIRST)
+        return page.mapped(itemgetter(0))
 
     async def end(self, session_id: int, *, user_id: int | None = None) -> bool:
         """End a session, of this user if one is given; tell whether there was one."""

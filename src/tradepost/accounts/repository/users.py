@@ -2,19 +2,20 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import Row, Select, delete, select, update
-from sqlalchemy.orm import InstrumentedAttribute
 
 from tradepost.accounts.models import User
 from tradepost.accounts.permissions import Role
 from tradepost.core.database.elements import AmongIds, upsert
+from tradepost.core.database.keyset import Order, Sorts
 from tradepost.core.database.locks import lock_for_update, lock_key_share, lock_no_key_update
 from tradepost.core.database.repository import Repository
 from tradepost.core.wire.pagination import Page, Window
 
-SORTS: Final[dict[str, InstrumentedAttribute[Any]]] = {
+SORTS: Final[Sorts] = {
     "created_at": User.created_at,
     "email": User.email,
     "first_name": User.first_name,
@@ -78,9 +79,8 @@ class UserRepository(Repository):
 
     async def page(self, window: Window) -> Page[User]:
         """Return a part of all users."""
-        order = self.ordering(window.sort, SORTS, ties=User.id)
-        rows = select(User).order_by(*order).limit(window.limit).offset(window.skip)
-        return Page((await self.db.scalars(rows)).all(), await self.count(select(User), window.total), window)
+        page = await self.paged(select(User), window, Order(window.sort, SORTS, ties=User.id))
+        return page.mapped(itemgetter(0))
 
     async def add(self, user: User) -> User:
         """Insert ``user`` and give it its id."""

@@ -3,17 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, String, exists, select
+from sqlalchemy import Row, Select, exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from tradepost.core.database.elements import (
-    ByCodePoint,
-    EstimatedCount,
-    counted,
-    estimate_of,
-)
-from tradepost.core.wire.pagination import Total
+from tradepost.core.database.elements import EstimatedCount, counted, estimate_of
+from tradepost.core.database.keyset import Order, nulls_of
+from tradepost.core.wire.pagination import Page, Total, Window
 
 
 def escaped(fragment: str) -> str:
@@ -40,16 +36,24 @@ class Repository:
 
         return await self.db.run_sync(read)
 
-    @staticmethod
-    def ordering(
-        sort: str, sorts: Mapping[str, InstrumentedAttribute[Any]], *, ties: InstrumentedAttribute[int]
-    ) -> tuple[ColumnElement[Any], ColumnElement[int]]:
-        """Return the ORDER BY of ``sort``, a key of ``sorts`` with ``-`` for descending; ``ties`` go the same way."""
-        column = sorts[sort.removeprefix("-")]
-        key: ColumnElement[Any] = (
-            ByCodePoint(column) if isinstance(column.type, String) else column.expression
-        )
-        return (key.desc(), ties.desc()) if sort.startswith("-") else (key.asc(), ties.asc())
+    async def paged(
+        self, rows: Select[*tuple[Any, ...]], window: Window, order: Order
+    ) -> Page[Row[*tuple[Any, ...]]]:
+        """Return a window of ``rows`` in an order, with the total that it asks for, and with its end.
+
+        Each row has the columns of its place besides its own. One row more than is wanted tells whether the list goes on.
+        """
+        part = rows.add_columns(*order.columns()).order_by(*order.by()).limit(window.limit + 1)
+        parameters: dict[str, Any] = {}
+        if window.after is None:
+            part = part.offset(window.skip)
+        else:
+            part = part.where(order.after(nulls_of(window.after)))
+            parameters = order.parameters(window.after)
+        found = (await self.db.execute(part, parameters)).all()
+        shown = found[: window.limit]
+        end = order.place_of(shown[-1]) if len(found) > len(shown) else None
+        return Page(shown, await self.count(rows, window.total), window, end)
 
     async def count(
         self, rows: Select[Any], total: Total, parameters: Mapping[str, Any] | None = None

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 from pydantic_core import to_json
@@ -33,8 +33,17 @@ def as_dict(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
     return dict(zip(row._fields, row, strict=False))
 
 
+class RenderedPage(NamedTuple):
+    """A page, for its links, and the envelope of it as JSON."""
+
+    page: Page[Any]
+    body: bytes
+
+
 def page_json(name: str, page: Page[bytes]) -> bytes:
     """Return the envelope of a list whose rows are JSON already; ``name`` is the field that holds them."""
     info = page.info
+    cursor = info.pop("next_cursor")
+    info["next_cursor"] = None if cursor is None else f'"{cursor}"'  # nothing in it needs escaping
     fields = ",".join(f'"{field}":{"null" if value is None else value}' for field, value in info.items())
     return b'{"%s":[%s],%s}' % (name.encode(), b",".join(page.rows), fields.encode())

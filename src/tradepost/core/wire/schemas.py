@@ -69,7 +69,12 @@ class PageInfo(Output):
     total: int | None = Field(description="How many there are in all; `null` when it was not asked for")
     page: int | None = Field(description="The number of this page, from 1; `null` when a cursor was sent")
     size: int = Field(description="The limit that was in force: how many a page holds at the most")
-    pages: int | None = Field(description="How many pages of this size there are; `null` without a total")
+    pages: int | None = Field(
+        description="How many pages of this size there are; `null` without a total, and when a cursor was sent"
+    )
+    next_cursor: str | None = Field(
+        description="Sent as `cursor`, it gives what follows, whatever comes and goes meanwhile; `null` at the end"
+    )
 
 
 def _number(value: Any) -> Any:

@@ -21,6 +21,7 @@ from sqlalchemy import (
 
 from tradepost.accounts.models import User
 from tradepost.core.database.elements import AmongIds
+from tradepost.core.database.keyset import Order, Sorts
 from tradepost.core.database.locks import lock_for_update
 from tradepost.core.database.repository import Repository
 from tradepost.core.wire.pagination import Page, Window
@@ -28,7 +29,7 @@ from tradepost.events.filters import EventFilter, conditions
 from tradepost.events.models import Event
 from tradepost.events.schemas import EventRow, EventStatus
 
-SORTS: Final = {"start_date": Event.start_date, "created_at": Event.created_at}
+SORTS: Final[Sorts] = {"start_date": Event.start_date, "created_at": Event.created_at}
 
 _EVENTS = cast("Table", Event.__table__)
 _READ: Final[Mapping[str, Any]] = {
@@ -50,16 +51,20 @@ _LOCKED: Final = lock_for_update(select(Event).where(AmongIds(Event.id)).order_b
 
 @lru_cache(maxsize=512)
 def _page_like(
-    shape: frozenset[str], sort: str, limit: int, *, skips: bool
-) -> tuple[Select[*tuple[Any, ...]], Select[int]]:
-    """Return the statement for a page, and the one for all events that it is a page of, for filters of one shape."""
+    shape: frozenset[str], sort: str, limit: int, *, skips: bool, follows: bool
+) -> tuple[Select[*tuple[Any, ...]], Select[int], Order]:
+    """Return the statement for a page, and the one for all events that it is a page of, for filters of one shape.
+
+    The page has one row more than is shown, which tells whether the list goes on.
+    """
     matching = select(Event.id).where(*conditions(shape))
-    order = Repository.ordering(sort, SORTS, ties=Event.id)
-    ids = matching.order_by(*order).limit(literal_column(str(limit), BigInteger()))
+    order = Order(sort, SORTS, ties=Event.id)
+    ids = matching.where(order.after()) if follows else matching
+    ids = ids.order_by(*order.by()).limit(literal_column(str(limit + 1), BigInteger()))
     if skips:
         ids = ids.offset(bindparam("skip", type_=BigInteger()))
     page = ids.subquery("page")
-    return _WITH_ORGANISER.join(page, page.c.id == Event.id).order_by(*order), matching
+    return _WITH_ORGANISER.join(page, page.c.id == Event.id).order_by(*order.by()), matching, order
 
 
 class EventRepository(Repository):
@@ -89,10 +94,16 @@ class EventRepository(Repository):
         """Return a part of the wanted events with their organisers."""
         values = wanted.parameters(now=now)
         values["earliest"] = await self._earliest_start(values["since"])
-        rows, matching = _page_like(wanted.shape, window.sort, window.limit, skips=window.skip > 0)
+        rows, matching, order = _page_like(
+            wanted.shape, window.sort, window.limit, skips=window.skip > 0, follows=window.after is not None
+        )
         given = {**values, "skip": window.skip} if window.skip else values
+        if window.after is not None:
+            given = values | order.parameters(window.after)
         found = list(map(EventRow._make, await self.rows(rows, given)))
-        return Page(found, await self.count(matching, window.total, values), window)
+        shown = found[: window.limit]
+        end = order.place_in(shown[-1]) if len(found) > len(shown) else None
+        return Page(shown, await self.count(matching, window.total, values), window, end)
 
     async def _earliest_start(self, since: datetime) -> datetime:
         """Return the earliest start that an event may have which is not over at ``since``."""

@@ -20,6 +20,7 @@ from sqlalchemy import (
 
 from tradepost.accounts.models import User
 from tradepost.core.database.elements import AmongIds, AmongSelected, AskedPairs
+from tradepost.core.database.keyset import Order
 from tradepost.core.database.repository import Repository
 from tradepost.core.wire.pagination import Page, Window
 from tradepost.events.models import Participant
@@ -39,19 +40,17 @@ _PLACES: Final = select(
     Participant,
     (Participant.event_id == _ASKED.c.event_ids) & (Participant.user_id == _ASKED.c.user_ids),
 )
-_SHOWN: Final[Select[*tuple[Any, ...]]] = (
-    select(
-        Participant.user_id,
-        User.first_name,
-        User.last_name,
-        User.avatar_url,
-        _STATUS.label("status"),
-        Participant.number,
-        Participant.joined_at,
-    )
-    .join(User, User.id == Participant.user_id)
-    .order_by(Participant.number)
-)
+_SHOWN: Final[Select[*tuple[Any, ...]]] = select(
+    Participant.user_id,
+    User.first_name,
+    User.last_name,
+    User.avatar_url,
+    _STATUS.label("status"),
+    Participant.number,
+    Participant.joined_at,
+).join(User, User.id == Participant.user_id)
+# Numbers are unique among those of an event.
+_BY_NUMBER: Final = Order("number", {"number": Participant.number}, ties=Participant.number)
 
 
 class Place(NamedTuple):
@@ -88,10 +87,8 @@ class ParticipantRepository(Repository):
 
     async def page(self, event_id: int, window: Window) -> Page[ParticipantRow]:
         """Return a part of the participants of an event, in the order of joining."""
-        theirs = _SHOWN.where(Participant.event_id == event_id)
-        found = await self.rows(theirs.limit(window.limit).offset(window.skip))
-        rows = list(map(ParticipantRow._make, found))
-        return Page(rows, await self.count(theirs, window.total), window)
+        page = await self.paged(_SHOWN.where(Participant.event_id == event_id), window, _BY_NUMBER)
+        return page.mapped(lambda row: ParticipantRow._make(row[: len(ParticipantRow._fields)]))
 
     async def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert participants."""

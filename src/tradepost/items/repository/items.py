@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Select, Table, case, delete, insert, select, update
+from sqlalchemy import Row, Select, Table, case, delete, insert, select, update
 from sqlalchemy.orm.attributes import set_committed_value
 
 from tradepost.core.database.elements import AmongIds
@@ -13,7 +13,14 @@ from tradepost.core.database.repository import Repository
 from tradepost.core.wire.pagination import Page, Total, Window
 from tradepost.items.filters import IS_ACTIVE, ItemFilter
 from tradepost.items.models import Item
-from tradepost.items.repository.statements import ROWS_OF, lock_no_key_update_in_order, page_statements
+from tradepost.items.projections import WHOLE, Projection
+from tradepost.items.repository.statements import (
+    ROWS_OF,
+    PageStatement,
+    lock_no_key_update_in_order,
+    page_statement,
+    rows_of,
+)
 from tradepost.items.schemas import ItemRow
 
 _ITEMS = cast("Table", Item.__table__)
@@ -41,17 +48,33 @@ class ItemRepository(Repository):
         found = select(Item).where(AmongIds(Item.id)).order_by(Item.id)
         return (await self.db.scalars(lock_for_update(found, Item), {"ids": sorted(item_ids)})).all()
 
-    async def page(
-        self, wanted: ItemFilter, window: Window, *, category_ids: Select[int] | None = None
-    ) -> Page[ItemRow]:
-        """Return a part of the wanted items with their owners and tags; the total is counted as the window says.
+    async def find_projected(
+        self, item_ids: Sequence[int], projection: Projection
+    ) -> Sequence[Row[*tuple[Any, ...]]]:
+        """Return the columns of a projection, with id, status and owner, of the items of these ids, in no order."""
+        return await self.rows(rows_of(projection), {"ids": list(item_ids)})
 
-        ``category_ids`` is the statement for the wanted category and its descendants.
+    async def page(
+        self,
+        wanted: ItemFilter,
+        window: Window,
+        projection: Projection = WHOLE,
+        *,
+        category_ids: Select[int] | None = None,
+    ) -> Page[Any]:
+        """Return a part of the wanted items; the total is counted as the window says.
+
+        A row is an ``ItemRow``, or has the columns of another ``projection``. ``category_ids`` is the statement for the
+        wanted category and its descendants.
         """
-        rows, matching = page_statements(wanted, window, category_ids)
+        asked = page_statement(wanted, window, projection, category_ids)
         values = wanted.parameters()
-        found = await self._item_rows(rows, {**values, "skip": window.skip} if window.skip else values)
-        return Page(found, await self.count(matching, window.total, values), window)
+        found = await self.rows(asked.rows, values | _place_values(asked, window))
+        shown: Sequence[Any] = found[: window.limit]
+        end = asked.place(shown[-1]) if len(found) > len(shown) else None
+        if projection is WHOLE:
+            shown = [ItemRow._make(row[: asked.width]) for row in shown]
+        return Page(shown, await self.count(asked.matching, window.total, values), window, end)
 
     async def _item_rows(
         self, statement: Select[*tuple[Any, ...]], values: Mapping[str, Any]
@@ -109,3 +132,10 @@ class ItemRepository(Repository):
             )
             .execution_options(synchronize_session=False)
         )
+
+
+def _place_values(asked: PageStatement, window: Window) -> dict[str, Any]:
+    """Return the values that say where in the list a page is."""
+    if window.after is not None:
+        return asked.order.parameters(window.after)
+    return {"skip": window.skip} if window.skip else {}

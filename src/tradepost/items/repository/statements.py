@@ -4,15 +4,17 @@ Composing a statement in Python takes longer than the database takes to run it, 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Select,
     String,
+    and_,
     bindparam,
     func,
     literal_column,
@@ -25,16 +27,19 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from tradepost.accounts.models import User
+from tradepost.categories.models import Category
+from tradepost.categories.service import CategoryService
 from tradepost.core.database.elements import AmongIds
+from tradepost.core.database.keyset import Nulls, Order, Sorts, nulls_of
 from tradepost.core.database.locks import has_one_writer, lock_no_key_update
 from tradepost.core.database.models import ConvertedOnSqlite
-from tradepost.core.wire.pagination import Window
+from tradepost.core.wire.pagination import Place, Window
 from tradepost.core.wire.schemas import MAX_ID
 from tradepost.items.filters import ItemFilter
 from tradepost.items.models import Item
-from tradepost.items.schemas import ItemRow
+from tradepost.items.projections import CATEGORY, WHOLE, Expansion, Projection
 
-SORTS: Final = {
+SORTS: Final[Sorts] = {
     "created_at": Item.created_at,
     "price": Item.price,
     "title": Item.title,
@@ -77,14 +82,38 @@ _READ: Final[Mapping[str, ColumnElement[Any]]] = {
     "tags": TagsOfItem(),
 }
 
-WITH_OWNER_AND_TAGS: Final[Select[*tuple[Any, ...]]] = select(
-    *(_READ[name].label(name) for name in ItemRow._fields)
-).join(User, User.id == Item.owner_id)
-"""Items with their owners' public view and their tags: columns, since ORM entities would cost several times as much."""
+_OF_OWNER: Final = frozenset({"owner_first_name", "owner_last_name", "owner_avatar_url"})
 
 
-ROWS_OF: Final = WITH_OWNER_AND_TAGS.where(AmongIds(Item.id))
-"""The statement for the items whose ids are the parameter ``ids``."""
+def _selected(columns: Sequence[str], category: Expansion) -> Select[*tuple[Any, ...]]:
+    """Return the statement for these columns of items, since ORM entities would cost several times as much.
+
+    The owner is joined only for what is read of it, and the category only where it is expanded.
+    """
+    rows = select(*(_READ[name].label(name) for name in columns)).select_from(Item)
+    if not _OF_OWNER.isdisjoint(columns):
+        rows = rows.join(User, User.id == Item.owner_id)
+    if category is Expansion.NONE:
+        return rows
+    expanded = [getattr(Category, name).label(f"category_{name}") for name in CATEGORY]
+    of_item: ColumnElement[bool] = Category.id == Item.category_id
+    if category is Expansion.SHOWN:
+        of_item = and_(of_item, Category.id.in_(CategoryService.shown()))
+    return rows.outerjoin(Category, of_item).add_columns(Category.id.label("shown_category_id"), *expanded)
+
+
+@lru_cache(maxsize=128)
+def rows_of(projection: Projection) -> Select[*tuple[Any, ...]]:
+    """Return the statement for the items whose ids are the parameter ``ids``.
+
+    Besides what is shown it reads what tells who may see them.
+    """
+    columns = dict.fromkeys((*projection.columns, "id", "status", "owner_id"))
+    return _selected(tuple(columns), projection.category).where(AmongIds(Item.id))
+
+
+ROWS_OF: Final = rows_of(WHOLE)
+"""The statement for the whole items, with their owners' public view and their tags, whose ids are the parameter ``ids``."""
 
 
 # Values that stand in the text of a statement. PostgreSQL cannot plan ahead for a limit that it does not know, and would
@@ -102,53 +131,76 @@ def _reach(window: Window) -> int | None:
     To PostgreSQL, rows to skip that it does not know are a tenth of all there are: a plan made ahead looks so dear to it
     that it plans anew each time, which costs more than the page. Of this many, a tenth is little.
     """
-    return None if window.skip == 0 else min(1 << (window.skip + window.limit - 1).bit_length(), MAX_ID)
+    return None if window.skip == 0 else min(1 << (window.skip + window.limit).bit_length(), MAX_ID)
 
 
-def _page(
-    conditions: Sequence[ColumnElement[bool]], sort: str, limit: int, reach: int | None
-) -> tuple[Select[*tuple[Any, ...]], Select[int]]:
-    """Return the statement for a page, and the one for all items that it is a page of.
+class _Shape(NamedTuple):
+    """What the statement for a page depends on, besides its filter and the values of its parameters."""
 
-    Without ``reach`` it is the first page; else it is within the first ``reach`` items.
-    """
-    name = sort.removeprefix("-")
+    sort: str
+    limit: int
+    reach: int | None
+    """The page is within the first so many items; None at the beginning, and after a place."""
+    after: Nulls | None
+    """The page follows a place, of whose values these are null."""
+    projection: Projection
 
-    def ordered(key: ColumnElement[Any], item_id: ColumnElement[int]) -> tuple[ColumnElement[Any], ...]:
-        return (key.desc(), item_id.desc()) if sort.startswith("-") else (key, item_id)
 
-    order = ordered(SORTS[name].expression, Item.id.expression)
+class PageStatement(NamedTuple):
+    """The statement for the rows of a page and one more, and the one for all items that it is a page of."""
+
+    rows: Select[*tuple[Any, ...]]
+    matching: Select[int]
+    order: Order
+    width: int
+    """How many columns of a row, the first ones, are shown."""
+    place: Callable[[Sequence[Any]], Place]
+    """Returns the place of a row of ``rows``."""
+
+
+def _page(conditions: Sequence[ColumnElement[bool]], shape: _Shape) -> PageStatement:
+    order = Order(shape.sort, SORTS, ties=Item.id)
     matching = select(Item.id).where(*conditions)
     # Which items they are comes first, from an index alone where one will do: owners and tags are read only for what
-    # is shown, however many are skipped or sorted.
-    ids = matching.order_by(*order).limit(_spelt_out(limit if reach is None else reach))
-    if reach is not None:
-        near = ids.add_columns(SORTS[name].label("key")).subquery("near")
-        ids = select(near.c.id).order_by(*ordered(near.c.key, near.c.id))
-        ids = ids.limit(_spelt_out(limit)).offset(bindparam("skip", type_=BigInteger()))
+    # is shown, however many are skipped or sorted. One more than is shown tells whether the list goes on.
+    ids = matching if shape.after is None else matching.where(order.after(shape.after))
+    ids = ids.order_by(*order.by()).limit(_spelt_out(shape.reach or shape.limit + 1))
+    if shape.reach is not None:
+        near = ids.add_columns(*order.columns()).subquery("near")
+        ids = select(near.c.id).order_by(*order.by(near))
+        ids = ids.limit(_spelt_out(shape.limit + 1)).offset(bindparam("skip", type_=BigInteger()))
     page = ids.subquery("page")
-    return WITH_OWNER_AND_TAGS.join(page, page.c.id == Item.id).order_by(*order), matching
+    rows = _selected(shape.projection.columns, shape.projection.category)
+    rows = rows.join(page, page.c.id == Item.id).order_by(*order.by())
+    names = [column.name for column in rows.selected_columns]
+    width = len(names)
+    # A place is made of what is read anyway, and of more only where an order needs it.
+    for key in order.keys:
+        if key.field not in names:
+            names.append(key.field)
+            rows = rows.add_columns(key.column.label(key.field))
+    place = itemgetter(*(names.index(key.field) for key in order.keys))
+    return PageStatement(rows, matching, order, width, place)
 
 
 @lru_cache(maxsize=512)
-def _page_like(
-    shape: ItemFilter, sort: str, limit: int, reach: int | None
-) -> tuple[Select[*tuple[Any, ...]], Select[int]]:
+def _page_like(wanted: ItemFilter, shape: _Shape) -> PageStatement:
     """Return the statements of ``_page`` for every filter of this shape, from a cache."""
-    return _page(shape.conditions(None), sort, limit, reach)
+    return _page(wanted.conditions(None), shape)
 
 
-def page_statements(
-    wanted: ItemFilter, window: Window, category_ids: Select[int] | None
-) -> tuple[Select[*tuple[Any, ...]], Select[int]]:
+def page_statement(
+    wanted: ItemFilter, window: Window, projection: Projection, category_ids: Select[int] | None
+) -> PageStatement:
     """Return the statement for a page, and the one for all items that it is a page of.
 
     A filter by words or by category is composed anew: its texts, or the category's key, stand in the statement.
     """
-    asked = (window.sort, window.limit, _reach(window))
+    after = None if window.after is None else nulls_of(window.after)
+    shape = _Shape(window.sort, window.limit, _reach(window), after, projection)
     if wanted.q is None and category_ids is None:
-        return _page_like(wanted.shape, *asked)
-    return _page(wanted.conditions(category_ids), *asked)
+        return _page_like(wanted.shape, shape)
+    return _page(wanted.conditions(category_ids), shape)
 
 
 async def lock_no_key_update_in_order(db: AsyncSession, condition: ColumnElement[bool]) -> None:

@@ -22,9 +22,10 @@ from sqlalchemy import (
 )
 
 from tradepost.core.database.elements import AmongIds, AskedPairs, upsert
+from tradepost.core.database.keyset import Order
 from tradepost.core.database.locks import lock_for_update
 from tradepost.core.database.repository import Repository
-from tradepost.core.wire.pagination import Total
+from tradepost.core.wire.pagination import Page, Window
 from tradepost.notifications.inbox.models import Inbox, Notification
 
 NotificationRow = Row[int, int, str, str, str, dict[str, Any], datetime, datetime | None]
@@ -65,6 +66,8 @@ _FOLLOWING: Final[Select[*tuple[Any, ...]]] = (
     .order_by(Notification.number)
 )
 _HEADS: Final = select(Inbox.user_id, Inbox.last_number, Inbox.pruned_through).where(AmongIds(Inbox.user_id))
+# Numbers are unique among a person's own, and the table is indexed by person and number.
+_NEWEST_FIRST: Final = Order("-number", {"number": Notification.number}, ties=Notification.number)
 
 
 class InboxRepository(Repository):
@@ -96,21 +99,10 @@ class InboxRepository(Repository):
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
-    async def page(
-        self, user_id: int, *, limit: int, skip: int = 0, before: int | None = None, unread_only: bool = False
-    ) -> Sequence[NotificationRow]:
-        """Return a part of a person's notifications with numbers below ``before``, newest first."""
-        rows = select(*_SHOWN).where(self._of(user_id, unread_only=unread_only))
-        if before is not None:
-            rows = rows.where(Notification.number < before)
-        rows = rows.order_by(Notification.number.desc()).limit(limit).offset(skip)
-        return (await self.db.execute(rows)).all()
-
-    async def total(self, user_id: int, total: Total, *, unread_only: bool) -> int | None:
-        """Count a person's notifications as ``total`` says."""
-        return await self.count(
-            select(Notification.id).where(self._of(user_id, unread_only=unread_only)), total
-        )
+    async def page(self, user_id: int, window: Window, *, unread_only: bool = False) -> Page[NotificationRow]:
+        """Return a part of a person's notifications, newest first."""
+        wanted = _unread_of(user_id) if unread_only else Notification.user_id == user_id
+        return await self.paged(select(*_SHOWN).where(wanted), window, _NEWEST_FIRST)
 
     async def count_unread(self, user_id: int) -> int:
         """Count a person's unread notifications."""
@@ -130,10 +122,6 @@ class InboxRepository(Repository):
         pairs = {"user_ids": [user_id for user_id, _ in asked], "afters": [after for _, after in asked]}
         found = await self.db.execute(_FOLLOWING, {**pairs, "size": size})
         return found.all()
-
-    @staticmethod
-    def _of(user_id: int, *, unread_only: bool) -> ColumnElement[bool]:
-        return _unread_of(user_id) if unread_only else Notification.user_id == user_id
 
     # --- changing -----------------------------------------------------------------------------------------------------
 

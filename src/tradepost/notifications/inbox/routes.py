@@ -2,13 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import BeforeValidator
+from fastapi import APIRouter, Depends, Query
 from starlette.responses import StreamingResponse
 
 from tradepost.accounts.dependencies import CurrentPrincipal
 from tradepost.core.errors import Unauthenticated, Unavailable
-from tradepost.core.wire.pagination import Total
 from tradepost.core.wire.schemas import MAX_ID, Confirmation
 from tradepost.notifications.inbox.dependencies import (
     TICKET_SCHEME,
@@ -18,7 +16,6 @@ from tradepost.notifications.inbox.dependencies import (
     Tickets,
 )
 from tradepost.notifications.inbox.errors import NotificationNotFound, TooManyStreams
-from tradepost.notifications.inbox.reader import InboxWindow
 from tradepost.notifications.inbox.schemas import (
     Marked,
     NotificationPage,
@@ -29,60 +26,33 @@ from tradepost.notifications.inbox.schemas import (
 from tradepost.notifications.inbox.tickets import LIFETIME
 from tradepost.web.answers.sse import SseAnswer
 from tradepost.web.problems.documentation import problem_responses
-from tradepost.web.routing.parameters import MAX_SKIP, Limit, PathId, read_total
+from tradepost.web.routing.lists import PlainWindow, RequestScope, add_links
+from tradepost.web.routing.parameters import PathId
 from tradepost.web.routing.route import Route
 
 router = APIRouter(prefix="/notifications", tags=["notifications"], route_class=Route)
 
-OptionalSkip = Annotated[
-    int | None,
-    Query(ge=0, le=MAX_SKIP, description="How many to leave out from the start; not with a cursor"),
-]
-Cursor = Annotated[
-    str | None, Query(max_length=200, description="The `next_cursor` of an answer to the same question")
-]
-OptionalTotal = Annotated[
-    Total | None,
-    BeforeValidator(read_total),
-    Query(
-        description="`exact` (or `true`), `estimated` or `false`; unless sent `exact`, with a cursor `false`"
-    ),
-]
 Through = Annotated[
     int | None,
     Query(ge=0, le=MAX_ID, description="The newest number to mark; what came after it stays unread"),
 ]
 UnreadOnly = Annotated[bool, Query(description="Leave out what was marked as read")]
-NEXT = {
-    "Link": {
-        "description": "The address of what follows, `next` (RFC 8288), unless the list ends here",
-        "schema": {"type": "string"},
-    }
-}
 
 
-@router.get(
-    "/",
-    responses={**problem_responses(Unauthenticated), 200: {"headers": NEXT}},
-)
+@router.get("/", responses=problem_responses(Unauthenticated))
 async def list_notifications(
     *,
-    request: Request,
-    response: Response,
+    scope: RequestScope,
     principal: CurrentPrincipal,
     inbox: InboxReads,
-    limit: Limit = 100,
-    skip: OptionalSkip = None,
-    cursor: Cursor = None,
-    total: OptionalTotal = None,
+    window: PlainWindow,
     unread_only: UnreadOnly = False,
 ) -> NotificationPage:
-    """List what one was told, newest first. A cursor goes on where a list ended, whatever came in meanwhile."""
-    page = await inbox.page(InboxWindow(limit, skip, cursor, total, unread_only), principal)
-    if page.next_cursor is not None:
-        here = request.url.remove_query_params("skip").include_query_params(cursor=page.next_cursor)
-        response.headers["Link"] = f'<{here}>; rel="next"'
-    return page
+    """List what one was told, newest first."""
+    page, unread = await inbox.page(window, principal, unread_only=unread_only)
+    add_links(scope, page)
+    rows = [NotificationRead.model_validate(row) for row in page.rows]
+    return NotificationPage(notifications=rows, unread=unread, **page.info)
 
 
 class EventStreamResponse(StreamingResponse):

@@ -24,10 +24,9 @@ class NotificationRead(Output):
 
 
 class NotificationPage(PageInfo):
-    """A part of an inbox, newest first; ``unread`` counts all of it. No ``next_cursor`` where the list ends."""
+    """A part of an inbox, newest first; ``unread`` counts all of it."""
 
     notifications: list[NotificationRead] = Field(description="The notifications of this part")
-    next_cursor: str | None = Field(description="Sent as `cursor`, it gives what follows; `null` at the end")
     unread: int = Field(description="How many are unread in the whole inbox")
 
 

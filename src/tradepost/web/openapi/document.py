@@ -18,7 +18,7 @@ from tradepost.web.openapi.examples import field_problem
 from tradepost.web.openapi.shapes import restore_integers, tidy_parameter, tidy_stream, without_null
 from tradepost.web.problems import documentation
 from tradepost.web.problems.schemas import Problem
-from tradepost.web.routing.parameters import ARRAY_HEADERS
+from tradepost.web.routing.lists import ARRAY_HEADERS, LINK
 
 CREDENTIALS_OPTIONAL: Final[dict[str, Any]] = {"x-credentials-optional": True}
 """``openapi_extra`` of a route that takes credentials, and serves visitors without them as well."""
@@ -210,13 +210,14 @@ def _finish_operation(operation: dict[str, Any], schemas: dict[str, Any]) -> Non
 
 
 def _add_headers(operation: dict[str, Any]) -> None:
-    """Name the headers of what succeeds: of a window on a bare array, and of what is limited."""
+    """Name the headers of what succeeds: the links of a list, the total of a bare array, and of what is limited."""
     responses = operation["responses"]
-    windowed = any(parameter["name"] == "skip" for parameter in operation.get("parameters", ()))
+    windowed = any(parameter["name"] == "cursor" for parameter in operation.get("parameters", ()))
     for status, response in responses.items():
         if status.startswith("2"):
             schema = response.get("content", {}).get("application/json", {}).get("schema", {})
-            if windowed and schema.get("type") == "array":
-                response["headers"] = response.get("headers", {}) | ARRAY_HEADERS
+            if windowed:
+                links = ARRAY_HEADERS if schema.get("type") == "array" else LINK
+                response["headers"] = response.get("headers", {}) | links
             if "429" in responses:
                 response["headers"] = response.get("headers", {}) | documentation.LIMIT_HEADERS
