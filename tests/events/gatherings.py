@@ -4,8 +4,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+from sqlalchemy import insert, select, update
 
 from tests.conftest import Person, World
+from tradepost.accounts.models import User
+from tradepost.accounts.permissions import Role
+from tradepost.core.messaging.dispatcher import Dispatcher
+from tradepost.core.messaging.messages import Subscriptions
+from tradepost.events.models import Event, Participant
+from tradepost.events.schemas import ParticipantStatus
+from tradepost.notifications.inbox.models import Notification
 
 EVENTS = "/api/v1/events/"
 
@@ -85,3 +93,54 @@ def fault(answer: httpx.Response) -> tuple[int, list[Any], str]:
     """Return status, location and type of a refusal's first error."""
     first = answer.json()["errors"][0]
     return answer.status_code, first["location"], first["type"]
+
+
+async def crowd(world: World, event: dict[str, Any], size: int) -> list[int]:
+    """Have so many new people at an event, past the API, and return their ids in the order of joining."""
+    now = world.clock.now()
+    person = {"hashed_password": "x", "last_name": "Tester", "role": Role.USER, "is_active": True}
+    people = [
+        {
+            **person,
+            "email": f"crowd{event['id']}-{number}@example.com",
+            "first_name": f"C{number}",
+            "created_at": now,
+            "updated_at": now,
+        }
+        for number in range(size)
+    ]
+    async with world.database.transaction() as db:
+        made = await db.scalars(insert(User).returning(User.id, sort_by_parameter_order=True), people)
+        user_ids = list(made)
+        seats = event["max_participants"]
+        rows = [
+            {
+                "event_id": event["id"],
+                "user_id": user_id,
+                "number": number,
+                "status": ParticipantStatus.JOINED if number <= seats else ParticipantStatus.WAITING,
+                "joined_at": now,
+                "seated_at": now if number <= seats else None,
+            }
+            for number, user_id in enumerate(user_ids, 1)
+        ]
+        await db.execute(insert(Participant), rows)
+        await db.execute(
+            update(Event)
+            .where(Event.id == event["id"])
+            .values(participants_count=min(size, seats), waiting_count=max(0, size - seats), last_number=size)
+        )
+    return user_ids
+
+
+async def told(world: World, kind: str) -> list[tuple[int, dict[str, Any]]]:
+    """Have all messages reacted to, and return who was told something of this kind, with the values of each."""
+    await world.resources[Dispatcher].drain()
+    mine = select(Notification.user_id, Notification.data).where(Notification.kind == kind)
+    async with world.database.read() as db:
+        return [(user_id, data) for user_id, data in await db.execute(mine.order_by(Notification.id))]
+
+
+async def remind(world: World) -> None:
+    """Run the recurring job that sends reminders."""
+    await world.resources[Subscriptions].jobs["events.remind"].run()

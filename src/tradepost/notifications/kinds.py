@@ -10,6 +10,8 @@ from typing import Any, Final, Generic, TypeVar
 
 from tradepost.accounts.messages import GrantsRevoked, PasswordChanged, UserRegistered
 from tradepost.core.messaging.messages import Message
+from tradepost.events.messages import CancellationDue, ChangeDue, ReminderDue, SeatsGiven
+from tradepost.events.zones import local_time
 from tradepost.items.messages import ItemCreated
 from tradepost.webhooks.messages import WebhookDisabled
 
@@ -109,6 +111,35 @@ def _item_created(fact: ItemCreated) -> Sequence[Note]:
     ]
 
 
+def _about(
+    fact: SeatsGiven | CancellationDue | ChangeDue | ReminderDue, title: str, words: str, **data: int
+) -> Sequence[Note]:
+    """Return the same note for each of the people whom a fact about an event concerns."""
+    starts = local_time(fact.start_date, fact.time_zone)
+    values = {"event_id": fact.event_id, "event_title": fact.title, "starts": starts, **data}
+    body = words.format(title=f'"{fact.title}"', starts=starts)
+    return [Note(user_id, title, body, values) for user_id in fact.user_ids]
+
+
+def _seats_given(fact: SeatsGiven) -> Sequence[Note]:
+    return _about(
+        fact, "You Have a Seat", "A seat came free at {title}, and it is yours. It begins at {starts}."
+    )
+
+
+def _event_cancelled(fact: CancellationDue) -> Sequence[Note]:
+    return _about(fact, "Event Cancelled", "{title}, which was to begin at {starts}, was cancelled.")
+
+
+def _event_changed(fact: ChangeDue) -> Sequence[Note]:
+    return _about(fact, "Event Changed", "{title} takes place at another time: it begins at {starts}.")
+
+
+def _event_reminder(fact: ReminderDue) -> Sequence[Note]:
+    when = "an hour" if fact.hours == 1 else f"{fact.hours} hours"
+    return _about(fact, "Event Reminder", f"{{title}} begins in {when}, at {{starts}}.", hours=fact.hours)
+
+
 def _webhook_disabled(fact: WebhookDisabled) -> Sequence[Note]:
     return [
         Note(
@@ -154,6 +185,16 @@ KINDS: Final[tuple[NotificationKind[Any], ...]] = (
         inbox=ChannelPolicy.ALWAYS,
     ),
     NotificationKind("item_created", "An item of yours was put up for sale", ItemCreated, _item_created),
+    NotificationKind(
+        "event_seat", "You waited for a seat at an event, and have one", SeatsGiven, _seats_given
+    ),
+    NotificationKind(
+        "event_cancelled", "An event that you joined was cancelled", CancellationDue, _event_cancelled
+    ),
+    NotificationKind(
+        "event_changed", "An event that you joined takes place at another time", ChangeDue, _event_changed
+    ),
+    NotificationKind("event_reminder", "An event that you joined begins soon", ReminderDue, _event_reminder),
 )
 
 KINDS_BY_NAME: Final[Mapping[str, NotificationKind[Any]]] = {kind.name: kind for kind in KINDS}

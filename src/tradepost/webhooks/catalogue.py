@@ -7,22 +7,42 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from tradepost.core.messaging.messages import Message, payload_of
+from tradepost.events.messages import (
+    EventCancelled,
+    EventCreated,
+    EventDeleted,
+    EventJoined,
+    EventLeft,
+    EventUpdated,
+    SeatsGiven,
+)
 from tradepost.items.messages import ItemCreated, ItemDeleted, ItemUpdated
 
 
 @dataclass(frozen=True, slots=True)
 class PublicFact:
-    """An entry: a message, its public name on the wire, and how to read the owner's id from it."""
+    """An entry: a message, its public name on the wire, and how to read the owner's id from it; 0 once the account is gone."""
 
     name: str
     message: type[Message]
     owner: Callable[[Any], int]
 
 
+def _organiser(fact: Any) -> int:
+    return fact.organiser_id or 0
+
+
 CATALOGUE: Final = (
     PublicFact("items.created", ItemCreated, lambda fact: int(fact.owner_id)),
     PublicFact("items.updated", ItemUpdated, lambda fact: int(fact.owner_id)),
     PublicFact("items.deleted", ItemDeleted, lambda fact: int(fact.owner_id)),
+    PublicFact("events.created", EventCreated, _organiser),
+    PublicFact("events.updated", EventUpdated, _organiser),
+    PublicFact("events.cancelled", EventCancelled, _organiser),
+    PublicFact("events.deleted", EventDeleted, _organiser),
+    PublicFact("events.joined", EventJoined, _organiser),
+    PublicFact("events.left", EventLeft, _organiser),
+    PublicFact("events.moved_up", SeatsGiven, _organiser),
 )
 
 ALL_FACTS: Final = "*"

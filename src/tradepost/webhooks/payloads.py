@@ -60,6 +60,110 @@ class ItemDeletedPayload(FactPayload):
     data: ItemDeletedData = Field(description="The values of the fact")
 
 
+EventId = Annotated[int, Field(description="The event's id", examples=[1])]
+OrganiserId = Annotated[
+    int | None,
+    Field(description="The person who organises it; `null` once the account is gone", examples=[2]),
+]
+EventTitle = Annotated[str, Field(description="What it is called now", examples=["Repair café"])]
+UserId = Annotated[int, Field(description="The person", examples=[3])]
+
+
+class EventData(BaseModel):
+    """An event, and who organises it."""
+
+    event_id: EventId
+    organiser_id: OrganiserId
+
+
+class EventCreatedData(EventData):
+    """An event that was planned."""
+
+    title: EventTitle
+
+
+class EventCreatedPayload(FactPayload):
+    """An event was planned."""
+
+    type: Literal["events.created"] = Field(description="Which fact it is")
+    data: EventCreatedData = Field(description="The values of the fact")
+
+
+class EventUpdatedData(EventCreatedData):
+    """An event that was changed."""
+
+    version: int = Field(
+        description="Counts its changes: a lower one than was seen is old news", examples=[2]
+    )
+
+
+class EventUpdatedPayload(FactPayload):
+    """An event was changed."""
+
+    type: Literal["events.updated"] = Field(description="Which fact it is")
+    data: EventUpdatedData = Field(description="The values of the fact")
+
+
+class EventCancelledData(EventCreatedData):
+    """An event that does not take place."""
+
+
+class EventCancelledPayload(FactPayload):
+    """An event was cancelled."""
+
+    type: Literal["events.cancelled"] = Field(description="Which fact it is")
+    data: EventCancelledData = Field(description="The values of the fact")
+
+
+class EventDeletedPayload(FactPayload):
+    """An event that nobody had joined was deleted."""
+
+    type: Literal["events.deleted"] = Field(description="Which fact it is")
+    data: EventData = Field(description="The values of the fact")
+
+
+class EventJoinedData(EventData):
+    """A person who joined an event."""
+
+    user_id: UserId
+    status: Literal["joined", "waiting"] = Field(description="Whether the person has a seat or waits for one")
+
+
+class EventJoinedPayload(FactPayload):
+    """A person joined an event."""
+
+    type: Literal["events.joined"] = Field(description="Which fact it is")
+    data: EventJoinedData = Field(description="The values of the fact")
+
+
+class EventLeftData(EventData):
+    """A person who has neither a seat at an event nor a place on its waiting list any more."""
+
+    user_id: UserId
+
+
+class EventLeftPayload(FactPayload):
+    """A person left an event, or was taken out of it."""
+
+    type: Literal["events.left"] = Field(description="Which fact it is")
+    data: EventLeftData = Field(description="The values of the fact")
+
+
+class EventMovedUpData(EventCreatedData):
+    """People who waited for seats and have them now."""
+
+    start_date: datetime = Field(description="When the event begins, in UTC")
+    time_zone: str = Field(description="Where it takes place, an IANA name", examples=["Europe/Berlin"])
+    user_ids: list[int] = Field(description="The people, in the order in which they joined", examples=[[3]])
+
+
+class EventMovedUpPayload(FactPayload):
+    """People who waited for seats have them now."""
+
+    type: Literal["events.moved_up"] = Field(description="Which fact it is")
+    data: EventMovedUpData = Field(description="The values of the fact")
+
+
 class WebhookTestData(BaseModel):
     """The webhook that is tried."""
 

@@ -23,6 +23,13 @@ from tradepost.webhooks.errors import (
 )
 from tradepost.webhooks.models import Webhook, WebhookDelivery
 from tradepost.webhooks.payloads import (
+    EventCancelledPayload,
+    EventCreatedPayload,
+    EventDeletedPayload,
+    EventJoinedPayload,
+    EventLeftPayload,
+    EventMovedUpPayload,
+    EventUpdatedPayload,
     ItemCreatedPayload,
     ItemDeletedPayload,
     ItemUpdatedPayload,
@@ -212,6 +219,41 @@ async def receive_item_updated(_payload: ItemUpdatedPayload) -> None:
 @facts.post("items.deleted", **RECEIVED)
 async def receive_item_deleted(_payload: ItemDeletedPayload) -> None:
     """Tell a receiver that an item was deleted by a person."""
+
+
+@facts.post("events.created", **RECEIVED)
+async def receive_event_created(_payload: EventCreatedPayload) -> None:
+    """Tell a receiver that an event was planned."""
+
+
+@facts.post("events.updated", **RECEIVED)
+async def receive_event_updated(_payload: EventUpdatedPayload) -> None:
+    """Tell a receiver that an event was changed."""
+
+
+@facts.post("events.cancelled", **RECEIVED)
+async def receive_event_cancelled(_payload: EventCancelledPayload) -> None:
+    """Tell a receiver that an event was cancelled."""
+
+
+@facts.post("events.deleted", **RECEIVED)
+async def receive_event_deleted(_payload: EventDeletedPayload) -> None:
+    """Tell a receiver that an event that nobody had joined was deleted."""
+
+
+@facts.post("events.joined", **RECEIVED)
+async def receive_event_joined(_payload: EventJoinedPayload) -> None:
+    """Tell a receiver that a person joined an event."""
+
+
+@facts.post("events.left", **RECEIVED)
+async def receive_event_left(_payload: EventLeftPayload) -> None:
+    """Tell a receiver that a person left an event, or was taken out of it."""
+
+
+@facts.post("events.moved_up", **RECEIVED)
+async def receive_event_moved_up(_payload: EventMovedUpPayload) -> None:
+    """Tell a receiver that people who waited for seats at an event have them now."""
 
 
 @facts.post("webhook.test", **RECEIVED)

@@ -1,6 +1,7 @@
 """What e-mails say: every kind has its words, whole ones, and what is filled in stays text."""
 
 import dataclasses
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -17,6 +18,10 @@ PARAMS: dict[str, Any] = {
     "item_title": "Lamp",
     "webhook_id": 3,
     "webhooks": 2,
+    "event_id": 5,
+    "event_title": "Repair café",
+    "starts": "2026-12-05 18:00 (Europe/Berlin)",
+    "hours": 24,
     "url": "https://x",
     "reason": "Gone.",
 }
@@ -24,8 +29,10 @@ PARAMS: dict[str, Any] = {
 
 def sample(kind: NotificationKind[Any]) -> Any:
     """Return a fact of a kind, with values of the right types."""
+    samples = {"tuple[int, ...]": (7,), str(datetime): datetime(2026, 12, 5, 17, tzinfo=UTC)}
     values = {
-        field.name: "text" if "str" in str(field.type) else 7 for field in dataclasses.fields(kind.fact)
+        field.name: samples.get(str(field.type), "text" if "str" in str(field.type) else 7)
+        for field in dataclasses.fields(kind.fact)
     }
     return kind.fact(**values)
 

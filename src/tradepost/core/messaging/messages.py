@@ -22,6 +22,11 @@ class Message:
 
     type: ClassVar[str]
 
+    @property
+    def weight(self) -> int:
+        """How many messages it counts for where reactions share a transaction: as many as the people whom it tells."""
+        return 1
+
 
 M = TypeVar("M", bound=Message)
 
@@ -95,7 +100,7 @@ class Channel:
 
 
 REACTIONS: Final = Channel("reactions", concurrency=100)
-"""The one channel of all reactions: ``concurrency`` is how many messages share a transaction."""
+"""The one channel of all reactions: ``concurrency`` is how many messages, by their weights, share a transaction."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,6 +127,7 @@ class Reactions:
         messages = MessageRepository(db)
         shares: list[_Share] = []
         readable: list[int] = []
+        weight = 0
         for message in group:
             try:
                 subscription, envelope = recognised(self._subscriptions, message, reacts=True)
@@ -136,6 +137,10 @@ class Reactions:
                 continue
             if subscription.react is None:
                 raise TypeError(f"{subscription.name} does not react")
+            weight += envelope.message.weight
+            if readable and weight > REACTIONS.concurrency:
+                # The rest of the group, which is pending still, is the beginning of the next one.
+                break
             share = next((share for share in shares if share.react == subscription.react), None)
             if share is None:
                 share = _Share(subscription.react)
