@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -157,14 +157,19 @@ def reserved_port() -> Iterator[int]:
 
 
 @contextmanager
-def serving(env: Mapping[str, str], *arguments: str, cwd: Path | None = None) -> Iterator[LiveServer]:
-    """Run ``tradepost serve`` with these arguments for the length of the block; it is killed at the end of it."""
+def serving(
+    env: Mapping[str, str], *arguments: str, cwd: Path | None = None, reserved: int | None = None
+) -> Iterator[LiveServer]:
+    """Run ``tradepost serve`` with these arguments for the length of the block; it is killed at the end of it.
+
+    It listens on a free port, or on one that is ``reserved`` for servers that come one after the other.
+    """
     # The lifeline ends the server when this process is gone, however that went, and removes this directory.
     lifeline_directory = Path(tempfile.mkdtemp(prefix="tradepost-serve-"))
     pid_file = lifeline_directory / "pid"
     handle, log = tempfile.mkstemp(prefix="tradepost-serve-", suffix=".log")
     note_pid = f'echo $$ > "{pid_file}.new" && mv "{pid_file}.new" "{pid_file}" && exec "$@"'
-    with reserved_port() as port, os.fdopen(handle, "wb") as output:
+    with nullcontext(reserved) if reserved else reserved_port() as port, os.fdopen(handle, "wb") as output:
         serve = [str(TRADEPOST), "serve", "--port", str(port), *arguments]
         lifeline = subprocess.Popen(
             [sys.executable, LIFELINE, lifeline_directory, "sh", "-c", note_pid, "sh", *serve],

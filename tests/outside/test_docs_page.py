@@ -9,13 +9,9 @@ import pytest_asyncio
 from tests.conformance.test_document import document
 from tests.conformance.test_examples import AS_ADA, operations
 from tests.flows.live import LiveServer, environment, serving
-from tests.outside import chromium, webdriver
-from tests.outside.webdriver import Browser, browsing
+from tests.outside.browser import Browser, browsing, needs_browser
 
-pytestmark = pytest.mark.skipif(
-    webdriver.DRIVER is None or chromium.BINARY is None,
-    reason="needs Chromium and its driver (Debian: apt-get install chromium chromium-driver)",
-)
+pytestmark = needs_browser
 
 DESK = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844, "phone": True}

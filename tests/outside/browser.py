@@ -1,18 +1,39 @@
 """A browser that is used as a person uses one: Chromium by its own driver, over the W3C's WebDriver protocol."""
 
 import asyncio
+import base64
+import io
 import re
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import pytest
+from PIL import Image
 
-from tests.outside import chromium
-
+BINARY: Final = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER: Final = shutil.which("chromedriver")
+needs_browser: Final = pytest.mark.skipif(
+    BINARY is None or DRIVER is None,
+    reason="needs Chromium and its driver (Debian: apt-get install chromium chromium-driver)",
+)
+OPTIONS: Final = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # Colours as numbers of sRGB, one pixel for each of the page.
+    "--force-color-profile=srgb",
+    "--force-device-scale-factor=1",
+)
 PATIENCE: Final = 60.0
 """Seconds until what a page is to show must be there; it takes one, many more on a machine that is busy."""
 _ELEMENT: Final = "element-6066-11e4-a52e-4f735466cecf"
@@ -71,6 +92,22 @@ class Browser:
         text: str = await self._command("GET", f"element/{await self.find(selector)}/text")
         return text
 
+    async def picture(self, page: Path, size: tuple[int, int]) -> Image.Image:
+        """Open a file of HTML, wait for its pictures, and return what its upper left corner looks like."""
+        await self.open(page.as_uri())
+        await self.run(
+            "return Promise.all([...document.images].map((image) => image.decode())).then(() => true)"
+        )
+        clip = {"x": 0, "y": 0, "width": size[0], "height": size[1], "scale": 1}
+        taken = await self._command(
+            "POST",
+            "goog/cdp/execute",
+            {"cmd": "Page.captureScreenshot", "params": {"clip": clip, "captureBeyondViewport": True}},
+        )
+        image = Image.open(io.BytesIO(base64.b64decode(taken["data"])))
+        assert image.size == size
+        return image.convert("RGB")
+
     async def _command(self, method: str, path: str, values: dict[str, Any] | None = None) -> Any:
         answer = await self._driver.request(method, f"/session/{self._session}/{path}", json=values)
         value = answer.json()["value"]
@@ -89,24 +126,15 @@ async def _port_of(process: asyncio.subprocess.Process) -> int:
 @asynccontextmanager
 async def browsing(*, width: int, height: int, phone: bool = False) -> AsyncIterator[Browser]:
     """Open a window without a screen, of this size in CSS pixels; a ``phone`` has touch and a viewport of its own."""
-    if DRIVER is None or chromium.BINARY is None:
+    if DRIVER is None or BINARY is None:
         raise RuntimeError("Chromium or its driver is not installed")
     process = await asyncio.create_subprocess_exec(DRIVER, "--port=0", stdout=subprocess.PIPE)
     try:
         port = await asyncio.wait_for(_port_of(process), PATIENCE)
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=3 * PATIENCE) as driver:
             options: dict[str, Any] = {
-                "binary": chromium.BINARY,
-                "args": [
-                    "--headless=new",
-                    "--no-sandbox",
-                    "--disable-gpu",
-                    "--no-first-run",
-                    "--disable-background-networking",
-                    "--disable-component-update",
-                    "--disable-sync",
-                    f"--window-size={width},{height}",
-                ],
+                "binary": BINARY,
+                "args": [*OPTIONS, f"--window-size={width},{height}"],
             }
             if phone:
                 options["mobileEmulation"] = {
