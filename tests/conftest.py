@@ -21,6 +21,7 @@ from fastapi import FastAPI
 from sqlalchemy import event, make_url, text
 from starlette.types import Receive, Scope, Send
 
+from tests import scheduling
 from tests.clock import MovableClock
 from tests.lock_order import LockWatch
 from tests.servers import PostgresServer, S3Server
@@ -43,6 +44,25 @@ PASSWORD = "Tradepost1"
 ENGINES = ("sqlite", "postgresql")
 
 _numbers = itertools.count()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Say how many workers ``--numprocesses auto`` means."""
+    return scheduling.workers()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Deal tests out to the workers by module and engine."""
+    return scheduling.scheduler(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Sort the tests for the workers, which all do so alike."""
+    if hasattr(config, "workerinput"):
+        items[:] = [items[at] for at in scheduling.in_order([item.nodeid for item in items])]
 
 
 @pytest.fixture(scope="session")
