@@ -15,7 +15,7 @@ KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
 def upgrade() -> None:
-    op.add_column("items", sa.Column("title_key", KEY, nullable=True))
+    op.add_column("items", sa.Column("title_key", KEY, nullable=False, server_default=""))
     op.add_column("items", sa.Column("indexed_version", sa.Integer(), nullable=True))
     op.create_table(
         "item_texts",

@@ -17,6 +17,7 @@ from tradepost.accounts.credentials import CredentialService
 from tradepost.accounts.dependencies import open_accounts
 from tradepost.accounts.grants import AccountGrants
 from tradepost.accounts.models import AccountToken, LoginSession, User
+from tradepost.categories import handlers as category_handlers
 from tradepost.categories.dependencies import open_categories
 from tradepost.categories.models import Category
 from tradepost.core.batching.coalescer import Observe
@@ -58,6 +59,7 @@ from tradepost.notifications.inbox.dependencies import open_inbox
 from tradepost.notifications.inbox.models import Inbox, Notification
 from tradepost.notifications.mail.dependencies import open_mail
 from tradepost.notifications.preferences.models import Preference
+from tradepost.tags import handlers as tag_handlers
 from tradepost.tags.dependencies import open_tags
 from tradepost.tags.models import Tag
 from tradepost.webhooks import handlers as webhook_handlers
@@ -95,6 +97,8 @@ MODELS = (
 METADATA = Base.metadata
 SUBSCRIBERS: tuple[Callable[[Subscriptions, Resources], None], ...] = (
     account_handlers.subscribe,
+    tag_handlers.subscribe,
+    category_handlers.subscribe,
     notification_handlers.subscribe,
     media_handlers.subscribe,
     webhook_handlers.subscribe,

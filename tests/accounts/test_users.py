@@ -1,7 +1,6 @@
 """Profiles, accounts, and who may do what to them."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -10,6 +9,7 @@ import pytest
 from tests.conftest import PASSWORD, NewPerson, Person, World
 from tradepost.accounts.permissions import Role
 from tradepost.accounts.repository.users import UserRepository
+from tradepost.core.wire.folding import sort_key
 
 ACCOUNT = {"email": "new@example.com", "password": "Password1", "first_name": "New", "last_name": "Person"}
 
@@ -147,22 +147,18 @@ class TestAdministration:
         ):
             assert (await admin.api.get(f"/api/v1/users/?{bad}")).status_code == 422
 
-    async def test_names_are_in_the_order_of_their_code_points(
-        self, world: World, admin: Person, new_person: NewPerson, statements: Callable[[], Any]
+    async def test_names_are_in_order_without_regard_to_case_and_accents(
+        self, admin: Person, new_person: NewPerson
     ) -> None:
         for name in ("Zoë", "alice", "Éva", "Bob", "Zoe", "Bob"):
             await new_person(name)
         for field in ("first_name", "email", "last_name", "created_at"):
-            with statements() as sent:
-                listed, backwards = [
-                    (await admin.api.get(f"/api/v1/users/?sort={sign}{field}")).json()["users"]
-                    for sign in ("", "-")
-                ]
-            assert listed == sorted(listed, key=lambda user: (user[field], user["id"]))
+            listed, backwards = [
+                (await admin.api.get(f"/api/v1/users/?sort={sign}{field}")).json()["users"]
+                for sign in ("", "-")
+            ]
+            assert listed == sorted(listed, key=lambda user: (sort_key(user[field]), user["id"]))
             assert backwards == listed[::-1]
-            collated = world.engine == "postgresql" and field != "created_at"
-            # The test's own database may have that collation anyway.
-            assert any('COLLATE "C"' in statement for statement in sent) is collated
 
     async def test_create_with_role(self, client: httpx.AsyncClient, admin: Person) -> None:
         answer = await admin.api.post(

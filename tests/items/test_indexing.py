@@ -67,7 +67,7 @@ async def test_what_was_written_without_texts_is_indexed_later(world: World, ali
     async with world.database.transaction() as db:
         await db.execute(delete(ItemText).where(ItemText.item_id == unseen["id"]))
         await db.execute(
-            update(Item).where(Item.id == unseen["id"]).values(title_key=None, indexed_version=None)
+            update(Item).where(Item.id == unseen["id"]).values(title_key="", indexed_version=None)
         )
     await set_columns(world, changed, title="Table", version=2)
     # A change of something else does not pretend that the texts are those of this version.

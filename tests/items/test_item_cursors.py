@@ -19,6 +19,7 @@ from tradepost.accounts.models import User
 from tradepost.accounts.permissions import Role
 from tradepost.core.database.engines import Database, DatabaseOptions
 from tradepost.core.database.sessions import WriteSession
+from tradepost.core.wire.folding import sort_key
 from tradepost.core.wire.pagination import Total, Window
 from tradepost.items.filters import ItemFilter
 from tradepost.items.models import Item, ItemTag
@@ -33,7 +34,7 @@ ROW = st.fixed_dictionaries(
     {
         "created_at": st.sampled_from([NOW, NOW + timedelta(microseconds=1), NOW + timedelta(days=1)]),
         "price": st.sampled_from([Decimal("0.10"), Decimal("9.99"), Decimal(10)]),
-        "title": st.sampled_from(["a", "b", "c"]),
+        "title": st.sampled_from(["a", "Á", "b", "B", "c"]),
         "views": st.integers(0, 2),
         "status": st.sampled_from([ItemStatus.ACTIVE, ItemStatus.ACTIVE, ItemStatus.DRAFT]),
         "owner": st.integers(0, 1),
@@ -87,7 +88,7 @@ class Model:
         known = self.rows | gone
         ids.sort(reverse=self.script.sort[-1][1])
         for name, descending in reversed(self.script.sort):
-            ids.sort(key=lambda item_id: known[item_id][name], reverse=descending)
+            ids.sort(key=lambda item_id: key_of(known[item_id][name]), reverse=descending)
         return ids if after is None else ids[ids.index(after) + 1 :]
 
     def _matches(self, row: dict[str, Any]) -> bool:
@@ -111,6 +112,11 @@ class Model:
             visitor_id=self.owners[visitor] if visitor == 0 else None,
             sees_all=visitor == "staff",
         )
+
+
+def key_of(value: Any) -> Any:
+    """Return what a value is sorted by."""
+    return sort_key(value) if isinstance(value, str) else value
 
 
 class Undone(Exception):

@@ -20,6 +20,7 @@ from tradepost.bootstrap import METADATA, database_options, opened, prepare_data
 from tradepost.core.database import migrations
 from tradepost.core.database.autogenerate import check_differences
 from tradepost.core.database.engines import Database, DatabaseOptions
+from tradepost.core.database.sort_keys import key_columns
 from tradepost.items.counting import ItemCounting
 
 
@@ -101,7 +102,9 @@ async def test_domains_of_addresses_become_a_labels(empty: Database) -> None:
     await migrations.upgrade(empty)
     await fill(empty)
     await migrations.downgrade(empty, "0007")
-    users, tokens = METADATA.tables["users"], METADATA.tables["account_tokens"]
+    known, tokens = METADATA.tables["users"].columns, METADATA.tables["account_tokens"]
+    columns = (column for column in known if column.name not in key_columns(METADATA.tables["users"]))
+    users = sa.table("users", *(sa.column(column.name, column.type) for column in columns))
     old = ["a@bücher.example", "b@bücher.example", "b@xn--bcher-kva.example", "ü@example.com"]
     async with empty.transaction() as db:
         row = dict((await db.execute(sa.select(users))).mappings().one())
@@ -120,6 +123,21 @@ async def test_domains_of_addresses_become_a_labels(empty: Database) -> None:
         assert await reading.scalar(sa.select(tokens.c.email)) == "a@xn--bcher-kva.example"
     await migrations.downgrade(empty, "0007")
     assert await addresses() == old
+
+
+async def test_what_was_there_gets_its_sort_keys(empty: Database) -> None:
+    await migrations.upgrade(empty)
+    await fill(empty)
+    await migrations.downgrade(empty, "0013")
+    await migrations.upgrade(empty)
+    async with empty.read() as db:
+        for name, wanted in (
+            ("users", {"email_key": "a@example.com", "first_name_key": "a", "last_name_key": "b"}),
+            ("tags", {"name_key": "t"}),
+            ("categories", {"name_key": "c"}),
+        ):
+            row = (await db.execute(sa.select(METADATA.tables[name]))).mappings().one()
+            assert {key: row[key] for key in wanted} == wanted
 
 
 async def test_every_step_is_taken_with_rows(empty: Database) -> None:

@@ -49,8 +49,8 @@ class TestReading:
         assert (await client.get(TAGS)).json() == empty
         for name in ("beta", "été", "alpha", "zulu", "a b", "a-b", "10"):
             await make(moderator, name)
-        # By code points on both engines.
-        ordered = ["10", "a b", "a-b", "alpha", "beta", "zulu", "été"]
+        # Without regard to accents, on both engines.
+        ordered = ["10", "a b", "a-b", "alpha", "beta", "été", "zulu"]
         assert await names(client) == ordered
         assert await names(client, sort="-name") == ordered[::-1]
         assert (await names(client, sort="created_at"))[:3] == ["beta", "été", "alpha"]

@@ -1,9 +1,13 @@
-"""The reactions of accounts to messages, and their recurring job."""
+"""The reactions of accounts to messages, and their recurring jobs."""
 
-from typing import Final
+from typing import Final, cast
+
+from sqlalchemy import Table
 
 from tradepost.accounts.messages import PasswordForgotten, VerificationAsked
+from tradepost.accounts.models import User
 from tradepost.accounts.recovery import RecoveryService
+from tradepost.core.database.sort_keys import MEND_SECONDS, SortKeys
 from tradepost.core.messaging.messages import Subscriptions
 from tradepost.core.resources import Resources
 
@@ -16,3 +20,5 @@ def subscribe(subscriptions: Subscriptions, resources: Resources) -> None:
     subscriptions.react("accounts.reset_links", PasswordForgotten, recovery.on_forgotten)
     subscriptions.react("accounts.verification_links", VerificationAsked, recovery.on_asked)
     subscriptions.every("accounts.prune_tokens", PRUNE_SECONDS, recovery.prune)
+    keys = SortKeys(resources.database, cast("Table", User.__table__))
+    subscriptions.every("accounts.mend_sort_keys", MEND_SECONDS, keys.run)

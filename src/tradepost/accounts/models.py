@@ -5,11 +5,12 @@ from enum import StrEnum
 from typing import Final
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, validates
 
 from tradepost.accounts.permissions import Role
 from tradepost.accounts.schemas import EMAIL_LENGTH, NAME_LENGTH, WEBSITE_LENGTH
 from tradepost.core.database.models import NEVER_REUSED, Base, BigId, Identified, Timestamped, choice
+from tradepost.core.database.sort_keys import follow, sort_key_column
 
 USER_AGENT_LENGTH: Final = 200
 """Of a longer one only the beginning is kept."""
@@ -24,6 +25,9 @@ class User(Identified, Timestamped, Base):
     __table_args__ = (
         CheckConstraint("email = lower(email)", name="email_lower"),
         Index("ix_users_created_at_id", "created_at", "id"),
+        Index("ix_users_email_key_id", "email_key", "id"),
+        Index("ix_users_first_name_key_id", "first_name_key", "id"),
+        Index("ix_users_last_name_key_id", "last_name_key", "id"),
         NEVER_REUSED,
     )
 
@@ -38,6 +42,13 @@ class User(Identified, Timestamped, Base):
     avatar_url: Mapped[str | None] = mapped_column(String(255))
     email_verified_at: Mapped[datetime | None]
     """When the person first showed that they read what is sent to the address."""
+    email_key: Mapped[str] = sort_key_column("email")
+    first_name_key: Mapped[str] = sort_key_column("first_name")
+    last_name_key: Mapped[str] = sort_key_column("last_name")
+
+    @validates("email", "first_name", "last_name")
+    def _follow_text(self, source: str, value: str) -> str:
+        return follow(self, source, value)
 
     @property
     def full_name(self) -> str:

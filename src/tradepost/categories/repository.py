@@ -27,7 +27,7 @@ from tradepost.core.database.repository import Repository
 from tradepost.core.wire.pagination import Page, Window
 from tradepost.core.wire.schemas import MAX_ID
 
-SORTS: Final[Sorts] = {"name": Category.name, "created_at": Category.created_at, "id": Category.id}
+SORTS: Final[Sorts] = {"name": Category.name_key, "created_at": Category.created_at, "id": Category.id}
 
 CategoryRow = Row[int, str, str, str | None, bool, int | None, datetime, datetime]
 """id, name, slug, description, is_active, parent_id, created_at, updated_at."""

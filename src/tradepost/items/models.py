@@ -17,6 +17,7 @@ from tradepost.core.database.models import (
     Timestamped,
     choice,
 )
+from tradepost.core.database.sort_keys import sort_key_column
 from tradepost.items.schemas import DESCRIPTION_LENGTH, TITLE_LENGTH, ItemStatus
 from tradepost.tags.schemas import TAG_LENGTH
 
@@ -61,8 +62,7 @@ class Item(Identified, Timestamped, Base):
     views: Mapped[int] = mapped_column(BigId, default=0)
     owner_id: Mapped[int] = mapped_column(BigId, ForeignKey("users.id", ondelete="CASCADE"))
     version: Mapped[int] = mapped_column(default=1)
-    title_key: Mapped[str | None] = mapped_column(Text().with_variant(Text(collation="C"), "postgresql"))
-    """What titles are sorted by (``sort_key``)."""
+    title_key: Mapped[str] = sort_key_column("title")
     indexed_version: Mapped[int | None]
     """The version that ``title_key`` and ``item_texts`` are of; they are stale while it is not ``version``."""
 

@@ -21,6 +21,7 @@ from tradepost.core.clock import Clock, SystemClock
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import RuleBroken
+from tradepost.core.wire.folding import sort_key
 from tradepost.items.models import Item, ItemTag, ItemText
 from tradepost.seeding import generator
 from tradepost.seeding.fingerprint import fingerprint
@@ -179,8 +180,11 @@ class _Filling:
         first_id = 1 + await self._writer.last_id(TAGS)
         await self._writer.write(
             TAGS,
-            ("id", "name", "created_at", "updated_at"),
-            [(tag_id, tag.name, *2 * (tag.created_at,)) for tag_id, tag in enumerate(missing, first_id)],
+            ("id", "name", "name_key", "created_at", "updated_at"),
+            [
+                (tag_id, tag.name, sort_key(tag.name), *2 * (tag.created_at,))
+                for tag_id, tag in enumerate(missing, first_id)
+            ],
         )
         return len(missing)
 
@@ -197,10 +201,12 @@ class _Filling:
             ids.append(next_id + len(rows))
             parent_id = None if category.parent is None else ids[category.parent]
             moment = category.created_at
-            rows.append(
-                (ids[-1], category.name, category.slug, category.description, True, parent_id, moment, moment)
-            )
-        columns = ("id", "name", "slug", "description", "is_active", "parent_id", "created_at", "updated_at")
+            named = (category.name, sort_key(category.name), category.slug, category.description)
+            rows.append((ids[-1], *named, True, parent_id, moment, moment))
+        columns = (
+            *("id", "name", "name_key", "slug", "description"),
+            *("is_active", "parent_id", "created_at", "updated_at"),
+        )
         await self._writer.write(CATEGORIES, columns, rows)
         return len(rows)
 
@@ -209,7 +215,7 @@ class _Filling:
         next_id = self._first_user_id = 1 + await self._writer.last_id(USERS)
         columns = (
             *("id", "email", "hashed_password", "first_name", "last_name", "role", "is_active"),
-            *("phone", "website", "created_at", "updated_at"),
+            *("phone", "website", "created_at", "updated_at", "email_key", "first_name_key", "last_name_key"),
         )
         for batch in batches(self._marketplace.people()):
             rows = [self._user(user_id, user) for user_id, user in enumerate(batch, next_id)]
@@ -250,6 +256,7 @@ class _Filling:
         return (
             *(user_id, user.email, self._password_hash, user.first_name, user.last_name, user.role, True),
             *(user.phone, user.website, user.created_at, user.created_at),
+            *map(sort_key, (user.email, user.first_name, user.last_name)),
         )
 
     def _report(self, written: int) -> None:

@@ -13,7 +13,7 @@ from tradepost.core.database.repository import Repository, escaped
 from tradepost.core.wire.pagination import Page, Window
 from tradepost.tags.models import Tag
 
-SORTS: Final[Sorts] = {"name": Tag.name, "created_at": Tag.created_at}
+SORTS: Final[Sorts] = {"name": Tag.name_key, "created_at": Tag.created_at}
 
 TagRow = Row[int, str, str | None, datetime, datetime]
 """id, name, description, created_at, updated_at."""

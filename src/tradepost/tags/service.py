@@ -11,6 +11,7 @@ from datetime import datetime
 from tradepost.core.clock import Clock
 from tradepost.core.database.faults import violations
 from tradepost.core.errors import Unprocessable
+from tradepost.core.wire.folding import sort_key
 from tradepost.tags.errors import SelfMerge, TagExists, TagNotFound
 from tradepost.tags.models import Tag
 from tradepost.tags.repository import TagRepository
@@ -115,7 +116,10 @@ class TagService:
                 return
             now = self._clock.now()
             # Sorted: two writes with new names in common wait for each other in one direction only.
-            new = [{"name": name, "created_at": now, "updated_at": now} for name in sorted(missing)]
+            new = [
+                {"name": name, "name_key": sort_key(name), "created_at": now, "updated_at": now}
+                for name in sorted(missing)
+            ]
             # A name that another transaction inserted meanwhile may go again until its row is locked here.
             missing.difference_update(await self._tags.add_missing(new))
 

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from sqlalchemy import Row, Select, delete, select, update
+from sqlalchemy import Row, Select, Table, delete, select, update
 
 from tradepost.accounts.models import User
 from tradepost.accounts.permissions import Role
@@ -13,13 +13,14 @@ from tradepost.core.database.elements import AmongIds, upsert
 from tradepost.core.database.keyset import Order, Sorts
 from tradepost.core.database.locks import lock_for_update, lock_key_share, lock_no_key_update
 from tradepost.core.database.repository import Repository
+from tradepost.core.database.sort_keys import key_columns
 from tradepost.core.wire.pagination import Page, Window
 
 SORTS: Final[Sorts] = {
     "created_at": User.created_at,
-    "email": User.email,
-    "first_name": User.first_name,
-    "last_name": User.last_name,
+    "email": User.email_key,
+    "first_name": User.first_name_key,
+    "last_name": User.last_name_key,
 }
 
 ProfileRow = Row[*tuple[Any, ...]]
@@ -28,9 +29,8 @@ ProfileRow = Row[*tuple[Any, ...]]
 PublicRow = Row[int, str, str, str | None]
 """What everybody may know of a user: ``id``, both names, ``avatar_url``."""
 
-SHOWN = [
-    column for column in User.__table__.columns if column.name not in {"hashed_password", "email_verified_at"}
-]
+_KEPT: Final = {"hashed_password", "email_verified_at", *key_columns(cast("Table", User.__table__))}
+SHOWN = [column for column in User.__table__.columns if column.name not in _KEPT]
 """The columns of ``ProfileRow``: neither what proves a person nor what the service keeps for itself."""
 
 # What many requests ask is put together once: that takes as long as running it.

@@ -42,7 +42,7 @@ from tradepost.items.projections import CATEGORY, WHOLE, Expansion, Projection
 SORTS: Final[Sorts] = {
     "created_at": Item.created_at,
     "price": Item.price,
-    "title": Item.title,
+    "title": Item.title_key,
     "views": Item.views,
 }
 
