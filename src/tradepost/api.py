@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from tradepost.accounts import auth_routes, recovery_routes, user_routes
 from tradepost.categories import routes as category_routes
 from tradepost.events import routes as event_routes
+from tradepost.items import bulk_routes as item_bulk_routes
 from tradepost.items import routes as item_routes
 from tradepost.items import upload_routes as item_upload_routes
 from tradepost.media import routes as upload_routes
@@ -15,6 +16,7 @@ from tradepost.tags import routes as tag_routes
 from tradepost.webhooks import routes as webhook_routes
 
 ROUTERS: tuple[APIRouter, ...] = (
+    item_bulk_routes.router,
     item_routes.router,
     user_routes.router,
     auth_routes.router,

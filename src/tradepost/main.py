@@ -30,6 +30,9 @@ from tradepost.core.settings.advice import misspelt, questionable, surrounding_n
 from tradepost.core.settings.settings import Settings
 from tradepost.core.signals.signals import Signals
 from tradepost.core.storage.store import Storage
+from tradepost.items.bulk import BulkItems
+from tradepost.items.bulk_routes import body_limit
+from tradepost.items.export import ItemExport
 from tradepost.items.view_counter import ViewCounter
 from tradepost.media.routes import body_limits
 from tradepost.notifications.inbox.streams import InboxStreams
@@ -96,7 +99,7 @@ def create_app(
         metrics=metrics,
         answers=answers,
         access_line=access_line,
-        larger_bodies=body_limits(settings),
+        larger_bodies=body_limits(settings) | body_limit(settings),
     )
     return app
 
@@ -174,6 +177,10 @@ def _add_gauges(metrics: Metrics, resources: Resources) -> None:
     metrics.add_gauge(
         "notification_streams", "Open streams of notifications", lambda: resources[InboxStreams].open
     )
+    bulk, exports = resources[BulkItems], resources[ItemExport]
+    metrics.add_gauge("bulk_lines", "Lines of bulks that were written since the start", lambda: bulk.lines)
+    metrics.add_gauge("exported_items", "Items that exports wrote since the start", lambda: exports.items)
+    metrics.add_gauge("exports", "Exports under way", lambda: exports.running)
 
 
 def _background(

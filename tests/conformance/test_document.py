@@ -88,10 +88,9 @@ def test_every_tag_is_declared_and_every_operation_says_who_may() -> None:
 def test_every_body_shows_an_example_that_its_schema_takes() -> None:
     for name, schema in bodies():
         whole = resolved(schema)
-        if (
-            any(field.get("format") == "binary" for field in whole["properties"].values())
-            or "files" in whole["properties"]
-        ):
+        if any(
+            field.get("format") == "binary" for field in whole.get("properties", {}).values()
+        ) or "files" in whole.get("properties", {}):
             continue  # a file cannot be shown
         for example in whole.get("examples") or [form_of(whole)]:
             assert faults(schema, example) == [], name

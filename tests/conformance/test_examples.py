@@ -103,7 +103,7 @@ def request_of(method: str, path: str, operation: dict[str, Any]) -> dict[str, A
         schema = resolved(content["schema"])
         if media_type == "application/json":
             request["json"] = schema["examples"][0] if "examples" in schema else form_of(schema)
-        else:
+        elif "json" not in request:
             request["data"] = form_of(schema)
     return request
 

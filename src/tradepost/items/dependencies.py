@@ -22,6 +22,8 @@ from tradepost.core.resources import Resources
 from tradepost.core.wire.cursors import Cursors
 from tradepost.core.wire.schemas import MAX_ID
 from tradepost.core.wire.spelling import nearest
+from tradepost.items.bulk import BulkItems
+from tradepost.items.export import ItemExport
 from tradepost.items.filters import ItemFilter
 from tradepost.items.indexing import ItemIndexer
 from tradepost.items.intake import ItemIntake
@@ -191,6 +193,8 @@ def open_items(resources: Resources) -> None:
     )
     services = partial(build_item_service, resources=resources)
     resources.put(ItemIntake, ItemIntake(database, items=services, observe=observer("new items")))
+    resources.put(BulkItems, BulkItems(database, items=services))
+    resources.put(ItemExport, ItemExport(database))
     resources.put(ItemUploads, build_item_uploads(resources, observe=observer("uploads")))
 
 
@@ -204,4 +208,6 @@ ItemWrites = Annotated[ItemService, Depends(item_service, scope="function")]
 Intake = Annotated[ItemIntake, resource(ItemIntake)]
 Popular = Annotated[PopularItems, resource(PopularItems)]
 ItemWriter = Annotated[Principal, Depends(Requires(Permission.WRITE_ITEMS))]
+Bulk = Annotated[BulkItems, resource(BulkItems)]
+Exports = Annotated[ItemExport, resource(ItemExport)]
 Uploads = Annotated[ItemUploads, resource(ItemUploads)]

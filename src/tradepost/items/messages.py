@@ -37,3 +37,23 @@ class ItemDeleted(Message):
 
     item_id: int
     owner_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ItemBatchCreated(Message):
+    """Items of one person were put up for sale in one transaction of a bulk; there is no ``ItemCreated`` of them."""
+
+    type: ClassVar[str] = "items.batch_created.v1"
+
+    owner_id: int
+    item_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsBulkCreated(Message):
+    """A bulk has ended, by its end or because its client left: so many items were put up for sale."""
+
+    type: ClassVar[str] = "items.bulk_created.v1"
+
+    owner_id: int
+    number: int

@@ -14,7 +14,13 @@ from tradepost.core.errors import NotOwner, TradepostError, Unauthenticated, Unp
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
 from tradepost.items.errors import ItemNotFound, unknown_category
-from tradepost.items.messages import ItemCreated, ItemDeleted, ItemUpdated
+from tradepost.items.messages import (
+    ItemBatchCreated,
+    ItemCreated,
+    ItemDeleted,
+    ItemsBulkCreated,
+    ItemUpdated,
+)
 from tradepost.items.models import Item
 from tradepost.items.popular import PopularItems
 from tradepost.items.public_total import PublicTotal
@@ -44,6 +50,14 @@ class NewItem:
 
     item: ItemCreate
     owner_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A new item: its id, and the columns it was inserted with."""
+
+    item_id: int
+    row: dict[str, Any]
 
 
 class ItemService:
@@ -78,6 +92,36 @@ class ItemService:
 
         The statements are as many for one item as for a hundred.
         """
+        made, owners = await self._create(new)
+        created = [
+            (one, by) for one, by in zip(made, new, strict=True) if not isinstance(one, TradepostError)
+        ]
+        await self._outbox.add(
+            self._db, *(ItemCreated(one.item_id, by.owner_id, by.item.title) for one, by in created)
+        )
+        return [
+            one
+            if isinstance(one, TradepostError)
+            else new_item_json(one.item_id, one.row, by.item.tags, owners[by.owner_id])
+            for one, by in zip(made, new, strict=True)
+        ]
+
+    async def create_in_bulk(self, new: Sequence[NewItem]) -> list[int | TradepostError]:
+        """Create items of one person likewise, told of by one message; return their ids."""
+        made, _ = await self._create(new)
+        ids = [one if isinstance(one, TradepostError) else one.item_id for one in made]
+        created = tuple(one for one in ids if isinstance(one, int))
+        if created:
+            await self._outbox.add(self._db, ItemBatchCreated(new[0].owner_id, created))
+        return ids
+
+    async def tell_of_bulk(self, owner_id: int, created: int) -> None:
+        """Announce to its owner what a bulk has created, all of it by one message."""
+        await self._outbox.add(self._db, ItemsBulkCreated(owner_id, created))
+
+    async def _create(
+        self, new: Sequence[NewItem]
+    ) -> tuple[list[_Made | TradepostError], Mapping[int, OwnerRow]]:
         # Locks are taken in the order of every transaction: users, categories, tags, items.
         owners = await self._users.lock_key_share({one.owner_id for one in new})
         category_ids = {one.item.category_id for one in new if one.item.category_id is not None}
@@ -85,12 +129,12 @@ class ItemService:
         refusals = [_refusal(one, owners, categories) for one in new]
         accepted = [one for one, refusal in zip(new, refusals, strict=True) if refusal is None]
         await self._tags.ensure({tag for one in accepted for tag in one.item.tags})
-        bodies = iter(await self._insert(accepted, owners))
+        made = iter(await self._insert(accepted))
         shown = sum(one.item.status is ItemStatus.ACTIVE for one in accepted)
         self._db.after_commit(lambda: self._public_total.shift(shown))
-        return [next(bodies) if refusal is None else refusal for refusal in refusals]
+        return [next(made) if refusal is None else refusal for refusal in refusals], owners
 
-    async def _insert(self, new: Sequence[NewItem], owners: Mapping[int, OwnerRow]) -> list[bytes]:
+    async def _insert(self, new: Sequence[NewItem]) -> list[_Made]:
         # Each row gets a moment of its own: RETURNING promises no order, and the moment tells the ids apart.
         now = self._clock.now()
         rows: list[dict[str, Any]] = [
@@ -106,22 +150,15 @@ class ItemService:
             for at, one in enumerate(new)
         ]
         ids_by_moment = await self._items.add_many([row | indexed(row["title"], 1) for row in rows])
-        ids = [ids_by_moment[row["created_at"]] for row in rows]
-        created = list(zip(ids, new, strict=True))
-        await self._links.add({item_id: one.item.tags for item_id, one in created})
+        created = [_Made(ids_by_moment[row["created_at"]], row) for row in rows]
+        await self._links.add({one.item_id: by.item.tags for one, by in zip(created, new, strict=True)})
         await self._texts.add(
             [
-                text_row(item_id, title=one.item.title, description=one.item.description, tags=one.item.tags)
-                for item_id, one in created
+                text_row(one.item_id, title=by.item.title, description=by.item.description, tags=by.item.tags)
+                for one, by in zip(created, new, strict=True)
             ]
         )
-        await self._outbox.add(
-            self._db, *(ItemCreated(item_id, one.owner_id, one.item.title) for item_id, one in created)
-        )
-        return [
-            new_item_json(item_id, row, one.item.tags, owners[one.owner_id])
-            for (item_id, one), row in zip(created, rows, strict=True)
-        ]
+        return created
 
     async def update(self, item_id: int, changes: ItemUpdate, principal: Principal) -> bytes:
         """Change the fields that were sent; only the owner and admins may."""

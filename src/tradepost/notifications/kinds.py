@@ -12,7 +12,7 @@ from tradepost.accounts.messages import GrantsRevoked, PasswordChanged, UserRegi
 from tradepost.core.messaging.messages import Message
 from tradepost.events.messages import CancellationDue, ChangeDue, ReminderDue, SeatsGiven
 from tradepost.events.zones import local_time
-from tradepost.items.messages import ItemCreated
+from tradepost.items.messages import ItemCreated, ItemsBulkCreated
 from tradepost.webhooks.messages import WebhookDisabled
 
 M = TypeVar("M", bound=Message)
@@ -140,6 +140,11 @@ def _event_reminder(fact: ReminderDue) -> Sequence[Note]:
     return _about(fact, "Event Reminder", f"{{title}} begins in {when}, at {{starts}}.", hours=fact.hours)
 
 
+def _items_bulk_created(fact: ItemsBulkCreated) -> Sequence[Note]:
+    items = "1 item of yours was" if fact.number == 1 else f"{fact.number} items of yours were"
+    return [Note(fact.owner_id, "Items Created", f"{items} created at once.", {"number": fact.number})]
+
+
 def _webhook_disabled(fact: WebhookDisabled) -> Sequence[Note]:
     return [
         Note(
@@ -195,6 +200,13 @@ KINDS: Final[tuple[NotificationKind[Any], ...]] = (
         "event_changed", "An event that you joined takes place at another time", ChangeDue, _event_changed
     ),
     NotificationKind("event_reminder", "An event that you joined begins soon", ReminderDue, _event_reminder),
+    NotificationKind(
+        "items_bulk_created",
+        "Many items of yours were put up for sale at once",
+        ItemsBulkCreated,
+        _items_bulk_created,
+        email=ChannelPolicy.NEVER,
+    ),
 )
 
 KINDS_BY_NAME: Final[Mapping[str, NotificationKind[Any]]] = {kind.name: kind for kind in KINDS}

@@ -16,7 +16,7 @@ from tradepost.events.messages import (
     EventUpdated,
     SeatsGiven,
 )
-from tradepost.items.messages import ItemCreated, ItemDeleted, ItemUpdated
+from tradepost.items.messages import ItemBatchCreated, ItemCreated, ItemDeleted, ItemUpdated
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ def _organiser(fact: Any) -> int:
 
 CATALOGUE: Final = (
     PublicFact("items.created", ItemCreated, lambda fact: int(fact.owner_id)),
+    PublicFact("items.batch_created", ItemBatchCreated, lambda fact: int(fact.owner_id)),
     PublicFact("items.updated", ItemUpdated, lambda fact: int(fact.owner_id)),
     PublicFact("items.deleted", ItemDeleted, lambda fact: int(fact.owner_id)),
     PublicFact("events.created", EventCreated, _organiser),

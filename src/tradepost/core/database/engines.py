@@ -15,7 +15,7 @@ import asyncpg
 from pydantic_core import from_json
 from sqlalchemy import URL, event, exc
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
 
 from tradepost.core.database.faults import is_full
@@ -83,12 +83,18 @@ class Database:
         if self.is_sqlite:
             self.engine = _sqlite_engine(options, writes=True)
             self.read_engine = _sqlite_engine(options, writes=False)
+            self._snapshots = _sqlite_engine(options, writes=False, snapshots=True)
             self.write_gate = Gate(1, options.pool_timeout)
+            self._snapshot_gate = Gate(SQLITE_READERS, options.pool_timeout)
             self.read_gate = Gate(SQLITE_READERS, options.pool_timeout)
         else:
             self.engine = _postgres_engine(options)
             self.read_engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+            self._snapshots = self.engine.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
             self.write_gate = self.read_gate = Gate(options.pool_size, options.pool_timeout)
+            self._snapshot_gate = self.read_gate
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[ReadSession]:
@@ -98,6 +104,15 @@ class Database:
             ReadSession(self.read_engine, expire_on_commit=False, autoflush=False) as db,
         ):
             yield db
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """Open one read transaction for many statements, or one that is read bit by bit: all of it is of one moment.
+
+        On SQLite it has connections of its own: the readers' are few, and such a read may take minutes.
+        """
+        async with self._snapshot_gate.place(), self._snapshots.connect() as connection, connection.begin():
+            yield connection
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[WriteSession]:
@@ -127,10 +142,11 @@ class Database:
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(self.options.pool_timeout):
-                for gate in {self.write_gate, self.read_gate}:
+                for gate in {self.write_gate, self.read_gate, self._snapshot_gate}:
                     await gate.shut()
         await self.engine.dispose()
         await self.read_engine.dispose()
+        await self._snapshots.dispose()
 
 
 async def _to_the_end(work: Coroutine[Any, Any, None]) -> asyncio.CancelledError | None:
@@ -156,7 +172,7 @@ async def _to_the_end(work: Coroutine[Any, Any, None]) -> asyncio.CancelledError
     return cancelled
 
 
-def _sqlite_engine(options: DatabaseOptions, *, writes: bool) -> AsyncEngine:
+def _sqlite_engine(options: DatabaseOptions, *, writes: bool, snapshots: bool = False) -> AsyncEngine:
     # SQLite syncs the directory that its file is in, and nobody that directory's own name.
     make_directory(Path(str(options.url.database)).parent)
     engine = create_async_engine(
@@ -167,7 +183,9 @@ def _sqlite_engine(options: DatabaseOptions, *, writes: bool) -> AsyncEngine:
         json_deserializer=from_json,
         # Autocommit on the driver's side: we send BEGIN ourselves.
         connect_args={"async_creator_fn": connect_sqlite, "isolation_level": None, "cached_statements": 512},
-        **({} if writes else {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}),
+        **(
+            {} if writes or snapshots else {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
+        ),
     )
     pragmas = (
         f"PRAGMA busy_timeout = {int(options.pool_timeout * 1000)}",
@@ -186,6 +204,12 @@ def _sqlite_engine(options: DatabaseOptions, *, writes: bool) -> AsyncEngine:
         cursor.close()
         # SQLite's own LOWER knows only ASCII; a search must fold the same characters on both engines.
         connection.create_function("unicode_lower", 1, _unicode_lower, deterministic=True)
+
+    if snapshots:
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def begin_reading(connection: Any) -> None:
+            connection.exec_driver_sql("BEGIN")
 
     if writes:
         # A transaction that reads before it writes must hold the lock from the start, or it fails instead of waiting.

@@ -221,6 +221,10 @@ class Settings(BaseSettings):
     AWS_REGION: Line | None = Field(None, description="region of the bucket")
     MAX_BODY_BYTES: Bytes = Field(ByteSize(2**20), description="largest request body that is not an upload")
     MAX_UPLOAD_BYTES: Bytes = Field(ByteSize(10 * 2**20), description="largest uploaded file")
+    MAX_BULK_BYTES: Bytes = Field(ByteSize(64 * 2**20), description="largest body of `POST /items/bulk`")
+    MAX_BULK_LINES: int = Field(
+        100_000, ge=1, le=10**7, description="how many items one `POST /items/bulk` takes"
+    )
     UPLOAD_QUOTA_BYTES: Bytes = Field(ByteSize(2**30), description="what one person's files may take up")
     UPLOAD_QUOTA_FILES: int = Field(1000, ge=1, le=10**9, description="how many files one person may keep")
     RATE_LIMIT_ENABLED: bool = Field(

@@ -38,6 +38,7 @@ from tradepost.core.wire.schemas import MAX_ID
 from tradepost.items.filters import ItemFilter
 from tradepost.items.models import Item
 from tradepost.items.projections import CATEGORY, WHOLE, Expansion, Projection
+from tradepost.items.schemas import ItemRow
 
 SORTS: Final[Sorts] = {
     "created_at": Item.created_at,
@@ -114,6 +115,10 @@ def rows_of(projection: Projection) -> Select[*tuple[Any, ...]]:
 
 ROWS_OF: Final = rows_of(WHOLE)
 """The statement for the whole items, with their owners' public view and their tags, whose ids are the parameter ``ids``."""
+
+
+EVERY_ITEM: Final = _selected(ItemRow._fields, Expansion.NONE)
+"""The statement for all items, each as an ``ItemRow``."""
 
 
 # Values that stand in the text of a statement. PostgreSQL cannot plan ahead for a limit that it does not know, and would
