@@ -31,6 +31,20 @@ class ItemCreatedPayload(FactPayload):
     data: ItemCreatedData = Field(description="The values of the fact")
 
 
+class ItemBatchCreatedData(BaseModel):
+    """The values of `items.batch_created`."""
+
+    owner_id: int = Field(description="The person who sells them")
+    item_ids: list[int] = Field(description="The items' numbers")
+
+
+class ItemBatchCreatedPayload(FactPayload):
+    """Items were put up for sale in bulk; there is no `items.created` of them."""
+
+    type: Literal["items.batch_created"] = Field(description="Which fact it is")
+    data: ItemBatchCreatedData = Field(description="The values of the fact")
+
+
 class ItemUpdatedData(ItemCreatedData):
     """An item that was changed."""
 

@@ -30,6 +30,7 @@ from tradepost.webhooks.payloads import (
     EventLeftPayload,
     EventMovedUpPayload,
     EventUpdatedPayload,
+    ItemBatchCreatedPayload,
     ItemCreatedPayload,
     ItemDeletedPayload,
     ItemUpdatedPayload,
@@ -209,6 +210,11 @@ RECEIVED: Final[dict[str, Any]] = {
 @facts.post("items.created", **RECEIVED)
 async def receive_item_created(_payload: ItemCreatedPayload) -> None:
     """Tell a receiver that an item was put up for sale."""
+
+
+@facts.post("items.batch_created", **RECEIVED)
+async def receive_item_batch_created(_payload: ItemBatchCreatedPayload) -> None:
+    """Items were put up for sale in bulk."""
 
 
 @facts.post("items.updated", **RECEIVED)
