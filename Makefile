@@ -171,7 +171,7 @@ EXAMPLES ?= 200
 SECONDS ?= 600
 
 .PHONY: soak
-soak: .venv/.dev ## Run the long forms of the tests: kills, histories, memory, requests (ROUNDS=50 EXAMPLES=200 SECONDS=600)
+soak: .venv/.dev ## Run the long forms of the tests: kills, histories, memory, requests, seats (ROUNDS=50 EXAMPLES=200 SECONDS=600)
 	@SOAK_ROUNDS=$(ROUNDS) SOAK_EXAMPLES=$(EXAMPLES) SOAK_SECONDS=$(SECONDS) .venv/bin/pytest $(LONG) $(ARGS)
 
 # The tests that have a long form.
@@ -181,6 +181,8 @@ LONG = tests/faults/test_kill.py \
 	tests/faults/test_messages_kill.py \
 	tests/faults/test_streams.py \
 	tests/flows/test_linearizable.py \
+	tests/events/test_seat_races.py \
+	tests/events/test_seat_model.py \
 	tests/media/test_bombs.py \
 	tests/conformance \
 	tests/outside/test_docs_page.py

@@ -4,9 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+from sqlalchemy import delete
 
 from tests.conftest import NewPerson, Person, World
-from tests.events.gatherings import EVENTS, join, leave, listed, path_of, plan, read, standings
+from tests.events.gatherings import EVENTS, join, leave, listed, path_of, plan, read, standings, told
+from tradepost.accounts.models import User
+from tradepost.core.messaging.messages import Subscriptions
 
 
 def counts(event: dict[str, Any]) -> tuple[int, int]:
@@ -195,6 +198,27 @@ class TestDeletedPeople:
         assert counts(await read(alice.api, roomy)) == (0, 0)
         assert (await admin.api.delete(f"/api/v1/users/{c.id}")).status_code == 200
         assert counts(await read(alice.api, full)) == (1, 0)
+
+    async def test_what_a_program_deletes_that_knows_no_events_is_put_in_order(
+        self, world: World, alice: Person, bob: Person, new_person: NewPerson
+    ) -> None:
+        """The previous release deletes accounts while replicas are replaced, and leaves rows of nobody behind."""
+        full, theirs = await plan(world, alice, max_participants=1), await plan(world, bob)
+        late, later = await new_person("Late"), await new_person("Later")
+        for person in (bob, late, later):
+            await join(full, person)
+        await join(theirs, late)
+        async with world.database.transaction() as db:
+            await db.execute(delete(User).where(User.id.in_([bob.id, later.id])))
+        assert counts(await read(alice.api, full)) == (1, 2)
+        for _ in range(2):
+            await world.resources[Subscriptions].jobs["events.put_in_order"].run()
+            assert await standings(alice, full) == [(late.id, "joined", None)]
+            assert counts(await read(alice.api, full)) == (1, 0)
+            found = await read(late.api, theirs)
+            assert (found["status"], found["organiser"], found["version"]) == ("cancelled", None, 2)
+        assert [user_id for user_id, _ in await told(world, "event_seat")] == [late.id]
+        assert [user_id for user_id, _ in await told(world, "event_cancelled")] == [late.id]
 
     async def test_what_they_organise_is_cancelled_and_kept(
         self, world: World, client: httpx.AsyncClient, alice: Person, bob: Person, admin: Person

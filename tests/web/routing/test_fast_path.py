@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from tests.conftest import NewPerson, Person, World
+from tests.events.gatherings import EVENTS
 from tests.items.market import ITEMS, new_category, sell
 from tests.web.apps import caller, new_app, new_router
 from tests.web.routing.both_paths import BothPaths, Headers, OnePath, bearer, credentials_of
@@ -92,8 +93,17 @@ async def market(
 
 
 def test_these_routes_have_a_fast_path(module_paths: BothPaths) -> None:
-    """A route that gets one is added here, and to the tests below."""
-    expected = {("GET", ITEMS), ("POST", ITEMS), ("GET", f"{ITEMS}{{item_id}}"), ("GET", ME)}
+    """A route that gets one is added here, and to the tests below or in its domain."""
+    expected = {
+        ("GET", ITEMS),
+        ("POST", ITEMS),
+        ("GET", f"{ITEMS}{{item_id}}"),
+        ("GET", ME),
+        ("GET", EVENTS),
+        ("GET", f"{EVENTS}{{event_id}}"),
+        ("GET", f"{EVENTS}{{event_id}}.ics"),
+        ("POST", f"{EVENTS}{{event_id}}/participants"),
+    }
     assert module_paths.fast.fast_routes == module_paths.ordinary.fast_routes == expected
 
 
