@@ -66,6 +66,7 @@ def main() -> int:
             port=server.port,
             requests=workload.requests,
             expected_status=workload.expected_status,
+            also_expected=workload.also_expected,
             connections=options.connections,
             seconds=options.seconds + 4,
             rate=None,

@@ -18,6 +18,11 @@ PASSWORD = "Tradepost1"
 """The seeder's, of every person it makes."""
 PEOPLE = 32
 """So many different people log in: with one token alone, shared reads would look better than they are."""
+EVENTS = 200
+SEATS = 20
+"""Fewer than `PEOPLE`: some wait, and are moved up."""
+BEHIND = 1_024
+"""So many join between somebody's joining and leaving: more than there are connections, or one might leave first."""
 NEWEST = "/api/v1/items/?limit=20&total=false"
 
 
@@ -29,8 +34,12 @@ class Workload:
     title: str
     requests: list[str]
     expected_status: int = 200
+    also_expected: int | None = None
+    """Another status that is as good."""
     writes: bool = False
     """Leaves rows behind: measured last, and ids and times differ between its answers."""
+    only: str | None = None
+    """The one contestant that can do it."""
 
 
 def log_in(server: Server, dataset: Dataset) -> list[str]:
@@ -50,8 +59,31 @@ def log_in(server: Server, dataset: Dataset) -> list[str]:
     return tokens
 
 
-def build_workloads(dataset: Dataset, tokens: list[str]) -> Mapping[str, Workload]:
-    """All workloads by name, in the order in which they are to be measured."""
+def plan_events(server: Server, tokens: list[str]) -> list[int]:
+    """Ids of `EVENTS` events, which the first person organises."""
+    planned = []
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    event = json.dumps(
+        {
+            "title": "Load test event",
+            "description": "Made by the load generator.",
+            "start_date": "2999-06-05T18:00:00Z",
+            "end_date": "2999-06-05T21:00:00Z",
+            "max_participants": SEATS,
+        }
+    )
+    headers = {"Authorization": f"Bearer {tokens[0]}", "Content-Type": "application/json"}
+    for _ in range(EVENTS):
+        connection.request("POST", "/api/v1/events/", event, headers)
+        planned.append(json.loads(connection.getresponse().read())["id"])
+    connection.close()
+    return planned
+
+
+def build_workloads(
+    dataset: Dataset, tokens: list[str], event_ids: list[int] | None = None
+) -> Mapping[str, Workload]:
+    """All workloads by name, in the order in which they are to be measured; `join` needs events."""
     workloads = (
         Workload("read", "read one item", [_get(f"/api/v1/items/{item_id}") for item_id in dataset.item_ids]),
         Workload("list", "list the 20 newest, no total", [_get(NEWEST)]),
@@ -68,6 +100,15 @@ def build_workloads(dataset: Dataset, tokens: list[str]) -> Mapping[str, Workloa
             list(_creations(dataset, tokens)),
             expected_status=201,
             writes=True,
+        ),
+        Workload(
+            "join",
+            f"join and leave events of {SEATS} seats, with JWT",
+            list(_joins(event_ids or [], tokens)),
+            expected_status=200,
+            also_expected=201,
+            writes=True,
+            only="tradepost",
         ),
     )
     return {workload.name: workload for workload in workloads}
@@ -92,6 +133,18 @@ def _creations(dataset: Dataset, tokens: list[str]) -> Iterable[str]:
             ],
         }
         yield _encoded("POST", "/api/v1/items/", tokens[number % len(tokens)], json.dumps(item))
+
+
+def _joins(event_ids: list[int], tokens: list[str]) -> Iterable[str]:
+    """Everybody joins one event after the other, and leaves it when the next ones are under way: seats change hands."""
+    pairs = [(event_id, token) for event_id in event_ids for token in tokens]
+    for at, (event_id, token) in enumerate(pairs):
+        yield _encoded("POST", f"/api/v1/events/{event_id}/participants", token)
+        left, leaver = pairs[at - BEHIND]
+        if at >= BEHIND:
+            yield _encoded("DELETE", f"/api/v1/events/{left}/participants", leaver)
+    for left, leaver in pairs[-BEHIND:]:
+        yield _encoded("DELETE", f"/api/v1/events/{left}/participants", leaver)
 
 
 def _encoded(method: str, path: str, token: str | None, body: str | None = None) -> str:
