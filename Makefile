@@ -5,9 +5,10 @@
 MAKEFLAGS += --no-print-directory
 # uv trusts the authorities that this machine trusts, as pip does: a company's own among them.
 export UV_SYSTEM_CERTS ?= 1
-# Where the home directory may not be written, as in many containers, uv's cache is kept here.
+# Where the home directory may not be written, as in many containers, the caches of uv and pip are kept here.
 ifneq ($(shell cache="$${XDG_CACHE_HOME:-$$HOME/.cache}"; mkdir -p "$$cache" 2>/dev/null && test -w "$$cache" && echo yes),yes)
 export UV_CACHE_DIR ?= $(CURDIR)/build/uv-cache
+export PIP_CACHE_DIR ?= $(CURDIR)/build/pip-cache
 endif
 
 # The tests start hundreds of processes, each of which would compile the whole package where Python may not keep bytecode.
