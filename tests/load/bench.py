@@ -28,7 +28,7 @@ from tests.load.report import markdown
 from tests.load.rounds import WARM_UP, Load, Rounds
 from tests.load.summary import Spread, summarise
 from tests.load.uploads import MEBIBYTE, UPLOAD, UPLOADERS, compare, table
-from tests.load.workloads import build_workloads, log_in, plan_events
+from tests.load.workloads import build_workloads, deep_cursors, log_in, plan_events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 Number = TypeVar("Number", int, float)
 
 RESULTS = Path(__file__).with_name("results")
-WORKLOADS = ("read", "list", "pages", "total", "me", "create", "join", UPLOAD)
+WORKLOADS = ("read", "list", "pages", "total", "deep", "tagged", "me", "create", "join", UPLOAD)
 ON_SQLITE = {"tradepost", "tradepost-local", "straightforward"}
 EXTRA = 0.5
 """Seconds that starting the generator takes beside the measuring, for the estimate of a run's length."""
@@ -140,7 +140,8 @@ def main() -> int:
         }
         tokens = log_in(servers["tradepost"], dataset)
         event_ids = plan_events(servers["tradepost"], tokens) if "join" in options.workloads else []
-        workloads = build_workloads(dataset, tokens, event_ids)
+        cursors = deep_cursors(servers["tradepost"], dataset) if "deep" in options.workloads else []
+        workloads = build_workloads(dataset, tokens, event_ids, cursors)
         measured = [servers[name] for name in options.contestants]
         rounds = Rounds(dataset, measured, rounds=options.rounds, seconds=options.seconds, say=say)
         for workload in workloads.values():

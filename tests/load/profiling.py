@@ -22,7 +22,7 @@ from tests.load.bench import WORKLOADS, say
 from tests.load.contestants import CONTESTANTS, ROOT, running
 from tests.load.database import filled_database
 from tests.load.generator import Job, Result
-from tests.load.workloads import build_workloads, log_in
+from tests.load.workloads import build_workloads, deep_cursors, log_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -61,7 +61,8 @@ def main() -> int:
             CONTESTANTS["tradepost"], database_url=dataset.url, secret=secret, ready_path="/readyz"
         ) as server,
     ):
-        workload = build_workloads(dataset, log_in(server, dataset))[options.workload]
+        workloads = build_workloads(dataset, log_in(server, dataset), cursors=deep_cursors(server, dataset))
+        workload = workloads[options.workload]
         job = Job(
             port=server.port,
             requests=workload.requests,

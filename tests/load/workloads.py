@@ -24,6 +24,8 @@ SEATS = 20
 BEHIND = 1_024
 """So many join between somebody's joining and leaving: more than there are connections, or one might leave first."""
 NEWEST = "/api/v1/items/?limit=20&total=false"
+DEEP = 100
+"""Different pages of the workload `deep`."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,29 @@ def plan_events(server: Server, tokens: list[str]) -> list[int]:
     return planned
 
 
+def deep_cursors(server: Server, dataset: Dataset) -> list[str]:
+    """Cursors of places all over the second half of the public list."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    cursors = []
+    for number in range(DEEP):
+        skip = dataset.items // 2 + number * dataset.items // (4 * DEEP)
+        connection.request("GET", f"{NEWEST}&skip={skip}")
+        answer = connection.getresponse()
+        cursor = json.loads(answer.read())["next_cursor"]
+        if cursor is None:
+            raise RuntimeError(f"the public list of {dataset.items} items ends before {skip}")
+        cursors.append(cursor)
+    connection.close()
+    return cursors
+
+
 def build_workloads(
-    dataset: Dataset, tokens: list[str], event_ids: list[int] | None = None
+    dataset: Dataset,
+    tokens: list[str],
+    event_ids: list[int] | None = None,
+    cursors: list[str] | None = None,
 ) -> Mapping[str, Workload]:
-    """All workloads by name, in the order in which they are to be measured; `join` needs events."""
+    """All workloads by name, in the order in which they are to be measured; `join` needs events, `deep` cursors."""
     workloads = (
         Workload("read", "read one item", [_get(f"/api/v1/items/{item_id}") for item_id in dataset.item_ids]),
         Workload("list", "list the 20 newest, no total", [_get(NEWEST)]),
@@ -93,6 +114,18 @@ def build_workloads(
             [_get(f"{NEWEST}&skip={skip}") for skip in range(500)],
         ),
         Workload("total", "list the 20 newest with the exact total", [_get("/api/v1/items/?limit=20")]),
+        Workload(
+            "deep",
+            f"list 20, no total, {DEEP} pages by cursor in the second half of the list",
+            [_get(f"{NEWEST}&cursor={cursor}") for cursor in cursors or ()],
+            only="tradepost",
+        ),
+        Workload(
+            "tagged",
+            "list the 20 newest with a tag, with the exact total, 100 tags",
+            [_get(f"/api/v1/items/?{urlencode({'limit': 20, 'tag': tag})}") for tag in dataset.tags],
+            only="tradepost",
+        ),
         Workload("me", "users/me with JWT", [_get("/api/v1/users/me", token) for token in tokens]),
         Workload(
             "create",

@@ -1,12 +1,16 @@
 """The dependencies of the routes of items, and the builders behind them."""
 
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from functools import partial
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import Depends, Query
+from fastapi.dependencies.utils import get_dependant, request_params_to_args
+from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
+from starlette.datastructures import QueryParams
 
 from tradepost.accounts.dependencies import Requires, build_user_service
 from tradepost.accounts.permissions import Permission
@@ -211,3 +215,68 @@ ItemWriter = Annotated[Principal, Depends(Requires(Permission.WRITE_ITEMS))]
 Bulk = Annotated[BulkItems, resource(BulkItems)]
 Exports = Annotated[ItemExport, resource(ItemExport)]
 Uploads = Annotated[ItemUploads, resource(ItemUploads)]
+
+
+# The list's parameters as a JSON body (QUERY, RFC 10008). They are read by the very functions that read a query string: a rule
+# of one is a rule of the other.
+
+_LIST: Final = get_dependant(path="/", call=list_query).query_params
+_SHOWN: Final = get_dependant(path="/", call=projection_query).query_params
+_NAMES: Final = [field.alias for field in (*_LIST, *_SHOWN)]
+_BY_COMMAS: Final = frozenset({"sort", "fields"})
+_REPEATED: Final = "tag"
+_MOST_FAULTS: Final = 20
+
+
+async def query_of(body: Mapping[str, Any]) -> ListQuery:
+    """Return which items a body asks for, which part of the list, and what is to be shown of each."""
+    faults = [_unknown(name) for name in body if name not in _NAMES]
+    if faults:
+        refusal = Unprocessable((), "")
+        refusal.errors = faults[:_MOST_FAULTS]
+        raise refusal
+    sent = QueryParams([pair for name, value in body.items() for pair in _pairs(name, value)])
+    arguments, errors = request_params_to_args(_LIST, sent)
+    shown, more = request_params_to_args(_SHOWN, sent)
+    if errors or more:
+        raise RequestValidationError(
+            [{**error, "loc": ("body", *error["loc"][1:])} for error in (*errors, *more)]
+        )
+    return (await list_query(**arguments)).showing(await projection_query(**shown))
+
+
+def in_body(refusal: Unprocessable) -> Unprocessable:
+    """Return a refusal of a parameter as one of a field of the body."""
+    for error in refusal.errors:
+        if error["location"][:1] == ["query"]:
+            error["location"][0] = "body"
+    return refusal
+
+
+def _pairs(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Yield what a query string would have; null and an empty text are as good as not sent."""
+    values = value if isinstance(value, list) else [value]
+    if isinstance(value, list) and name not in {_REPEATED, *_BY_COMMAS}:
+        raise Unprocessable(("body", name), "Input should be one value", kind="one_value")
+    texts = [_text(name, one) for one in values if one is not None]
+    if name in _BY_COMMAS:
+        texts = [",".join(texts)]
+    yield from ((name, text) for text in texts if text)
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise Unprocessable(("body", name), "Input should be a text or a number", kind="text_or_number")
+
+
+def _unknown(name: str) -> dict[str, Any]:
+    meant = nearest(name, _NAMES)
+    advice = "" if meant is None else f"; did you mean {meant}?"
+    return {
+        "location": ["body", name[:100]],
+        "message": f"There is no such parameter{advice}",
+        "type": "extra_forbidden",
+    }

@@ -18,7 +18,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from tradepost.core.database.elements import AmongSelected
+from tradepost.core.database.elements import AmongSelected, Unindexed
 from tradepost.core.database.repository import escaped
 from tradepost.items.models import Item, ItemTag
 from tradepost.items.schemas import ItemStatus
@@ -26,6 +26,9 @@ from tradepost.tags.models import Tag
 
 IS_ACTIVE: Final = Item.status == literal_column(f"'{ItemStatus.ACTIVE}'", Item.status.type)
 """What everybody sees."""
+
+IS_ACTIVE_UNINDEXED: Final = Unindexed(Item.status) == literal_column(f"'{ItemStatus.ACTIVE}'", String())
+"""The same for orders that the index by status does not serve."""
 
 
 class CaseFolded(FunctionElement[str]):

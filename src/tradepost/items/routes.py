@@ -1,12 +1,13 @@
 """``/items``: putting items up for sale, finding and changing them."""
 
 from dataclasses import replace
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Body
 from starlette.responses import Response
 
 from tradepost.accounts.dependencies import CurrentPrincipal, Visitor
-from tradepost.core.errors import InsufficientPermissions, NotOwner, Unauthenticated
+from tradepost.core.errors import InsufficientPermissions, NotOwner, Unauthenticated, Unprocessable
 from tradepost.core.wire.pagination import Page, Window
 from tradepost.core.wire.row_json import page_json
 from tradepost.core.wire.schemas import Confirmation
@@ -23,6 +24,8 @@ from tradepost.items.dependencies import (
     Shown,
     Words,
     check_prices,
+    in_body,
+    query_of,
 )
 from tradepost.items.errors import ItemNotFound
 from tradepost.items.filters import ItemFilter
@@ -49,6 +52,17 @@ async def list_items(
     """List items; drafts and inactive ones only to their owner and to staff."""
     page, body = await items.page(query.showing(shown), visitor)
     return list_answer(body, page, scope)
+
+
+# OpenAPI 3.1 has no such method.
+@router.api_route("/", methods=["QUERY"], include_in_schema=False)
+async def query_items(visitor: Visitor, items: Items, body: Annotated[dict[str, Any], Body()]) -> Response:
+    """List items by parameters in a JSON body, for those that are too long for an address."""
+    try:
+        page = await items.page(await query_of(body), visitor)
+    except Unprocessable as refusal:
+        raise in_body(refusal) from None
+    return JsonAnswer(page.body)
 
 
 @router.post(

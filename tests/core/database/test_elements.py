@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest_asyncio
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, literal_column, select, update
 
 from tests.conftest import World
 from tests.spelling import spelt
@@ -12,6 +12,7 @@ from tradepost.core.database.elements import (
     AmongSelected,
     ByCodePoint,
     EstimatedCount,
+    Unindexed,
     counted,
     estimate_of,
     upsert,
@@ -95,6 +96,13 @@ async def test_text_is_in_the_order_of_its_code_points(database: Database, ids: 
     assert await names(database, select(Tag.name).order_by(ByCodePoint(Tag.name))) == sorted(NAMES)
 
 
+def test_sqlite_alone_is_kept_from_an_index() -> None:
+    assert spelt(select(Tag.id).where(Unindexed(Tag.name) == literal_column("'x'"))) == (
+        "SELECT tags.id FROM tags WHERE tags.name = 'x'",
+        "SELECT tags.id FROM tags WHERE +tags.name = 'x'",
+    )
+
+
 def test_postgresql_explains_what_sqlite_counts() -> None:
     assert spelt(EstimatedCount(select(Tag.id).where(Tag.name != "a"))) == (
         "EXPLAIN (FORMAT JSON) SELECT tags.id FROM tags WHERE tags.name != $1::VARCHAR",
@@ -141,7 +149,8 @@ def test_both_engines_spell_an_upsert_alike() -> None:
 
 async def test_an_upsert_does_nothing_or_updates(world: World, ids: dict[str, int]) -> None:
     now = world.resources.clock.now()
-    rows = [{"name": name, "created_at": now, "updated_at": now} for name in ("apple", "pear")]
+    times = {"created_at": now, "updated_at": now}
+    rows = [{"name": name, "name_key": name, **times} for name in ("apple", "pear")]
     async with world.database.transaction() as db:
         inserted = upsert(Tag).values(rows)
         fresh = await db.scalars(inserted.on_conflict_do_nothing(index_elements=["name"]).returning(Tag.name))

@@ -125,6 +125,29 @@ def _pairs_of_json(element: AskedPairs, compiler: SQLCompiler, **options: Any) -
     return f"(SELECT value AS {first}, {at_same_place} AS {second} FROM json_each({firsts}))"  # noqa: S608 - likewise
 
 
+class Unindexed(FunctionElement[str]):
+    """A column that SQLite finds by no index, for a condition that most rows fulfil.
+
+    SQLite knows no shares of values: it would rather find nearly all rows by the index of such a condition, and sort them, than
+    read a few in the order of another index. PostgreSQL knows better, and gets the column as it is.
+    """
+
+    type = String()
+    inherit_cache = True
+
+
+@compiles(Unindexed, "postgresql")
+def _plainly(element: Unindexed, compiler: SQLCompiler, **options: Any) -> str:
+    (column,) = element.clauses
+    return compiler.process(column, **options)
+
+
+@compiles(Unindexed, "sqlite")
+def _with_sign(element: Unindexed, compiler: SQLCompiler, **options: Any) -> str:
+    (column,) = element.clauses
+    return f"+{compiler.process(column, **options)}"
+
+
 class ByCodePoint(FunctionElement[str]):
     """Text in the order of its code points, whatever the database's own collation is: lists are alike on both engines."""
 

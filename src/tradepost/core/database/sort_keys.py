@@ -21,7 +21,10 @@ _SOURCE: Final = "sort_key_of"
 
 
 def sort_key_column(source: str) -> MappedColumn[str]:
-    """Return a column for the sort key of the column ``source`` of the same table."""
+    """Return a column for the sort key of the column ``source`` of the same table.
+
+    An ``upsert`` of several rows names it itself: SQLAlchemy does not tell a default the other values of such a row.
+    """
 
     def key_of_new_row(context: Any) -> str:
         return sort_key(context.get_current_parameters()[source])

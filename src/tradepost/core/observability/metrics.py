@@ -44,7 +44,7 @@ BATCH_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 SAMPLE_PERIOD: Final = 0.5
 """Seconds between two looks at the event loop."""
 
-_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_METHODS: Final = frozenset({"GET", "HEAD", "QUERY", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _LIVE_FILE: Final = re.compile(r"gauge_live\w*_(\d+)\.db")
 
 Reading = Callable[[], float]

@@ -35,7 +35,7 @@ from tradepost.core.database.locks import has_one_writer, lock_no_key_update
 from tradepost.core.database.models import ConvertedOnSqlite
 from tradepost.core.wire.pagination import Place, Window
 from tradepost.core.wire.schemas import MAX_ID
-from tradepost.items.filters import ItemFilter
+from tradepost.items.filters import IS_ACTIVE, IS_ACTIVE_UNINDEXED, ItemFilter
 from tradepost.items.models import Item
 from tradepost.items.projections import CATEGORY, WHOLE, Expansion, Projection
 from tradepost.items.schemas import ItemRow
@@ -139,6 +139,10 @@ def _reach(window: Window) -> int | None:
     return None if window.skip == 0 else min(1 << (window.skip + window.limit).bit_length(), MAX_ID)
 
 
+SINGLE: Final = 2
+"""Keys of an order by one field: that field, and the id."""
+
+
 class _Shape(NamedTuple):
     """What the statement for a page depends on, besides its filter and the values of its parameters."""
 
@@ -165,6 +169,8 @@ class PageStatement(NamedTuple):
 
 def _page(conditions: Sequence[ColumnElement[bool]], shape: _Shape) -> PageStatement:
     order = Order(shape.sort, SORTS, ties=Item.id)
+    if len(order.keys) > SINGLE and order.keys[0].field != "created_at":
+        conditions = [IS_ACTIVE_UNINDEXED if one is IS_ACTIVE else one for one in conditions]
     matching = select(Item.id).where(*conditions)
     # Which items they are comes first, from an index alone where one will do: owners and tags are read only for what
     # is shown, however many are skipped or sorted. One more than is shown tells whether the list goes on.

@@ -24,7 +24,7 @@ EXPOSED_HEADERS: Final = (
 )
 """Headers of an answer that scripts of other origins may read."""
 
-_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_METHODS: Final = ("GET", "HEAD", "QUERY", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 class Cors(CORSMiddleware):

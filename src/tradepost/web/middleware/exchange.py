@@ -29,7 +29,7 @@ CLIENT_CLOSED_REQUEST: Final = 499
 """The status in log and metrics of a request whose client went away before the answer began (nginx's number)."""
 
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
-_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "QUERY"})
 _API_POLICY: Final = b"default-src 'none'; frame-ancestors 'none'"
 _ALWAYS: Final = (
     (b"x-content-type-options", b"nosniff"),

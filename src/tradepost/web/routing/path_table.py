@@ -26,6 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import override
 
 from tradepost.web.asgi_scope import TEMPLATE_KEY
+from tradepost.web.bodies.checked_request import JSON_TYPE
 from tradepost.web.routing.fast_path import FastEndpoint, compiled
 
 FOUND_KEY: Final = "tradepost.found"
@@ -148,9 +149,10 @@ class PathTable(BaseRoute):
         target = entry.targets.get(method)
         if target is None:
             if method == "OPTIONS":
-                await Response(status_code=204, headers={"Allow": f"{entry.allow}, OPTIONS"})(
-                    scope, receive, send
-                )
+                headers = {"Allow": f"{entry.allow}, OPTIONS"}
+                if "QUERY" in entry.targets:
+                    headers["Accept-Query"] = JSON_TYPE
+                await Response(status_code=204, headers=headers)(scope, receive, send)
                 return
             if method != "HEAD" or (target := entry.targets.get("GET")) is None:
                 raise HTTPException(405, headers={"Allow": entry.allow})
