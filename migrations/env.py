@@ -17,6 +17,7 @@ def run(connection: Connection) -> None:
         connection=connection,
         target_metadata=METADATA,
         compare_server_default=True,
+        include_name=autogenerate.is_declared,
         render_item=autogenerate.render_item,
         process_revision_directives=autogenerate.complete,
         # SQLite's DDL is transactional too once BEGIN is said explicitly, as the engine does.

@@ -35,6 +35,7 @@ from tradepost.accounts.tokens import Tokens
 from tradepost.bootstrap import METADATA, opened, prepare_database
 from tradepost.core.database.engines import Database
 from tradepost.core.resources import Resources
+from tradepost.core.search.vocabulary import Vocabulary
 from tradepost.core.settings.settings import Settings
 from tradepost.items.popular import PopularItems
 from tradepost.items.public_total import PublicTotal
@@ -271,6 +272,7 @@ def forget_all(resources: Resources) -> None:
     """Have everything read anew that an application remembers: rows were changed past its services."""
     resources[PublicTotal].forget()
     resources[PopularItems].forget_all()
+    resources[Vocabulary].forget()
 
 
 @pytest_asyncio.fixture

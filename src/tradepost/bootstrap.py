@@ -34,6 +34,7 @@ from tradepost.core.messaging.messages import Subscriptions
 from tradepost.core.messaging.outbox import Outbox, StoredMessage
 from tradepost.core.rate_limiter import LocalRateLimiter, RateLimiter
 from tradepost.core.resources import Resources
+from tradepost.core.search.vocabulary import SearchWord, Vocabulary
 from tradepost.core.settings.settings import Settings
 from tradepost.core.signals.postgres import postgres_signals
 from tradepost.core.signals.redis import open_redis, redis_signals
@@ -82,6 +83,7 @@ MODELS = (
     Event,
     Participant,
     Reminder,
+    SearchWord,
     StoredMessage,
     ScheduledJob,
     Inbox,
@@ -175,6 +177,11 @@ async def open_storage(resources: Resources) -> AsyncIterator[None]:
         await storage.close()
 
 
+def open_search(resources: Resources) -> None:
+    """Put in what every domain's search shares: the words that its vocabulary is known to hold."""
+    resources.put(Vocabulary, Vocabulary())
+
+
 def open_web(resources: Resources) -> None:
     """Put in what routes of every domain use: the rate limiter, and the cursors of lists."""
     resources.put(RateLimiter, LocalRateLimiter(resources.clock))
@@ -191,6 +198,7 @@ def supply_ports(resources: Resources) -> None:
 Opener = Callable[[Resources], AbstractAsyncContextManager[None] | None]
 OPENERS: Final[tuple[Opener, ...]] = (
     open_storage,
+    open_search,
     open_web,
     supply_ports,
     open_accounts,

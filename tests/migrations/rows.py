@@ -53,6 +53,7 @@ ROWS: Final[dict[str, dict[str, Any]]] = {
         **TIMES,
     },
     "item_texts": {"item_id": 1, "title": "t", "tags": "t", "description": ""},
+    "vocabulary": {"piece": "", "word": "t"},
     "text_rules": {"name": "items", "rule": 1},
     "item_tags": {"item_id": 1, "tag": "t", "position": 0},
     "item_counts": {"dimension": "tag", "key": "gone", "status": "active", "n": 0},

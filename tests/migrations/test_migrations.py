@@ -18,7 +18,7 @@ from tests.conftest import COUNTS, Template, settings_for
 from tests.migrations.rows import NOW, ROWS
 from tradepost.bootstrap import METADATA, database_options, opened, prepare_database
 from tradepost.core.database import migrations
-from tradepost.core.database.autogenerate import check_differences
+from tradepost.core.database.autogenerate import check_differences, is_declared
 from tradepost.core.database.engines import Database, DatabaseOptions
 from tradepost.core.database.sort_keys import key_columns
 from tradepost.items.counting import ItemCounting
@@ -34,7 +34,11 @@ async def empty(template: Template, tmp_path: Path) -> AsyncIterator[Database]:
 
 def differences(connection: Connection) -> list[object]:
     """Return what Alembic would change to make the database like the models."""
-    options = {"compare_type": True, "compare_server_default": True}
+    options = {
+        "compare_type": True,
+        "compare_server_default": True,
+        "include_name": is_declared,
+    }
     compared = compare_metadata(MigrationContext.configure(connection, opts=options), METADATA)
     # Alembic looks at no CHECK, such as that of an enum which got a value.
     return [*compared, *check_differences(connection, METADATA)]

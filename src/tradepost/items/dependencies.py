@@ -23,6 +23,7 @@ from tradepost.core.errors import Unprocessable
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
+from tradepost.core.search.vocabulary import Vocabulary
 from tradepost.core.wire.cursors import Cursors
 from tradepost.core.wire.schemas import MAX_ID
 from tradepost.core.wire.spelling import nearest
@@ -159,6 +160,7 @@ def build_item_service(db: WriteSession, resources: Resources) -> ItemService:
         categories=build_category_service(db, resources),
         popular=resources[PopularItems],
         public_total=resources[PublicTotal],
+        vocabulary=resources[Vocabulary],
         outbox=resources[Outbox],
         clock=resources.clock,
     )
@@ -180,7 +182,7 @@ def open_items(resources: Resources) -> None:
     """Put in what items keep for the life of the process; needs the outbox and the intake of files."""
     database, clock, observer = resources.database, resources.clock, resources.batch_observer
     resources.put(PublicTotal, PublicTotal(clock))
-    resources.put(ItemIndexer, ItemIndexer(database))
+    resources.put(ItemIndexer, ItemIndexer(database, resources[Vocabulary]))
     resources.put(
         PopularItems, PopularItems(database, clock, seconds=resources.settings.CACHE_POPULAR_SECONDS)
     )

@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 
 from tradepost.core.database.engines import Database
+from tradepost.core.search.vocabulary import Vocabulary
 from tradepost.core.wire.folding import RULE
 from tradepost.items.repository.texts import ItemTextRepository
 
@@ -26,8 +27,9 @@ log = structlog.stdlib.get_logger(__name__)
 class ItemIndexer:
     """Makes the texts of items anew."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, vocabulary: Vocabulary) -> None:
         self._database = database
+        self._vocabulary = vocabulary
 
     async def refresh(self, report: Callable[[int], None] = lambda _number: None) -> int:
         """Make anew what is stale, and everything if the rule of folding is newer than the texts; return how many.
@@ -38,7 +40,7 @@ class ItemIndexer:
         found = BATCH
         while found == BATCH:
             async with self._database.transaction() as db:
-                found = await ItemTextRepository(db).refresh_stale(BATCH)
+                found = await ItemTextRepository(db, self._vocabulary).refresh_stale(BATCH)
             if found:
                 report(found)
             number += found
@@ -49,7 +51,7 @@ class ItemIndexer:
     async def rebuild(self, report: Callable[[int], None] = lambda _number: None) -> int:
         """Make everything anew, from the first item on; return how many."""
         async with self._database.transaction() as db:
-            texts = ItemTextRepository(db)
+            texts = ItemTextRepository(db, self._vocabulary)
             await texts.rule()
             await texts.note_rule(rule=0, through=0)
         return await self.refresh(report)
@@ -62,7 +64,7 @@ class ItemIndexer:
         number = 0
         while True:
             async with self._database.transaction() as db:
-                texts = ItemTextRepository(db)
+                texts = ItemTextRepository(db, self._vocabulary)
                 rule, through = await texts.rule()
                 if rule >= RULE:
                     return number

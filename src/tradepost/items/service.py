@@ -13,6 +13,7 @@ from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import NotOwner, TradepostError, Unauthenticated, Unprocessable
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
+from tradepost.core.search.vocabulary import Vocabulary
 from tradepost.items.errors import ItemNotFound, unknown_category
 from tradepost.items.messages import (
     ItemBatchCreated,
@@ -72,13 +73,14 @@ class ItemService:
         categories: CategoryService,
         popular: PopularItems,
         public_total: PublicTotal,
+        vocabulary: Vocabulary,
         outbox: Outbox,
         clock: Clock,
     ) -> None:
         self._db = db
         self._items = ItemRepository(db)
         self._links = ItemTagRepository(db)
-        self._texts = ItemTextRepository(db)
+        self._texts = ItemTextRepository(db, vocabulary)
         self._users = users
         self._tags = tags
         self._categories = categories
@@ -189,7 +191,9 @@ class ItemService:
                 changed |= indexed(title, version)
                 await self._items.change(item, changed)
                 tags = changes.tags if retags else await self._links.find_names(item_id)
-                await self._texts.put(text_row(item_id, title=title, description=item.description, tags=tags))
+                await self._texts.put(
+                    [text_row(item_id, title=title, description=item.description, tags=tags)]
+                )
             else:
                 await self._items.change(item, changed | _still_indexed(item, version))
             await self._outbox.add(self._db, ItemUpdated(item_id, item.owner_id, title, version))

@@ -22,6 +22,7 @@ from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import RuleBroken
 from tradepost.core.wire.folding import sort_key
+from tradepost.core.search.vocabulary import Vocabulary
 from tradepost.items.models import Item, ItemTag, ItemText
 from tradepost.seeding import generator
 from tradepost.seeding.fingerprint import fingerprint
@@ -243,6 +244,7 @@ class _Filling:
             async for frame in made:
                 if not frame.size:
                     mark = frame.items.hex()
+                    await Vocabulary().learn(self._db, [frame.texts.decode()])
                     break
                 await self._writer.write_encoded(ITEMS, ITEM_COLUMNS, frame.items)
                 await self._writer.write_encoded(ITEM_TAGS, TAG_COLUMNS, frame.tags)

@@ -42,7 +42,7 @@ TAG_COLUMNS: Final = ("item_id", "tag", "position")
 class Frame(NamedTuple):
     """A batch: how many items, and their rows, those of their tags and those of their texts, encoded.
 
-    The last one has no items, and the fingerprint's digest in place of their rows.
+    The last one has no items, the fingerprint's digest in place of their rows, and all words in place of their texts.
     """
 
     size: int
@@ -103,13 +103,13 @@ def frames(order: Order) -> Iterator[Frame]:
     for kind, rows in _before_items(order, marketplace, slugs):
         for batch in batches(rows):
             digest.update(rows_as_json([kind, *row] for row in batch))
-    next_id = order.first_item_id
+    next_id, words = order.first_item_id, set[str]()
     for items in batches(marketplace.wares()):
         numbered = [(item_id, item, _texts(item)) for item_id, item in enumerate(items, next_id)]
-        yield encode(order, numbered)
+        yield encode(order, numbered, words)
         digest.update(rows_as_json(_mark(order, slugs, item, texts) for _, item, texts in numbered))
         next_id += len(items)
-    yield Frame(0, digest.digest(), b"", b"")
+    yield Frame(0, digest.digest(), b"", " ".join(words).encode())
 
 
 def _before_items(
@@ -172,7 +172,7 @@ def _mark(order: Order, slugs: list[str], item: ItemRow, texts: _Texts) -> list[
 _NO_IMAGES: Final[list[str]] = []
 
 
-def _sqlite(order: Order, numbered: list[tuple[int, ItemRow, _Texts]]) -> Frame:
+def _sqlite(order: Order, numbered: list[tuple[int, ItemRow, _Texts]], words: set[str]) -> Frame:
     """Encode rows as SQLite stores them: whole hundredths, naive UTC texts, JSON as text."""
     rows: list[tuple[object, ...]] = []
     for item_id, item, (price, discount_price, tax, status, moment) in numbered:
@@ -186,7 +186,7 @@ def _sqlite(order: Order, numbered: list[tuple[int, ItemRow, _Texts]]) -> Frame:
             )
         )
     tags = [(item_id, tag, place) for item_id, item, _ in numbered for place, tag in enumerate(item.tags)]
-    texts = [tuple(_text_row(item_id, item).values()) for item_id, item, _ in numbered]
+    texts = [tuple(_text_row(item_id, item, words).values()) for item_id, item, _ in numbered]
     return Frame(len(rows), marshal.dumps(rows), marshal.dumps(tags), marshal.dumps(texts))
 
 
@@ -194,7 +194,7 @@ def _cents(amount: str | None) -> int | None:
     return None if amount is None else int(amount.replace(".", ""))
 
 
-def _postgres(order: Order, numbered: list[tuple[int, ItemRow, _Texts]]) -> Frame:
+def _postgres(order: Order, numbered: list[tuple[int, ItemRow, _Texts]], words: set[str]) -> Frame:
     r"""Encode rows in COPY's text format: tabs between columns, ``\N`` for NULL."""
     rows: list[str] = []
     tags: list[str] = []
@@ -207,15 +207,17 @@ def _postgres(order: Order, numbered: list[tuple[int, ItemRow, _Texts]]) -> Fram
             f"{_escaped(sort_key(item.title))}\t1\t{moment}\t{moment}\n"
         )
         tags += [f"{item_id}\t{_escaped(tag)}\t{place}\n" for place, tag in enumerate(item.tags)]
-        text = _text_row(item_id, item)
+        text = _text_row(item_id, item, words)
         texts.append(
             f"{item_id}\t{_escaped(text['title'])}\t{_escaped(text['tags'])}\t{_escaped(text['description'])}\n"
         )
     return Frame(len(rows), *("".join(lines).encode() for lines in (rows, tags, texts)))
 
 
-def _text_row(item_id: int, item: ItemRow) -> TextRow:
-    return text_row(item_id, title=item.title, description=item.description, tags=item.tags)
+def _text_row(item_id: int, item: ItemRow, words: set[str]) -> TextRow:
+    row = text_row(item_id, title=item.title, description=item.description, tags=item.tags)
+    words.update(row["title"].split(), row["tags"].split(), row["description"].split())
+    return row
 
 
 def _escaped(text: str | None) -> str:

@@ -30,10 +30,17 @@ CONSTANTS: Final = {
 """Our types as migrations spell them, each a constant at the top of the file that uses it."""
 
 Operation = ops.MigrateOperation
+SEARCH: Final = "_search"
+"""In the names of what no model declares because only one engine has it: the indexes of full-text search."""
 
 
 class CannotWriteMigrationError(Exception):
     """The models lack what a migration needs; the message says what to add and where."""
+
+
+def is_declared(name: str | None, kind: str, _parents: Any) -> bool:
+    """Tell whether models declare what a database has: not SQLite's tables, nor PostgreSQL's index, of a search."""
+    return kind not in {"table", "index"} or name is None or SEARCH not in name
 
 
 def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:

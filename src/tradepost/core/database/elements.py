@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ClauseElement,
+    ColumnElement,
     Dialect,
     Executable,
     Select,
@@ -58,16 +59,40 @@ class AmongIds(FunctionElement[bool]):
         super().__init__(column, bindparam("ids", type_=IdList()))
 
 
+class TextList(TypeDecorator[Sequence[str]]):
+    """Many texts as one parameter: an array on PostgreSQL, JSON text on SQLite."""
+
+    impl = String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(String() if dialect.name == "sqlite" else postgresql.ARRAY(String))
+
+    def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> Any:
+        return json.dumps(value) if dialect.name == "sqlite" else value
+
+
+class AmongTexts(FunctionElement[bool]):
+    """Membership of ``column`` in the parameter ``texts``, a list of texts."""
+
+    inherit_cache = True
+
+    def __init__(self, column: ColumnElement[str]) -> None:
+        super().__init__(column, bindparam("texts", type_=TextList()))
+
+
+@compiles(AmongTexts, "postgresql")
 @compiles(AmongIds, "postgresql")
-def _among_array(element: AmongIds, compiler: SQLCompiler, **options: Any) -> str:
-    column, ids = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} = ANY ({ids})"
+def _among_array(element: AmongIds | AmongTexts, compiler: SQLCompiler, **options: Any) -> str:
+    column, values = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} = ANY ({values})"
 
 
+@compiles(AmongTexts, "sqlite")
 @compiles(AmongIds, "sqlite")
-def _among_json(element: AmongIds, compiler: SQLCompiler, **options: Any) -> str:
-    column, ids = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} IN (SELECT value FROM json_each({ids}))"  # noqa: S608 - two clauses of the statement's own
+def _among_json(element: AmongIds | AmongTexts, compiler: SQLCompiler, **options: Any) -> str:
+    column, values = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608 - two clauses of the statement's own
 
 
 class AmongSelected(FunctionElement[bool]):

@@ -9,6 +9,8 @@ from sqlalchemy import Select, Table, bindparam, insert, select, update
 from tradepost.core.database.elements import AmongIds, upsert
 from tradepost.core.database.locks import lock_no_key_update
 from tradepost.core.database.repository import Repository
+from tradepost.core.database.sessions import WriteSession
+from tradepost.core.search.vocabulary import Vocabulary
 from tradepost.core.wire.folding import RULE, sort_key
 from tradepost.items.models import Item, ItemTag, ItemText, TextRule
 from tradepost.items.texts import TextRow, text_row
@@ -34,14 +36,25 @@ _RULE_OF = "items"
 class ItemTextRepository(Repository):
     """The rows of ``item_texts``, and the columns of items that say of which version they are."""
 
+    def __init__(self, db: WriteSession, vocabulary: Vocabulary) -> None:
+        super().__init__(db)
+        self._session = db
+        self._vocabulary = vocabulary
+
     async def add(self, rows: Sequence[TextRow]) -> None:
         """Insert the texts of items that are new."""
         if rows:
             await (await self.db.connection()).execute(_INSERT, rows)
+            await self._learn(rows)
 
-    async def put(self, row: TextRow) -> None:
-        """Insert or replace the texts of an item."""
-        await (await self.db.connection()).execute(_PUT, row)
+    async def put(self, rows: Sequence[TextRow]) -> None:
+        """Insert or replace the texts of items."""
+        await (await self.db.connection()).execute(_PUT, rows)
+        await self._learn(rows)
+
+    async def _learn(self, rows: Sequence[TextRow]) -> None:
+        texts = (text for row in rows for text in (row["title"], row["tags"], row["description"]))
+        await self._vocabulary.learn(self._session, texts)
 
     async def refresh_stale(self, limit: int) -> int:
         """Make anew the texts of items that changed without them, the lowest ids first; return of how many.
@@ -71,15 +84,14 @@ class ItemTextRepository(Repository):
         ids = [item.id for item in items]
         for item_id, tag in await self.db.execute(linked, {"ids": ids}):
             tags[item_id].append(tag)
-        connection = await self.db.connection()
-        await connection.execute(
-            _PUT,
+        await self.put(
             [
                 text_row(item.id, title=item.title, description=item.description, tags=tags[item.id])
                 for item in items
-            ],
+            ]
         )
-        await connection.execute(_MARK, [{"of_item": item.id, "key": sort_key(item.title)} for item in items])
+        marks = [{"of_item": item.id, "key": sort_key(item.title)} for item in items]
+        await (await self.db.connection()).execute(_MARK, marks)
         return ids
 
     async def rule(self) -> tuple[int, int | None]:
