@@ -36,8 +36,10 @@ from tradepost.items.popular import PopularItems
 from tradepost.items.projections import FIELDS, WHOLE, Expansion, Projection
 from tradepost.items.public_total import PublicTotal
 from tradepost.items.reader import ItemReader, ListQuery
+from tradepost.items.repository.search import BEST_FIRST, FACETS
 from tradepost.items.repository.statements import SORTS
 from tradepost.items.schemas import ItemStatus
+from tradepost.items.searching import ItemSearch, SearchQuery
 from tradepost.items.service import ItemService
 from tradepost.items.uploads import ItemUploads
 from tradepost.items.view_counter import ViewCounter
@@ -46,6 +48,13 @@ from tradepost.tags.dependencies import build_tag_service
 from tradepost.tags.schemas import MAX_TAGS, TagName
 from tradepost.web.db import ResourcesDep, WriteDb, resource
 from tradepost.web.routing.lists import Cursor, Limit, Skip, TotalQuery, sort_query, window_of
+
+
+def _some_words(q: str) -> str:
+    if q.isspace():
+        raise PydanticCustomError("blank", "There is nothing but spaces to look for")
+    return q
+
 
 NEWEST: Final = "-created_at"
 """The order of a list unless another is asked for."""
@@ -62,9 +71,11 @@ Words = Annotated[
     Query(
         min_length=1,
         max_length=200,
-        description="Letters to look for; `%` and `_` are letters too",
+        description='Words that are all in title, tags or description; the last one may be only begun. `"…"` is a '
+        "phrase, `-word` excludes one. Case and accents do not matter, and a letter may be wrong",
         examples=["lamp"],
     ),
+    AfterValidator(_some_words),
 ]
 StatusFilter = Annotated[ItemStatus | None, Query(description="Only items of this status")]
 InCategory = Annotated[
@@ -151,6 +162,64 @@ Asked = Annotated[ListQuery, Depends(list_query)]
 Shown = Annotated[Projection, Depends(projection_query)]
 
 
+def _known_facets(value: str) -> str:
+    if not set(value.split(",")) <= FACETS:
+        raise PydanticCustomError("facets", "Facets are category, tag and price, several by commas")
+    return value
+
+
+FacetNames = Annotated[
+    str | None,
+    AfterValidator(lambda value: value and _known_facets(value)),
+    Query(
+        description="Answer an envelope with how the best 10,000 results are spread: category, tag, price, by commas",
+        json_schema_extra={"pattern": "^(?:category|tag|price)(?:,(?:category|tag|price))*$"},
+    ),
+]
+Highlight = Annotated[
+    bool,
+    Query(description="Add `highlights`: title and description as HTML, with `<mark>` around what was found"),
+]
+
+
+async def search_query(
+    *,
+    q: Words,
+    skip: Skip = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    total: TotalQuery = None,
+    sort: Sort | None = None,  # type: ignore[valid-type]
+    status_filter: StatusFilter = None,
+    category: InCategory = None,
+    tag: WithTags = None,
+    owner_id: OwnerId = None,
+    min_price: MinPrice = None,
+    max_price: MaxPrice = None,
+    highlight: Highlight = False,
+    facets: FacetNames = None,
+) -> SearchQuery:
+    """Return what a query string searches for."""
+    listed = await list_query(
+        skip=skip,
+        limit=limit,
+        cursor=cursor,
+        total=total,
+        sort=sort or BEST_FIRST,
+        status_filter=status_filter,
+        category=category,
+        tag=tag,
+        owner_id=owner_id,
+        min_price=min_price,
+        max_price=max_price,
+        q=q,
+    )
+    return SearchQuery(listed, highlight, tuple(dict.fromkeys(facets.split(","))) if facets else ())
+
+
+Searched = Annotated[SearchQuery, Depends(search_query)]
+
+
 def build_item_service(db: WriteSession, resources: Resources) -> ItemService:
     """Build the service for changing items."""
     return ItemService(
@@ -197,6 +266,7 @@ def open_items(resources: Resources) -> None:
             observe=observer("item"),
         ),
     )
+    resources.put(ItemSearch, ItemSearch(database, resources[Cursors]))
     services = partial(build_item_service, resources=resources)
     resources.put(ItemIntake, ItemIntake(database, items=services, observe=observer("new items")))
     resources.put(BulkItems, BulkItems(database, items=services))
@@ -210,6 +280,7 @@ async def item_service(db: WriteDb, resources: ResourcesDep) -> ItemService:
 
 
 Items = Annotated[ItemReader, resource(ItemReader)]
+Search = Annotated[ItemSearch, resource(ItemSearch)]
 ItemWrites = Annotated[ItemService, Depends(item_service, scope="function")]
 Intake = Annotated[ItemIntake, resource(ItemIntake)]
 Popular = Annotated[PopularItems, resource(PopularItems)]

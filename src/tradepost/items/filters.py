@@ -7,51 +7,21 @@ from typing import Any, Final
 from sqlalchemy import (
     ColumnElement,
     Select,
-    String,
     bindparam,
-    exists,
     literal_column,
     or_,
     select,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
 from tradepost.core.database.elements import AmongSelected, Unindexed
-from tradepost.core.database.repository import escaped
 from tradepost.items.models import Item, ItemTag
 from tradepost.items.schemas import ItemStatus
-from tradepost.tags.models import Tag
 
 IS_ACTIVE: Final = Item.status == literal_column(f"'{ItemStatus.ACTIVE}'", Item.status.type)
 """What everybody sees."""
 
 IS_ACTIVE_UNINDEXED: Final = Unindexed(Item.status) == literal_column(f"'{ItemStatus.ACTIVE}'", String())
 """The same for orders that the index by status does not serve."""
-
-
-class CaseFolded(FunctionElement[str]):
-    """Text in lower case, in any script: both engines find the same items by the same words.
-
-    PostgreSQL is told a collation that knows all letters, whatever the cluster's own locale is; SQLite's own LOWER knows
-    only ASCII, and gets Python's.
-    """
-
-    type = String()
-    inherit_cache = True
-
-
-@compiles(CaseFolded, "postgresql")
-def _lower_by_icu(element: CaseFolded, compiler: SQLCompiler, **options: Any) -> str:
-    (column,) = element.clauses
-    return f'lower({compiler.process(column, **options)} COLLATE "und-x-icu")'
-
-
-@compiles(CaseFolded, "sqlite")
-def _lower_by_python(element: CaseFolded, compiler: SQLCompiler, **options: Any) -> str:
-    (column,) = element.clauses
-    return f"unicode_lower({compiler.process(column, **options)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +81,13 @@ class ItemFilter:
         }
         return values | {f"tag_{number}": tag for number, tag in enumerate(self.tags)}
 
-    def conditions(self, category_ids: Select[int] | None) -> list[ColumnElement[bool]]:
-        """Return what a row must fulfil; the values come with the execution."""
+    def conditions(
+        self, category_ids: Select[int] | None, found: Select[int] | None = None
+    ) -> list[ColumnElement[bool]]:
+        """Return what a row must fulfil; the values come with the execution.
+
+        ``found`` are the ids of what ``q`` finds, which the conditions themselves say nothing of.
+        """
         wanted: list[ColumnElement[bool]] = []
         if not self.sees_all:
             own = Item.owner_id == bindparam("visitor_id")
@@ -132,20 +107,6 @@ class ItemFilter:
         for number in range(len(self.tags)):
             tagged = select(ItemTag.item_id).where(ItemTag.tag == bindparam(f"tag_{number}"))
             wanted.append(Item.id.in_(tagged))
-        if self.q is not None:
-            wanted.append(_mentions(self.q))
+        if found is not None:
+            wanted.append(Item.id.in_(found))
         return wanted
-
-
-def _mentions(q: str) -> ColumnElement[bool]:
-    """Match title, description or a tag that contains ``q``, case-insensitively."""
-    pattern = f"%{escaped(q.lower())}%"
-
-    # Tags are in lower case already. Their few names are searched, not their many links; and EXISTS can always fall back
-    # on the index, where PostgreSQL would search all links of IN anew for each item once they do not fit its memory.
-    names = select(Tag.name).where(Tag.name.like(pattern, escape="\\"))
-    return or_(
-        CaseFolded(Item.title).like(pattern, escape="\\"),
-        CaseFolded(Item.description).like(pattern, escape="\\"),
-        exists().where(ItemTag.item_id == Item.id, ItemTag.tag.in_(names)),
-    )

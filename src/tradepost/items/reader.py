@@ -19,6 +19,7 @@ from tradepost.items.filters import ItemFilter
 from tradepost.items.projections import WHOLE, Expansion, Projection
 from tradepost.items.public_total import PublicTotal
 from tradepost.items.repository.items import ItemRepository
+from tradepost.items.repository.search import ItemSearchRepository
 from tradepost.items.schemas import ItemStatus, item_json
 from tradepost.items.view_counter import ViewCounter
 
@@ -40,11 +41,18 @@ def is_visible(status: str, owner_id: int, visitor: Principal | None) -> bool:
     )
 
 
-def _shown_to(visitor: Principal | None, projection: Projection) -> Projection:
+def shown_to(visitor: Principal | None, projection: Projection) -> Projection:
     """Return a projection that adds only categories that ``visitor`` may see."""
     if projection.category is Expansion.NONE or not sees_all(visitor):
         return projection
     return replace(projection, category=Expansion.ALL)
+
+
+def visible_to(visitor: Principal | None, wanted: ItemFilter) -> ItemFilter:
+    """Return a filter that lets only items through that ``visitor`` may see."""
+    if visitor is None:
+        return wanted
+    return replace(wanted, visitor_id=visitor.user_id, sees_all=sees_all(visitor))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +69,6 @@ class ListName(StrEnum):
 
     ITEMS = "items"
     MINE = "my items"
-    SEARCH = "search"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,26 +136,22 @@ class ItemReader:
         if projection is WHOLE:
             found = await self._points.find(item_id)
         else:
-            found = await self._projected.find((item_id, _shown_to(visitor, projection)))
+            found = await self._projected.find((item_id, shown_to(visitor, projection)))
         if found is None or not is_visible(found.status, found.owner_id, visitor):
             raise ItemNotFound
         return found
 
-    async def page(
-        self, query: ListQuery, visitor: Principal | None, name: ListName = ListName.ITEMS
-    ) -> RenderedPage:
+    async def page(self, query: ListQuery, visitor: Principal | None) -> RenderedPage:
         """List the wanted items that ``visitor`` may see: the JSON of ``ItemPage``, and of each item."""
-        wanted, projection = query.wanted, query.projection
-        if visitor is not None:
-            wanted = replace(wanted, visitor_id=visitor.user_id, sees_all=sees_all(visitor))
+        wanted, projection = visible_to(visitor, query.wanted), query.projection
         if projection is not WHOLE:
-            projection = _shown_to(visitor, projection)
-        return await self._ask(_Question(name, wanted, query.window, projection))
+            projection = shown_to(visitor, projection)
+        return await self._ask(_Question(ListName.ITEMS, wanted, query.window, projection))
 
     async def page_of_own(self, query: ListQuery, owner: Principal) -> RenderedPage:
         """List one's own items, hidden ones too, likewise."""
         wanted = replace(query.wanted, seller_id=owner.user_id, sees_all=True)
-        projection = _shown_to(owner, query.projection)
+        projection = shown_to(owner, query.projection)
         return await self._ask(_Question(ListName.MINE, wanted, query.window, projection))
 
     async def _ask(self, asked: _Question) -> RenderedPage:
@@ -182,7 +185,8 @@ class ItemReader:
         categories = None if wanted.category is None else CategoryService.subtree(wanted.category)
         lagging = wanted.is_public_list and window.total is Total.EXACT
         part = replace(window, total=Total.NONE) if lagging else window
-        page = await items.page(wanted, part, projection, category_ids=categories)
+        found = None if wanted.q is None else await ItemSearchRepository(items.db).matching(wanted.q)
+        page = await items.page(wanted, part, projection, category_ids=categories, matching=found)
         total = await self._public_total.get(items.count_public) if lagging else page.total
         written = item_json if projection is WHOLE else projection.json
         rendered = Page([written(row) for row in page.rows], total, window, page.end)

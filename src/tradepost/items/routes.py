@@ -12,30 +12,34 @@ from tradepost.core.wire.pagination import Page, Window
 from tradepost.core.wire.row_json import page_json
 from tradepost.core.wire.schemas import Confirmation
 from tradepost.items.dependencies import (
-    NEWEST,
     Asked,
     Intake,
     Items,
     ItemWriter,
     ItemWrites,
-    MaxPrice,
-    MinPrice,
     Popular,
+    Search,
+    Searched,
     Shown,
-    Words,
-    check_prices,
     in_body,
     query_of,
 )
 from tradepost.items.errors import ItemNotFound
-from tradepost.items.filters import ItemFilter
-from tradepost.items.reader import ListName, ListQuery
-from tradepost.items.schemas import ItemCreate, ItemPage, ItemPart, ItemRead, ItemUpdate, PartPage
+from tradepost.items.schemas import (
+    ItemCreate,
+    ItemFound,
+    ItemPage,
+    ItemPart,
+    ItemRead,
+    ItemUpdate,
+    PartPage,
+    SearchResults,
+)
 from tradepost.web.answers.json_answer import JsonAnswer
 from tradepost.web.openapi.document import CREDENTIALS_OPTIONAL
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.fast_path import fast_path
-from tradepost.web.routing.lists import Limit, PlainWindow, RequestScope, array_answer, list_answer
+from tradepost.web.routing.lists import Limit, RequestScope, array_answer, list_answer
 from tradepost.web.routing.parameters import PathId
 from tradepost.web.routing.route import Route
 
@@ -84,23 +88,26 @@ async def list_popular_items(_visitor: Visitor, popular: Popular, limit: Limit =
     return JsonAnswer(page_json("items", top))
 
 
-@router.get("/search/", response_model=list[ItemRead], responses=ANYBODY, openapi_extra=CREDENTIALS_OPTIONAL)
+@router.get(
+    "/search/",
+    response_model=list[ItemRead | ItemFound] | SearchResults,
+    responses=ANYBODY,
+    openapi_extra=CREDENTIALS_OPTIONAL,
+)
 async def search_items(
-    *,
-    scope: RequestScope,
-    visitor: Visitor,
-    items: Items,
-    window: PlainWindow,
-    q: Words,
-    min_price: MinPrice = None,
-    max_price: MaxPrice = None,
+    scope: RequestScope, visitor: Visitor, search: Search, query: Searched, shown: Shown
 ) -> Response:
-    """Find items by words in title, description or tags: a bare array with `X-Total-Count` and `Link`."""
-    check_prices(min_price, max_price)
-    wanted = ItemFilter(min_price=min_price, max_price=max_price, q=q)
-    query = ListQuery(wanted, replace(window, sort=NEWEST))
-    page, _ = await items.page(query, visitor, ListName.SEARCH)
-    return array_answer(page, scope)
+    """Find items by words in title, tags and description, the best first: a bare array with `X-Total-Count` and `Link`.
+
+    `X-Total-Count-Relation: at-least` says that counting ended at 10,000. With `facets` the answer is an envelope.
+    """
+    found = await search.find(replace(query, listed=query.listed.showing(shown)), visitor)
+    if query.facets:
+        return list_answer(found.json(), found.page, scope)
+    answer = array_answer(found.page, scope)
+    if found.is_capped:
+        answer.headers["X-Total-Count-Relation"] = "at-least"
+    return answer
 
 
 @router.get("/user/me", response_model=list[ItemRead | ItemPart], responses=ANYBODY)

@@ -272,6 +272,53 @@ class ItemPart(ItemRead):
     )
 
 
+class Highlights(Output):
+    """Texts of an item as HTML, with `<mark>` around what was found."""
+
+    title: str = Field(description="Its title", examples=["Desk <mark>lamp</mark>"])
+    description: str | None = Field(description="Its description", examples=[None])
+
+
+class ItemFound(ItemPart):
+    """An item that a search found; `highlights` if they were asked for."""
+
+    highlights: Highlights = Field(description="What was found in its texts")
+
+
+class FacetValue(Output):
+    """A value of a facet."""
+
+    value: int | str = Field(description="A category's id, a tag, or a range of prices", examples=["brass"])
+    count: int = Field(description="How many of the results have it", examples=[3])
+
+
+class Facets(Output):
+    """How the results are spread, the most frequent values first; prices in their order."""
+
+    model_config = ConfigDict(json_schema_extra=_nothing_required)
+
+    category: list[FacetValue] = Field(description="By category; the value is its id")
+    tag: list[FacetValue] = Field(description="By tag")
+    price: list[FacetValue] = Field(description="By price, from one to another: `10-24.99`, `10000-`")
+
+
+class TotalRelation(StrEnum):
+    """Whether a search counted to the end."""
+
+    EXACT = "exact"
+    AT_LEAST = "at-least"
+
+
+class SearchResults(Output):
+    """The results of a search with facets."""
+
+    items: list[ItemFound] = Field(description="The items of this part, the best first")
+    facets: Facets = Field(description="Counts of the best 10,000 results, by what was asked for")
+    total: int | None = Field(description="How many there are, at most 10,000", examples=[3])
+    total_relation: TotalRelation | None = Field(description="`at-least` once 10,000 were counted")
+    next_cursor: str | None = Field(description="For `cursor`: what follows; `null` at the end")
+
+
 class PartPage(PageInfo):
     """A part of a list of items, of each of which `fields` or `expand` say what is shown."""
 

@@ -202,8 +202,6 @@ def _sqlite_engine(options: DatabaseOptions, *, writes: bool, snapshots: bool = 
         for pragma in pragmas:
             cursor.execute(pragma)
         cursor.close()
-        # SQLite's own LOWER knows only ASCII; a search must fold the same characters on both engines.
-        connection.create_function("unicode_lower", 1, _unicode_lower, deterministic=True)
 
     if snapshots:
 
@@ -233,10 +231,6 @@ def _sqlite_engine(options: DatabaseOptions, *, writes: bool, snapshots: bool = 
                 connection.rollback()
 
     return engine
-
-
-def _unicode_lower(value: str | None) -> str | None:
-    return None if value is None else value.lower()
 
 
 def _postgres_engine(options: DatabaseOptions) -> AsyncEngine:

@@ -90,6 +90,9 @@ class Choice:
     beginning: str | None = None
 
 
+Rows = Select[*tuple[Any, ...]]
+Narrow = Callable[[Rows, ColumnElement[int]], Rows]
+"""Adds to a statement the table that ids are of, joined on them, and the conditions of a filter."""
 Tier = tuple[Choice, ...]
 """What a text must have to be in a tier: of each term one of the words."""
 
@@ -213,22 +216,22 @@ class TextIndex:
         return f"(({texts} || ' \u00a7' || {block})::tsvector)"
 
     def newest(
-        self,
-        resolved: Resolved,
-        place: int,
-        *,
-        is_sqlite: bool,
-        narrowed: Callable[[Select[Any], ColumnElement[int]], Select[Any]],
-        limit: ColumnElement[int],
-    ) -> Select[Any]:
-        """Return the ids of the newest rows of a tier, and the tier, the highest ids first.
+        self, resolved: Resolved, place: int, *, is_sqlite: bool, narrowed: Narrow, limit: ColumnElement[int]
+    ) -> Rows:
+        """Return ``id``, ``tier`` and ``score`` of the newest rows of a tier, the highest ids first.
 
         ``narrowed`` joins what the ids are of, and adds the conditions of a filter.
         """
         rank, tier = resolved.tiers[place]
-        ids = (self._by_fts5 if is_sqlite else self._by_gin)(resolved, place, narrowed, limit)
-        found = ids.subquery(f"found_{rank}") if tier else ids.subquery("found")
-        return select(found.c.id, _number(rank).label("tier"))
+        rows = select(
+            self.key.label("id"), _number(rank).label("tier"), self.score(resolved, rank).label("score")
+        ).where(*self.checks(resolved.question))
+        if tier and is_sqlite:
+            return self._by_fts5(rows, narrowed, self._asked(resolved, place, FTS5), limit)
+        rows = narrowed(rows.select_from(self.texts), self.key)
+        if not tier:
+            return rows.order_by(self.key.desc()).limit(limit)
+        return self._by_gin(rows, place, self._asked(resolved, place, GIN), limit)
 
     def _asked(self, resolved: Resolved, place: int, engine: Engine) -> ColumnElement[str]:
         tier = resolved.tiers[place][1]
@@ -237,43 +240,26 @@ class TextIndex:
 
     def _by_fts5(
         self,
-        resolved: Resolved,
-        place: int,
-        narrowed: Callable[[Select[Any], ColumnElement[int]], Select[Any]],
+        rows: Rows,
+        narrowed: Narrow,
+        asked: ColumnElement[str],
         limit: ColumnElement[int],
-    ) -> Select[Any]:
-        checks = self.checks(resolved.question)
-        if not resolved.tiers[place][1]:
-            newest = narrowed(select(self.key.label("id")).select_from(self.texts), self.key)
-            return newest.where(*checks).order_by(self.key.desc()).limit(limit)
+    ) -> Rows:
         index = lightweight(self.name, column("rowid", BigInteger))
-        rows = narrowed(select(index.c.rowid.label("id")).select_from(index), index.c.rowid)
-        if checks:
-            rows = rows.join(self.texts, self.key == index.c.rowid)
-        match = literal_column(self.name, Text()).op("MATCH")(self._asked(resolved, place, FTS5))
-        return rows.where(match, *checks).order_by(index.c.rowid.desc()).limit(limit)
+        match = literal_column(self.name, Text()).op("MATCH")(asked)
+        rows = rows.select_from(index).join(self.texts, self.key == index.c.rowid).where(match)
+        return narrowed(rows, index.c.rowid).order_by(index.c.rowid.desc()).limit(limit)
 
-    def _by_gin(
-        self,
-        resolved: Resolved,
-        place: int,
-        narrowed: Callable[[Select[Any], ColumnElement[int]], Select[Any]],
-        limit: ColumnElement[int],
-    ) -> Select[Any]:
-        rows = narrowed(select(self.key.label("id")).select_from(self.texts), self.key)
-        rows = rows.where(*self.checks(resolved.question)).order_by(self.key.desc())
-        if not resolved.tiers[place][1]:
-            return rows.limit(limit)
+    def _by_gin(self, rows: Rows, place: int, asked: ColumnElement[str], limit: ColumnElement[int]) -> Rows:
         top = select(func.max(self.key).op(">>")(_number(BLOCK_BITS))).scalar_subquery()
         blocks = (
             func.generate_series(top, _number(0), _number(-1))
             .table_valued("number", name=f"blocks_{place}")
             .render_derived()
         )
-        query = self._asked(resolved, place, GIN)
-        inner = rows.where(_InBlock(literal_column(self.document()), query, blocks.c.number))
-        block = inner.limit(_number(RANKED)).lateral(f"block_{place}")
-        return select(block.c.id).select_from(blocks.join(block, true())).limit(limit)
+        within = rows.where(_InBlock(literal_column(self.document()), asked, blocks.c.number))
+        block = within.order_by(self.key.desc()).limit(_number(RANKED)).lateral(f"block_{place}")
+        return select(*block.c).select_from(blocks.join(block, true())).limit(limit)
 
     def matching(self, resolved: Resolved, *, is_sqlite: bool) -> Select[int]:
         """Return the ids of all rows that meet a question, in no order: for a filter of another list."""
@@ -312,21 +298,14 @@ class TextIndex:
         ]
         return reduce(add, scores) if scores else _number(0)
 
-    def ranked(
-        self,
-        resolved: Resolved,
-        *,
-        is_sqlite: bool,
-        narrowed: Callable[[Select[Any], ColumnElement[int]], Select[Any]],
-    ) -> CTE:
+    def ranked(self, resolved: Resolved, *, is_sqlite: bool, narrowed: Narrow) -> CTE:
         """Return the best ``RANKED`` rows as ``id``, ``tier`` (the lowest is the best) and ``score``."""
         left = _number(RANKED)
-        parts: list[Select[Any]] = []
+        parts: list[Rows] = []
         for place, (rank, _) in enumerate(resolved.tiers):
             found = self.newest(resolved, place, is_sqlite=is_sqlite, narrowed=narrowed, limit=left)
             named = found.cte(f"tier_{rank}").prefix_with("MATERIALIZED")
-            scored = select(named.c.id, named.c.tier, self.score(resolved, rank).label("score"))
-            parts.append(scored.join(self.texts, self.key == named.c.id))
+            parts.append(select(*named.c))
             left = left - select(func.count()).select_from(named).scalar_subquery()
         union = parts[0] if len(parts) == 1 else parts[0].union_all(*parts[1:])
         return union.cte("ranked").prefix_with("MATERIALIZED")

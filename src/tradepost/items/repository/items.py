@@ -54,6 +54,11 @@ class ItemRepository(Repository):
         """Return the columns of a projection, with id, status and owner, of the items of these ids, in no order."""
         return await self.rows(rows_of(projection), {"ids": list(item_ids)})
 
+    async def find_texts(self, item_ids: Sequence[int]) -> Sequence[Row[int, str, str | None]]:
+        """Return id, title and description of the items of these ids, in no order."""
+        texts = select(Item.id, Item.title, Item.description).where(AmongIds(Item.id))
+        return (await self.db.execute(texts, {"ids": list(item_ids)})).all()
+
     async def page(
         self,
         wanted: ItemFilter,
@@ -61,13 +66,14 @@ class ItemRepository(Repository):
         projection: Projection = WHOLE,
         *,
         category_ids: Select[int] | None = None,
+        matching: Select[int] | None = None,
     ) -> Page[Any]:
         """Return a part of the wanted items; the total is counted as the window says.
 
         A row is an ``ItemRow``, or has the columns of another ``projection``. ``category_ids`` is the statement for the
-        wanted category and its descendants.
+        wanted category and its descendants, ``matching`` that for the ids of what ``q`` finds.
         """
-        asked = page_statement(wanted, window, projection, category_ids)
+        asked = page_statement(wanted, window, projection, category_ids, matching)
         values = wanted.parameters()
         found = await self.rows(asked.rows, values | _place_values(asked, window))
         shown: Sequence[Any] = found[: window.limit]

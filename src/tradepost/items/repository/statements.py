@@ -201,7 +201,11 @@ def _page_like(wanted: ItemFilter, shape: _Shape) -> PageStatement:
 
 
 def page_statement(
-    wanted: ItemFilter, window: Window, projection: Projection, category_ids: Select[int] | None
+    wanted: ItemFilter,
+    window: Window,
+    projection: Projection,
+    category_ids: Select[int] | None,
+    found: Select[int] | None = None,
 ) -> PageStatement:
     """Return the statement for a page, and the one for all items that it is a page of.
 
@@ -209,9 +213,9 @@ def page_statement(
     """
     after = None if window.after is None else nulls_of(window.after)
     shape = _Shape(window.sort, window.limit, _reach(window), after, projection)
-    if wanted.q is None and category_ids is None:
+    if found is None and category_ids is None:
         return _page_like(wanted.shape, shape)
-    return _page(wanted.conditions(category_ids), shape)
+    return _page(wanted.conditions(category_ids, found), shape)
 
 
 async def lock_no_key_update_in_order(db: AsyncSession, condition: ColumnElement[bool]) -> None:
