@@ -21,8 +21,8 @@ from tradepost.core.clock import Clock, SystemClock
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import RuleBroken
-from tradepost.core.wire.folding import sort_key
 from tradepost.core.search.vocabulary import Vocabulary
+from tradepost.core.wire.folding import sort_key
 from tradepost.items.models import Item, ItemTag, ItemText
 from tradepost.seeding import generator
 from tradepost.seeding.fingerprint import fingerprint

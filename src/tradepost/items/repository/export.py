@@ -3,10 +3,11 @@
 from collections.abc import AsyncGenerator, Sequence
 
 from sqlalchemy import Select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from tradepost.items.filters import ItemFilter
 from tradepost.items.models import Item
+from tradepost.items.repository.search import ItemSearchRepository
 from tradepost.items.repository.statements import EVERY_ITEM
 from tradepost.items.schemas import ItemRow
 
@@ -21,7 +22,11 @@ class ItemExportRepository:
         self, wanted: ItemFilter, *, category_ids: Select[int] | None, size: int
     ) -> AsyncGenerator[Sequence[ItemRow]]:
         """Yield the wanted items, so many at a time."""
-        statement = EVERY_ITEM.where(*wanted.conditions(category_ids)).order_by(Item.id)
+        matching: Select[int] | None = None
+        if wanted.q is not None:
+            async with AsyncSession(self._connection) as db:
+                matching = await ItemSearchRepository(db).matching(wanted.q)
+        statement = EVERY_ITEM.where(*wanted.conditions(category_ids, matching)).order_by(Item.id)
         reading = self._connection.execution_options(yield_per=size)
         found = await (await reading).stream(statement, wanted.parameters())
         try:

@@ -7,8 +7,8 @@ from alembic import op
 
 from tradepost.core.database.online import create_index_online, drop_index_online
 
-revision: str = "0015"
-down_revision: str | None = "0014"
+revision: str = "0017"
+down_revision: str | None = "0016"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
