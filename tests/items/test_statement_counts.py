@@ -16,6 +16,7 @@ from tradepost.accounts.permissions import Role
 from tradepost.categories.models import Category
 from tradepost.core.messaging.messages import Message, Subscriptions
 from tradepost.core.messaging.outbox import MessageState, StoredMessage
+from tradepost.items.indexing import ItemIndexer
 from tradepost.items.messages import ItemCreated, ItemDeleted, ItemUpdated
 from tradepost.items.models import Item, ItemTag
 from tradepost.items.schemas import ItemStatus
@@ -139,6 +140,7 @@ async def fill(world: World, owner: Person, rows: int) -> dict[str, int]:
             "expires_at": now,
         }
         messages = await add(StoredMessage, *(message for _ in range(rows)))
+    await world.resources[ItemIndexer].refresh()
     return {
         "item": items[0],
         "user": users[0],
@@ -167,11 +169,11 @@ ENDPOINTS: list[tuple[str, str, int]] = [
     ("stranger", f"{ITEMS}?category=root", 2),
     ("stranger", f"{ITEMS}?category={{category}}&total=false", 1),
     ("stranger", f"{ITEMS}?owner_id={{owner}}", 2),
-    ("stranger", f"{ITEMS}?q=glow", 2),
+    ("stranger", f"{ITEMS}?q=glow", 4),
     ("admin", f"{ITEMS}?status_filter=draft", 3),
-    ("owner", f"{ITEMS}?q=lamp&tag=tag+0&category=root&min_price=1&max_price=99&sort=price", 3),
-    ("stranger", f"{SEARCH}?q=lamp", 2),
-    ("owner", f"{SEARCH}?q=lamp&total=false", 2),
+    ("owner", f"{ITEMS}?q=lamp&tag=tag+0&category=root&min_price=1&max_price=99&sort=price", 5),
+    ("stranger", f"{SEARCH}?q=lamp", 4),
+    ("owner", f"{SEARCH}?q=lamp&total=false", 5),
     ("owner", MINE, 3),
     ("owner", f"{MINE}?total=false&sort=title", 2),
     ("stranger", POPULAR, 2),
