@@ -270,6 +270,9 @@ async def test_writing(
         # However many want to hear of it, it is one statement; none when nobody does.
         return bool(world.resources[Subscriptions].by_type.get(message))
 
+    # A word that search has not met costs a statement more.
+    words = {"title": "Lamp, new, other", "price": 1, "description": " ".join(names)}
+    assert (await alice.api.post(ITEMS, json=words)).is_success
     # Who asks, the item, its texts, the item again; with tags: which there are, new ones, the links.
     new = {"title": "Lamp", "price": 1, "tags": names}
     assert await cost("POST", ITEMS, new) == 4 + 3 * bool(tags) + telling(ItemCreated)
