@@ -13,6 +13,7 @@ from tests.migrations.rows import ROWS
 from tradepost.bootstrap import METADATA, database_options
 from tradepost.core.database import migrations
 from tradepost.core.database.engines import Database
+from tradepost.core.search.vocabulary import Vocabulary
 from tradepost.core.wire.folding import sort_key
 from tradepost.items.counting import ItemCounting
 from tradepost.items.indexing import ItemIndexer
@@ -95,7 +96,7 @@ async def test_the_previous_release_writes_on_while_its_database_is_migrated(old
         at += 1
         await write_as_before(old, at)
 
-    await ItemIndexer(old).refresh()
+    await ItemIndexer(old, Vocabulary()).refresh()
     await ItemCounting(old).fold()
     assert await ItemCounting(old).differences() == []
     tables = METADATA.tables
