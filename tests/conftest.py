@@ -38,7 +38,6 @@ from tradepost.core.resources import Resources
 from tradepost.core.search.vocabulary import Vocabulary
 from tradepost.core.settings.settings import Settings
 from tradepost.items.popular import PopularItems
-from tradepost.items.public_total import PublicTotal
 from tradepost.main import create_app
 
 PASSWORD = "Tradepost1"
@@ -270,7 +269,6 @@ def empty_storage(settings: Settings) -> None:
 
 def forget_all(resources: Resources) -> None:
     """Have everything read anew that an application remembers: rows were changed past its services."""
-    resources[PublicTotal].forget()
     resources[PopularItems].forget_all()
     resources[Vocabulary].forget()
 

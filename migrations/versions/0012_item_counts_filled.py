@@ -1,8 +1,12 @@
 """Counts of the items that were there before their triggers."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from alembic import op
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from tradepost.core.database.online import outside_transaction
 
 revision: str = "0012"
 down_revision: str | None = "0011"
@@ -33,17 +37,37 @@ KEPT = """
 """
 
 
+MISSING = f"""
+    SELECT dimension, key, status, CAST(sum(n) AS BIGINT) FROM ({TRUTH} UNION ALL {KEPT}) AS missing
+    GROUP BY dimension, key, status HAVING sum(n) <> 0 ORDER BY dimension, key, status
+"""  # noqa: S608 - our own text
+
+COUNTS = sa.table("item_counts", *map(sa.column, ("dimension", "key", "status", "n")))
+
+
 def upgrade() -> None:
-    # One statement sees one snapshot: what it adds is what the triggers had not counted by then, however many write
-    # meanwhile, and nothing when it is run again.
-    op.execute(
-        f"""
-        INSERT INTO item_counts (dimension, key, status, n)
-        SELECT dimension, key, status, CAST(sum(n) AS BIGINT) FROM ({TRUTH} UNION ALL {KEPT}) AS missing
-        WHERE true GROUP BY dimension, key, status HAVING sum(n) <> 0 ORDER BY dimension, key, status
-        ON CONFLICT (dimension, key, status) DO UPDATE SET n = item_counts.n + excluded.n
-        """  # noqa: S608 - our own text
-    )
+    # One statement sees one snapshot: what is missing is what the triggers had not counted by then, and nothing when it is
+    # looked for again. It is added in a short transaction afterwards, and what changes meanwhile comes on top by itself.
+    with outside_transaction() as connection:
+        missing = _read(connection)
+        if missing:
+            adding = postgresql.insert(COUNTS)
+            adding = adding.on_conflict_do_update(
+                index_elements=["dimension", "key", "status"], set_={"n": COUNTS.c.n + adding.excluded.n}
+            )
+            names = ("dimension", "key", "status", "n")
+            with connection.begin():
+                connection.execute(adding, [dict(zip(names, row, strict=True)) for row in missing])
+
+
+def _read(connection: sa.Connection) -> Sequence[Sequence[Any]]:
+    """Return what is missing, without a transaction: on SQLite that would keep writers out for as long as it reads."""
+    cursor: Any = connection.connection.cursor()
+    cursor.execute(MISSING)
+    rows: Sequence[Sequence[Any]] = cursor.fetchall()
+    cursor.close()
+    connection.rollback()
+    return rows
 
 
 def downgrade() -> None:

@@ -7,7 +7,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 
 class SortedItems(Protocol):
-    """What a higher domain does to the items of a category. Runs in the caller's session and commits nothing."""
+    """What a higher domain knows of the items of categories, and does to them. Runs in the caller's session."""
+
+    async def counts(self, db: AsyncSession) -> dict[int, int]:
+        """Return how many active items are right in each category; one without any may be left out."""
+        ...
 
     async def move(self, db: AsyncSession, *, source_id: int, target_id: int, now: datetime) -> None:
         """Put every item of one category into another, and count a change on each."""

@@ -8,12 +8,14 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import partial
 
+from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tradepost.categories.sorted import SortedItems
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.resources import Resources
 from tradepost.items.dependencies import build_item_service
+from tradepost.items.repository.counts import Dimension, ItemCountRepository, active_counts
 from tradepost.items.repository.items import ItemRepository
 from tradepost.items.repository.tag_links import ItemTagRepository
 from tradepost.items.service import ItemService
@@ -26,7 +28,11 @@ class ItemsByTag:
 
     async def counts(self, db: AsyncSession, names: Sequence[str]) -> dict[str, int]:
         """Count the active items of each tag; a tag without any is left out."""
-        return await ItemTagRepository(db).count_items(names)
+        return await ItemCountRepository(db).find_active(Dimension.TAG, names)
+
+    def numbers(self) -> Select[str, int]:
+        """Return the statement for the number of active items of each tag, ``key`` and ``n``."""
+        return active_counts(Dimension.TAG)
 
     async def note_change(self, db: AsyncSession, *, tag: str, now: datetime) -> None:
         """Count a change on every item that bears a tag."""
@@ -39,6 +45,13 @@ class ItemsByTag:
 
 class ItemsByCategory:
     """Supplies ``categories.sorted.SortedItems``."""
+
+    async def counts(self, db: AsyncSession) -> dict[int, int]:
+        """Count the active items right in each category; one without any may be left out."""
+        return {
+            int(key): number
+            for key, number in (await ItemCountRepository(db).find_all_active(Dimension.CATEGORY)).items()
+        }
 
     async def move(self, db: AsyncSession, *, source_id: int, target_id: int, now: datetime) -> None:
         """Put the items of one category into another."""

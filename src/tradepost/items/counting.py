@@ -34,8 +34,7 @@ class ItemCounting:
             return await counts.find_differences()
 
     async def repair(self) -> None:
-        """Make every count what the rows themselves say; on PostgreSQL writers go on meanwhile."""
+        """Make every count what the rows themselves say; writers go on meanwhile. To be run by one process at a time."""
+        wrong = await self.differences()
         async with self._database.transaction() as db:
-            counts = ItemCountRepository(db)
-            await counts.take_time()
-            await counts.repair()
+            await ItemCountRepository(db).repair(wrong)

@@ -34,7 +34,6 @@ from tradepost.items.indexing import ItemIndexer
 from tradepost.items.intake import ItemIntake
 from tradepost.items.popular import PopularItems
 from tradepost.items.projections import FIELDS, WHOLE, Expansion, Projection
-from tradepost.items.public_total import PublicTotal
 from tradepost.items.reader import ItemReader, ListQuery
 from tradepost.items.repository.search import BEST_FIRST, FACETS
 from tradepost.items.repository.statements import SORTS
@@ -228,7 +227,6 @@ def build_item_service(db: WriteSession, resources: Resources) -> ItemService:
         tags=build_tag_service(db, resources),
         categories=build_category_service(db, resources),
         popular=resources[PopularItems],
-        public_total=resources[PublicTotal],
         vocabulary=resources[Vocabulary],
         outbox=resources[Outbox],
         clock=resources.clock,
@@ -250,7 +248,6 @@ def build_item_uploads(resources: Resources, *, observe: Observe) -> ItemUploads
 def open_items(resources: Resources) -> None:
     """Put in what items keep for the life of the process; needs the outbox and the intake of files."""
     database, clock, observer = resources.database, resources.clock, resources.batch_observer
-    resources.put(PublicTotal, PublicTotal(clock))
     resources.put(ItemIndexer, ItemIndexer(database, resources[Vocabulary]))
     resources.put(
         PopularItems, PopularItems(database, clock, seconds=resources.settings.CACHE_POPULAR_SECONDS)
@@ -262,7 +259,6 @@ def open_items(resources: Resources) -> None:
             database,
             views=resources[ViewCounter],
             cursors=resources[Cursors],
-            public_total=resources[PublicTotal],
             observe=observer("item"),
         ),
     )

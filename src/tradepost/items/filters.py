@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
@@ -13,15 +13,20 @@ from sqlalchemy import (
     or_,
     select,
 )
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from tradepost.core.database.elements import AmongSelected, Unindexed
+from tradepost.core.database.elements import AmongSelected, Unindexed, UnindexedOnSqlite
 from tradepost.items.models import Item, ItemTag
+from tradepost.items.plans import BY_ENGINE, Plan
 from tradepost.items.schemas import ItemStatus
 
-IS_ACTIVE: Final = Item.status == literal_column(f"'{ItemStatus.ACTIVE}'", Item.status.type)
+T = TypeVar("T")
+
+ACTIVE: Final = literal_column(f"'{ItemStatus.ACTIVE}'", Item.status.type)
+IS_ACTIVE: Final = Item.status == ACTIVE
 """What everybody sees."""
 
-IS_ACTIVE_UNINDEXED: Final = Unindexed(Item.status) == literal_column(f"'{ItemStatus.ACTIVE}'", String())
+IS_ACTIVE_UNINDEXED: Final = UnindexedOnSqlite(Item.status) == literal_column(f"'{ItemStatus.ACTIVE}'", String())
 """The same for orders that the index by status does not serve."""
 
 
@@ -46,11 +51,6 @@ class ItemFilter:
     sees_all: bool = False
 
     @property
-    def is_public_list(self) -> bool:
-        """Whether this is what every stranger's unfiltered list asks for."""
-        return self == ItemFilter()
-
-    @property
     def identity(self) -> str:
         """What tells it from other filters, however it was written and whoever asks."""
         prices = [price if price is None else f"{price:.2f}" for price in (self.min_price, self.max_price)]
@@ -61,7 +61,7 @@ class ItemFilter:
     def shape(self) -> "ItemFilter":
         """The same for all filters whose conditions are the same but for the values."""
         return ItemFilter(
-            status=self.status and ItemStatus.ACTIVE,
+            status=self.status and (ItemStatus.DRAFT if self.only_own else ItemStatus.ACTIVE),
             category=self.category,
             tags=("",) * len(self.tags),
             owner_id=None if self.owner_id is None else 0,
@@ -82,32 +82,81 @@ class ItemFilter:
         }
         return values | {f"tag_{number}": tag for number, tag in enumerate(self.tags)}
 
+    @property
+    def is_priced(self) -> bool:
+        """Whether it has a price range."""
+        return self.min_price is not None or self.max_price is not None
+
+    @property
+    def is_public_list(self) -> bool:
+        """Whether this is what every stranger's unfiltered list asks for, and everybody's of the staff."""
+        return self == ItemFilter(visitor_id=self.visitor_id, sees_all=self.sees_all)
+
+    @property
+    def only_own(self) -> bool:
+        """Whether it asks for what of all visitors only the owner sees."""
+        return not self.sees_all and self.status is not None and self.status is not ItemStatus.ACTIVE
+
     def conditions(
-        self, category_ids: Select[int] | None, found: Select[int] | None = None
+        self, category_ids: Select[int] | None, found: Select[int] | None = None, *, plan: Plan = BY_ENGINE
     ) -> list[ColumnElement[bool]]:
-        """Return what a row must fulfil; the values come with the execution.
+        """Return what a row must fulfil, so that the rows are found as planned; the values come with the execution.
 
         ``found`` are the ids of what ``q`` finds, which the conditions themselves say nothing of.
         """
-        wanted: list[ColumnElement[bool]] = []
-        if not self.sees_all:
-            own = Item.owner_id == bindparam("visitor_id")
-            wanted.append(IS_ACTIVE if self.visitor_id is None else or_(IS_ACTIVE, own))
+
+        def seen(part: str, column: InstrumentedAttribute[T]) -> Any:
+            return column if plan.shows(part) else Unindexed(column)
+
+        wanted = self._visible(plan)
         if self.status is not None:
-            wanted.append(Item.status == bindparam("status", type_=Item.status.type))
+            wanted.append(seen("status", Item.status) == bindparam("status", type_=Item.status.type))
         if category_ids is not None:
-            wanted.append(AmongSelected(Item.category_id, category_ids))
+            wanted.append(AmongSelected(seen("category", Item.category_id), category_ids))
         if self.owner_id is not None:
-            wanted.append(Item.owner_id == bindparam("owner_id"))
+            wanted.append(seen("owner_id", Item.owner_id) == bindparam("owner_id"))
         if self.seller_id is not None:
-            wanted.append(Item.owner_id == bindparam("seller_id"))
+            wanted.append(seen("seller_id", Item.owner_id) == bindparam("seller_id"))
+        price = seen("price", Item.price)
         if self.min_price is not None:
-            wanted.append(Item.price >= bindparam("min_price", type_=Item.price.type))
+            wanted.append(price >= bindparam("min_price", type_=Item.price.type))
         if self.max_price is not None:
-            wanted.append(Item.price <= bindparam("max_price", type_=Item.price.type))
-        for number in range(len(self.tags)):
-            tagged = select(ItemTag.item_id).where(ItemTag.tag == bindparam(f"tag_{number}"))
-            wanted.append(Item.id.in_(tagged))
+            wanted.append(price <= bindparam("max_price", type_=Item.price.type))
+        wanted += self._tagged(plan)
         if found is not None:
             wanted.append(Item.id.in_(found))
         return wanted
+
+    def _visible(self, plan: Plan) -> list[ColumnElement[bool]]:
+        if self.sees_all:
+            return []
+        # While rows are gathered by another part, SQLite might take the status for the better one.
+        gathers = plan.gathers and not plan.shows("status")
+        is_active = Unindexed(Item.status) == ACTIVE if gathers else IS_ACTIVE
+        if self.visitor_id is None:
+            return [is_active]
+        if self.only_own:
+            owner = Item.owner_id if plan.shows("visitor_id") else Unindexed(Item.owner_id)
+            return [owner == bindparam("visitor_id")]
+        return [or_(is_active, Unindexed(Item.owner_id) == bindparam("visitor_id"))]
+
+    def _tagged(self, plan: Plan) -> list[ColumnElement[bool]]:
+        parts = [f"tag_{number}" for number in range(len(self.tags))]
+        if plan.by_engine:
+            return [
+                Item.id.in_(select(ItemTag.item_id).where(ItemTag.tag == bindparam(part))) for part in parts
+            ]
+        if plan.driver not in parts:
+            return [_bears(Item.id, part) for part in parts]
+        # Links of one tag, each looked up among the others' before its item is read: most have no item with all of them.
+        first = aliased(ItemTag)
+        others = (_bears(first.item_id, part) for part in parts if part != plan.driver)
+        ids = select(first.item_id).where(first.tag == bindparam(plan.driver), *others)
+        return [AmongSelected(Item.id, ids)]
+
+
+def _bears(item_id: Any, part: str) -> ColumnElement[bool]:
+    """Match items with a tag by a look at the one link, which no engine turns into a join with all links of the tag."""
+    link = aliased(ItemTag)
+    found = select(link.item_id).where(link.item_id == item_id, link.tag == bindparam(part))
+    return found.correlate_except(link).scalar_subquery().is_not(None)

@@ -12,12 +12,11 @@ from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
 from tradepost.core.principal import Principal
 from tradepost.core.wire.cursors import Cursors
-from tradepost.core.wire.pagination import Page, Total, Window
+from tradepost.core.wire.pagination import Page, Window
 from tradepost.core.wire.row_json import RenderedPage, page_json
 from tradepost.items.errors import ItemNotFound
 from tradepost.items.filters import ItemFilter
 from tradepost.items.projections import WHOLE, Expansion, Projection
-from tradepost.items.public_total import PublicTotal
 from tradepost.items.repository.items import ItemRepository
 from tradepost.items.repository.search import ItemSearchRepository
 from tradepost.items.schemas import ItemStatus, item_json
@@ -108,12 +107,10 @@ class ItemReader:
         *,
         views: ViewCounter,
         cursors: Cursors,
-        public_total: PublicTotal,
         observe: Observe | None = None,
     ) -> None:
         self._views = views
         self._cursors = cursors
-        self._public_total = public_total
         self._points = ReadCoalescer(database, self._load_points, observe=observe)
         self._projected = ReadCoalescer(database, self._load_projected)
         self._lists = ReadCoalescer(database, self._load_list, lanes=LIST_LANES, max_batch=1)
@@ -183,12 +180,9 @@ class ItemReader:
     async def _read_list(self, items: ItemRepository, asked: _Question) -> RenderedPage:
         wanted, window, projection = asked.wanted, asked.window, asked.projection
         categories = None if wanted.category is None else CategoryService.subtree(wanted.category)
-        lagging = wanted.is_public_list and window.total is Total.EXACT
-        part = replace(window, total=Total.NONE) if lagging else window
         found = None if wanted.q is None else await ItemSearchRepository(items.db).matching(wanted.q)
-        page = await items.page(wanted, part, projection, category_ids=categories, matching=found)
-        total = await self._public_total.get(items.count_public) if lagging else page.total
+        page = await items.page(wanted, window, projection, category_ids=categories, matching=found)
         written = item_json if projection is WHOLE else projection.json
-        rendered = Page([written(row) for row in page.rows], total, window, page.end)
+        rendered = Page([written(row) for row in page.rows], page.total, window, page.end)
         shown = self._cursors.sealed(rendered, asked.scope)
         return RenderedPage(shown, page_json("items", shown))

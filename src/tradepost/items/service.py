@@ -24,14 +24,12 @@ from tradepost.items.messages import (
 )
 from tradepost.items.models import Item
 from tradepost.items.popular import PopularItems
-from tradepost.items.public_total import PublicTotal
 from tradepost.items.reader import is_visible
 from tradepost.items.repository.items import ItemRepository
 from tradepost.items.repository.tag_links import ItemTagRepository
 from tradepost.items.repository.texts import ItemTextRepository
 from tradepost.items.schemas import (
     ItemCreate,
-    ItemStatus,
     ItemUpdate,
     OwnerRow,
     discount_fault,
@@ -72,7 +70,6 @@ class ItemService:
         tags: TagService,
         categories: CategoryService,
         popular: PopularItems,
-        public_total: PublicTotal,
         vocabulary: Vocabulary,
         outbox: Outbox,
         clock: Clock,
@@ -85,7 +82,6 @@ class ItemService:
         self._tags = tags
         self._categories = categories
         self._popular = popular
-        self._public_total = public_total
         self._outbox = outbox
         self._clock = clock
 
@@ -132,8 +128,6 @@ class ItemService:
         accepted = [one for one, refusal in zip(new, refusals, strict=True) if refusal is None]
         await self._tags.ensure({tag for one in accepted for tag in one.item.tags})
         made = iter(await self._insert(accepted))
-        shown = sum(one.item.status is ItemStatus.ACTIVE for one in accepted)
-        self._db.after_commit(lambda: self._public_total.shift(shown))
         return [next(made) if refusal is None else refusal for refusal in refusals], owners
 
     async def _insert(self, new: Sequence[NewItem]) -> list[_Made]:
@@ -184,7 +178,6 @@ class ItemService:
             await self._links.remove(item_id)
             await self._links.add({item_id: changes.tags})
         if changed or retagged:
-            before = item.status
             title, version = changed.get("title", item.title), item.version + 1
             changed |= {"version": version, "updated_at": self._clock.now()}
             if retagged or "title" in changed or "description" in changed:
@@ -197,7 +190,6 @@ class ItemService:
             else:
                 await self._items.change(item, changed | _still_indexed(item, version))
             await self._outbox.add(self._db, ItemUpdated(item_id, item.owner_id, title, version))
-            self._shift_total(before, changed.get("status", before))
             self._db.after_commit(self._popular.forget_shown)
         return await self._row(item_id)
 
@@ -206,7 +198,6 @@ class ItemService:
         item = await self._locked(item_id, principal, overriding=Permission.DELETE_ITEMS)
         await self._items.delete(item_id)
         await self._outbox.add(self._db, ItemDeleted(item_id, item.owner_id))
-        self._shift_total(item.status, None)
         self._db.after_commit(self._popular.forget_shown)
 
     async def lock_for_update(self, wanted: Sequence[tuple[int, Principal]]) -> dict[int, Item]:
@@ -255,11 +246,6 @@ class ItemService:
         if discount is not None and discount >= price:
             fault = discount_fault()
             raise Unprocessable(("body", "discount_price"), fault.message(), kind=fault.type)
-
-    def _shift_total(self, before: ItemStatus | None, after: ItemStatus | None) -> None:
-        by = (after is ItemStatus.ACTIVE) - (before is ItemStatus.ACTIVE)
-        if by:
-            self._db.after_commit(lambda: self._public_total.shift(by))
 
 
 def _still_indexed(item: Item, version: int) -> dict[str, int]:

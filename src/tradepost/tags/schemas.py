@@ -94,7 +94,7 @@ class TagRead(Output):
     id: int = Field(description="The tag's number, never given to another", examples=[1])
     name: str = Field(description="The word, in lower case", examples=["lamp"])
     description: str | None = Field(description=DESCRIPTION, examples=[None])
-    item_count: int = Field(description="How many items bear it, hidden ones too", examples=[3])
+    item_count: int = Field(description="How many active items bear it", examples=[3])
     created_at: datetime = Field(description="When the tag was made")
     updated_at: datetime = Field(description="When it was last changed")
 

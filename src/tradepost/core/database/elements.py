@@ -104,7 +104,9 @@ class AmongSelected(FunctionElement[bool]):
 
     inherit_cache = True
 
-    def __init__(self, column: InstrumentedAttribute[Any], selected: Select[Any]) -> None:
+    def __init__(
+        self, column: InstrumentedAttribute[Any] | ColumnElement[Any], selected: Select[Any]
+    ) -> None:
         super().__init__(column, selected.scalar_subquery())
 
 
@@ -150,7 +152,7 @@ def _pairs_of_json(element: AskedPairs, compiler: SQLCompiler, **options: Any) -
     return f"(SELECT value AS {first}, {at_same_place} AS {second} FROM json_each({firsts}))"  # noqa: S608 - likewise
 
 
-class Unindexed(FunctionElement[str]):
+class UnindexedOnSqlite(FunctionElement[str]):
     """A column that SQLite finds by no index, for a condition that most rows fulfil.
 
     SQLite knows no shares of values: it would rather find nearly all rows by the index of such a condition, and sort them, than
@@ -161,14 +163,37 @@ class Unindexed(FunctionElement[str]):
     inherit_cache = True
 
 
-@compiles(Unindexed, "postgresql")
-def _plainly(element: Unindexed, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(UnindexedOnSqlite, "postgresql")
+def _plainly(element: UnindexedOnSqlite, compiler: SQLCompiler, **options: Any) -> str:
     (column,) = element.clauses
     return compiler.process(column, **options)
 
 
+@compiles(UnindexedOnSqlite, "sqlite")
+def _with_sign(element: UnindexedOnSqlite, compiler: SQLCompiler, **options: Any) -> str:
+    (column,) = element.clauses
+    return f"+{compiler.process(column, **options)}"
+
+
+class Unindexed(FunctionElement[Any]):
+    """A column's value, as no index has it: a condition on it is checked on rows that something else finds."""
+
+    inherit_cache = True
+
+    def __init__(self, column: InstrumentedAttribute[Any] | ColumnElement[Any]) -> None:
+        super().__init__(column)
+        self.type = column.type
+
+
+@compiles(Unindexed, "postgresql")
+def _computed(element: Unindexed, compiler: SQLCompiler, **options: Any) -> str:
+    (column,) = element.clauses
+    nothing = "|| ''" if isinstance(element.type, String) else "+ 0"
+    return f"({compiler.process(column, **options)} {nothing})"
+
+
 @compiles(Unindexed, "sqlite")
-def _with_sign(element: Unindexed, compiler: SQLCompiler, **options: Any) -> str:
+def _unary_plus(element: Unindexed, compiler: SQLCompiler, **options: Any) -> str:
     (column,) = element.clauses
     return f"+{compiler.process(column, **options)}"
 

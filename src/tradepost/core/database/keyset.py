@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, String, Subquery, and_, bindparam, false, or_, true, tuple_
+from sqlalchemy import ColumnElement, FromClause, Label, String, and_, bindparam, false, or_, true, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
 from tradepost.core.database.elements import ByCodePoint
 from tradepost.core.wire.pagination import Place
 
-Sorts: TypeAlias = Mapping[str, InstrumentedAttribute[Any]]
+Sorts: TypeAlias = Mapping[str, InstrumentedAttribute[Any] | Label[Any]]
 """The columns of the orders that a list allows, by the names that clients know."""
 Nulls: TypeAlias = tuple[bool, ...]
 """Which values of a place are null: the condition for what follows it is another one then."""
@@ -77,7 +77,7 @@ class Order:
             _key(number, column, descending=descending) for number, (column, descending) in enumerate(wanted)
         ]
 
-    def by(self, subquery: Subquery | None = None) -> list[ColumnElement[Any]]:
+    def by(self, subquery: FromClause | None = None) -> list[ColumnElement[Any]]:
         """Return the terms of the ORDER BY, of the columns themselves or as a subquery selected ``columns``."""
         return [key.ordered(key.column if subquery is None else subquery.c[key.name]) for key in self.keys]
 
@@ -124,9 +124,11 @@ def nulls_of(place: Place) -> Nulls:
     return tuple(value is None for value in place)
 
 
-def _key(number: int, column: InstrumentedAttribute[Any], *, descending: bool) -> Key:
+def _key(number: int, column: InstrumentedAttribute[Any] | Label[Any], *, descending: bool) -> Key:
     name = f"key_{number}"
     is_text = isinstance(column.type, String)
     compared: ColumnElement[Any] = ByCodePoint(column) if is_text else column.expression
     value = bindparam(name, type_=column.type)
-    return Key(name, column.key, compared, value, descending, nullable=bool(column.expression.nullable))
+    # What is computed is never null.
+    nullable = isinstance(column, InstrumentedAttribute) and bool(column.expression.nullable)
+    return Key(name, column.key, compared, value, descending, nullable=nullable)

@@ -1,6 +1,6 @@
 """The statements about kept counts: reading and folding them, and holding them against the rows themselves."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, cast
@@ -17,7 +17,6 @@ from sqlalchemy import (
     literal_column,
     select,
     text,
-    true,
     type_coerce,
     union_all,
 )
@@ -80,20 +79,29 @@ def _unfolded(dimension: Dimension, changes: FromClause) -> tuple[ColumnElement[
     return as_key(ids), ids.is_not(None)
 
 
-def kept_counts(dimension: Dimension, keys: Any = None) -> Select[str, str, int]:
+Matches = Callable[[ColumnElement[str]], ColumnElement[bool]]
+
+
+def kept_counts(dimension: Dimension, matches: Matches | None = None) -> Select[str, str, int]:
     """Return the statement for the kept counts of a dimension, by key and status: what is folded, and what is not yet.
 
-    One statement sees both in one snapshot, so a count is exact while it is being folded. ``keys``, what stands in IN,
-    limits it to some.
+    One statement sees both in one snapshot, so a count is exact while it is being folded. ``matches`` makes of a key the
+    condition that limits the counts to some.
     """
     key, has_one = _unfolded(dimension, _CHANGES)
     folded = select(_KEPT.c.key, _KEPT.c.status, _KEPT.c.n).where(_KEPT.c.dimension == _text(dimension))
     unfolded = select(key.label("key"), _CHANGES.c.status, _CHANGES.c.n).where(has_one)
-    if keys is not None:
-        folded, unfolded = folded.where(_KEPT.c.key.in_(keys)), unfolded.where(key.in_(keys))
+    if matches is not None:
+        folded, unfolded = folded.where(matches(_KEPT.c.key)), unfolded.where(matches(key))
     counts = union_all(folded, unfolded).subquery()
     number = _total(counts.c.n).label("n")
     return select(counts.c.key, counts.c.status, number).group_by(counts.c.key, counts.c.status)
+
+
+def active_counts(dimension: Dimension, matches: Matches | None = None) -> Select[str, int]:
+    """Return the statement for the number of active items of each key; one that has none may be left out."""
+    counts = kept_counts(dimension, matches).subquery()
+    return select(counts.c.key, counts.c.n).where(counts.c.status == _text(ItemStatus.ACTIVE))
 
 
 def _by_dimension(changes: FromClause) -> Iterator[Select[str, str, str, int]]:
@@ -140,9 +148,8 @@ def _differences() -> Select[str, str, str, int, int]:
     return select(*by, *numbers).group_by(*by).having(func.sum(both.c.truth) != func.sum(both.c.kept))
 
 
-def _adding(numbers: Select[Any]) -> postgresql.Insert:
-    """Return the statement that adds numbers, whose columns are those of a count, to the counts."""
-    adding = upsert(_KEPT).from_select(_COLUMNS, numbers)
+def _adding(adding: postgresql.Insert) -> postgresql.Insert:
+    """Return the INSERT of counts as one that adds to those that are there."""
     return adding.on_conflict_do_update(
         index_elements=_COLUMNS[:3], set_={"n": _KEPT.c.n + adding.excluded.n}
     )
@@ -156,7 +163,7 @@ def _folding(limit: int) -> postgresql.Insert:
     by = (rows.c.dimension, rows.c.key, rows.c.status)
     summed = select(*by, _total(rows.c.n)).group_by(*by).having(func.sum(rows.c.n) != 0)
     # In one order: two that fold at once would wait for each other's rows crosswise.
-    return _adding(summed.order_by(*by))
+    return _adding(upsert(_KEPT).from_select(_COLUMNS, summed.order_by(*by)))
 
 
 class ItemCountRepository(Repository):
@@ -164,9 +171,12 @@ class ItemCountRepository(Repository):
 
     async def find_active(self, dimension: Dimension, keys: Collection[str]) -> dict[str, int]:
         """Return how many active items each of these keys has; a key without any may be left out."""
-        counts = kept_counts(dimension, keys).subquery()
-        active = select(counts.c.key, counts.c.n).where(counts.c.status == _text(ItemStatus.ACTIVE))
-        return {row.key: row.n for row in await self.rows(active)}
+        found = await self.rows(active_counts(dimension, lambda key: key.in_(keys)))
+        return {row.key: row.n for row in found}
+
+    async def find_all_active(self, dimension: Dimension) -> dict[str, int]:
+        """Return how many active items each key of a dimension has; a key without any may be left out."""
+        return {row.key: row.n for row in await self.rows(active_counts(dimension))}
 
     async def take_time(self) -> None:
         """Let the statements of this transaction take longer than a request's may."""
@@ -178,16 +188,18 @@ class ItemCountRepository(Repository):
         wrong = _differences().order_by("dimension", "key", "status")
         return list(map(Difference._make, await self.rows(wrong)))
 
-    async def repair(self) -> None:
-        """Add to every count what it is wrong by, and drop the counts of what has no items any more.
+    async def repair(self, wrong: Collection[Difference]) -> None:
+        """Add to counts what they were wrong by, and drop the counts of what has no items any more.
 
-        One statement takes the truth and what is kept from one snapshot and adds the difference, so that it is right
-        beside any writer: what commits meanwhile is in neither, and its own difference comes on top.
+        The truth and what was kept are of one snapshot, so this is right beside any writer: what has changed since then is
+        in neither, and its own difference comes on top.
         """
-        wrong = _differences().subquery()
-        by = (wrong.c.dimension, wrong.c.key, wrong.c.status)
-        missing = select(*by, wrong.c.truth - wrong.c.kept).where(true()).order_by(*by)
-        await self.db.execute(_adding(missing))
+        rows = [
+            {"dimension": one.dimension, "key": one.key, "status": one.status, "n": one.truth - one.kept}
+            for one in wrong
+        ]
+        if rows:
+            await (await self.db.connection()).execute(_adding(upsert(_KEPT)), rows)
         await self.db.execute(delete(_KEPT).where(_KEPT.c.n == 0))
 
     async def fold(self, limit: int) -> bool:

@@ -13,7 +13,9 @@ from tradepost.core.database.repository import Repository
 from tradepost.core.wire.pagination import Page, Total, Window
 from tradepost.items.filters import IS_ACTIVE, ItemFilter
 from tradepost.items.models import Item
+from tradepost.items.plans import BY_ENGINE
 from tradepost.items.projections import WHOLE, Projection
+from tradepost.items.repository.sizes import ItemSizeRepository, is_kept
 from tradepost.items.repository.statements import (
     ROWS_OF,
     PageStatement,
@@ -73,23 +75,35 @@ class ItemRepository(Repository):
         A row is an ``ItemRow``, or has the columns of another ``projection``. ``category_ids`` is the statement for the
         wanted category and its descendants, ``matching`` that for the ids of what ``q`` finds.
         """
-        asked = page_statement(wanted, window, projection, category_ids, matching)
+        counts = ItemSizeRepository(self.db)
+        is_counted = window.total is not Total.NONE and is_kept(wanted)
+        # The list of all needs no plan, and none needs a count that is not asked for.
+        sizes = await counts.find(wanted, category_ids) if is_counted or not wanted.is_public_list else None
+        if sizes is not None and sizes.is_empty:
+            return Page([], None if window.total is Total.NONE else 0, window)
+        needed = window.skip + window.limit + 1
+        plan = (
+            BY_ENGINE
+            if sizes is None
+            else await counts.plan(sizes, category_ids, sort=window.sort, needed=needed)
+        )
+        asked = page_statement(wanted, window, projection, category_ids, matching, plan)
         values = wanted.parameters()
         found = await self.rows(asked.rows, values | _place_values(asked, window))
         shown: Sequence[Any] = found[: window.limit]
         end = asked.place(shown[-1]) if len(found) > len(shown) else None
         if projection is WHOLE:
             shown = [ItemRow._make(row[: asked.width]) for row in shown]
-        return Page(shown, await self.count(asked.matching, window.total, values), window, end)
+        if sizes is not None and is_counted:
+            total: int | None = await counts.total(sizes, category_ids)
+        else:
+            total = await self.count(asked.matching, window.total, values)
+        return Page(shown, total, window, end)
 
     async def _item_rows(
         self, statement: Select[*tuple[Any, ...]], values: Mapping[str, Any]
     ) -> Sequence[ItemRow]:
         return list(map(ItemRow._make, await self.rows(statement, values)))
-
-    async def count_public(self) -> int:
-        """Count the items that everybody may see."""
-        return await self.count(select(Item.id).where(IS_ACTIVE), Total.EXACT) or 0
 
     async def find_active(self, item_ids: Collection[int]) -> Sequence[int]:
         """Return the ids of those items among these that everybody may see."""

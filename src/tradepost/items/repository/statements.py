@@ -37,6 +37,7 @@ from tradepost.core.wire.pagination import Place, Window
 from tradepost.core.wire.schemas import MAX_ID
 from tradepost.items.filters import IS_ACTIVE, IS_ACTIVE_UNINDEXED, ItemFilter
 from tradepost.items.models import Item
+from tradepost.items.plans import BY_ENGINE, Plan
 from tradepost.items.projections import CATEGORY, WHOLE, Expansion, Projection
 from tradepost.items.schemas import ItemRow
 
@@ -153,6 +154,7 @@ class _Shape(NamedTuple):
     after: Nulls | None
     """The page follows a place, of whose values these are null."""
     projection: Projection
+    plan: Plan
 
 
 class PageStatement(NamedTuple):
@@ -167,17 +169,29 @@ class PageStatement(NamedTuple):
     """Returns the place of a row of ``rows``."""
 
 
-def _page(conditions: Sequence[ColumnElement[bool]], shape: _Shape) -> PageStatement:
+def _page(
+    wanted: ItemFilter, category_ids: Select[int] | None, by_words: Select[int] | None, shape: _Shape
+) -> PageStatement:
     order = Order(shape.sort, SORTS, ties=Item.id)
+    matching = select(Item.id).where(*wanted.conditions(category_ids, by_words))
+    conditions = wanted.conditions(category_ids, by_words, plan=shape.plan)
     if len(order.keys) > SINGLE and order.keys[0].field != "created_at":
         conditions = [IS_ACTIVE_UNINDEXED if one is IS_ACTIVE else one for one in conditions]
-    matching = select(Item.id).where(*conditions)
+    found = select(Item.id).where(*conditions)
     # Which items they are comes first, from an index alone where one will do: owners and tags are read only for what
     # is shown, however many are skipped or sorted. One more than is shown tells whether the list goes on.
-    ids = matching if shape.after is None else matching.where(order.after(shape.after))
-    ids = ids.order_by(*order.by()).limit(_spelt_out(shape.reach or shape.limit + 1))
+    if shape.after is not None:
+        found = found.where(order.after(shape.after))
+    found = found.add_columns(*order.columns())
+    if shape.plan.gathers:
+        # Materialized, it is found without regard to the order, and sorted then.
+        gathered = found.cte("gathered").prefix_with("MATERIALIZED")
+        ids = select(*gathered.c).order_by(*order.by(gathered))
+    else:
+        ids = found.order_by(*order.by())
+    ids = ids.limit(_spelt_out(shape.reach or shape.limit + 1))
     if shape.reach is not None:
-        near = ids.add_columns(*order.columns()).subquery("near")
+        near = ids.subquery("near")
         ids = select(near.c.id).order_by(*order.by(near))
         ids = ids.limit(_spelt_out(shape.limit + 1)).offset(bindparam("skip", type_=BigInteger()))
     page = ids.subquery("page")
@@ -197,7 +211,7 @@ def _page(conditions: Sequence[ColumnElement[bool]], shape: _Shape) -> PageState
 @lru_cache(maxsize=512)
 def _page_like(wanted: ItemFilter, shape: _Shape) -> PageStatement:
     """Return the statements of ``_page`` for every filter of this shape, from a cache."""
-    return _page(wanted.conditions(None), shape)
+    return _page(wanted, None, None, shape)
 
 
 def page_statement(
@@ -206,16 +220,17 @@ def page_statement(
     projection: Projection,
     category_ids: Select[int] | None,
     found: Select[int] | None = None,
+    plan: Plan = BY_ENGINE,
 ) -> PageStatement:
     """Return the statement for a page, and the one for all items that it is a page of.
 
     A filter by words or by category is composed anew: its texts, or the category's key, stand in the statement.
     """
     after = None if window.after is None else nulls_of(window.after)
-    shape = _Shape(window.sort, window.limit, _reach(window), after, projection)
+    shape = _Shape(window.sort, window.limit, _reach(window), after, projection, plan)
     if found is None and category_ids is None:
         return _page_like(wanted.shape, shape)
-    return _page(wanted.conditions(category_ids, found), shape)
+    return _page(wanted, category_ids, found, shape)
 
 
 async def lock_no_key_update_in_order(db: AsyncSession, condition: ColumnElement[bool]) -> None:

@@ -1,0 +1,154 @@
+"""The plans of lists: the choice by the sizes of a filter's parts, and that every plan finds the same."""
+
+import itertools
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import NewPerson, Person, World
+from tests.items.market import ITEMS, sell
+from tradepost.categories.models import Category
+from tradepost.items.plans import BY_ENGINE, Plan, chosen
+from tradepost.items.repository import sizes
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+MILLION = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("parts", "sort", "plan"),
+    [
+        ({}, "price", BY_ENGINE),
+        ({"tag_0": 300}, "price", Plan("tag_0", gathers=True)),
+        ({"tag_0": 300_000}, "price", Plan("price")),
+        ({"tag_0": 300_000}, "-created_at", Plan()),
+        # An order without an index has none to walk along.
+        ({"tag_0": 300_000}, "-views", Plan("tag_0", gathers=True)),
+        ({"tag_0": 300_000}, "price,title", Plan("tag_0", gathers=True)),
+        # The smallest part finds the rows.
+        ({"tag_0": 300_000, "category": 500, "tag_1": 9_000}, "title", Plan("category", gathers=True)),
+        # Two that are common each have few rows in common.
+        ({"tag_0": 9_000, "tag_1": 9_000}, "title", Plan("tag_0", gathers=True)),
+        ({"tag_0": 200_000, "tag_1": 300_000}, "title", Plan()),
+        ({"status": MILLION}, "price", Plan("price")),
+    ],
+)
+def test_the_choice(parts: dict[str, int], sort: str, plan: Plan) -> None:
+    assert chosen(MILLION, parts, sort=sort, needed=21) == plan
+
+
+FILTERS: list[dict[str, Any]] = [
+    {"tag": "red"},
+    {"tag": ["red", "blue"]},
+    {"tag": ["red", "none"]},
+    {"owner_id": "ann"},
+    {"category": "above"},
+    {"category": "above", "tag": "red"},
+    {"status_filter": "draft"},
+    {"status_filter": "active", "tag": "blue"},
+    {"min_price": 2, "max_price": 5},
+    {"min_price": 3, "tag": "red", "owner_id": "bob"},
+    {"max_price": 1},
+    {"owner_id": "ann", "status_filter": "inactive"},
+]
+
+
+@pytest.mark.parametrize("who", ["stranger", "ann", "moderator"])
+async def test_every_plan_finds_the_same(
+    world: World, moderator: Person, new_person: NewPerson, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    ann, bob = await new_person("Ann"), await new_person("Bob")
+    async with world.database.transaction() as db:
+        categories = [
+            Category(name=name, slug=name, created_at=NOW, updated_at=NOW) for name in ("above", "below")
+        ]
+        db.add_all(categories)
+        await db.flush()
+        above, below = (category.id for category in categories)
+        categories[1].parent_id = above
+    tags = [["red"], ["blue", "red"], [], ["blue"], ["red", "green"]]
+    made = [
+        await sell(
+            (ann, bob)[number % 3 == 0],
+            f"T{number * 5 % 7}",
+            1 + number * 3 % 7,
+            status=("active", "draft", "active", "inactive")[number % 4],
+            tags=tags[number % 5],
+            category_id=(None, above, below)[number % 3],
+        )
+        for number in range(12)
+    ]
+    ids = {"ann": ann.id, "bob": bob.id, "above": above}
+    sorts = itertools.cycle(["-created_at", "price", "title", "created_at"])
+    plans = [None, lambda part: Plan(part, gathers=True), lambda _part: Plan()]
+    async with world.caller() as stranger:
+        caller = {"stranger": stranger, "ann": ann.api, "moderator": moderator.api}[who]
+        for wanted, plan in itertools.product(FILTERS, plans):
+            query = {
+                name: ids.get(value, value) if isinstance(value, str) else value
+                for name, value in wanted.items()
+            }
+            sort = next(sorts)
+            seen = [
+                item
+                for item in made
+                if (
+                    item["status"] == "active"
+                    or who == "moderator"
+                    or (who == "ann" and item["owner"]["id"] == ann.id)
+                )
+                and _matches(item, query, {above, below})
+            ]
+            seen.sort(key=lambda item: (item[sort.strip("-")], item["id"]), reverse=sort[0] == "-")
+            with monkeypatch.context() as patch:
+                if plan is not None:
+                    patch.setattr(sizes, "chosen", _always(plan))
+                assert await _listed(caller, query | {"sort": sort}) == [item["id"] for item in seen], (
+                    query,
+                    sort,
+                )
+
+
+def _always(plan: Any) -> Any:
+    def choose(_everything: int, parts: dict[str, int], **_options: Any) -> Plan:
+        found: Plan = plan(next(iter(parts))) if parts else BY_ENGINE
+        return found
+
+    return choose
+
+
+def _matches(item: dict[str, Any], query: dict[str, Any], categories: set[int]) -> bool:
+    tags = query.get("tag", [])
+    return (
+        set([tags] if isinstance(tags, str) else tags) <= set(item["tags"])
+        and query.get("owner_id", item["owner"]["id"]) == item["owner"]["id"]
+        and ("category" not in query or item["category_id"] in categories)
+        and query.get("status_filter", item["status"]) == item["status"]
+        and query.get("min_price", 0) <= item["price"] <= query.get("max_price", 100)
+    )
+
+
+async def _listed(caller: httpx.AsyncClient, query: dict[str, Any]) -> list[int]:
+    """Return the ids of a whole list, page by page, each way of paging; the totals are right as well."""
+    page = await _page(caller, query | {"limit": 4, "total": "exact"})
+    total = page["total"]
+    by_cursor = [item["id"] for item in page["items"]]
+    by_skip = list(by_cursor)
+    while page["next_cursor"]:
+        page = await _page(caller, query | {"limit": 4, "cursor": page["next_cursor"]})
+        by_cursor += [item["id"] for item in page["items"]]
+    for skip in range(4, total, 4):
+        page = await _page(caller, query | {"limit": 4, "skip": skip, "total": "false"})
+        by_skip += [item["id"] for item in page["items"]]
+    assert by_skip == by_cursor
+    assert len(by_cursor) == total
+    return by_cursor
+
+
+async def _page(caller: httpx.AsyncClient, query: dict[str, Any]) -> dict[str, Any]:
+    answer = await caller.get(ITEMS, params=query)
+    assert answer.status_code == 200, answer.text
+    page: dict[str, Any] = answer.json()
+    return page
