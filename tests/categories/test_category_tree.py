@@ -43,6 +43,28 @@ class TestParents:
         assert names(tree) == ["Art", "Level 0", "Level 1", ["Level 2"]]
         assert (await move(admin, comics, books["id"])).json()["parent_id"] == books["id"]
 
+    async def test_counts_with_descendants(
+        self, client: httpx.AsyncClient, admin: Person, alice: Person
+    ) -> None:
+        top, middle, leaf = await chain(admin, 3)
+        await make(admin, "Other")
+        for category, status in ((top, "active"), (leaf, "active"), (leaf, "active"), (middle, "draft")):
+            body = {"title": "T", "price": 1, "category_id": category["id"], "status": status}
+            assert (await alice.api.post("/api/v1/items/", json=body)).status_code == 201
+
+        def counted(categories: list[dict[str, Any]]) -> dict[str, int | None]:
+            found = {category["name"]: category.get("items_count") for category in categories}
+            for category in categories:
+                found |= counted(category["children"] or [])
+            return found
+
+        expected = {"Level 0": 3, "Level 1": 2, "Level 2": 2, "Other": 0}
+        for query in ({"tree": True}, {}):
+            assert counted((await shown(client, counts=True, **query))["categories"]) == expected
+            assert set(counted((await shown(client, **query))["categories"]).values()) == {None}
+        one = (await client.get(f"{CATEGORIES}{middle['id']}", params={"counts": True})).json()
+        assert counted([one]) == {"Level 1": 2, "Level 2": 2}
+
     async def test_no_circles(self, client: httpx.AsyncClient, admin: Person) -> None:
         categories = await chain(admin, 3)
         before = await shown(client, tree=True)

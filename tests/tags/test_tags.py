@@ -121,6 +121,23 @@ class TestReading:
         counts = {tag["name"]: tag["item_count"] for tag in (await client.get(TAGS)).json()["tags"]}
         assert counts == {"red": 2, "blue": 1, "green": 0}
 
+    async def test_in_the_order_of_their_items(self, client: httpx.AsyncClient, alice: Person) -> None:
+        await sell(alice, "red", "blue", "none", status="draft")
+        await sell(alice, "red", "blue")
+        await sell(alice, "red", "green")
+        for sort, expected in (
+            ("-items_count", ["red", "green", "blue", "none"]),
+            ("items_count,-name", ["none", "green", "blue", "red"]),
+        ):
+            assert await names(client, sort=sort) == expected
+            page = (await client.get(TAGS, params={"sort": sort, "limit": 1})).json()
+            found = [tag["name"] for tag in page["tags"]]
+            while page["next_cursor"]:
+                query = {"sort": sort, "limit": 1, "cursor": page["next_cursor"]}
+                page = (await client.get(TAGS, params=query)).json()
+                found += [tag["name"] for tag in page["tags"]]
+            assert found == expected
+
     async def test_a_list_takes_three_statements(
         self, world: World, alice: Person, statements: Callable[[], Any]
     ) -> None:

@@ -21,7 +21,9 @@ def build_category_service(db: WriteSession, resources: Resources) -> CategorySe
 
 def open_categories(resources: Resources) -> None:
     """Put in what categories keep for the life of the process."""
-    resources.put(CategoryReader, CategoryReader(resources.database, resources[Cursors]))
+    resources.put(
+        CategoryReader, CategoryReader(resources.database, resources[SortedItems], resources[Cursors])
+    )
 
 
 async def category_reader(resources: ResourcesDep) -> CategoryReader:

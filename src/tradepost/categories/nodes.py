@@ -1,6 +1,6 @@
 """Categories as a tree of nodes, made from flat rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -21,11 +21,6 @@ class CategoryNode:
     updated_at: datetime
     children: "list[CategoryNode]" = field(default_factory=list)
 
-    @property
-    def size(self) -> int:
-        """How many categories this is, itself included."""
-        return 1 + sum(child.size for child in self.children)
-
 
 def nested(rows: Iterable[CategoryRow]) -> dict[int, CategoryNode]:
     """Return nodes by id, each in its parent's ``children`` when the parent is there; all in the order of ``rows``."""
@@ -45,3 +40,14 @@ def roots(rows: Iterable[CategoryRow]) -> list[CategoryNode]:
 def topmost(rows: Iterable[CategoryRow]) -> CategoryNode | None:
     """Return the node of a subtree that holds all others, None when there are no rows."""
     return next(iter(roots(rows)), None)
+
+
+def with_descendants(numbers: Mapping[int, int], parents: Mapping[int, int | None]) -> dict[int, int]:
+    """Return the number of each category together with those of all below it; ``parents`` has every category."""
+    sums = dict.fromkeys(parents, 0)
+    for category_id, number in numbers.items():
+        above: int | None = category_id
+        while above in sums:
+            sums[above] += number
+            above = parents[above]
+    return sums

@@ -6,9 +6,10 @@ from typing import Final
 
 from tradepost.accounts.permissions import STAFF
 from tradepost.categories.errors import CategoryNotFound
-from tradepost.categories.nodes import roots, topmost
-from tradepost.categories.repository import CategoryRepository, CategoryRow
+from tradepost.categories.nodes import roots, topmost, with_descendants
+from tradepost.categories.repository import CategoryRepository
 from tradepost.categories.schemas import CategoryPage, CategoryRead
+from tradepost.categories.sorted import SortedItems
 from tradepost.core.batching.coalescer import ReadCoalescer
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
@@ -29,6 +30,7 @@ class _Question:
     tree: bool
     active_only: bool
     is_active: bool | None
+    counts: bool
 
     @property
     def scope(self) -> str:
@@ -42,20 +44,30 @@ def _active_only(visitor: Principal | None) -> bool:
 class CategoryReader:
     """Finds categories and returns them as JSON. Lives as long as the process."""
 
-    def __init__(self, database: Database, cursors: Cursors) -> None:
+    def __init__(self, database: Database, items: SortedItems, cursors: Cursors) -> None:
+        self._items = items
         self._cursors = cursors
         self._single = ReadCoalescer(database, self._load_single, lanes=LANES, max_batch=1)
         self._lists = ReadCoalescer(database, self._load_lists, lanes=LANES, max_batch=1)
 
-    async def get(self, key: str, visitor: Principal | None) -> bytes:
-        """Return a category by id or slug with all those below it that ``visitor`` may see: the JSON of ``CategoryRead``."""
-        found = await self._single.find((key, _active_only(visitor)))
+    async def get(self, key: str, visitor: Principal | None, *, counts: bool = False) -> bytes:
+        """Return a category by id or slug with all those below it that ``visitor`` may see: the JSON of ``CategoryRead``.
+
+        With ``counts``, each has the number of its items and of those below it.
+        """
+        found = await self._single.find((key, _active_only(visitor), counts))
         if found is None:
             raise CategoryNotFound
         return found
 
     async def page(
-        self, window: Window, visitor: Principal | None, *, tree: bool, is_active: bool | None = None
+        self,
+        window: Window,
+        visitor: Principal | None,
+        *,
+        tree: bool,
+        is_active: bool | None = None,
+        counts: bool = False,
     ) -> RenderedPage:
         """List the categories that ``visitor`` may see, flat or as a tree: the JSON of ``CategoryPage``.
 
@@ -68,19 +80,32 @@ class CategoryReader:
             tree,
             _active_only(visitor),
             is_active,
+            counts,
         )
         return await self._lists.get(replace(asked, window=self._cursors.opened(asked.window, asked.scope)))
 
     async def _load_single(
-        self, db: ReadSession, keys: Sequence[tuple[str, bool]]
-    ) -> Mapping[tuple[str, bool], bytes]:
-        found: dict[tuple[str, bool], bytes] = {}
-        for key, active_only in keys:
-            rows = await CategoryRepository(db).find_subtree(key, active_only=active_only)
-            top = topmost(rows)
+        self, db: ReadSession, keys: Sequence[tuple[str, bool, bool]]
+    ) -> Mapping[tuple[str, bool, bool], bytes]:
+        found: dict[tuple[str, bool, bool], bytes] = {}
+        categories = CategoryRepository(db)
+        for key, active_only, counts in keys:
+            top = topmost(await categories.find_subtree(key, active_only=active_only))
             if top is not None:
-                found[key, active_only] = CategoryRead.model_validate(top).model_dump_json().encode()
+                shown = CategoryRead.model_validate(top)
+                await self._count(categories, [shown] if counts else [])
+                found[key, active_only, counts] = shown.model_dump_json().encode()
         return found
+
+    async def _count(self, categories: CategoryRepository, shown: Sequence[CategoryRead]) -> None:
+        """Give each of these, and those below them, the number of its items."""
+        if not shown:
+            return
+        sums = with_descendants(await self._items.counts(categories.db), await categories.find_parents())
+        counted = list(shown)
+        for category in counted:
+            category.items_count = sums.get(category.id, 0)
+            counted += category.children or ()
 
     async def _load_lists(
         self, db: ReadSession, questions: Sequence[_Question]
@@ -93,18 +118,19 @@ class CategoryReader:
             rows = await categories.find_all(
                 asked.window.sort, active_only=asked.active_only, is_active=asked.is_active
             )
-            return _tree(rows, counted=asked.window.total is not Total.NONE)
+            tree = [CategoryRead.model_validate(node) for node in roots(rows)]
+            await self._count(categories, tree if asked.counts else [])
+            return _tree(tree, len(rows), counted=asked.window.total is not Total.NONE)
         found = await categories.page(asked.window, active_only=asked.active_only, is_active=asked.is_active)
         page = self._cursors.sealed(found, asked.scope)
         shown = [CategoryRead.model_validate(row) for row in page.rows]
+        await self._count(categories, shown if asked.counts else [])
         return RenderedPage(page, CategoryPage(categories=shown, **page.info).model_dump_json().encode())
 
 
-def _tree(rows: Sequence[CategoryRow], *, counted: bool) -> RenderedPage:
-    top = roots(rows)
-    shown = sum(node.size for node in top)
+def _tree(top: list[CategoryRead], shown: int, *, counted: bool) -> RenderedPage:
     page = CategoryPage(
-        categories=[CategoryRead.model_validate(node) for node in top],
+        categories=top,
         total=shown if counted else None,
         page=1,
         size=shown,

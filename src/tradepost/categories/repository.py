@@ -123,6 +123,11 @@ class CategoryRepository(Repository):
         wanted = _wanted(active_only=active_only, is_active=is_active)
         return await self.paged(_rows().where(*wanted), window, _order(window.sort))
 
+    async def find_parents(self) -> dict[int, int | None]:
+        """Return the parent of every category, by id."""
+        found = await self.db.execute(select(Category.id, Category.parent_id))
+        return dict(found.all())
+
     async def find_all(
         self, sort: str, *, active_only: bool, is_active: bool | None = None
     ) -> Sequence[CategoryRow]:

@@ -44,6 +44,9 @@ IsActive = Annotated[
         description="Only those that are active with all above them, or, for staff, only those that are switched off"
     ),
 ]
+Counts = Annotated[
+    bool, Query(description="Tell of each how many active items it and those below it have, as `items_count`")
+]
 MoveTo = Annotated[Id | None, Query(description="The id of the category that takes over children and items")]
 
 READ_ERRORS = problem_responses(Unauthenticated, CategoryNotFound)
@@ -66,18 +69,21 @@ async def list_categories(
     window: Annotated[Window, sorted_window(*SORTS, default="name")],
     tree: AsTree = False,
     is_active: IsActive = None,
+    counts: Counts = False,
 ) -> Response:
     """List the categories, flat or as a tree; inactive ones, and what is below them, are for staff."""
-    page, body = await categories.page(window, visitor, tree=tree, is_active=is_active)
+    page, body = await categories.page(window, visitor, tree=tree, is_active=is_active, counts=counts)
     return list_answer(body, page, scope)
 
 
 @router.get(
     "/{id_or_slug}", response_model=CategoryRead, responses=READ_ERRORS, openapi_extra=CREDENTIALS_OPTIONAL
 )
-async def read_category(id_or_slug: Key, visitor: Visitor, categories: CategoryReads) -> Response:
+async def read_category(
+    id_or_slug: Key, visitor: Visitor, categories: CategoryReads, *, counts: Counts = False
+) -> Response:
     """Return a category with all those below it, nested."""
-    return JsonAnswer(await categories.get(id_or_slug, visitor))
+    return JsonAnswer(await categories.get(id_or_slug, visitor, counts=counts))
 
 
 @router.post(

@@ -2,9 +2,10 @@
 
 import unicodedata
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, Field, StrictBool
+from pydantic import AfterValidator, ConfigDict, Field, StrictBool
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from tradepost.core.wire.characters import PLAIN_PATTERN, has_controls, is_blank
@@ -66,8 +67,15 @@ class CategoryUpdate(Changes):
     parent_id: BodyId | None = Field(default=None, description=PARENT_ID)
 
 
+def _on_request(schema: dict[str, Any]) -> None:
+    """Document that the number of items is not in every answer."""
+    schema["required"] = [name for name in schema.get("required", ()) if name != "items_count"]
+
+
 class CategoryRead(Output):
     """A category; ``children`` is null where they were not asked for: in flat lists."""
+
+    model_config = ConfigDict(json_schema_extra=_on_request)
 
     id: int = Field(description="The category's number, never given to another", examples=[1])
     name: str = Field(description=NAME, examples=["Garden"])
@@ -77,6 +85,12 @@ class CategoryRead(Output):
     parent_id: int | None = Field(description=PARENT_ID, examples=[None])
     children: "list[CategoryRead] | None" = Field(
         default=None, description="Those right below it; `null` in flat lists", examples=[[]]
+    )
+    items_count: int | SkipJsonSchema[None] = Field(
+        default=None,
+        exclude_if=lambda number: number is None,
+        description="How many active items it and those below it have; with `counts=true` alone",
+        examples=[3],
     )
     created_at: datetime = Field(description="When the category was made")
     updated_at: datetime = Field(description="When it was last changed")

@@ -63,7 +63,7 @@ class TagReader:
         found = {}
         tags = TagRepository(db)
         for window, containing in asked:
-            page = await tags.page(window, containing=containing)
+            page = await tags.page(window, self._items.numbers(), containing=containing)
             rows = await self._counted(tags, page.rows)
             counted = Page(rows, page.total, window, page.end)
             shown = self._cursors.sealed(counted, _scope(containing))

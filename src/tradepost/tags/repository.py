@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Row, Select, delete, select
+from sqlalchemy import Row, Select, delete, func, select
 
 from tradepost.core.database.elements import AmongIds, upsert
 from tradepost.core.database.keyset import Order, Sorts
@@ -14,6 +14,8 @@ from tradepost.core.wire.pagination import Page, Window
 from tradepost.tags.models import Tag
 
 SORTS: Final[Sorts] = {"name": Tag.name_key, "created_at": Tag.created_at}
+BY_NUMBER: Final = "items_count"
+"""The order by the number of items, which no column of a tag holds."""
 
 TagRow = Row[int, str, str | None, datetime, datetime]
 """id, name, description, created_at, updated_at."""
@@ -42,10 +44,18 @@ class TagRepository(Repository):
         tags = select(Tag).where(Tag.id.in_(tag_ids)).order_by(Tag.id)
         return {tag.id: tag for tag in await self.db.scalars(lock_for_update(tags, Tag))}
 
-    async def page(self, window: Window, *, containing: str = "") -> Page[TagRow]:
-        """Return a part of all tags, or of those whose names contain a normalised text."""
+    async def page(self, window: Window, numbers: Select[str, int], *, containing: str = "") -> Page[TagRow]:
+        """Return a part of all tags, or of those whose names contain a normalised text.
+
+        ``numbers`` is the statement for how many items each tag has, for the order by that.
+        """
         wanted = [Tag.name.like(f"%{escaped(containing)}%", escape="\\")] if containing else []
-        return await self.paged(_rows().where(*wanted), window, Order(window.sort, SORTS, ties=Tag.id))
+        rows, sorts = _rows().where(*wanted), SORTS
+        if BY_NUMBER in window.sort:
+            counts = numbers.subquery()
+            rows = rows.outerjoin(counts, counts.c.key == Tag.name)
+            sorts = {**SORTS, BY_NUMBER: func.coalesce(counts.c.n, 0).label(BY_NUMBER)}
+        return await self.paged(rows, window, Order(window.sort, sorts, ties=Tag.id))
 
     async def add(self, tag: Tag) -> Tag:
         """Insert ``tag`` and give it its id."""

@@ -11,7 +11,7 @@ from tradepost.core.wire.pagination import Window
 from tradepost.core.wire.schemas import Confirmation
 from tradepost.tags.dependencies import Staff, TagReads, TagWrites
 from tradepost.tags.errors import SelfMerge, TagExists, TagNotFound
-from tradepost.tags.repository import SORTS
+from tradepost.tags.repository import BY_NUMBER, SORTS
 from tradepost.tags.schemas import TagCreate, TagMerge, TagPage, TagRead, TagUpdate
 from tradepost.tags.service import CountedTag
 from tradepost.web.answers.json_answer import JsonAnswer
@@ -39,7 +39,7 @@ async def list_tags(
     _visitor: Visitor,
     tags: TagReads,
     scope: RequestScope,
-    window: Annotated[Window, sorted_window(*SORTS, default="name")],
+    window: Annotated[Window, sorted_window(*SORTS, BY_NUMBER, default="name")],
     containing: Containing = "",
 ) -> Response:
     """List all tags, or those whose names contain a text."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 
@@ -12,6 +13,10 @@ class TaggedItems(Protocol):
 
     async def counts(self, db: AsyncSession, names: Sequence[str]) -> dict[str, int]:
         """Return how many active items bear each of these tags; a tag that none bears may be left out."""
+        ...
+
+    def numbers(self) -> Select[str, int]:
+        """Return the statement for how many active items bear each tag, ``key`` and ``n``; some that none bears are left out."""
         ...
 
     async def note_change(self, db: AsyncSession, *, tag: str, now: datetime) -> None:
