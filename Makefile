@@ -161,6 +161,10 @@ bench-lag: .venv/.dev ## Measure how long the event loop is kept from its work w
 profile: .venv/.dev ## Show where the server's time goes under load (Linux; ARGS='--workload list --sqlite')
 	@.venv/bin/python -m tests.load.profiling $(ARGS)
 
+.PHONY: bench-flat
+bench-flat: .venv/.dev ## Measure how the cost of a question grows with the number of items (ARGS=--help)
+	@.venv/bin/python -m tests.load.flat $(ARGS)
+
 .PHONY: bench-messages
 bench-messages: .venv/.dev ## Measure messages: how many a second, and how soon after the commit (ARGS=--help)
 	@.venv/bin/python -m tests.load.messages $(ARGS)

@@ -1,0 +1,226 @@
+"""How the cost of a question grows with the number of items: its time and its processor time, on one connection.
+
+``make bench-flat ARGS='--items 1000000 --users 10000 [--sqlite]'`` fills a database and asks; ``--url`` asks one that is
+filled already. Each question goes through the whole application but the socket, and its values rotate: a single
+hard-coded one would hide what the others cost.
+"""
+
+import argparse
+import asyncio
+import itertools
+import os
+import statistics
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from sqlalchemy import Row, text
+
+from tests.load.database import clean_environment, filled_database
+from tradepost.core.database.engines import Database
+from tradepost.core.resources import Resources
+from tradepost.core.settings.settings import Settings
+from tradepost.main import create_app
+
+API = "/api/v1"
+SECRET = "a key of thirty-two bytes for a bench"
+LIMIT = 20
+SORTS = ("-created_at", "price", "title")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A question with its values: each round asks with the next of ``queries``."""
+
+    name: str
+    path: str
+    queries: list[dict[str, Any]]
+    staff: bool = False
+
+
+async def _values(database: Database, statement: str) -> list[Row[Any]]:
+    async with database.read() as db:
+        return list((await db.execute(text(statement))).all())
+
+
+COUNTED = """
+    SELECT key, n FROM item_counts WHERE dimension = '{dimension}' AND status = 'active' AND n > 0 ORDER BY n DESC, key
+"""
+
+
+async def cases(database: Database) -> list[Case]:
+    """Return every question, with values from the database: the common, the middling and the rare."""
+    kept = {
+        dimension: await _values(database, COUNTED.format(dimension=dimension))
+        for dimension in ("tag", "category", "owner")
+    }
+    tags = [row.key for row in kept["tag"]]
+    third = max(1, len(tags) // 3)
+    groups = {"common": tags[:10], "middling": tags[third : third + 60 : 6], "rare": tags[-10:]}
+    found: list[Case] = [
+        Case(
+            "read one",
+            "/items/{id}",
+            [
+                {"id": row[0]}
+                for row in await _values(database, "SELECT id FROM items WHERE status = 'active' LIMIT 50")
+            ],
+        ),
+    ]
+
+    def ask(
+        name: str,
+        *queries: dict[str, Any],
+        staff: bool = False,
+        sorts: tuple[str, ...] = SORTS,
+        exact: bool = True,
+    ) -> None:
+        for sort in sorts:
+            found.append(
+                Case(
+                    f"{name}, {sort}",
+                    "/items/",
+                    [{**query, "sort": sort, "total": "false"} for query in queries],
+                    staff,
+                )
+            )
+        if exact:
+            found.append(Case(f"{name}, exact total", "/items/", list(queries), staff))
+
+    ask("list", {}, sorts=("-created_at", "created_at", "price", "-price", "title", "-title", "-views"))
+    for name, group in groups.items():
+        ask(f"{name} tag", *({"tag": tag} for tag in group))
+    for (one, first), (other, second) in itertools.combinations_with_replacement(groups.items(), 2):
+        pairs = [{"tag": [a, b]} for a, b in zip(first, reversed(second), strict=False) if a != b]
+        ask(f"{one} and {other} tag", *pairs, sorts=("-created_at", "price"))
+    ask("category", *({"category": row.key} for row in kept["category"][::8]))
+    roots = await _values(database, "SELECT id FROM categories WHERE parent_id IS NULL")
+    ask("category with descendants", *({"category": row.id} for row in roots))
+    ask("owner with many", *({"owner_id": row.key} for row in kept["owner"][:10]))
+    ask("owner", *({"owner_id": row.key} for row in kept["owner"][100:1000:90]))
+    ask("status", {"status_filter": "draft"}, {"status_filter": "inactive"}, staff=True)
+    ask("everything, for staff", {}, staff=True)
+    ask("narrow price range", *({"min_price": low, "max_price": low + 1} for low in range(5, 500, 50)))
+    ask("wide price range", *({"min_price": low, "max_price": low + 500} for low in range(1, 50, 10)))
+    ask(
+        "tag and price range",
+        *({"tag": tag, "min_price": 10, "max_price": 60} for tag in tags[:40:4]),
+        sorts=("-created_at", "price"),
+    )
+    ask(
+        "tag and category",
+        *({"tag": tag, "category": row.id} for tag, row in zip(tags[:40:4], roots, strict=False)),
+        sorts=("-created_at", "price"),
+    )
+    found += [
+        Case("tags by name", "/tags/", [{}]),
+        Case("tags by number of items", "/tags/", [{"sort": "-items_count"}]),
+        Case("tree with counts", "/categories/", [{"tree": "true", "counts": "true"}]),
+        Case("popular", "/items/popular", [{}]),
+    ]
+    return found
+
+
+async def measure(url: str, rounds: int, only: str) -> None:
+    """Ask every question, and print of each its name, and the median time, and the median and the most of processor time, server and database together, in milliseconds."""
+    with tempfile.TemporaryDirectory() as directory:
+        settings = Settings.load(
+            DATABASE_URL=url,
+            DATA_DIR=Path(directory),
+            SECRET_KEY=SECRET,
+            RATE_LIMIT_ENABLED=False,
+            LOG_LEVEL="ERROR",
+        )
+        app = create_app(settings, dispatches=False)
+        async with app.router.lifespan_context(app) as state:
+            assert state is not None
+
+            async def with_state(scope: Any, receive: Any, send: Any) -> None:
+                scope["state"] = dict(state)
+                await app(scope, receive, send)
+
+            resources: Resources = state["resources"]
+            transport = httpx.ASGITransport(with_state)
+            async with httpx.AsyncClient(transport=transport, base_url="http://bench", timeout=120) as client:
+                login = {
+                    "username": settings.FIRST_SUPERUSER,
+                    "password": settings.FIRST_SUPERUSER_PASSWORD.get_secret_value(),
+                }
+                token = (await client.post(f"{API}/auth/login", data=login)).json()["access_token"]
+                for case in await cases(resources.database):
+                    if only not in case.name:
+                        continue
+                    headers = {"Authorization": f"Bearer {token}"} if case.staff else {}
+                    times = await _times(client, case, rounds, headers, resources.database)
+                    took, worked = zip(*times, strict=True)
+                    row = (statistics.median(took), statistics.median(worked), max(worked))
+                    sys.stdout.write(f"| {case.name} | " + " | ".join(f"{one:.1f}" for one in row) + " |\n")
+                    sys.stdout.flush()
+
+
+async def _backends(database: Database) -> list[Path]:
+    """Return where Linux keeps account of the processor time of the connections to PostgreSQL."""
+    if database.is_sqlite:
+        return []
+    mine = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'tradepost'"
+    return [Path(f"/proc/{row.pid}/schedstat") for row in await _values(database, mine)]
+
+
+def _spent(backends: list[Path]) -> float:
+    """Return the processor time of the server and the database so far, in milliseconds."""
+    return time.process_time() * 1e3 + sum(int(path.read_text().split()[0]) for path in backends) / 1e6
+
+
+async def _times(
+    client: httpx.AsyncClient, case: Case, rounds: int, headers: dict[str, str], database: Database
+) -> list[tuple[float, float]]:
+    """Return for each round what it took, and what of that was work of a processor, in milliseconds."""
+    times = []
+    backends: list[Path] = []
+    for query in itertools.islice(itertools.cycle(case.queries), max(rounds, len(case.queries)) + 2):
+        params = {name: value for name, value in query.items() if name != "id"}
+        if case.path.endswith("s/") and "tree" not in query:
+            params = {"limit": LIMIT, **params}
+        began, spent = time.perf_counter(), _spent(backends)
+        answer = await client.get(API + case.path.format(**query), params=params, headers=headers)
+        times.append(((time.perf_counter() - began) * 1000, _spent(backends) - spent))
+        if answer.status_code != 200:
+            raise SystemExit(f"{case.name}: {answer.status_code} {answer.text[:200]}")
+        if len(times) == 2:
+            backends = await _backends(database)
+    # The first two make connections and statements.
+    return times[2:]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.load.flat", description=__doc__)
+    parser.add_argument("--items", type=int, default=100_000)
+    parser.add_argument("--users", type=int, default=1_000)
+    parser.add_argument("--sqlite", action="store_true")
+    parser.add_argument("--url", help="a database that is filled already")
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--only", default="", help="the questions whose names contain this")
+    given = parser.parse_args()
+    with ExitStack() as stack:
+        url = (
+            given.url
+            or stack.enter_context(
+                filled_database(
+                    items=given.items, users=given.users, secret=SECRET, durable=False, sqlite=given.sqlite
+                )
+            ).url
+        )
+        for name in set(os.environ) - set(clean_environment()):
+            del os.environ[name]
+        sys.stdout.write("| question | median ms | of that CPU | most CPU |\n|---|---|---|---|\n")
+        asyncio.run(measure(url, given.rounds, given.only))
+
+
+if __name__ == "__main__":
+    main()
