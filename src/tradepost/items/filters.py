@@ -26,7 +26,9 @@ ACTIVE: Final = literal_column(f"'{ItemStatus.ACTIVE}'", Item.status.type)
 IS_ACTIVE: Final = Item.status == ACTIVE
 """What everybody sees."""
 
-IS_ACTIVE_UNINDEXED: Final = UnindexedOnSqlite(Item.status) == literal_column(f"'{ItemStatus.ACTIVE}'", String())
+IS_ACTIVE_UNINDEXED: Final = UnindexedOnSqlite(Item.status) == literal_column(
+    f"'{ItemStatus.ACTIVE}'", String()
+)
 """The same for orders that the index by status does not serve."""
 
 

@@ -77,8 +77,9 @@ class ItemRepository(Repository):
         """
         counts = ItemSizeRepository(self.db)
         is_counted = window.total is not Total.NONE and is_kept(wanted)
-        # The list of all needs no plan, and none needs a count that is not asked for.
-        sizes = await counts.find(wanted, category_ids) if is_counted or not wanted.is_public_list else None
+        # The list of all needs no plan, and a search by words has one of its own.
+        is_planned = wanted.q is None and not wanted.is_public_list
+        sizes = await counts.find(wanted, category_ids) if is_counted or is_planned else None
         if sizes is not None and sizes.is_empty:
             return Page([], None if window.total is Total.NONE else 0, window)
         needed = window.skip + window.limit + 1
@@ -87,7 +88,7 @@ class ItemRepository(Repository):
             if sizes is None
             else await counts.plan(sizes, category_ids, sort=window.sort, needed=needed)
         )
-        asked = page_statement(wanted, window, projection, category_ids, matching, plan)
+        asked = page_statement(wanted, window, projection, category_ids, matching, plan=plan)
         values = wanted.parameters()
         found = await self.rows(asked.rows, values | _place_values(asked, window))
         shown: Sequence[Any] = found[: window.limit]

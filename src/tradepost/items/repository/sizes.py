@@ -216,7 +216,8 @@ class ItemSizeRepository(Repository):
             rows = select(Item.id).where(*alone.conditions(ids))
         sample = rows.limit(SAMPLE).subquery()
         left = select(func.count()).where(
-            AmongSelected(Item.id, select(sample.c.id)), *wanted.conditions(category_ids, plan=Plan(gathers=True))
+            AmongSelected(Item.id, select(sample.c.id)),
+            *wanted.conditions(category_ids, plan=Plan(gathers=True)),
         )
         values = wanted.parameters()
         if driver == VISITOR:

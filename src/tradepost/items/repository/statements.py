@@ -220,6 +220,7 @@ def page_statement(
     projection: Projection,
     category_ids: Select[int] | None,
     found: Select[int] | None = None,
+    *,
     plan: Plan = BY_ENGINE,
 ) -> PageStatement:
     """Return the statement for a page, and the one for all items that it is a page of.
