@@ -6,8 +6,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, select
 
+from tradepost.core.search.question import parse
 from tradepost.events.models import Event, Participant
 from tradepost.events.schemas import EventStatus
+from tradepost.events.texts import mentions
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,7 @@ class EventFilter:
     organiser_id: int | None = None
     joined_by: int | None = None
     status: EventStatus | None = None
+    q: str | None = None
 
     @property
     def shape(self) -> frozenset[str]:
@@ -35,8 +38,8 @@ class EventFilter:
         return {"since": self.since or now} | {name: getattr(self, name) for name in self.shape}
 
 
-def conditions(shape: frozenset[str]) -> list[ColumnElement[bool]]:
-    """Return what a row must fulfil; the values come with the execution.
+def conditions(shape: frozenset[str], q: str | None) -> list[ColumnElement[bool]]:
+    """Return what a row must fulfil; the values come with the execution, but for those of ``q``.
 
     ``earliest`` is the earliest start that an event of the window may have: without it, the index by start would be read
     from the first event that there ever was.
@@ -55,4 +58,6 @@ def conditions(shape: frozenset[str]) -> list[ColumnElement[bool]]:
         wanted.append(Event.id.in_(theirs))
     if "status" in shape:
         wanted.append(Event.status == bindparam("status", type_=Event.status.type))
+    if q is not None:
+        wanted += mentions(parse(q))
     return wanted

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tradepost.core.database.models import NEVER_REUSED, Base, BigId, Identified, Timestamped, choice
@@ -43,6 +43,8 @@ class Event(Identified, Timestamped, Base):
 
     title: Mapped[str] = mapped_column(String(TITLE_LENGTH))
     description: Mapped[str] = mapped_column(String(DESCRIPTION_LENGTH))
+    words: Mapped[str | None] = mapped_column(Text)
+    """The words of both, which ``texts.words_of`` makes; none of an event that an older program wrote."""
     start_date: Mapped[datetime]
     end_date: Mapped[datetime]
     duration: Mapped[int] = mapped_column(BigInteger)

@@ -68,6 +68,16 @@ router = APIRouter(prefix="/events", tags=["events"], route_class=Route)
 
 Sort = sort_query(*SORTS)
 ParticipantId = Annotated[PathId, Path(description="The person's id", examples=[2])]
+Words = Annotated[
+    str,
+    Query(
+        min_length=1,
+        max_length=200,
+        description='Words of title or description, all of them, the last one as a beginning; `"…"` is a phrase, '
+        "`-word` excludes",
+        examples=["repair"],
+    ),
+]
 CALENDAR: Final = "text/calendar; charset=utf-8"
 
 
@@ -101,12 +111,13 @@ async def list_query(
     joined: Annotated[
         bool, Query(description="Only events at which one has a seat, or waits for one")
     ] = False,
+    q: Words | None = None,
     status: Annotated[EventStatus | None, Query(description="Only events of this status")] = None,
 ) -> ListQuery:
     """Return which events a query string asks for, and which part of the list."""
     if since is not None and until is not None and since > until:
         raise Unprocessable(("query", "from"), "from must not be after to")
-    wanted = EventFilter(since=since, until=until, organiser_id=organiser_id, status=status)
+    wanted = EventFilter(since=since, until=until, organiser_id=organiser_id, status=status, q=q)
     return ListQuery(wanted, window_of(skip=skip, limit=limit, cursor=cursor, total=total, sort=sort), joined)
 
 

@@ -45,6 +45,7 @@ from tradepost.events.schemas import (
     participant_json,
 )
 from tradepost.events.seats import SeatService, is_over
+from tradepost.events.texts import words_of
 
 SECOND: Final = timedelta(seconds=1)
 
@@ -104,6 +105,7 @@ class EventService:
             "updated_at": now,
         }
         kept = {
+            "words": words_of(new.title, new.description),
             "seats": new.max_participants,
             "last_number": 0,
             "duration": _seconds(new.start_date, new.end_date),
@@ -133,6 +135,9 @@ class EventService:
         moves = self._check_times(event, changed, now)
         if "max_participants" in changed:
             changed |= await self._seats.resized(event, capacity=changed["max_participants"])
+        if "title" in changed or "description" in changed:
+            texts = (changed.get("title", event.title), changed.get("description", event.description))
+            changed["words"] = words_of(*texts)
         version = event.version + 1
         await self._events.change(event_id, changed | {"version": version, "updated_at": now})
         facts: list[Message] = [

@@ -51,13 +51,13 @@ _LOCKED: Final = lock_for_update(select(Event).where(AmongIds(Event.id)).order_b
 
 @lru_cache(maxsize=512)
 def _page_like(
-    shape: frozenset[str], sort: str, limit: int, *, skips: bool, follows: bool
+    shape: frozenset[str], q: str | None, sort: str, limit: int, *, skips: bool, follows: bool
 ) -> tuple[Select[*tuple[Any, ...]], Select[int], Order]:
     """Return the statement for a page, and the one for all events that it is a page of, for filters of one shape.
 
     The page has one row more than is shown, which tells whether the list goes on.
     """
-    matching = select(Event.id).where(*conditions(shape))
+    matching = select(Event.id).where(*conditions(shape, q))
     order = Order(sort, SORTS, ties=Event.id)
     ids = matching.where(order.after()) if follows else matching
     ids = ids.order_by(*order.by()).limit(literal_column(str(limit + 1), BigInteger()))
@@ -95,7 +95,12 @@ class EventRepository(Repository):
         values = wanted.parameters(now=now)
         values["earliest"] = await self._earliest_start(values["since"])
         rows, matching, order = _page_like(
-            wanted.shape, window.sort, window.limit, skips=window.skip > 0, follows=window.after is not None
+            wanted.shape,
+            wanted.q,
+            window.sort,
+            window.limit,
+            skips=window.skip > 0,
+            follows=window.after is not None,
         )
         given = {**values, "skip": window.skip} if window.skip else values
         if window.after is not None:
