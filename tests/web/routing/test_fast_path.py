@@ -187,7 +187,7 @@ GOOD_LISTS = [
     *words("total=exact total=true total=estimated total=false sort=price sort=-views sort=title"),
     *words("status_filter=active status_filter=draft category=lights-lamps category=none category=1"),
     *words("tag=zebra tag=ZEBRA&tag=%C3%A9t%C3%A9 tag=\xc3\xa9t\xc3\xa9 owner_id=1 owner_id={alice}"),
-    *words("min_price=0 min_price=0.1&max_price=1e3 max_price=%31%30 q=l q=%25 q=+ q=%F0%9F%98%80"),
+    *words("min_price=0 min_price=0.1&max_price=1e3 max_price=%31%30 q=l q=%25 q=+l q=%F0%9F%98%80"),
     *words("&& limit=2&&skip=1& q=a&q=l %6cimit=1"),
 ]
 BAD_LISTS = [
