@@ -13,6 +13,7 @@ from tradepost.core.database.elements import (
     ByCodePoint,
     EstimatedCount,
     Unindexed,
+    UnindexedOnSqlite,
     counted,
     estimate_of,
     upsert,
@@ -96,8 +97,19 @@ async def test_text_is_in_the_order_of_its_code_points(database: Database, ids: 
     assert await names(database, select(Tag.name).order_by(ByCodePoint(Tag.name))) == sorted(NAMES)
 
 
-def test_sqlite_alone_is_kept_from_an_index() -> None:
+def test_both_engines_are_kept_from_an_index() -> None:
     assert spelt(select(Tag.id).where(Unindexed(Tag.name) == literal_column("'x'"))) == (
+        "SELECT tags.id FROM tags WHERE (tags.name || '') = 'x'",
+        "SELECT tags.id FROM tags WHERE +tags.name = 'x'",
+    )
+    assert spelt(select(Tag.name).where(Unindexed(Tag.id) == literal_column("1"))) == (
+        "SELECT tags.name FROM tags WHERE (tags.id + 0) = 1",
+        "SELECT tags.name FROM tags WHERE +tags.id = 1",
+    )
+
+
+def test_sqlite_alone_is_kept_from_an_index() -> None:
+    assert spelt(select(Tag.id).where(UnindexedOnSqlite(Tag.name) == literal_column("'x'"))) == (
         "SELECT tags.id FROM tags WHERE tags.name = 'x'",
         "SELECT tags.id FROM tags WHERE +tags.name = 'x'",
     )
@@ -124,11 +136,11 @@ async def test_an_estimate_is_a_number_and_exact_on_sqlite(world: World, ids: di
 
 
 def test_both_engines_spell_an_upsert_alike() -> None:
-    inserted = upsert(Tag).values(name="a")
+    inserted = upsert(Tag).values(name="a", name_key="a")
     nothing = inserted.on_conflict_do_nothing(index_elements=["name"])
     assert spelt(nothing.returning(Tag.id)) == (
-        "INSERT INTO tags (name) VALUES ($1::VARCHAR) ON CONFLICT (name) DO NOTHING RETURNING tags.id",
-        "INSERT INTO tags (name) VALUES (?) ON CONFLICT (name) DO NOTHING RETURNING id",
+        'INSERT INTO tags (name, name_key) VALUES ($1::VARCHAR, $2::VARCHAR COLLATE "C") ON CONFLICT (name) DO NOTHING RETURNING tags.id',
+        "INSERT INTO tags (name, name_key) VALUES (?, ?) ON CONFLICT (name) DO NOTHING RETURNING id",
     )
     raised = inserted.on_conflict_do_update(
         index_elements=["name"],
@@ -137,11 +149,11 @@ def test_both_engines_spell_an_upsert_alike() -> None:
     ).returning(Tag.id)
     assert spelt(raised) == (
         (
-            "INSERT INTO tags (name) VALUES ($1::VARCHAR) ON CONFLICT (name) DO UPDATE "
-            "SET description = excluded.name WHERE length(excluded.name) > $2::INTEGER RETURNING tags.id"
+            'INSERT INTO tags (name, name_key) VALUES ($1::VARCHAR, $2::VARCHAR COLLATE "C") ON CONFLICT (name) DO UPDATE '
+            "SET description = excluded.name WHERE length(excluded.name) > $3::INTEGER RETURNING tags.id"
         ),
         (
-            "INSERT INTO tags (name) VALUES (?) ON CONFLICT (name) DO UPDATE "
+            "INSERT INTO tags (name, name_key) VALUES (?, ?) ON CONFLICT (name) DO UPDATE "
             "SET description = excluded.name WHERE length(excluded.name) > ? RETURNING id"
         ),
     )
