@@ -16,6 +16,8 @@ from tradepost.accounts.permissions import Role
 from tradepost.categories.models import Category
 from tradepost.core.messaging.messages import Message, Subscriptions
 from tradepost.core.messaging.outbox import MessageState, StoredMessage
+from tradepost.events.models import Event, Participant
+from tradepost.events.schemas import EventStatus, ParticipantStatus
 from tradepost.items.indexing import ItemIndexer
 from tradepost.items.messages import ItemCreated, ItemDeleted, ItemUpdated
 from tradepost.items.models import Item, ItemTag
@@ -140,6 +142,29 @@ async def fill(world: World, owner: Person, rows: int) -> dict[str, int]:
             "expires_at": now,
         }
         messages = await add(StoredMessage, *(message for _ in range(rows)))
+        gathering: dict[str, Any] = {
+            "title": "Lamp fair",
+            "description": "Where lamps are lit",
+            "start_date": now + timedelta(days=1),
+            "end_date": now + timedelta(days=2),
+            "duration": 86_400,
+            "time_zone": "UTC",
+            "max_participants": 100,
+            "seats": 100,
+            "status": EventStatus.PLANNED,
+            "organiser_id": owner.id,
+            **times,
+        }
+        events = await add(Event, gathering | {"participants_count": rows}, *[gathering] * (rows - 1))
+        seat = {
+            "event_id": events[0],
+            "status": ParticipantStatus.JOINED,
+            "joined_at": now,
+            "seated_at": now,
+        }
+        await add(
+            Participant, *({**seat, "user_id": user, "number": at + 1} for at, user in enumerate(users))
+        )
     await world.resources[ItemIndexer].refresh()
     return {
         "item": items[0],
@@ -150,6 +175,7 @@ async def fill(world: World, owner: Person, rows: int) -> dict[str, int]:
         "webhook": hooks[0],
         "delivery": deliveries[0],
         "message": messages[0],
+        "event": events[0],
     }
 
 
@@ -207,6 +233,13 @@ ENDPOINTS: list[tuple[str, str, int]] = [
     ("admin", f"{V1}/upload/usage/{{user}}", 3),
     ("admin", f"{V1}/admin/messages/", 3),
     ("admin", f"{V1}/admin/messages/{{message}}", 2),
+    # Of a window of events, how far before it one may begin is read first; of a person's, where they take part.
+    ("stranger", f"{V1}/events/", 3),
+    ("owner", f"{V1}/events/?total=false", 4),
+    ("stranger", f"{V1}/events/{{event}}", 1),
+    ("owner", f"{V1}/events/{{event}}", 3),
+    ("owner", f"{V1}/events/{{event}}/participants", 4),
+    ("stranger", f"{V1}/events/{{event}}.ics", 1),
 ]
 
 
@@ -239,7 +272,8 @@ async def test_reading(
 def test_every_endpoint_that_reads_is_in_the_table(module_world: World) -> None:
     asked = {path.split("?")[0] for _, path, _ in ENDPOINTS}
     names = {
-        f"{{{name}_id}}": f"{{{name}}}" for name in ("item", "user", "tag", "webhook", "delivery", "message")
+        f"{{{name}_id}}": f"{{{name}}}"
+        for name in ("item", "user", "tag", "webhook", "delivery", "message", "event")
     }
     names["{id_or_slug}"] = "{category}"
     documented: set[str] = set()
@@ -249,8 +283,12 @@ def test_every_endpoint_that_reads_is_in_the_table(module_world: World) -> None:
             for parameter, name in names.items():
                 path = path.replace(parameter, name)
             documented.add(path)
-    # One has no end and the other needs a stored file; what they read is counted where they are tested.
-    documented -= {f"{V1}/notifications/stream", f"{V1}/upload/files/{{category}}/{{filename}}"}
+    # A stream has no end, a file must be stored, an export reads on as it is taken: counted where they are tested.
+    documented -= {
+        f"{V1}/notifications/stream",
+        f"{V1}/upload/files/{{category}}/{{filename}}",
+        f"{ITEMS}export",
+    }
     assert documented - asked == set()
 
 
