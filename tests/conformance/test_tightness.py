@@ -27,7 +27,7 @@ SAID_IN_WORDS = {
 def bodies() -> Iterator[tuple[str, str, APIRoute]]:
     for router in ROUTERS:
         for route in router.routes:
-            if isinstance(route, APIRoute) and route.body_field is not None:
+            if isinstance(route, APIRoute) and route.include_in_schema and route.body_field is not None:
                 for method in route.methods or ():
                     yield f"/api/v1{route.path}", method, route
 
