@@ -133,7 +133,8 @@ async def test_a_client_in_python_passes_the_scenario(server: LiveServer, tmp_pa
     generator = python.with_name("openapi-python-client")
     told = run(
         generator,
-        *("generate", "--path", "openapi.json", "--meta", "none", "--output-path", "tradepost_client"),
+        *("generate", "--path", "openapi.json", "--config", HERE / "openapi_python_client.yaml"),
+        *("--meta", "none", "--output-path", "tradepost_client"),
         cwd=tmp_path,
         PATH=f"{python.parent}:{os.environ['PATH']}",
     )

@@ -31,7 +31,7 @@ async function main(): Promise<void> {
   ok(uploaded.status === 200);
   equal(uploaded.data.uploaded_files.map((file) => file.content_type), ["image/png"]);
 
-  const missing = await api.readItem(2 ** 31, options);
+  const missing = await api.readItem(2 ** 31, {}, options);
   ok(missing.status === 404);
   const code: api.ErrorCode = missing.data.error_code;
   equal(code, "ITEM_NOT_FOUND");
