@@ -252,7 +252,7 @@ class TestIds:
         item = await sell(alice)
         for method, path, allowed in (
             ("POST", path_of(item), "DELETE, GET, HEAD, PATCH, PUT"),
-            ("DELETE", ITEMS, "GET, HEAD, POST"),
+            ("DELETE", ITEMS, "GET, HEAD, POST, QUERY"),
             ("POST", POPULAR, "GET, HEAD"),
             ("DELETE", SEARCH, "GET, HEAD"),
             ("PUT", MINE, "GET, HEAD"),

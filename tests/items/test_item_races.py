@@ -306,8 +306,8 @@ class TestSearches:
             pytest.skip("nothing that can be locked stops a reader of SQLite")
         item = await sell(alice)
         async with world.database.transaction() as db:
-            # Only searches look at the names of tags.
-            await db.execute(text("LOCK TABLE tags IN ACCESS EXCLUSIVE MODE"))
+            # Only searches look at the words of items.
+            await db.execute(text("LOCK TABLE item_texts IN ACCESS EXCLUSIVE MODE"))
             searches = [asyncio.create_task(client.get(ITEMS, params={"q": letter})) for letter in "abcdefgh"]
             done, _ = await asyncio.wait(searches, timeout=0.2)
             assert not done
