@@ -395,7 +395,9 @@ def statements(world: World) -> Callable[[], Any]:
         sent: list[str] = []
 
         def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-            sent.append(statement)
+            # The dispatcher looks for messages that are due now and then, whatever is asked meanwhile.
+            if "min(messages.due_at)" not in statement:
+                sent.append(statement)
 
         # On PostgreSQL the engine for reading is a view of the other, and shares its events.
         engines = {world.database.engine.sync_engine}
