@@ -109,7 +109,21 @@ BODY: Final[dict[str, Any]] = {
             },
             NDJSON: {"schema": {"$ref": "#/components/schemas/ItemCreate"}},
         },
-    }
+    },
+    "responses": {
+        "422": {
+            "content": {
+                NDJSON: {
+                    "schema": {
+                        "anyOf": [
+                            {"$ref": "#/components/schemas/BulkLine"},
+                            {"$ref": "#/components/schemas/BulkSummary"},
+                        ]
+                    }
+                }
+            }
+        }
+    },
 }
 
 

@@ -84,7 +84,7 @@ def invalid_response(
     if documented is None or MEDIA_TYPE not in documented["content"]:
         return invalid
     examples = documented["content"][MEDIA_TYPE]["examples"] | invalid["content"][MEDIA_TYPE]["examples"]
-    return {**documented, "content": _content(examples)}
+    return {**documented, "content": documented["content"] | _content(examples)}
 
 
 def problem_responses(*errors: type[TradepostError]) -> dict[int | str, dict[str, Any]]:
