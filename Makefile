@@ -177,7 +177,7 @@ SECONDS ?= 600
 
 .PHONY: soak
 soak: .venv/.dev ## Run the long forms of the tests: kills, histories, memory, requests, seats (ROUNDS=50 EXAMPLES=200 SECONDS=600)
-	@SOAK_ROUNDS=$(ROUNDS) SOAK_EXAMPLES=$(EXAMPLES) SOAK_SECONDS=$(SECONDS) .venv/bin/pytest $(LONG) $(ARGS)
+	@SOAK_ROUNDS=$(ROUNDS) SOAK_EXAMPLES=$(EXAMPLES) SOAK_SECONDS=$(SECONDS) .venv/bin/pytest $(LONG) --timeout 0 $(ARGS)
 
 # The tests that have a long form.
 LONG = tests/faults/test_kill.py \
