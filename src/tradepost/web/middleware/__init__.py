@@ -7,6 +7,7 @@
     TrustedHosts    400 for a host that is not ours              only with ALLOWED_HOSTS
     Cors            preflights and headers for other origins     only with BACKEND_CORS_ORIGINS
     BodyLimit       413 for a body that is too large
+    Compression     JSON in zstd, brotli or gzip
     FastPath        the busiest endpoints, past FastAPI
     FastAPI's own
     Failures        500 for an unexpected exception

@@ -10,6 +10,7 @@ from tradepost.core.observability.access_log import AccessLog
 from tradepost.core.observability.metrics import Metrics
 from tradepost.core.settings.settings import Environment, Settings
 from tradepost.web.middleware.body_limit import BodyLimit
+from tradepost.web.middleware.compression import Compression
 from tradepost.web.middleware.cors import Cors
 from tradepost.web.middleware.exchange import Exchange
 from tradepost.web.middleware.failures import Failures
@@ -39,6 +40,7 @@ def install(
     app.add_middleware(Failures, answers=answers)
     # Around FastAPI's own layers, not within them as `add_middleware` has it: those are for what takes the ordinary path.
     layered: ASGIApp = FastPath(app.build_middleware_stack(), table=table, answers=answers)
+    layered = Compression(layered)
     layered = BodyLimit(layered, settings.MAX_BODY_BYTES, larger_bodies)
     if settings.BACKEND_CORS_ORIGINS:
         layered = Cors(layered, settings.BACKEND_CORS_ORIGINS)
