@@ -17,6 +17,7 @@ from typing_extensions import override
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
 from tradepost.core.errors import Unavailable
+from tradepost.core.observability.server_timing import Timing, timing
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -43,6 +44,8 @@ class _Batching(ABC, Generic[K, V]):
         # Each caller has a future of its own: cancelling one leaves the others waiting.
         self._waiting: OrderedDict[K, list[asyncio.Future[V | None]]] = OrderedDict()
         self._running: set[asyncio.Task[None]] = set()
+        # When the batch of a caller began who asked where the time goes; few do.
+        self._taken_at: dict[asyncio.Future[V | None], float] = {}
 
     async def get(self, key: K) -> V:
         """Return the answer to ``key`` of a read that starts after this call; for reads that answer every key.
@@ -70,13 +73,25 @@ class _Batching(ABC, Generic[K, V]):
             self._running.add(lane)
             lane.add_done_callback(self._running.discard)
         self._room -= 1
+        asked = timing.get()
         try:
-            return await answer
+            return await (answer if asked is None else self._timed(answer, asked))
         except asyncio.CancelledError:
             self._withdraw(key, answer)
             raise
         finally:
             self._room += 1
+
+    async def _timed(self, answer: "asyncio.Future[V | None]", asked: Timing) -> V | None:
+        """Await an answer, and add up how long its batch was waited for and how long that was read."""
+        came = asked.now()
+        self._taken_at[answer] = came
+        try:
+            return await answer
+        finally:
+            taken = self._taken_at.pop(answer)
+            asked.add("wait", taken - came)
+            asked.add("db", asked.now() - taken)
 
     def _withdraw(self, key: K, answer: "asyncio.Future[V | None]") -> None:
         """Take back a key whose batch has not begun: the keys of callers who left would queue up without any bound."""
@@ -87,6 +102,8 @@ class _Batching(ABC, Generic[K, V]):
                 del self._waiting[key]
 
     async def _run_lane(self) -> None:
+        # The lane works for many: it is not in the time of the one request whose task began it.
+        timing.set(None)
         try:
             while self._waiting:
                 await self._run_batches(self._take())
@@ -101,7 +118,12 @@ class _Batching(ABC, Generic[K, V]):
         size = min(len(self._waiting), self._max_batch)
         if self._observe is not None:
             self._observe(size)
-        return dict(self._waiting.popitem(last=False) for _ in range(size))
+        batch = dict(self._waiting.popitem(last=False) for _ in range(size))
+        if self._taken_at:
+            now = asyncio.get_running_loop().time()
+            for callers in batch.values():
+                self._taken_at.update({answer: now for answer in callers if answer in self._taken_at})
+        return batch
 
     async def _answer(self, batch: _Batch[K, V], load: Load[K, V]) -> bool:
         """Answer a batch by ``load``; tell whether ``load`` succeeded."""

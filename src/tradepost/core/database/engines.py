@@ -6,7 +6,7 @@ size hands out connections first come, first served.
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +24,7 @@ from tradepost.core.database.sessions import ReadSession, WriteSession
 from tradepost.core.database.sqlite_connection import connect_sqlite
 from tradepost.core.durability import make_directory
 from tradepost.core.errors import DatabaseUnavailable
+from tradepost.core.observability.server_timing import timing
 
 IDLE_BEFORE_PING: Final = 1.0
 """Seconds a pooled PostgreSQL connection may have been idle and still be trusted without a ping."""
@@ -95,6 +96,8 @@ class Database:
             )
             self.write_gate = self.read_gate = Gate(options.pool_size, options.pool_timeout)
             self._snapshot_gate = self.read_gate
+        for engine in {self.engine, self.read_engine} if self.is_sqlite else {self.engine}:
+            _time_statements(engine)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[ReadSession]:
@@ -126,7 +129,9 @@ class Database:
                 WriteSession(self.engine, expire_on_commit=False) as db,
             ):
                 yield db
-                cancelled = await _to_the_end(db.commit())
+                asked = timing.get()
+                with nullcontext() if asked is None else asked.spent_on("db"):
+                    cancelled = await _to_the_end(db.commit())
                 # Here and not after the block: giving the connection back waits, and a task that is cancelled in it would
                 # have committed without calling them.
                 for callback in db.committed_callbacks:
@@ -263,6 +268,22 @@ def _postgres_engine(options: DatabaseOptions) -> AsyncEngine:
     if options.pre_ping:
         _ping_idle_connections(engine)
     return engine
+
+
+def _time_statements(engine: AsyncEngine) -> None:
+    """Add each statement to the ``Timing`` of its request, if that asked for one."""
+
+    @event.listens_for(engine.sync_engine, "before_cursor_execute")
+    def began(*_: Any) -> None:
+        asked = timing.get()
+        if asked is not None:
+            asked.statement_began()
+
+    @event.listens_for(engine.sync_engine, "after_cursor_execute")
+    def ended(*_: Any) -> None:
+        asked = timing.get()
+        if asked is not None:
+            asked.statement_ended()
 
 
 def _ping_idle_connections(engine: AsyncEngine) -> None:

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 from tradepost.core.errors import DatabaseUnavailable
+from tradepost.core.observability.server_timing import timing
 
 
 class Gate:
@@ -35,9 +36,11 @@ class Gate:
             raise RuntimeError(message)
         if self._places.locked():
             self.waiting += 1
+            asked = timing.get()
             try:
-                async with asyncio.timeout(self._timeout):
-                    await self._places.acquire()
+                with nullcontext() if asked is None else asked.spent_on("wait"):
+                    async with asyncio.timeout(self._timeout):
+                        await self._places.acquire()
             except TimeoutError as error:
                 raise DatabaseUnavailable from error
             finally:

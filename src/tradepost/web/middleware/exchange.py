@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from typing import Final
 
@@ -13,6 +13,7 @@ from tradepost.core.clock import Clock
 from tradepost.core.observability import logging
 from tradepost.core.observability.access_log import AccessLog
 from tradepost.core.observability.metrics import UNMATCHED, Metrics
+from tradepost.core.observability.server_timing import Timing, timing
 from tradepost.web.asgi_scope import (
     ANSWER_HEADERS_KEY,
     ERROR_CODE_KEY,
@@ -29,6 +30,8 @@ CLIENT_CLOSED_REQUEST: Final = 499
 """The status in log and metrics of a request whose client went away before the answer began (nginx's number)."""
 
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_TIMING: Final = re.compile(rb"(?:^|,)\s*timing\s*(?:;|,|$)")
+"""The preference ``timing`` among others (RFC 7240)."""
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "QUERY"})
 _API_POLICY: Final = b"default-src 'none'; frame-ancestors 'none'"
 _ALWAYS: Final = (
@@ -51,17 +54,24 @@ class Caching(Enum):
 class Answer:
     """A request's ``send``: it adds the headers that every answer has, and remembers whether the answer has begun."""
 
-    __slots__ = ("began", "caching", "layer", "request_id", "scope", "send", "status", "timed")
+    __slots__ = ("began", "caching", "layer", "request_id", "scope", "send", "status", "timing")
 
     def __init__(
-        self, layer: "Exchange", scope: Scope, send: Send, request_id: bytes, *, caching: Caching, timed: bool
+        self,
+        layer: "Exchange",
+        scope: Scope,
+        send: Send,
+        request_id: bytes,
+        *,
+        caching: Caching,
+        timing: Timing | None,
     ) -> None:
         self.layer = layer
         self.scope = scope
         self.send = send
         self.request_id = request_id
         self.caching = caching
-        self.timed = timed
+        self.timing = timing
         self.status = 0
         self.began = layer.monotonic()
 
@@ -87,8 +97,8 @@ class Answer:
         scope = self.scope
         if ANSWER_HEADERS_KEY in scope:
             headers += scope[ANSWER_HEADERS_KEY]
-        if self.timed:
-            headers.append((b"server-timing", b"total;dur=%.3f" % (elapsed * 1000)))
+        if self.timing is not None:
+            headers.append((b"server-timing", self.timing.header(elapsed)))
         return headers
 
     def _caching(self, *, has_tag: bool) -> bytes:
@@ -105,7 +115,7 @@ class Exchange:
     """Gives each request its id, each answer its headers, and both a log line and a place in the metrics.
 
     ``X-Request-ID`` is taken from the client when it is 1 to 128 letters, digits, ``.``, ``_`` and ``-``, else made.
-    A request with the header ``Server-Timing`` (any value but ``0``) gets one back (W3C Server Timing, milliseconds).
+    A request with the header ``Server-Timing`` (any value but ``0``) or ``Prefer: timing`` is told where its time went.
     Without a ``Cache-Control`` of its own, an answer to credentials is ``private, no-store``, an error or the answer to a
     method that changes something ``no-store``, and any other ``no-cache``: to be kept, and asked about each time.
     """
@@ -146,8 +156,9 @@ class Exchange:
         caching = Caching.PUBLIC if method in _SAFE_METHODS else Caching.UNSAFE
         if b"authorization" in sent or b"x-api-key" in sent:
             caching = Caching.PRIVATE
-        timed = sent.get(b"server-timing", b"0") != b"0"
-        answer = Answer(self, scope, send, raw_id, caching=caching, timed=timed)
+        asked = Timing() if _asks_for_timing(sent) else None
+        untimed = None if asked is None else timing.set(asked)
+        answer = Answer(self, scope, send, raw_id, caching=caching, timing=asked)
         scope[ANSWER_KEY] = answer
         metrics = self._metrics
         metrics.in_progress += 1
@@ -176,3 +187,11 @@ class Exchange:
                     error_code=scope.get(ERROR_CODE_KEY),
                 )
             logging.request_id.reset(token)
+            if untimed is not None:
+                timing.reset(untimed)
+
+
+def _asks_for_timing(sent: Mapping[bytes, bytes]) -> bool:
+    if b"server-timing" in sent:
+        return sent[b"server-timing"] != b"0"
+    return b"prefer" in sent and _TIMING.search(sent[b"prefer"].lower()) is not None

@@ -1,0 +1,67 @@
+"""Where the time of one request went, for the client that asks for it (W3C Server Timing).
+
+The parts are added where the waiting happens: in the queue of a coalescer, at the gate of the connection pool, while a
+connection is held. A request that does not ask has no ``Timing``, and each of those places looks once for one.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final, Literal
+
+Part = Literal["auth", "wait", "db"]
+PARTS: Final[tuple[Part, ...]] = ("auth", "wait", "db")
+
+
+class Timing:
+    """The parts of one request, in seconds.
+
+    ``auth`` is the check of its credentials, whatever that waits for; ``wait`` is for a lane or a connection; ``db`` is for
+    statements and commits, of its own or of the batch that it shares with others.
+    """
+
+    __slots__ = ("_inner", "_parts", "_statement_began", "now")
+
+    def __init__(self) -> None:
+        self.now = asyncio.get_running_loop().time
+        self._parts = dict.fromkeys(PARTS, 0.0)
+        self._inner = False
+        self._statement_began = 0.0
+
+    def add(self, part: Part, seconds: float) -> None:
+        """Add to a part, unless this time is within a block whose whole length counts."""
+        if not self._inner:
+            self._parts[part] += seconds
+
+    @contextmanager
+    def spent_on(self, part: Part) -> Iterator[None]:
+        """Add the length of the block to a part, and to no other."""
+        if self._inner:
+            yield
+            return
+        began = self.now()
+        self._inner = True
+        try:
+            yield
+        finally:
+            self._inner = False
+            self.add(part, self.now() - began)
+
+    def statement_began(self) -> None:
+        """Note that a statement goes to the database."""
+        self._statement_began = self.now()
+
+    def statement_ended(self) -> None:
+        """Add the statement that began last to ``db``."""
+        self.add("db", self.now() - self._statement_began)
+
+    def header(self, total: float) -> bytes:
+        """Return the value of ``Server-Timing``, in milliseconds; ``render`` is what none of the parts took."""
+        rest = max(0.0, total - sum(self._parts.values()))
+        shown = (*self._parts.items(), ("render", rest), ("total", total))
+        return ", ".join([f"{name};dur={seconds * 1000:.3f}" for name, seconds in shown]).encode()
+
+
+timing: ContextVar[Timing | None] = ContextVar("timing", default=None)
+"""The ``Timing`` of the request that this task answers; None unless it was asked for."""
