@@ -82,6 +82,41 @@ class TestSending:
             ids = [request.headers["webhook-id"] for receiver in receivers for request in receiver.requests]
             assert len(set(ids)) == len(ids) == sum(map(len, told))
 
+    async def test_each_is_in_the_trace_of_its_cause(
+        self, alice: Person, bob: Person, new_hook: NewHook, receiver: Receiver
+    ) -> None:
+        """Items that come together share a transaction, and not a trace."""
+        hook = await new_hook(alice, receiver, "*")
+        traces = {f"Lamp {number}": f"00-{number + 1:032x}-00f067aa0ba902b7-01" for number in range(5)}
+        answers = await asyncio.gather(
+            *(
+                alice.api.post(
+                    "/api/v1/items/", json={"title": title, "price": 1}, headers={"traceparent": context}
+                )
+                for title, context in traces.items()
+            ),
+            alice.api.post("/api/v1/items/", json={"title": "Untraced", "price": 1}),
+            alice.api.post(
+                "/api/v1/items/", json={"title": "Broken", "price": 1}, headers={"traceparent": "00-1-2-3"}
+            ),
+        )
+        item_id = answers[0].json()["id"]
+        changed = f"00-{'c' * 32}-00f067aa0ba902b7-00"
+        await alice.api.patch(
+            f"/api/v1/items/{item_id}", json={"title": "Changed"}, headers={"traceparent": changed}
+        )
+        await hook.drain()
+        told = {
+            json.loads(request.body)["data"]["title"]: request.headers.get("traceparent")
+            for request in receiver.requests
+        }
+        assert told.keys() == {*traces, "Untraced", "Broken", "Changed"}
+        assert told["Untraced"] is told["Broken"] is None
+        for title, context in {**traces, "Changed": changed}.items():
+            sent = str(told[title])
+            assert (sent[:36], sent[52:]) == (context[:36], context[52:])
+            assert sent != context
+
     async def test_without_webhooks_a_fact_costs_one_statement(
         self, world: World, alice: Person, statements: Callable[[], Any]
     ) -> None:

@@ -5,15 +5,16 @@ claim is a guarded statement, and the CHECKs of the table stand behind it.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from tradepost.accounts.service import UserService
 from tradepost.core.clock import Clock
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import TradepostError, Unauthenticated
-from tradepost.core.messaging.messages import Message
+from tradepost.core.messaging.messages import Message, Traced
 from tradepost.core.messaging.outbox import Outbox
+from tradepost.core.observability.trace_context import traceparent
 from tradepost.events.errors import EventCancelled, EventNotFound, EventOver, ParticipantNotFound
 from tradepost.events.messages import MOST_TOLD, EventJoined, EventLeft, SeatsGiven
 from tradepost.events.models import Event
@@ -28,6 +29,7 @@ class Joining:
 
     event_id: int
     user_id: int
+    traceparent: str | None = field(default_factory=traceparent.get)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class SeatService:
         events = await self._events.lock_several_for_update({one.event_id for one in wanted})
         places = await self._participants.find_places({(one.event_id, one.user_id) for one in wanted})
         now = self._clock.now()
-        new: dict[int, dict[int, None]] = {}
+        new: dict[int, dict[int, str | None]] = {}
         refusals: list[TradepostError | None] = []
         for one in wanted:
             event = events.get(one.event_id)
@@ -76,10 +78,10 @@ class SeatService:
             refusal = None if is_in else _refusal(event, now, knows=one.user_id in people)
             refusals.append(refusal)
             if refusal is None and not is_in:
-                new.setdefault(one.event_id, {})[one.user_id] = None
+                new.setdefault(one.event_id, {}).setdefault(one.user_id, one.traceparent)
         standings: dict[tuple[int, int], bytes] = {}
         for event_id in sorted(new):
-            taken = await self._take(events[event_id], list(new[event_id]), now)
+            taken = await self._take(events[event_id], new[event_id], now)
             standings |= {(event_id, user_id): body for user_id, body in taken}
         outcomes: list[Joined | TradepostError] = []
         told: set[tuple[int, int]] = set()
@@ -94,16 +96,21 @@ class SeatService:
             told.add(pair)
         return outcomes
 
-    async def _take(self, event: Event, user_ids: Sequence[int], now: datetime) -> list[tuple[int, bytes]]:
-        """Give people seats as far as there are free ones, and the others places on the waiting list."""
+    async def _take(
+        self, event: Event, people: Mapping[int, str | None], now: datetime
+    ) -> list[tuple[int, bytes]]:
+        """Give people seats as far as there are free ones, and the others places on the waiting list.
+
+        ``people`` has the trace context of each by their id.
+        """
         free = 0 if event.waiting_count else max(0, event.max_participants - event.participants_count)
-        seats = min(free, len(user_ids))
-        places = len(user_ids) - seats
+        seats = min(free, len(people))
+        places = len(people) - seats
         before = await self._events.claim(event.id, seats=seats, places=places)
         if before is None:
             raise CountersDisagree(f"event {event.id}")
         rows, bodies, facts = [], [], []
-        for at, user_id in enumerate(user_ids):
+        for at, (user_id, cause) in enumerate(people.items()):
             is_seated = at < seats
             status = ParticipantStatus.JOINED if is_seated else ParticipantStatus.WAITING
             rows.append(
@@ -124,7 +131,7 @@ class SeatService:
                 "waiting_count": waiting,
             }
             bodies.append((user_id, participation_json(standing)))
-            facts.append(EventJoined(event.id, event.organiser_id, user_id, status))
+            facts.append(Traced(EventJoined(event.id, event.organiser_id, user_id, status), cause))
         await self._participants.add(rows)
         await self._outbox.add(self._db, *facts)
         return bodies

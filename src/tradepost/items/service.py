@@ -1,7 +1,7 @@
 """The rules of items: creating, changing and deleting them, each change announced by a message."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
@@ -11,7 +11,9 @@ from tradepost.categories.service import CategoryService
 from tradepost.core.clock import Clock
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import NotOwner, TradepostError, Unauthenticated, Unprocessable
+from tradepost.core.messaging.messages import Traced
 from tradepost.core.messaging.outbox import Outbox
+from tradepost.core.observability.trace_context import traceparent
 from tradepost.core.principal import Principal
 from tradepost.core.search.vocabulary import Vocabulary
 from tradepost.items.errors import ItemNotFound, unknown_category
@@ -49,6 +51,7 @@ class NewItem:
 
     item: ItemCreate
     owner_id: int
+    traceparent: str | None = field(default_factory=traceparent.get)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,11 @@ class ItemService:
             (one, by) for one, by in zip(made, new, strict=True) if not isinstance(one, TradepostError)
         ]
         await self._outbox.add(
-            self._db, *(ItemCreated(one.item_id, by.owner_id, by.item.title) for one, by in created)
+            self._db,
+            *(
+                Traced(ItemCreated(one.item_id, by.owner_id, by.item.title), by.traceparent)
+                for one, by in created
+            ),
         )
         return [
             one

@@ -7,7 +7,7 @@ from typing import Any
 from tradepost.accounts.service import UserService
 from tradepost.core.clock import Clock
 from tradepost.core.database.sessions import WriteSession
-from tradepost.core.messaging.messages import Envelope
+from tradepost.core.messaging.messages import Envelope, Traced
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.signals.signals import Signals
 from tradepost.notifications.inbox.models import BODY_LENGTH, TITLE_LENGTH
@@ -68,7 +68,7 @@ class NotificationFanOut:
         await self._outbox.add(
             db,
             *(
-                EmailDue(kind.name, note.user_id, values)
+                Traced(EmailDue(kind.name, note.user_id, values), envelope.traceparent)
                 for envelope, kind, note in planned
                 if preferences.allow(note.user_id, kind, "email")
                 for values in [kind.email_values(envelope.message) if kind.email_values else note.data]

@@ -6,7 +6,7 @@ from typing import Any, Final
 from tradepost.accounts.permissions import PERMISSIONS, Permission
 from tradepost.core.clock import Clock
 from tradepost.core.database.sessions import WriteSession
-from tradepost.core.messaging.messages import Envelope, Message
+from tradepost.core.messaging.messages import Envelope, Message, Traced
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.webhooks.catalogue import ALL_FACTS, CATALOGUE, PublicFact, body_of_fact
 from tradepost.webhooks.messages import WebhookDue
@@ -30,10 +30,19 @@ class WebhookFanOut:
         subscribers = await WebhookRepository(db).lock_subscribers_key_share(owners)
         if not subscribers:
             return
-        rows = [row for public, envelope in facts for row in self._deliveries(public, envelope, subscribers)]
+        rows: list[dict[str, Any]] = []
+        causes: list[str | None] = []
+        for public, envelope in facts:
+            new = list(self._deliveries(public, envelope, subscribers))
+            rows += new
+            causes += [envelope.traceparent] * len(new)
         if rows:
             added = await DeliveryRepository(db).add_many(rows)
-            await self._outbox.add(db, *map(WebhookDue, added))
+            due = [
+                Traced(WebhookDue(delivery_id), cause)
+                for delivery_id, cause in zip(added, causes, strict=True)
+            ]
+            await self._outbox.add(db, *due)
 
     def _deliveries(
         self, public: PublicFact, envelope: Envelope[Any], subscribers: Sequence[SubscriberRow]

@@ -163,9 +163,9 @@ class DeliveryRepository(Repository):
     """The delivery log."""
 
     async def add_many(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[int]:
-        """Insert pending deliveries; return their ids, in no order."""
+        """Insert pending deliveries; return their ids, in the order of the rows."""
         waiting = {"state": DeliveryState.PENDING, "attempts": 0}
-        statement = insert(WebhookDelivery).returning(WebhookDelivery.id)
+        statement = insert(WebhookDelivery).returning(WebhookDelivery.id, sort_by_parameter_order=True)
         return (await self.db.scalars(statement, [{**waiting, **row} for row in rows])).all()
 
     async def get(self, delivery_id: int, webhook_id: int, user_id: int) -> WebhookDelivery | None:

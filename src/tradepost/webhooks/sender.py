@@ -14,6 +14,7 @@ import httpcore2
 import httpx2
 
 from tradepost.core.clock import Clock
+from tradepost.core.observability.trace_context import child_of, traceparent
 from tradepost.webhooks.network import PublicNetwork, Resolver
 from tradepost.webhooks.targets import Target, TargetRules, UnacceptableTarget
 
@@ -119,6 +120,9 @@ class WebhookSender:
             "Content-Length": str(len(body)),
             **headers,
         }
+        context = traceparent.get()
+        if context is not None:
+            fields["traceparent"] = child_of(context, self._clock)
         return httpcore2.Request(
             "POST",
             httpcore2.URL(

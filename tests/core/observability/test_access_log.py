@@ -36,6 +36,15 @@ def access_log(**options: Any) -> tuple[AccessLog, Sheet]:
     return AccessLog(sheet, clock=MovableClock(stopped_at=MOMENT), **options), sheet  # type: ignore[arg-type]
 
 
+def test_a_line_names_the_trace_that_its_request_is_in() -> None:
+    write, sheet = access_log()
+    write(**REQUEST, trace="0af7")
+    write(**REQUEST | {"error_code": "HTTP_404"}, trace="0af7")
+    traced, failed = map(json.loads, sheet.lines)
+    assert traced["trace_id"] == failed["trace_id"] == "0af7"
+    assert failed["error_code"] == "HTTP_404"
+
+
 def test_a_request_is_one_line_of_json() -> None:
     write, sheet = access_log()
     write(**REQUEST)

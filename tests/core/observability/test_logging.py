@@ -26,9 +26,11 @@ REQUEST: dict[str, Any] = {
 PROGRAM = """
 import logging, structlog, sys, warnings
 from tradepost.core.observability import logging as ours
+from tradepost.core.observability.trace_context import traceparent
 write = ours.configure({level!r})
 ours.configure({level!r})
 token = ours.request_id.set("req-1")
+traced = traceparent.set("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 log = structlog.get_logger("tradepost.part")
 log.debug("not now")
 log.info("hello", number=7, text="zoë")
@@ -38,6 +40,7 @@ except ZeroDivisionError:
     log.exception("it failed")
     logging.getLogger("uvicorn.error").exception("so did %s", "this")
 ours.request_id.reset(token)
+traceparent.reset(traced)
 logging.getLogger("uvicorn.access").info("not twice")
 logging.getLogger("httpx").info("GET http://host/?token=secret")
 logging.getLogger("some.library").warning("careful")
@@ -66,12 +69,13 @@ def test_every_log_of_a_process_ends_as_json_on_standard_error(tmp_path: Path) -
         "number": 7,
         "text": "zoë",
         "request_id": "req-1",
+        "trace_id": "0af7651916cd43dd8448eb211c80319c",
         "logger": "tradepost.part",
     }.items() <= hello.items()
     assert failed["exception"] == standard_failed["exception"]
     assert failed["exception"].endswith("builtins.ZeroDivisionError: division by zero")
     assert standard_failed["request_id"] == "req-1"
-    assert "request_id" not in careful
+    assert not {"request_id", "trace_id"} & careful.keys()
     assert "old" in warned["event"]
     assert request["event"] == "request"
     assert all(datetime.fromisoformat(line["timestamp"]).tzinfo for line in lines)

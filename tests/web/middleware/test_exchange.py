@@ -14,6 +14,7 @@ from tests.web.apps import Lines, caller, new_app, new_router
 from tradepost.core.clock import SystemClock
 from tradepost.core.observability import logging
 from tradepost.core.observability.metrics import Metrics
+from tradepost.core.observability.trace_context import traceparent
 from tradepost.web.asgi_scope import USER_ID_KEY, add_header
 from tradepost.web.middleware.body_limit import BodyLimit
 from tradepost.web.middleware.cors import Cors
@@ -124,6 +125,16 @@ async def test_made_ids_differ(client: httpx.AsyncClient) -> None:
 async def test_the_id_is_known_to_whatever_logs_meanwhile(client: httpx.AsyncClient) -> None:
     assert (await client.get("/api/v1/person", headers={"X-Request-ID": "mine"})).json() == "mine"
     assert logging.request_id.get() is None
+
+
+async def test_the_log_line_names_the_trace() -> None:
+    lines = Lines()
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    async with caller(new_app(router, lines=lines)) as traced:
+        for context in (f"00-{trace}-b7ad6b7169203331-01", "nonsense"):
+            await traced.get("/api/v1/person", headers={"traceparent": context})
+    assert [line["trace"] for line in lines] == [trace, None]
+    assert traceparent.get() is None
 
 
 async def test_every_answer_says_how_long_it_took(client: httpx.AsyncClient) -> None:

@@ -18,6 +18,7 @@ from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
 from tradepost.core.errors import Unavailable
 from tradepost.core.observability.server_timing import Timing, timing
+from tradepost.core.observability.trace_context import traceparent
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -102,8 +103,9 @@ class _Batching(ABC, Generic[K, V]):
                 del self._waiting[key]
 
     async def _run_lane(self) -> None:
-        # The lane works for many: it is not in the time of the one request whose task began it.
+        # The lane works for many: it is not in the time, nor in the trace, of the one request whose task began it.
         timing.set(None)
+        traceparent.set(None)
         try:
             while self._waiting:
                 await self._run_batches(self._take())

@@ -22,6 +22,7 @@ from tradepost.core.messaging.retry_policy import (
     recognised,
     settlement_after,
 )
+from tradepost.core.observability.trace_context import traceparent
 
 SETTLE_PAUSE: Final = 0.5
 """Seconds between two tries to settle a message, while the database is away."""
@@ -154,6 +155,7 @@ class Deliveries:
             )
 
     async def _handle(self, message: Claimed) -> None:
+        traceparent.set(message.traceparent)
         began = self._clock.monotonic()
         lasts = self.channel.timeout + self.channel.grace
         settlement = await self._attempted(message)

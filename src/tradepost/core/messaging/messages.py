@@ -28,6 +28,14 @@ class Message:
         return 1
 
 
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """A message with the trace context of its cause, for work that many requests share: the task's own is none of theirs."""
+
+    message: Message
+    traceparent: str | None
+
+
 M = TypeVar("M", bound=Message)
 
 NAME_LENGTH: Final = 64
@@ -62,6 +70,8 @@ class Envelope(Generic[M]):
     created_at: datetime
     attempts: int = 1
     """This attempt's number, from 1."""
+    traceparent: str | None = None
+    """The trace context of the request that caused it, for ``Traced``."""
 
 
 React = Callable[[WriteSession, Sequence[Envelope[Any]]], Awaitable[None]]

@@ -11,7 +11,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from tradepost.core.clock import Clock
 from tradepost.core.database.models import NEVER_REUSED, Base, Identified, PortableJson, choice
 from tradepost.core.database.sessions import WriteSession
-from tradepost.core.messaging.messages import NAME_LENGTH, Message, Subscriptions, payload_of
+from tradepost.core.messaging.messages import NAME_LENGTH, Message, Subscriptions, Traced, payload_of
+from tradepost.core.observability.trace_context import LENGTH, traceparent
 
 ERROR_LENGTH: Final = 500
 
@@ -64,6 +65,8 @@ class StoredMessage(Identified, Base):
     settled_at: Mapped[datetime | None]
     error: Mapped[str | None] = mapped_column(String(ERROR_LENGTH))
     """Why the last attempt failed, or why there will be none."""
+    traceparent: Mapped[str | None] = mapped_column(String(LENGTH))
+    """The trace context of the request that caused it."""
 
     @property
     def is_under_way(self) -> bool:
@@ -81,9 +84,13 @@ class Outbox:
         self._clock = clock
         self._wake = wake
 
-    async def add(self, db: WriteSession, *messages: Message, due_at: datetime | None = None) -> None:
+    async def add(
+        self, db: WriteSession, *messages: Message | Traced, due_at: datetime | None = None
+    ) -> None:
         """Add messages for each of their subscribers, due at ``due_at`` or now; without a subscriber no row is written."""
         now = self._clock.now()
+        context = traceparent.get()
+        traced = [one if isinstance(one, Traced) else Traced(one, context) for one in messages]
         due_at = due_at or now
         rows: list[dict[str, Any]] = [
             {
@@ -96,8 +103,9 @@ class Outbox:
                 "created_at": now,
                 "due_at": due_at,
                 "expires_at": due_at + timedelta(seconds=subscription.channel.max_age),
+                "traceparent": cause,
             }
-            for message in messages
+            for message, cause in [(one.message, one.traceparent) for one in traced]
             for subscription in self._subscriptions.by_type.get(type(message), ())
         ]
         if not rows:

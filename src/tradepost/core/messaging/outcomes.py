@@ -34,6 +34,7 @@ class Claimed:
     expires_at: datetime
     attempts: int
     """This one included."""
+    traceparent: str | None
     lease: str | None = None
     """The token that settles it; a reaction needs none, since one transaction claims and settles it."""
     taken_over: bool = False

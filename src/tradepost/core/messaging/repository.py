@@ -256,6 +256,7 @@ _CLAIMED: Final = (
     StoredMessage.created_at,
     StoredMessage.expires_at,
     StoredMessage.attempts,
+    StoredMessage.traceparent,
 )
 """The columns of ``Claimed``, in its order."""
 

@@ -46,7 +46,7 @@ def recognised(
         raise Undeliverable(
             f"what is stored is no {subscription.message.type}: {describe_fields(error)}"
         ) from error
-    return subscription, Envelope(message.id, fact, message.created_at, message.attempts)
+    return subscription, Envelope(message.id, fact, message.created_at, message.attempts, message.traceparent)
 
 
 def settlement_after(

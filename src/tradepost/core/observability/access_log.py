@@ -39,8 +39,9 @@ class AccessLog:
         seconds: float,
         person: int | None,
         error_code: str | None,
+        trace: str | None = None,
     ) -> None:
-        """Write a line; ``template`` is the route's path, without what was in its place."""
+        """Write a line; ``template`` is the route's path, without what was in its place, ``trace`` the id of its trace."""
         failed = status >= 500  # noqa: PLR2004
         if self._quiet and not failed:
             return
@@ -56,5 +57,7 @@ class AccessLog:
                 f'"request_id":"{request_id}","method":"{method}","route":"{template}","status":{status},'
                 f'"duration_ms":{milliseconds:.2f},"person":{"null" if person is None else person}'
             )
-            line += "}\n" if error_code is None else f',"error_code":"{error_code}"}}\n'
+            if error_code is not None:
+                line += f',"error_code":"{error_code}"'
+            line += "}\n" if trace is None else f',"trace_id":"{trace}"}}\n'
         self._write(line.encode())

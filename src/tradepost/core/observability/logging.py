@@ -20,6 +20,7 @@ from tradepost.core.clock import Clock, SystemClock
 from tradepost.core.observability.access_log import AccessLog, timestamp
 from tradepost.core.observability.log_writer import LogWriter
 from tradepost.core.observability.plain_values import make_plain
+from tradepost.core.observability.trace_context import trace_id, traceparent
 from tradepost.core.observability.traces import describe
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -52,7 +53,7 @@ def configure(
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         partial(_add_timestamp, clock=clock, readable=readable),
-        _add_request_id,
+        _add_ids,
         _add_exception,
         make_plain,
     ]
@@ -168,10 +169,13 @@ def _add_exception(_: Any, __: str, event: _EventDict) -> _EventDict:
     return event
 
 
-def _add_request_id(_: Any, __: str, event: _EventDict) -> _EventDict:
+def _add_ids(_: Any, __: str, event: _EventDict) -> _EventDict:
     found = request_id.get()
     if found is not None:
         event.setdefault("request_id", found)
+    context = traceparent.get()
+    if context is not None:
+        event.setdefault("trace_id", trace_id(context))
     return event
 
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from tradepost.accounts.messages import PasswordResetRequested, VerificationRequested
 from tradepost.core.database.sessions import WriteSession
-from tradepost.core.messaging.messages import Channel, Envelope, Message, React, Subscriptions
+from tradepost.core.messaging.messages import Channel, Envelope, Message, React, Subscriptions, Traced
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.resources import Resources
 from tradepost.notifications.mail.messages import EmailDue
@@ -29,7 +29,9 @@ def subscribe(subscriptions: Subscriptions, resources: Resources) -> None:
 
     def sending(plan: Callable[[Any], EmailDue]) -> React:
         async def react(db: WriteSession, envelopes: Sequence[Envelope[Any]]) -> None:
-            await outbox.add(db, *(plan(envelope.message) for envelope in envelopes))
+            await outbox.add(
+                db, *(Traced(plan(envelope.message), envelope.traceparent) for envelope in envelopes)
+            )
 
         return react
 

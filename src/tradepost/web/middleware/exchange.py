@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import Mapping, Sequence
+from contextvars import Token
 from enum import Enum, auto
 from typing import Final
 
@@ -10,10 +11,11 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tradepost.core.clock import Clock
-from tradepost.core.observability import logging
+from tradepost.core.observability import logging, trace_context
 from tradepost.core.observability.access_log import AccessLog
 from tradepost.core.observability.metrics import UNMATCHED, Metrics
 from tradepost.core.observability.server_timing import Timing, timing
+from tradepost.core.observability.trace_context import traceparent
 from tradepost.web.asgi_scope import (
     ANSWER_HEADERS_KEY,
     ERROR_CODE_KEY,
@@ -156,8 +158,8 @@ class Exchange:
         caching = Caching.PUBLIC if method in _SAFE_METHODS else Caching.UNSAFE
         if b"authorization" in sent or b"x-api-key" in sent:
             caching = Caching.PRIVATE
-        asked = Timing() if _asks_for_timing(sent) else None
-        untimed = None if asked is None else timing.set(asked)
+        asked, untimed = _timed(sent)
+        traced, untraced = _traced(sent)
         answer = Answer(self, scope, send, raw_id, caching=caching, timing=asked)
         scope[ANSWER_KEY] = answer
         metrics = self._metrics
@@ -185,13 +187,28 @@ class Exchange:
                     seconds=seconds,
                     person=scope.get(USER_ID_KEY),
                     error_code=scope.get(ERROR_CODE_KEY),
+                    trace=None if traced is None else trace_context.trace_id(traced),
                 )
             logging.request_id.reset(token)
             if untimed is not None:
                 timing.reset(untimed)
+            if untraced is not None:
+                traceparent.reset(untraced)
 
 
-def _asks_for_timing(sent: Mapping[bytes, bytes]) -> bool:
+def _timed(sent: Mapping[bytes, bytes]) -> "tuple[Timing, Token[Timing | None]] | tuple[None, None]":
+    """Begin to time a request that asks for it."""
     if b"server-timing" in sent:
-        return sent[b"server-timing"] != b"0"
-    return b"prefer" in sent and _TIMING.search(sent[b"prefer"].lower()) is not None
+        asks = sent[b"server-timing"] != b"0"
+    else:
+        asks = b"prefer" in sent and _TIMING.search(sent[b"prefer"].lower()) is not None
+    if not asks:
+        return None, None
+    asked = Timing()
+    return asked, timing.set(asked)
+
+
+def _traced(sent: Mapping[bytes, bytes]) -> "tuple[str, Token[str | None]] | tuple[None, None]":
+    """Go on with the trace that a request names, if it names one."""
+    context = trace_context.read(sent[b"traceparent"]) if b"traceparent" in sent else None
+    return (None, None) if context is None else (context, traceparent.set(context))
