@@ -13,6 +13,7 @@ from tests.conftest import NewPerson, Person, World
 from tests.items.market import ITEMS, faults, new_category, page, path_of
 from tradepost.core.errors import Unauthenticated
 from tradepost.core.principal import Principal
+from tradepost.core.wire.representations import Representation
 from tradepost.items.dependencies import build_item_service
 from tradepost.items.intake import ItemIntake
 from tradepost.items.models import Item, ItemTag
@@ -142,7 +143,7 @@ async def test_offers_of_people_who_are_gone_are_refused_in_the_midst_of_others(
     ]
     ended = await asyncio.gather(*(intake.create(*offer) for offer in offers), return_exceptions=True)
     assert [isinstance(end, Unauthenticated) for end in ended] == [number % 2 == 1 for number in range(40)]
-    assert all(isinstance(end, bytes) for end in ended[::2])
+    assert all(isinstance(end, Representation) for end in ended[::2])
     assert (await page(client))["total"] == 20
     async with world.database.read() as db:
         # What was only on refused offers was not made.
@@ -192,7 +193,7 @@ async def test_many_cost_as_many_statements_as_one_and_go_with_the_callers_trans
                     outcomes = await build_item_service(db, world.resources).create_many(
                         new(count, owner_id=alice.id)
                     )
-                assert [type(outcome) for outcome in outcomes] == [bytes] * count
+                assert [type(outcome) for outcome in outcomes] == [Representation] * count
                 assert await db.scalar(select(func.count()).select_from(Item)) == count
                 raise _UndoneError
         costs.append(len(sent))

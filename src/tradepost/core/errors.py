@@ -52,6 +52,13 @@ class RuleBroken(TradepostError):
     detail = "The request breaks a rule"
 
 
+class MalformedHeader(RuleBroken):
+    """A header field is not written as HTTP has it; ``detail`` names it."""
+
+    code = "HTTP_400"
+    detail = "A header field is malformed"
+
+
 class Unauthenticated(TradepostError):
     """No credential, or one that does not hold. Always answered with ``WWW-Authenticate: Bearer`` (RFC 6750)."""
 
@@ -108,11 +115,14 @@ class TookTooLong(TradepostError):
 
 
 class PreconditionFailed(TradepostError):
-    """The thing was changed since the client last saw it (RFC 9110, section 13)."""
+    """The thing was changed since the client last saw it (RFC 9110, section 13); ``etag`` is its entity tag now."""
 
     status = 412
-    code = "HTTP_412"
-    detail = "Precondition failed"
+    code = "PRECONDITION_FAILED"
+    detail = "It was changed since: the ETag is that of its current state"
+
+    def __init__(self, etag: str | None = None) -> None:
+        super().__init__(headers={} if etag is None else {"ETag": etag})
 
 
 class TooLarge(TradepostError):

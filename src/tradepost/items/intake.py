@@ -8,6 +8,7 @@ from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import TradepostError
 from tradepost.core.principal import Principal
+from tradepost.core.wire.representations import Representation
 from tradepost.items.schemas import ItemCreate
 from tradepost.items.service import ItemService, NewItem
 
@@ -27,12 +28,12 @@ class ItemIntake:
     ) -> None:
         self._database = database
         self._items = items
-        self._writer: GroupWriter[NewItem, bytes] = GroupWriter(self._create, observe=observe)
+        self._writer: GroupWriter[NewItem, Representation] = GroupWriter(self._create, observe=observe)
 
-    async def create(self, new: ItemCreate, owner: Principal) -> bytes:
+    async def create(self, new: ItemCreate, owner: Principal) -> Representation:
         """Put an item up for sale; returns the JSON of ``ItemRead`` once it is committed."""
         return await self._writer.submit(NewItem(new, owner.user_id))
 
-    async def _create(self, new: Sequence[NewItem]) -> list[bytes | TradepostError]:
+    async def _create(self, new: Sequence[NewItem]) -> list[Representation | TradepostError]:
         async with self._database.transaction() as db:
             return await self._items(db).create_many(new)

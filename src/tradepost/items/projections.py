@@ -6,11 +6,13 @@ Nothing is read for a field that nobody asked for: no owner is joined, no tag lo
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
 from typing import Any, Final
 
 from pydantic_core import to_json
 
-from tradepost.items.schemas import ItemRead, ItemRow, total_price
+from tradepost.core.wire.representations import Representation
+from tradepost.items.schemas import BESIDES_VERSION, ItemRead, ItemRow, total_price
 
 FIELDS: Final = tuple(ItemRead.model_fields)
 """The fields of an item, in the order in which they are answered."""
@@ -47,6 +49,16 @@ class Projection:
             return ItemRow._fields
         needed = {column for field in self.fields for column in _NEEDS.get(field, (field,))}
         return tuple(name for name in ItemRow._fields if name in needed)
+
+    def shown(self, row: Any) -> Representation:
+        """Return a row that has the ``columns``, the version and its time, with its entity tag."""
+        columns = dict.fromkeys(("updated_at", *self.columns))
+        parts = [getattr(row, name) for name in BESIDES_VERSION if name in columns]
+        if self.category is not Expansion.NONE:
+            parts += [row.shown_category_id, *(getattr(row, f"category_{name}") for name in CATEGORY)]
+        names = ",".join(sorted(self.fields or FIELDS))
+        made_of = "\0".join(map(str, (names, self.category is Expansion.NONE, *parts)))
+        return Representation(row.version, made_of, partial(self.json, row))
 
     def json(self, row: Any) -> bytes:
         """Return the JSON of a row that has the ``columns``."""

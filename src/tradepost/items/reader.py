@@ -13,13 +13,14 @@ from tradepost.core.database.sessions import ReadSession
 from tradepost.core.principal import Principal
 from tradepost.core.wire.cursors import Cursors
 from tradepost.core.wire.pagination import Page, Window
+from tradepost.core.wire.representations import NOTHING_KNOWN, KnownTags, Representation
 from tradepost.core.wire.row_json import RenderedPage, page_json
 from tradepost.items.errors import ItemNotFound
 from tradepost.items.filters import ItemFilter
 from tradepost.items.projections import WHOLE, Expansion, Projection
 from tradepost.items.repository.items import ItemRepository
 from tradepost.items.repository.search import ItemSearchRepository
-from tradepost.items.schemas import ItemStatus, item_json
+from tradepost.items.schemas import ItemStatus, item_json, item_shown
 from tradepost.items.view_counter import ViewCounter
 
 LIST_LANES: Final = 4
@@ -56,11 +57,11 @@ def visible_to(visitor: Principal | None, wanted: ItemFilter) -> ItemFilter:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """An item as JSON, with the columns that decide who may see it."""
+    """An item as an answer shows it, with the columns that decide who may see it."""
 
     status: str
     owner_id: int
-    body: bytes
+    shown: Representation
 
 
 class ListName(StrEnum):
@@ -117,11 +118,21 @@ class ItemReader:
         lanes = 1 if database.is_sqlite else SEARCH_LANES
         self._searches = ReadCoalescer(database, self._load_list, lanes=lanes, max_batch=1)
 
-    async def get(self, item_id: int, visitor: Principal | None, projection: Projection = WHOLE) -> bytes:
-        """Return an item that ``visitor`` may see, and count the view; the JSON of ``ItemRead`` or of a part of it."""
+    async def get(
+        self,
+        item_id: int,
+        visitor: Principal | None,
+        projection: Projection = WHOLE,
+        known: KnownTags = NOTHING_KNOWN,
+    ) -> Representation:
+        """Return an item that ``visitor`` may see: the JSON of ``ItemRead`` or of a part of it.
+
+        It counts a view, unless it is among the representations that the visitor has already.
+        """
         found = await self._visible(item_id, visitor, projection)
-        self._views.count(item_id)
-        return found.body
+        if known.matching(found.shown.etag) is None:
+            self._views.count(item_id)
+        return found.shown
 
     async def owner_of(self, item_id: int, principal: Principal) -> int:
         """Return the id of the owner of an item that ``principal`` may see."""
@@ -159,7 +170,7 @@ class ItemReader:
 
     async def _load_points(self, db: ReadSession, item_ids: Sequence[int]) -> Mapping[int, _Found]:
         rows = await ItemRepository(db).find_rows(item_ids)
-        return {row.id: _Found(row.status, row.owner_id, item_json(row)) for row in rows}
+        return {row.id: _Found(row.status, row.owner_id, item_shown(row)) for row in rows}
 
     async def _load_projected(
         self, db: ReadSession, asked: Sequence[tuple[int, Projection]]
@@ -168,7 +179,7 @@ class ItemReader:
         for projection in {projection for _, projection in asked}:
             ids = [item_id for item_id, wanted in asked if wanted == projection]
             for row in await items.find_projected(ids, projection):
-                found[row.id, projection] = _Found(row.status, row.owner_id, projection.json(row))
+                found[row.id, projection] = _Found(row.status, row.owner_id, projection.shown(row))
         return found
 
     async def _load_list(

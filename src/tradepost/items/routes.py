@@ -35,7 +35,8 @@ from tradepost.items.schemas import (
     PartPage,
     SearchResults,
 )
-from tradepost.web.answers.json_answer import JsonAnswer
+from tradepost.web.answers.json_answer import JsonAnswer, resource_answer
+from tradepost.web.conditions import IfMatch, IfNoneMatch
 from tradepost.web.openapi.document import CREDENTIALS_OPTIONAL
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.fast_path import fast_path
@@ -78,7 +79,7 @@ async def query_items(visitor: Visitor, items: Items, body: Annotated[dict[str, 
 @fast_path
 async def create_item(new: ItemCreate, owner: ItemWriter, intake: Intake) -> Response:
     """Put an item up for sale."""
-    return JsonAnswer(await intake.create(new, owner), 201)
+    return resource_answer(await intake.create(new, owner), status=201)
 
 
 @router.get("/popular", response_model=ItemPage, responses=ANYBODY, openapi_extra=CREDENTIALS_OPTIONAL)
@@ -126,9 +127,11 @@ async def list_my_items(
     openapi_extra=CREDENTIALS_OPTIONAL,
 )
 @fast_path
-async def read_item(item_id: PathId, visitor: Visitor, items: Items, shown: Shown) -> Response:
+async def read_item(
+    item_id: PathId, visitor: Visitor, items: Items, shown: Shown, known: IfNoneMatch
+) -> Response:
     """Return an item and count a view."""
-    return JsonAnswer(await items.get(item_id, visitor, shown))
+    return resource_answer(await items.get(item_id, visitor, shown, known), known)
 
 
 CHANGES = problem_responses(Unauthenticated, InsufficientPermissions, NotOwner, ItemNotFound)
@@ -136,22 +139,24 @@ CHANGES = problem_responses(Unauthenticated, InsufficientPermissions, NotOwner, 
 
 @router.put("/{item_id}", response_model=ItemRead, responses=CHANGES)
 async def replace_item(
-    item_id: PathId, changes: ItemUpdate, principal: ItemWriter, items: ItemWrites
+    item_id: PathId, changes: ItemUpdate, principal: ItemWriter, items: ItemWrites, expected: IfMatch
 ) -> Response:
     """Change an item: only the fields that are sent, as with PATCH."""
-    return JsonAnswer(await items.update(item_id, changes, principal))
+    return resource_answer(await items.update(item_id, changes, principal, expected))
 
 
 @router.patch("/{item_id}", response_model=ItemRead, responses=CHANGES)
 async def update_item(
-    item_id: PathId, changes: ItemUpdate, principal: ItemWriter, items: ItemWrites
+    item_id: PathId, changes: ItemUpdate, principal: ItemWriter, items: ItemWrites, expected: IfMatch
 ) -> Response:
     """Change an item: only the fields that are sent."""
-    return JsonAnswer(await items.update(item_id, changes, principal))
+    return resource_answer(await items.update(item_id, changes, principal, expected))
 
 
 @router.delete("/{item_id}", responses=problem_responses(Unauthenticated, NotOwner, ItemNotFound))
-async def delete_item(item_id: PathId, principal: CurrentPrincipal, items: ItemWrites) -> Confirmation:
+async def delete_item(
+    item_id: PathId, principal: CurrentPrincipal, items: ItemWrites, expected: IfMatch
+) -> Confirmation:
     """Delete an item; its owner may, and staff."""
-    await items.delete(item_id, principal)
+    await items.delete(item_id, principal, expected)
     return Confirmation(message="Item deleted successfully")

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 from tradepost.accounts.permissions import STAFF, Permission
@@ -16,6 +17,7 @@ from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.observability.trace_context import traceparent
 from tradepost.core.principal import Principal
 from tradepost.core.search.vocabulary import Vocabulary
+from tradepost.core.wire.representations import ANY_VERSION, Expected, Representation
 from tradepost.items.errors import ItemNotFound, unknown_category
 from tradepost.items.messages import (
     ItemBatchCreated,
@@ -35,8 +37,8 @@ from tradepost.items.schemas import (
     ItemUpdate,
     OwnerRow,
     discount_fault,
-    item_json,
-    new_item_json,
+    item_shown,
+    new_item_shown,
 )
 from tradepost.items.texts import indexed, text_row
 from tradepost.tags.service import TagService
@@ -63,7 +65,7 @@ class _Made:
 
 
 class ItemService:
-    """Changes items, in the caller's transaction, and returns them as the JSON of ``ItemRead``."""
+    """Changes items, in the caller's transaction, and returns them as reads do: the JSON of ``ItemRead``."""
 
     def __init__(
         self,
@@ -88,8 +90,8 @@ class ItemService:
         self._outbox = outbox
         self._clock = clock
 
-    async def create_many(self, new: Sequence[NewItem]) -> list[bytes | TradepostError]:
-        """Create items, and return for each, in order, its JSON or the error that refuses it alone.
+    async def create_many(self, new: Sequence[NewItem]) -> list[Representation | TradepostError]:
+        """Create items, and return for each, in order, the item or the error that refuses it alone.
 
         The statements are as many for one item as for a hundred.
         """
@@ -107,7 +109,7 @@ class ItemService:
         return [
             one
             if isinstance(one, TradepostError)
-            else new_item_json(one.item_id, one.row, by.item.tags, owners[by.owner_id])
+            else new_item_shown(one.item_id, one.row, by.item.tags, owners[by.owner_id])
             for one, by in zip(made, new, strict=True)
         ]
 
@@ -163,8 +165,10 @@ class ItemService:
         )
         return created
 
-    async def update(self, item_id: int, changes: ItemUpdate, principal: Principal) -> bytes:
-        """Change the fields that were sent; only the owner and admins may."""
+    async def update(
+        self, item_id: int, changes: ItemUpdate, principal: Principal, expected: Expected = ANY_VERSION
+    ) -> Representation:
+        """Change the fields that were sent, of an expected version; only the owner and admins may."""
         sent = changes.model_dump(exclude_unset=True, exclude={"tags"})
         # Every transaction locks categories and tags before items, or two could deadlock. An unknown category is
         # reported only after the item was found and may be changed.
@@ -173,7 +177,7 @@ class ItemService:
         retags = "tags" in changes.model_fields_set
         if retags:
             await self._tags.ensure(changes.tags)
-        item = await self._locked(item_id, principal, overriding=Permission.ADMIN_ACCESS)
+        item = await self._locked(item_id, principal, expected, overriding=Permission.ADMIN_ACCESS)
         if category_id is not None and category_id not in held:
             raise unknown_category()
         changed: dict[str, Any] = {
@@ -198,12 +202,12 @@ class ItemService:
                 await self._items.change(item, changed | _still_indexed(item, version))
             await self._outbox.add(self._db, ItemUpdated(item_id, item.owner_id, title, version))
             self._db.after_commit(self._popular.forget_shown)
-        return await self._row(item_id)
+        return await self._shown(item_id)
 
-    async def delete(self, item_id: int, principal: Principal) -> None:
-        """Delete an item; its owner may, and principals that may delete everybody's."""
-        item = await self._locked(item_id, principal, overriding=Permission.DELETE_ITEMS)
-        await self._items.delete(item_id)
+    async def delete(self, item_id: int, principal: Principal, expected: Expected = ANY_VERSION) -> None:
+        """Delete an item of an expected version; its owner may, and principals that may delete everybody's."""
+        item = await self._locked(item_id, principal, expected, overriding=Permission.DELETE_ITEMS)
+        await self._items.delete(item)
         await self._outbox.add(self._db, ItemDeleted(item_id, item.owner_id))
         self._db.after_commit(self._popular.forget_shown)
 
@@ -237,15 +241,19 @@ class ItemService:
         await self._outbox.add(self._db, ItemUpdated(item.id, item.owner_id, item.title, version))
         self._db.after_commit(self._popular.forget_shown)
 
-    async def _locked(self, item_id: int, principal: Principal, *, overriding: Permission) -> Item:
+    async def _locked(
+        self, item_id: int, principal: Principal, expected: Expected, *, overriding: Permission
+    ) -> Item:
         """Return an item for writing, locked; ``overriding`` is the permission that stands in for ownership."""
-        return _checked(await self._items.lock_for_update(item_id), principal, overriding=overriding)
+        item = _checked(await self._items.lock_for_update(item_id), principal, overriding=overriding)
+        await expected.check(item.version, partial(self._shown, item_id))
+        return item
 
-    async def _row(self, item_id: int) -> bytes:
+    async def _shown(self, item_id: int) -> Representation:
         row = await self._items.get_row(item_id)
         if row is None:
             raise ItemNotFound
-        return item_json(row)
+        return item_shown(row)
 
     def _check_discount(self, item: Item, changed: dict[str, Any]) -> None:
         price = changed.get("price", item.price)

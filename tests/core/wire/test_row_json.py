@@ -27,7 +27,7 @@ from tradepost.items.schemas import (
     ItemRow,
     ItemStatus,
     item_json,
-    new_item_json,
+    new_item_shown,
     total_price,
 )
 
@@ -144,7 +144,7 @@ def test_an_item_that_was_just_inserted(item: dict[str, Any], tags: list[str], o
     values = {name: value for name, value in item.items() if name != "id"}
     public = row_of({"id": item["owner_id"], **owner})
     wanted = model_of(item, tags, owner).model_dump_json().encode()
-    assert new_item_json(item["id"], values, tags, public) == wanted
+    assert new_item_shown(item["id"], values, tags, public).body == wanted
 
 
 @unhurried

@@ -176,11 +176,12 @@ async def test_outside_local_browsers_are_held_to_https() -> None:
         ("GET", "/api/v1/things/1", {}, "no-cache"),
         ("GET", "/api/v1/things/1", {"Authorization": "Bearer x"}, "private, no-store"),
         ("GET", "/api/v1/things/1", {"X-API-Key": "x"}, "private, no-store"),
-        ("GET", "/api/v1/tagged", {"Authorization": "Bearer x"}, "private, no-cache"),
+        ("GET", "/api/v1/tagged", {"Authorization": "Bearer x"}, "private, no-store"),
         ("GET", "/api/v1/cached", {"Authorization": "Bearer x"}, "public, max-age=60"),
         ("PUT", "/api/v1/things/1", {}, "no-store"),
         ("PUT", "/api/v1/things/1", {"Authorization": "Bearer x"}, "private, no-store"),
         ("GET", "/nowhere", {}, "no-store"),
+        ("GET", "/nowhere", {"Authorization": "Bearer x"}, "private, no-store"),
     ],
 )
 async def test_what_is_for_one_person_is_not_stored(

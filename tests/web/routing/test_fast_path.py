@@ -125,6 +125,42 @@ async def test_an_item_for_everybody(both: BothPaths, market: Market) -> None:
         assert answer.template == f"{ITEMS}{{item_id}}"
 
 
+async def test_an_item_that_is_known(both: BothPaths, market: Market) -> None:
+    item_id = market.items["plain"]["id"]
+    address = f"{ITEMS}{item_id}"
+    (tag,) = (value for name, value in (await both.agree("GET", address)).headers if name == b"etag")
+    known: list[tuple[list[bytes], int]] = [
+        ([], 200),
+        ([b'"0-x"'], 200),
+        ([tag], 304),
+        ([b"W/" + tag], 304),
+        ([tag[:-1] + b';gzip"'], 304),
+        ([b'"0-x"', tag], 304),
+        ([b"*"], 304),
+        ([b"0-x"], 400),
+        ([b""], 400),
+        ([tag, b"*"], 400),
+        ([b"\xff"], 400),
+    ]
+    for (lines, status), who in product(known, ("none", "alice", "cut")):
+        condition = [(b"if-none-match", line) for line in lines]
+        answer = await both.agree("GET", address, [*market.credentials[who], *condition])
+        assert (answer.status, answer.fast) == (401 if who == "cut" else status, True), (lines, who)
+        assert answer.views == ({item_id: 1} if answer.status == 200 else {})
+        if status == 304:
+            assert answer.body == b"" or who == "cut"
+    for query in ("fields=id", "expand=category"):
+        (part,) = (
+            value
+            for name, value in (await both.agree("GET", f"{address}?{query}")).headers
+            if name == b"etag"
+        )
+        for held, status in ((part, 304), (tag, 200)):
+            assert (
+                await both.agree("GET", f"{address}?{query}", [(b"if-none-match", held)])
+            ).status == status
+
+
 # As they come over the wire, in Latin-1; the digits of the item's own id may themselves be escaped.
 ODD_IDS = [
     *words("0 00 -0 -1 +{id} 0{id} {id}.0 {id}e0 {id}_0 0x{id} {id};x=1 {id}#x None true me"),

@@ -10,6 +10,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from tradepost.core.database.elements import AmongIds
 from tradepost.core.database.locks import lock_for_update
 from tradepost.core.database.repository import Repository
+from tradepost.core.errors import PreconditionFailed
 from tradepost.core.wire.pagination import Page, Total, Window
 from tradepost.items.filters import IS_ACTIVE, ItemFilter
 from tradepost.items.models import Item
@@ -119,21 +120,33 @@ class ItemRepository(Repository):
         return {created_at: item_id for item_id, created_at in made}
 
     async def change(self, item: Item, values: Mapping[str, Any]) -> None:
-        """Set columns of a locked item, in the database and on the object, which may be changed once more."""
-        await self.db.execute(
+        """Set columns of a locked item, in the database and on the object, which may be changed once more.
+
+        ``PreconditionFailed`` should its version be another one than was read: the lock keeps that from happening, and the
+        statement does not rely on it.
+        """
+        changed = await self.db.scalar(
             update(Item)
-            .where(Item.id == item.id)
+            .where(Item.id == item.id, Item.version == item.version)
             .values(**values)
+            .returning(Item.id)
             .execution_options(synchronize_session=False)
         )
+        if changed is None:
+            raise PreconditionFailed
         for name, value in values.items():
             set_committed_value(item, name, value)
 
-    async def delete(self, item_id: int) -> None:
-        """Delete an item, and by the database its links to tags."""
-        await self.db.execute(
-            delete(Item).where(Item.id == item_id).execution_options(synchronize_session=False)
+    async def delete(self, item: Item) -> None:
+        """Delete a locked item, and by the database its links to tags; ``PreconditionFailed`` likewise."""
+        deleted = await self.db.scalar(
+            delete(Item)
+            .where(Item.id == item.id, Item.version == item.version)
+            .returning(Item.id)
+            .execution_options(synchronize_session=False)
         )
+        if deleted is None:
+            raise PreconditionFailed
 
     async def move_category(self, *, source_id: int, target_id: int, now: datetime) -> None:
         """Put the items of one category into another."""

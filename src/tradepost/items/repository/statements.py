@@ -108,9 +108,9 @@ def _selected(columns: Sequence[str], category: Expansion) -> Select[*tuple[Any,
 def rows_of(projection: Projection) -> Select[*tuple[Any, ...]]:
     """Return the statement for the items whose ids are the parameter ``ids``.
 
-    Besides what is shown it reads what tells who may see them.
+    Besides what is shown it reads what tells who may see them, and what the entity tag is made of.
     """
-    columns = dict.fromkeys((*projection.columns, "id", "status", "owner_id"))
+    columns = dict.fromkeys((*projection.columns, "id", "status", "owner_id", "version", "updated_at"))
     return _selected(tuple(columns), projection.category).where(AmongIds(Item.id))
 
 

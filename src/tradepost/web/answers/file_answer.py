@@ -64,7 +64,7 @@ def file_answer(request: Request, facts: FileFacts, opening: Opening, *, boundar
     asked = request.headers
     headers = facts.headers()
     if (wanted := asked.get("if-match")) is not None and not _names(wanted, facts.etag, weak=False):
-        raise PreconditionFailed
+        raise PreconditionFailed(facts.etag)
     if (known := asked.get("if-none-match")) is not None and _names(known, facts.etag, weak=True):
         return Response(status_code=304, headers=headers)
     headers |= {

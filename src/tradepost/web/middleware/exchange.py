@@ -95,7 +95,7 @@ class Answer:
         if b"content-security-policy" not in names:
             headers.append((b"content-security-policy", _API_POLICY))
         if b"cache-control" not in names:
-            headers += ((b"cache-control", self._caching(has_tag=b"etag" in names)), _VARY)
+            headers += ((b"cache-control", self._caching()), _VARY)
         scope = self.scope
         if ANSWER_HEADERS_KEY in scope:
             headers += scope[ANSWER_HEADERS_KEY]
@@ -103,14 +103,14 @@ class Answer:
             headers.append((b"server-timing", self.timing.header(elapsed)))
         return headers
 
-    def _caching(self, *, has_tag: bool) -> bytes:
+    def _caching(self) -> bytes:
         """Return who may keep the answer. Where nothing is said, browsers and caches guess how long it is good."""
+        if self.caching is Caching.PRIVATE:
+            # Not even to be asked about later: the next person may use the same browser.
+            return b"private, no-store"
         if self.status >= 400 or self.caching is Caching.UNSAFE:  # noqa: PLR2004
             return b"no-store"
-        if self.caching is Caching.PUBLIC:
-            return b"no-cache"
-        # With an entity tag it may be kept and asked about; else not, since the next person may use the same browser.
-        return b"private, no-cache" if has_tag else b"private, no-store"
+        return b"no-cache"
 
 
 class Exchange:
@@ -118,8 +118,8 @@ class Exchange:
 
     ``X-Request-ID`` is taken from the client when it is 1 to 128 letters, digits, ``.``, ``_`` and ``-``, else made.
     A request with the header ``Server-Timing`` (any value but ``0``) or ``Prefer: timing`` is told where its time went.
-    Without a ``Cache-Control`` of its own, an answer to credentials is ``private, no-store``, an error or the answer to a
-    method that changes something ``no-store``, and any other ``no-cache``: to be kept, and asked about each time.
+    Without a ``Cache-Control`` of its own, every answer to credentials is ``private, no-store``; of the others an error or
+    the answer to a method that changes something is ``no-store``, the rest ``no-cache``: to be kept, and asked about each time.
     """
 
     def __init__(

@@ -4,7 +4,7 @@ FastAPI documents a 422 that we never answer and names operations after their pa
 ``Problem``, operations bear their function's name, and a route that also serves strangers says so.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute
 from tradepost.core.errors import TooLarge, UnsupportedType
 from tradepost.core.settings.settings import Settings
 from tradepost.web.bodies.checked_request import FORM_TYPES, URLENCODED
+from tradepost.web.openapi.conditions import conditional_operations, describe_conditions
 from tradepost.web.openapi.examples import field_problem
 from tradepost.web.openapi.shapes import restore_integers, tidy_parameter, tidy_stream, without_null
 from tradepost.web.problems import documentation
@@ -88,7 +89,8 @@ def install(app: FastAPI, settings: Settings) -> None:
 
     def openapi() -> dict[str, Any]:
         if not finished:
-            finished.append(_finish(derive(), settings.API_V1_STR))
+            conditional = conditional_operations(app.router.routes)
+            finished.append(_finish(derive(), settings.API_V1_STR, conditional))
         return finished[0]
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
@@ -119,7 +121,7 @@ def _with_token_url(scheme: dict[str, Any], written: Callable[[str], str]) -> di
     return {**scheme, "flows": flows} if flows else scheme
 
 
-def _finish(document: dict[str, Any], prefix: str) -> dict[str, Any]:
+def _finish(document: dict[str, Any], prefix: str, conditional: Mapping[str, bool]) -> dict[str, Any]:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for name in _FASTAPI_SCHEMAS:
         schemas.pop(name, None)
@@ -148,6 +150,7 @@ def _finish(document: dict[str, Any], prefix: str) -> dict[str, Any]:
         seen.add(name)
         used.update(operation.get("tags", ()))
         _finish_operation(operation, schemas)
+    describe_conditions(list(_operations(document)), conditional)
     document["tags"] = [{"name": name, "description": text} for name, text in _TAGS.items() if name in used]
     document["components"]["schemas"] = dict(sorted(schemas.items()))
     restore_integers(document)

@@ -60,6 +60,18 @@ def response(error: type[TradepostError], detail: str | None = None) -> dict[str
     return _one(error.status, error.code, detail or error.detail)
 
 
+def together(one: Mapping[str, Any] | None, other: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the OpenAPI says of two errors of one status, each as ``response`` says it."""
+    if one is None or MEDIA_TYPE not in one.get("content", {}):
+        return dict(other)
+    examples = one["content"][MEDIA_TYPE]["examples"] | other["content"][MEDIA_TYPE]["examples"]
+    return {
+        **one,
+        "description": f"{one['description']} · {other['description']}",
+        "content": _content(examples),
+    }
+
+
 def refusal_response(status: HTTPStatus) -> dict[str, Any]:
     """Return what the OpenAPI says of a refusal before there is a route: ``HTTP_<status>``."""
     return _one(status.value, f"HTTP_{status.value}", title(status.value))
