@@ -1,5 +1,8 @@
 """The table of contents: every router, the busiest first, and the facts that webhooks are told."""
 
+from collections.abc import Callable
+from typing import Any
+
 from fastapi import APIRouter
 
 from tradepost.accounts import auth_routes, recovery_routes, user_routes
@@ -31,6 +34,22 @@ ROUTERS: tuple[APIRouter, ...] = (
     item_upload_routes.router,
     outbox_routes.router,
 )
+
+KEYLESS: frozenset[Callable[..., Any]] = frozenset(
+    {
+        auth_routes.login,
+        auth_routes.register,
+        auth_routes.refresh_token,
+        auth_routes.logout,
+        auth_routes.logout_all,
+        recovery_routes.forgot_password,
+        recovery_routes.reset_password,
+        recovery_routes.verify_email,
+        inbox_routes.create_stream_ticket,
+    }
+)
+"""The POSTs that take no ``Idempotency-Key``: their answers are tokens, which are not kept, or whoever asks has no account
+that a key could belong to, yet, or any more. A retry of any of them does no harm."""
 
 FACTS: APIRouter = webhook_routes.facts
 """Requests that Tradepost sends; the OpenAPI describes them beside those that it answers."""

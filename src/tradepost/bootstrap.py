@@ -6,6 +6,7 @@ The web application, the worker and the command line start here, so that they al
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -14,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tradepost.accounts import handlers as account_handlers
 from tradepost.accounts.credentials import CredentialService
-from tradepost.accounts.dependencies import open_accounts
+from tradepost.accounts.dependencies import AskersByCredentials, open_accounts
 from tradepost.accounts.grants import AccountGrants
 from tradepost.accounts.models import AccountToken, LoginSession, User
 from tradepost.categories import handlers as category_handlers
@@ -26,6 +27,8 @@ from tradepost.core.database import migrations
 from tradepost.core.database.engines import Database, DatabaseOptions
 from tradepost.core.database.models import Base
 from tradepost.core.errors import DatabaseUnavailable
+from tradepost.core.idempotency.keys import IdempotencyKeys
+from tradepost.core.idempotency.models import IdempotencyKey
 from tradepost.core.messaging.backlog import Backlog, ReportBacklog
 from tradepost.core.messaging.deliveries import ObserveAttempt
 from tradepost.core.messaging.dispatcher import TOPIC, Dispatcher
@@ -63,6 +66,7 @@ from tradepost.notifications.preferences.models import Preference
 from tradepost.tags import handlers as tag_handlers
 from tradepost.tags.dependencies import open_tags
 from tradepost.tags.models import Tag
+from tradepost.web.idempotency import Askers
 from tradepost.webhooks import handlers as webhook_handlers
 from tradepost.webhooks.dependencies import open_webhooks
 from tradepost.webhooks.models import Webhook, WebhookDelivery
@@ -86,6 +90,7 @@ MODELS = (
     SearchWord,
     StoredMessage,
     ScheduledJob,
+    IdempotencyKey,
     Inbox,
     Notification,
     Preference,
@@ -97,6 +102,15 @@ MODELS = (
 )
 """Every table; naming them here is what puts them into the metadata that migrations compare with."""
 METADATA = Base.metadata
+PRUNE_SECONDS: Final = 600.0
+"""From one pruning of idempotency keys to the next."""
+
+
+def prune_keys(subscriptions: Subscriptions, resources: Resources) -> None:
+    """Have idempotency keys pruned that are too old to count."""
+    subscriptions.every("core.prune_idempotency_keys", PRUNE_SECONDS, resources[IdempotencyKeys].prune)
+
+
 SUBSCRIBERS: tuple[Callable[[Subscriptions, Resources], None], ...] = (
     account_handlers.subscribe,
     tag_handlers.subscribe,
@@ -106,6 +120,7 @@ SUBSCRIBERS: tuple[Callable[[Subscriptions, Resources], None], ...] = (
     webhook_handlers.subscribe,
     item_handlers.subscribe,
     event_handlers.subscribe,
+    prune_keys,
 )
 """Each domain's ``handlers.subscribe``: its reactions to messages, deliveries and recurring jobs."""
 
@@ -183,8 +198,19 @@ def open_search(resources: Resources) -> None:
 
 
 def open_web(resources: Resources) -> None:
-    """Put in what routes of every domain use: the rate limiter, and the cursors of lists."""
+    """Put in what routes of every domain use: the rate limiter, idempotency keys, and the cursors of lists."""
     resources.put(RateLimiter, LocalRateLimiter(resources.clock))
+    askers = AskersByCredentials(resources)
+    resources.put(Askers, askers)
+    resources.put(
+        IdempotencyKeys,
+        IdempotencyKeys(
+            resources.database,
+            resources.clock,
+            lifetime=timedelta(hours=resources.settings.IDEMPOTENCY_HOURS),
+            lock_person=askers.lock_key_share,
+        ),
+    )
     resources.put(Cursors, Cursors(resources.settings.SECRET_KEY.get_secret_value()))
 
 

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from sqlalchemy.exc import SQLAlchemyError
 
 from tradepost.accounts import page_routes
-from tradepost.api import FACTS, ROUTERS
+from tradepost.api import FACTS, KEYLESS, ROUTERS
 from tradepost.bootstrap import build_backlog, dispatch, opened, prepare_database
 from tradepost.core.clock import Clock, SystemClock
 from tradepost.core.database import faults, migrations
@@ -89,7 +89,7 @@ def create_app(
     app.include_router(unsubscribe_routes.build_router(settings))
     for router in ROUTERS:
         app.include_router(router, prefix=settings.API_V1_STR)
-    document.install(app, settings)
+    document.install(app, settings, keyless=KEYLESS)
     answers = handlers.ErrorAnswers(faults.translate, clock)
     handlers.install(app, answers)
     stack.install(
@@ -100,6 +100,7 @@ def create_app(
         answers=answers,
         access_line=access_line,
         larger_bodies=body_limits(settings) | body_limit(settings),
+        keyless=KEYLESS,
     )
     return app
 

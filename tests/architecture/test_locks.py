@@ -17,6 +17,7 @@ HELPERS = {
     "lock_tables": Strength.SHARE_ROW_EXCLUSIVE,
     "try_hold_advisory": Strength.CONNECTION,
     "try_lock_advisory": Strength.ADVISORY,
+    "trying_advisory": Strength.ADVISORY,
 }
 
 

@@ -38,6 +38,7 @@ ROWS: Final[dict[str, dict[str, Any]]] = {
         "created_at": NOW,
         "expires_at": NOW,
     },
+    "idempotency_keys": {"digest": b"d" * 32, "user_id": 1, "created_at": NOW},
     "categories": {"id": 1, "name": "C", "slug": "c", "is_active": True, **TIMES},
     "tags": {"name": "t", **TIMES},
     "items": {

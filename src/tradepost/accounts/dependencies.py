@@ -35,7 +35,7 @@ from tradepost.core.messaging.messages import Message
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
-from tradepost.web.asgi_scope import USER_ID_KEY, FromScope
+from tradepost.web.asgi_scope import IDENTITY_KEY, USER_ID_KEY, FromScope
 from tradepost.web.db import ReadDb, ResourcesDep, WriteDb, resource
 
 T = TypeVar("T")
@@ -61,9 +61,11 @@ def bearer_token(scope: Scope) -> str | None:
 
 async def _identify(scope: Scope, token: str) -> Identity:
     """Return the session and user of an access token, and note the user for the request's log line."""
-    resources: Resources = scope["state"]["resources"]
-    found = await resources[SessionService].identify(token)
-    scope[USER_ID_KEY] = found.row.id
+    found: Identity | None = scope.get(IDENTITY_KEY)
+    if found is None:
+        resources: Resources = scope["state"]["resources"]
+        found = await resources[SessionService].identify(token)
+        scope[USER_ID_KEY] = found.row.id
     return found
 
 
@@ -79,6 +81,23 @@ async def visitor_of(scope: Scope) -> Principal | None:
     """Return the principal of a request, or None for a stranger; a token that does not hold is ``Unauthenticated``."""
     token = bearer_token(scope)
     return None if token is None else (await _identify(scope, token)).principal
+
+
+class AskersByCredentials:
+    """Supplies ``web`` with whose request it is."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+
+    async def find(self, scope: Scope) -> int | None:
+        try:
+            found = scope[IDENTITY_KEY] = await identity_of(scope)
+        except Unauthenticated:
+            return None
+        return found.row.id  # type: ignore[no-any-return]
+
+    async def lock_key_share(self, db: WriteSession, user_id: int) -> bool:
+        return user_id in await build_user_service(db, self._resources).lock_key_share({user_id})
 
 
 class ByBearer(FromScope[T], SecurityBase):

@@ -8,6 +8,7 @@ from fastapi import Depends
 from tradepost.accounts.dependencies import Requires, build_user_service
 from tradepost.accounts.permissions import Permission
 from tradepost.core.database.sessions import WriteSession
+from tradepost.core.idempotency.keys import IdempotencyKeys
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
@@ -51,7 +52,8 @@ def open_events(resources: Resources) -> None:
         EventReader, EventReader(database, resources.clock, resources[Cursors], observe=observer("event"))
     )
     seats = partial(build_seat_service, resources=resources)
-    resources.put(JoinIntake, JoinIntake(database, seats=seats, observe=observer("joins")))
+    keys = resources[IdempotencyKeys]
+    resources.put(JoinIntake, JoinIntake(database, keys, seats=seats, observe=observer("joins")))
     settings = resources.settings
     resources.put(
         EventCalendars,

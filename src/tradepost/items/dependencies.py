@@ -20,6 +20,7 @@ from tradepost.core.batching.coalescer import Observe
 from tradepost.core.database.models import Money
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import Unprocessable
+from tradepost.core.idempotency.keys import IdempotencyKeys
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
@@ -264,7 +265,8 @@ def open_items(resources: Resources) -> None:
     )
     resources.put(ItemSearch, ItemSearch(database, resources[Cursors]))
     services = partial(build_item_service, resources=resources)
-    resources.put(ItemIntake, ItemIntake(database, items=services, observe=observer("new items")))
+    keys = resources[IdempotencyKeys]
+    resources.put(ItemIntake, ItemIntake(database, keys, items=services, observe=observer("new items")))
     resources.put(BulkItems, BulkItems(database, items=services))
     resources.put(ItemExport, ItemExport(database))
     resources.put(ItemUploads, build_item_uploads(resources, observe=observer("uploads")))

@@ -11,8 +11,10 @@ from fastapi import Depends, Request, params
 from starlette.types import Scope
 
 from tradepost.core.database.sessions import ReadSession, WriteSession
+from tradepost.core.idempotency.claim import Claim
+from tradepost.core.idempotency.keys import IdempotencyKeys
 from tradepost.core.resources import Resources
-from tradepost.web.asgi_scope import FromScope
+from tradepost.web.asgi_scope import CLAIM_KEY, FromScope
 
 
 def resources_of(request: Request) -> Resources:
@@ -25,16 +27,23 @@ async def _resources(request: Request) -> Resources:
     return resources_of(request)
 
 
+class FromResources(FromScope[Any]):
+    """A dependency on the process's one object of the type ``kind``."""
+
+    def __init__(self, kind: type[Any]) -> None:
+        async def find(scope: Scope) -> Any:
+            return scope["state"]["resources"][kind]
+
+        super().__init__(find)
+        self.kind = kind
+
+
 def resource(kind: type[Any]) -> params.Depends:
     """Return a dependency on the process's one object of a type.
 
     Without a function of its own for each: ``Sessions = Annotated[SessionService, resource(SessionService)]``.
     """
-
-    async def find(scope: Scope) -> Any:
-        return scope["state"]["resources"][kind]
-
-    return params.Depends(FromScope(find))
+    return params.Depends(FromResources(kind))
 
 
 async def _read(request: Request) -> AsyncIterator[ReadSession]:
@@ -42,13 +51,18 @@ async def _read(request: Request) -> AsyncIterator[ReadSession]:
         yield db
 
 
-async def _transaction(request: Request) -> AsyncIterator[WriteSession]:
-    async with resources_of(request).database.transaction() as db:
+async def request_transaction(request: Request) -> AsyncIterator[WriteSession]:
+    """Open the transaction of a request; one with an idempotency key claims the key first, or is answered by ``Replayed``."""
+    resources = resources_of(request)
+    claim: Claim | None = request.scope.get(CLAIM_KEY)
+    async with resources.database.transaction() as db:
+        if claim is not None:
+            await resources[IdempotencyKeys].begin(db, claim)
         yield db
 
 
 # Function-scoped: with FastAPI's default scope the client would get its 201 before the commit, and keep it when the
 # commit fails.
 ReadDb = Annotated[ReadSession, Depends(_read, scope="function")]
-WriteDb = Annotated[WriteSession, Depends(_transaction, scope="function")]
+WriteDb = Annotated[WriteSession, Depends(request_transaction, scope="function")]
 ResourcesDep = Annotated[Resources, Depends(_resources)]

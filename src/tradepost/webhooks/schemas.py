@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from tradepost.core.wire.characters import is_invisible
-from tradepost.core.wire.schemas import Changes, Input, Output, PageInfo, example
+from tradepost.core.wire.schemas import Changes, Input, Output, PageInfo, ShownOnce, example
 from tradepost.webhooks.catalogue import ALL_FACTS, CATALOGUE
 
 MOST_WEBHOOKS: Final = 20
@@ -149,7 +149,7 @@ class WebhookRead(Output):
 class WebhookWithSecret(WebhookRead):
     """A webhook, and the secret to check signatures with, which is shown this once."""
 
-    secret: str = Field(
+    secret: ShownOnce = Field(
         description="The key of the signatures (Standard Webhooks): `whsec_` and base 64",
         examples=["whsec_Qm9va3MgYW5kIGxhbXBzIGFuZCBiaWN5Y2xlcyE="],
     )

@@ -79,6 +79,7 @@ class TestDefaults:
             "MAX_UPLOAD_BYTES": 10_485_760,
             "MAX_BULK_BYTES": 67_108_864,
             "MAX_BULK_LINES": 100_000,
+            "IDEMPOTENCY_HOURS": 24,
             "UPLOAD_QUOTA_BYTES": 1_073_741_824,
             "UPLOAD_QUOTA_FILES": 1000,
             "RATE_LIMIT_ENABLED": True,

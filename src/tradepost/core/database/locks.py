@@ -18,8 +18,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import FromClause, Select, TextClause, text
+from sqlalchemy import Boolean, ColumnElement, FromClause, Select, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from tradepost.core.database.models import Base
 
@@ -74,6 +77,11 @@ LOCKS: Final = (
         "reactions",
         Strength.ADVISORY,
         "One dispatcher runs reactions at a time: they run in the order of their messages.",
+    ),
+    Lock(
+        "idempotency keys",
+        Strength.ADVISORY,
+        "A request that is sent twice at once is done by one transaction; the other is told at once that it is under way.",
     ),
     Lock(
         "seeded tables",
@@ -173,6 +181,12 @@ LOCKS: Final = (
         "nothing after it, and for the deletion of the owner, who is locked before anything of theirs.",
         written=True,
         each_reaction=True,
+    ),
+    Lock(
+        "idempotency_keys",
+        Strength.UPDATE,
+        "Keys that are too old are deleted many at once. Always with SKIP LOCKED: who deletes a person meets their keys in "
+        "an order of its own. Whoever else changes a key has the only claim to it, or has locked the person before.",
     ),
     Lock(
         "inboxes",
@@ -283,6 +297,35 @@ async def try_lock_advisory(db: AsyncSession, on: str) -> bool:
     lock = lock_of(on, Strength.ADVISORY)
     statement = _carrying(text("SELECT pg_try_advisory_xact_lock(:key)"), lock, waits=False)
     return bool(await db.scalar(statement, {"key": ADVISORY_KEYS[on]}))
+
+
+class LockIfFree(FunctionElement[bool]):
+    """Takes the advisory lock whose number a digest begins with, and tells whether it was free; for ``trying_advisory``."""
+
+    type = Boolean()
+    inherit_cache = True
+
+    def __init__(self, digest: ColumnElement[bytes]) -> None:
+        super().__init__(digest)
+
+
+@compiles(LockIfFree, "postgresql")
+def _tried(element: LockIfFree, compiler: SQLCompiler, **options: Any) -> str:
+    (digest,) = (compiler.process(clause, **options) for clause in element.clauses)
+    number = f"('x' || encode(substring({digest} FROM 1 FOR 8), 'hex'))::bit(64)::bigint"
+    return f"pg_try_advisory_xact_lock({number})"
+
+
+@compiles(LockIfFree, "sqlite")
+def _alone(element: LockIfFree, compiler: SQLCompiler, **options: Any) -> str:
+    (digest,) = (compiler.process(clause, **options) for clause in element.clauses)
+    # Whoever writes is alone.
+    return f"{digest} IS NOT NULL"
+
+
+def trying_advisory(rows: S, on: str) -> S:
+    """Have a statement with ``LockIfFree`` in it carry the lock that it takes."""
+    return rows.execution_options(**{TAKEN: (lock_of(on, Strength.ADVISORY),), WAITS: False})
 
 
 def _carrying(statement: TextClause, lock: Lock, *, waits: bool = True) -> TextClause:

@@ -225,6 +225,12 @@ class Settings(BaseSettings):
     MAX_BULK_LINES: int = Field(
         100_000, ge=1, le=10**7, description="how many items one `POST /items/bulk` takes"
     )
+    IDEMPOTENCY_HOURS: int = Field(
+        24,
+        ge=1,
+        le=24 * 366,
+        description="for how long the answer to a request with an `Idempotency-Key` is kept",
+    )
     UPLOAD_QUOTA_BYTES: Bytes = Field(ByteSize(2**30), description="what one person's files may take up")
     UPLOAD_QUOTA_FILES: int = Field(1000, ge=1, le=10**9, description="how many files one person may keep")
     RATE_LIMIT_ENABLED: bool = Field(

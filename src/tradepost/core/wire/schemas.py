@@ -95,8 +95,13 @@ Number = Annotated[
 ]
 """An exact decimal that is a JSON number on the wire, never a string."""
 
+SHOWN_ONCE = "x-shown-once"
+ShownOnce = Annotated[str, Field(json_schema_extra={SHOWN_ONCE: True})]
+"""A secret that one answer shows and no other: it is not kept, and the answer to a retry comes without it."""
+
 __all__ = [
     "MAX_ID",
+    "SHOWN_ONCE",
     "BodyId",
     "Changes",
     "Confirmation",
@@ -105,5 +110,6 @@ __all__ = [
     "Number",
     "Output",
     "PageInfo",
+    "ShownOnce",
     "example",
 ]

@@ -8,6 +8,7 @@
     Cors            preflights and headers for other origins     only with BACKEND_CORS_ORIGINS
     BodyLimit       413 for a body that is too large
     Compression     JSON in zstd, brotli or gzip
+    Idempotency     whose key a POST has, and of what            only with Idempotency-Key
     FastPath        the busiest endpoints, past FastAPI
     FastAPI's own
     Failures        500 for an unexpected exception

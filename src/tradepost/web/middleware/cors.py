@@ -17,6 +17,7 @@ EXPOSED_HEADERS: Final = (
     "X-Total-Count",
     "Link",
     "ETag",
+    "Idempotency-Replayed",
     "RateLimit",
     "RateLimit-Policy",
     "Retry-After",

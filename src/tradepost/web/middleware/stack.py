@@ -1,6 +1,7 @@
 """Puts the layers around the application, in the order that ``web.middleware`` draws."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
@@ -15,6 +16,7 @@ from tradepost.web.middleware.cors import Cors
 from tradepost.web.middleware.exchange import Exchange
 from tradepost.web.middleware.failures import Failures
 from tradepost.web.middleware.fast_path import FastPath
+from tradepost.web.middleware.idempotency import Idempotency
 from tradepost.web.middleware.trusted_hosts import TrustedHosts
 from tradepost.web.middleware.trusted_proxies import TrustedProxies
 from tradepost.web.problems.handlers import ErrorAnswers
@@ -30,16 +32,19 @@ def install(
     answers: ErrorAnswers,
     access_line: AccessLog | None = None,
     larger_bodies: Mapping[str, int] | None = None,
+    keyless: Collection[Callable[..., Any]] = (),
 ) -> None:
     """Put the path table before the routes, and all layers around the application.
 
-    ``larger_bodies`` gives the limits of paths that take files, by prefix. Call this last: a route that is added later is not
+    ``larger_bodies`` gives the limits of paths that take files, by prefix; ``keyless`` are the endpoints that take no
+    ``Idempotency-Key``. Call this last: a route that is added later is not
     in the table, and a layer that is added later is not within the others.
     """
     table = path_table.install(app)
     app.add_middleware(Failures, answers=answers)
     # Around FastAPI's own layers, not within them as `add_middleware` has it: those are for what takes the ordinary path.
     layered: ASGIApp = FastPath(app.build_middleware_stack(), table=table, answers=answers)
+    layered = Idempotency(layered, table=table, answers=answers, keyless=keyless)
     layered = Compression(layered)
     layered = BodyLimit(layered, settings.MAX_BODY_BYTES, larger_bodies)
     if settings.BACKEND_CORS_ORIGINS:

@@ -4,7 +4,7 @@ FastAPI documents a 422 that we never answer and names operations after their pa
 ``Problem``, operations bear their function's name, and a route that also serves strangers says so.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute
 from tradepost.core.errors import TooLarge, UnsupportedType
 from tradepost.core.settings.settings import Settings
 from tradepost.web.bodies.checked_request import FORM_TYPES, URLENCODED
+from tradepost.web.openapi import keys
 from tradepost.web.openapi.conditions import conditional_operations, describe_conditions
 from tradepost.web.openapi.examples import field_problem
 from tradepost.web.openapi.shapes import restore_integers, tidy_parameter, tidy_stream, without_null
@@ -82,15 +83,20 @@ class UntrueDocumentError(Exception):
     """The routes cannot be described as they are; start-up fails rather than publish it."""
 
 
-def install(app: FastAPI, settings: Settings) -> None:
-    """Make ``app.openapi()`` return the finished document, put together once."""
+def install(app: FastAPI, settings: Settings, *, keyless: Collection[Callable[..., Any]] = ()) -> None:
+    """Make ``app.openapi()`` return the finished document, put together once.
+
+    ``keyless`` are the endpoints that take no ``Idempotency-Key``.
+    """
     derive = app.openapi
     finished: list[dict[str, Any]] = []
 
     def openapi() -> dict[str, Any]:
         if not finished:
             conditional = conditional_operations(app.router.routes)
-            finished.append(_finish(derive(), settings.API_V1_STR, conditional))
+            document = derive()
+            keys.describe(document, app.router.routes, keyless=frozenset(keyless))
+            finished.append(_finish(document, settings.API_V1_STR, conditional))
         return finished[0]
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way

@@ -114,6 +114,23 @@ def problem_responses(*errors: type[TradepostError]) -> dict[int | str, dict[str
     return responses
 
 
+def with_error(documented: Mapping[str, Any] | None, error: type[TradepostError]) -> dict[str, Any]:
+    """Return what the OpenAPI says of a status, with one more error of that status."""
+    added = response(error)
+    if documented is None or MEDIA_TYPE not in documented.get("content", {}):
+        return {
+            **(documented or {}),
+            **added,
+            "content": {**(documented or {}).get("content", {}), **added["content"]},
+        }
+    examples = documented["content"][MEDIA_TYPE]["examples"] | added["content"][MEDIA_TYPE]["examples"]
+    return {
+        **documented,
+        "description": f"{documented['description']} · {added['description']}",
+        "content": documented["content"] | _content(examples),
+    }
+
+
 def default_response() -> dict[str, Any]:
     """Return what the OpenAPI says of every error that a route does not name."""
     return response(TradepostError) | {"description": "Any other error"}

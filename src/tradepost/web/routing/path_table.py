@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fastapi import FastAPI
-from fastapi.routing import RouteContext, iter_route_contexts
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from starlette._utils import get_route_path
 from starlette.convertors import Convertor, PathConvertor
 from starlette.exceptions import HTTPException
@@ -27,6 +27,7 @@ from typing_extensions import override
 
 from tradepost.web.asgi_scope import TEMPLATE_KEY
 from tradepost.web.bodies.checked_request import JSON_TYPE
+from tradepost.web.idempotency import Form, form_of
 from tradepost.web.routing.fast_path import FastEndpoint, compiled
 
 FOUND_KEY: Final = "tradepost.found"
@@ -43,6 +44,8 @@ class _Target:
     endpoint: Any
     route: BaseRoute
     fast: FastEndpoint | None
+    form: Form | None
+    """How its work keeps an idempotency key."""
 
 
 @dataclass(slots=True)
@@ -95,7 +98,8 @@ class PathTable(BaseRoute):
                 f"{entry.template} and {template} are one path: give their parameters the same names"
             )
         fast = compiled(context.endpoint, context)
-        target = _Target(context.app, context.endpoint, context.original_route, fast)
+        form = form_of(context.dependant) if isinstance(context.original_route, APIRoute) else None
+        target = _Target(context.app, context.endpoint, context.original_route, fast, form)
         for method in context.methods or ("GET",):
             entry.targets.setdefault(method, target)
 

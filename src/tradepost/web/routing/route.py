@@ -9,7 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import override
 
+from tradepost.core.idempotency.claim import Claim, Replayed
+from tradepost.core.idempotency.keys import IdempotencyKeys
+from tradepost.web.asgi_scope import CLAIM_KEY
 from tradepost.web.bodies.checked_request import CheckedRequest, accept_form, accept_json
+from tradepost.web.db import resources_of
+from tradepost.web.idempotency import Form, form_of, kept_of, replay, shown_once
 from tradepost.web.routing.query_names import QueryNames, takes_any_query
 from tradepost.web.urlencoded import check_path, checked_query
 
@@ -34,6 +39,9 @@ class Route(APIRoute):
         refuses = self.refuses_unknown_queries and not takes_any_query(self.endpoint)
         names = QueryNames(self.dependant) if refuses else None
 
+        if "POST" in (self.methods or ()) and form_of(self.dependant) is Form.TRANSACTION:
+            handler = _once(handler, hidden=shown_once(self.response_model))
+
         async def handle(request: Request) -> Response:
             scope = request.scope
             if scope["query_string"]:
@@ -53,6 +61,30 @@ class Route(APIRoute):
         if self.body_field is None:
             return None
         return accept_form if isinstance(self.body_field.field_info, params.Form) else accept_json
+
+
+def _once(handler: Handler, *, hidden: frozenset[str]) -> Handler:
+    """Have a handler's answer kept under the key of its request, in the transaction that the handler's work is done in.
+
+    FastAPI commits that transaction after the handler, and before the answer is sent. What did not succeed is not kept.
+    """
+
+    async def handle(request: Request) -> Response:
+        claim: Claim | None = request.scope.get(CLAIM_KEY)
+        if claim is None:
+            return await handler(request)
+        try:
+            response = await handler(request)
+        except Replayed as earlier:
+            claim.replayed = True
+            return replay(earlier.kept)
+        if claim.db is not None:
+            keys = resources_of(request)[IdempotencyKeys]
+            kept = kept_of(response, hidden=hidden)
+            await (keys.forget(claim.db, claim) if kept is None else keys.keep(claim.db, claim, kept))
+        return response
+
+    return handle
 
 
 class OpenRoute(Route):

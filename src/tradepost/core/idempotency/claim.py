@@ -1,0 +1,54 @@
+"""A claim: the right of one request to do its work under its key, and what is kept of the answer."""
+
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Final
+
+from tradepost.core.database.sessions import WriteSession
+
+Headers = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The answer that is kept: a success, or what a group writer makes one of."""
+
+    status: int
+    answer: bytes
+    headers: Headers = ()
+
+
+class Replayed(Exception):
+    """Raised instead of doing work that was done before: carries the answer that was kept."""
+
+    def __init__(self, kept: Kept) -> None:
+        super().__init__("the work was done before")
+        self.kept = kept
+
+
+@dataclass(eq=False, slots=True)
+class Claim:
+    """One request with a key, on its way from the layer that read the key to the transaction that keeps the answer.
+
+    ``fingerprint`` returns None while the body has not come whole. ``db`` is the transaction in which the row was claimed and
+    waits for its answer; ``replayed`` says that the answer is that of an earlier request.
+    """
+
+    digest: bytes
+    user_id: int
+    fingerprint: Callable[[], bytes | None] = lambda: None
+    lease: str | None = None
+    db: WriteSession | None = None
+    replayed: bool = False
+
+
+CLAIM: Final[ContextVar[Claim | None]] = ContextVar("idempotency_claim", default=None)
+"""The claim of the request that this task answers, for work that is handed to a group or takes several transactions.
+
+Read it in the request's own task and pass it on: a task that is started in a request for others inherits the variable.
+"""
+
+
+class KeepsKeys:
+    """A base of what looks idempotency keys up and keeps answers in transactions of its own: it reads ``CLAIM``."""

@@ -1,0 +1,131 @@
+"""The rules of idempotency keys: who may go on, who gets the answer that was kept, and who is refused."""
+
+import math
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from tradepost.core.clock import Clock
+from tradepost.core.database.engines import Database
+from tradepost.core.database.faults import violations
+from tradepost.core.database.sessions import WriteSession
+from tradepost.core.errors import Unauthenticated
+from tradepost.core.idempotency.claim import Claim, Kept, Replayed
+from tradepost.core.idempotency.errors import IdempotencyInFlight, IdempotencyKeyReused
+from tradepost.core.idempotency.repository import KeyRepository, KeyRow
+
+LEASE: Final = timedelta(seconds=30)
+"""How long a key is held for work that gives no sign of life."""
+LONGEST_RETRY: Final = 5
+"""Seconds after which a client asks again at the latest, if the work under way is still alive."""
+CHUNK: Final = 500
+"""Keys that are pruned in one transaction: short enough not to hold up other writers."""
+
+LockPerson = Callable[[WriteSession, int], Awaitable[bool]]
+"""Keeps a person from being deleted until the transaction ends; tells whether there is such a person."""
+
+
+class IdempotencyKeys:
+    """Claims keys, and keeps answers, in the caller's transaction. Lives as long as the process.
+
+    ``lifetime`` is how long an answer is kept; an older row counts as none.
+    """
+
+    def __init__(
+        self, database: Database, clock: Clock, *, lifetime: timedelta, lock_person: LockPerson
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._lifetime = lifetime
+        self._lock_person = lock_person
+
+    async def begin(self, db: WriteSession, claim: Claim) -> None:
+        """Claim a key as the first thing in a transaction.
+
+        ``Replayed`` when the work was done before, ``IdempotencyInFlight`` while another request does it,
+        ``IdempotencyKeyReused`` when the key was sent with another request.
+        """
+        keys = KeyRepository(db)
+        claim.lease = self._clock.token()
+        row = self._row(claim)
+        # The person of a token may have been deleted since it was checked.
+        with violations(foreign_key=Unauthenticated):
+            is_ours = await keys.claim(row)
+        if is_ours:
+            claim.db = db
+            return
+        seen = await keys.find(claim.digest)
+        if seen is None:
+            # Another transaction holds the lock of the key, and has not committed.
+            raise IdempotencyInFlight
+        kept = self.judged(claim, seen)
+        if kept is not None:
+            raise Replayed(kept)
+        # A person before what is theirs: who deletes them locks them first, and then the rows of their keys.
+        if not await self._lock_person(db, claim.user_id):
+            raise Unauthenticated
+        if not await keys.take_over(seen, row):
+            raise IdempotencyInFlight
+        claim.db = db
+
+    async def keep(self, db: WriteSession, claim: Claim, kept: Kept) -> None:
+        """Keep the answer as the last thing in the transaction of the work.
+
+        ``IdempotencyInFlight`` when the lease ended and another request took the key over: the work is to be undone.
+        """
+        fingerprint = claim.fingerprint()
+        if fingerprint is None:
+            raise RuntimeError("the answer was made before the request had come whole")
+        if not await KeyRepository(db).settle(claim.digest, claim.lease, fingerprint=fingerprint, kept=kept):
+            raise IdempotencyInFlight
+
+    async def forget(self, db: WriteSession, claim: Claim) -> None:
+        """Let go of a key without an answer."""
+        await KeyRepository(db).release(claim.digest, claim.lease)
+
+    async def prune(self) -> None:
+        """Delete keys that are too old to count, in short transactions; stopped anywhere, the next run does the rest."""
+        pruned = CHUNK
+        while pruned == CHUNK:
+            async with self._database.transaction() as db:
+                pruned = await KeyRepository(db).prune(before=self._oldest(), limit=CHUNK)
+
+    def _oldest(self) -> datetime:
+        return self._clock.now() - self._lifetime
+
+    def row_of(self, claim: Claim, kept: Kept) -> dict[str, Any]:
+        """Return the row of a key whose answer is there already."""
+        return {
+            **self._row(claim),
+            "lease": None,
+            "lease_until": None,
+            "status": kept.status,
+            "headers": list(kept.headers),
+            "answer": kept.answer,
+        }
+
+    def _row(self, claim: Claim) -> dict[str, Any]:
+        now = self._clock.now()
+        return {
+            "digest": claim.digest,
+            "user_id": claim.user_id,
+            "fingerprint": claim.fingerprint(),
+            "lease": claim.lease,
+            "lease_until": now + LEASE,
+            "created_at": now,
+        }
+
+    def judged(self, claim: Claim, seen: KeyRow) -> Kept | None:
+        """Return the answer that was kept under a key; None when the key may be taken over."""
+        now = self._clock.now()
+        if seen.created_at < now - self._lifetime:
+            return None
+        if seen.status is None and seen.lease_until <= now:
+            return None
+        fingerprint = claim.fingerprint()
+        if None not in {fingerprint, seen.fingerprint} and fingerprint != seen.fingerprint:
+            raise IdempotencyKeyReused
+        if seen.status is None:
+            left = (seen.lease_until - now).total_seconds()
+            raise IdempotencyInFlight(retry_after=max(1, min(LONGEST_RETRY, math.ceil(left))))
+        return Kept(seen.status, seen.answer, [(name, value) for name, value in seen.headers])
