@@ -58,6 +58,14 @@ class TestSameness:
         for one, other in zip(people(users=10), people(users=1000), strict=False):
             assert one._replace(created_at=NOW) == other._replace(created_at=NOW)
 
+    @pytest.mark.parametrize("shares", [2, 3])
+    def test_shares_are_together_what_one_makes(self, shares: int) -> None:
+        whole = [wares()[first : first + 40] for first in range(0, 500, 40)]
+        for share in range(shares):
+            market = Marketplace(seed=42, users=50, items=500)
+            made = list(market.wares(run=40, share=share, shares=shares))
+            assert made == [item for run in whole[share::shares] for item in run]
+
     def test_what_is_added_later_is_not_the_same_again(self) -> None:
         assert people(first_user=51)[0].email == "user51@example.com"
         assert {item.title for item in wares(items=50)} != {

@@ -1,14 +1,21 @@
 """The made-up marketplace arrives whole or not at all, the same on both engines, beside whatever is there."""
 
+import asyncio
+import os
+import signal
+import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from textwrap import dedent
 
 import httpx
 import pytest
 import pytest_asyncio
-from sqlalchemy import delete, func, inspect, select, update
+from sqlalchemy import delete, func, select, update
 
+from tests.clock import MovableClock
 from tests.conftest import Person, Template, World, settings_for
 from tradepost.accounts.models import User
 from tradepost.accounts.passwords import PasswordHasher
@@ -17,15 +24,23 @@ from tradepost.bootstrap import opened
 from tradepost.categories.models import Category
 from tradepost.core.database.engines import Database
 from tradepost.core.database.models import Base
-from tradepost.items.models import Item, ItemTag
+from tradepost.events.models import Event, Participant, Reminder
+from tradepost.events.reminders import due_moments
+from tradepost.events.schemas import EventStatus, ParticipantStatus
+from tradepost.events.texts import words_of
+from tradepost.items.counting import ItemCounting
+from tradepost.items.models import Item, ItemTag, ItemText
+from tradepost.items.repository.search import ItemSearchRepository
 from tradepost.seeding import supply
 from tradepost.seeding.fingerprint import fingerprint
-from tradepost.seeding.generator import Marketplace, tag_names
+from tradepost.seeding.generator import NOW, Marketplace, tag_names
 from tradepost.seeding.loader import PASSWORD, SeedRefused, SeedReport, seed
 from tradepost.tags.models import Tag
 
 # The same on both engines; whoever changes a word or a weight puts the new value here.
 FINGERPRINT = "748befe60ccfb3cf9faa08ac3a104a68e46306826ce0f58f52fe9c8cd94413e1"
+
+WITH_EVENTS = "d1f20fb8a82b725f68373b56c384f3a70ddfe83e107c605f31188166592a3755"
 
 MOMENT = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
 
@@ -37,8 +52,12 @@ async def fresh(template: Template, tmp_path: Path) -> AsyncIterator[Database]:
         yield resources.database
 
 
-async def fill(database: Database, *, users: int = 20, items: int = 300, append: bool = False) -> SeedReport:
-    return await seed(database, seed=42, users=users, items=items, append=append, environment="local")
+async def fill(
+    database: Database, *, users: int = 20, items: int = 300, events: int = 0, append: bool = False
+) -> SeedReport:
+    return await seed(
+        database, seed=42, users=users, items=items, events=events, append=append, environment="local"
+    )
 
 
 async def count(database: Database, model: type[Base]) -> int:
@@ -53,7 +72,7 @@ async def counts(database: Database) -> list[int]:
 async def everything_deleted(database: Database) -> None:
     async with database.transaction() as db:
         await db.execute(update(Category).values(parent_id=None))
-        for model in (ItemTag, Item, Tag, Category):
+        for model in (ItemTag, Item, Tag, Category, Event):
             await db.execute(delete(model))
         await db.execute(delete(User).where(User.role != Role.ADMIN))
 
@@ -75,6 +94,22 @@ def category(slug: str) -> Category:
     return Category(name=slug, slug=slug, is_active=True, created_at=MOMENT, updated_at=MOMENT)
 
 
+async def schema(database: Database) -> list[tuple[object, ...]]:
+    """Everything that a filling sets aside: indexes, foreign keys and triggers, and whether these are on."""
+    statement = """
+        SELECT 'index', indexname::text, indexdef FROM pg_indexes WHERE schemaname = 'public'
+        UNION ALL SELECT 'key', conname, pg_get_constraintdef(oid) || convalidated::text FROM pg_constraint
+        UNION ALL SELECT 'trigger', tgname, pg_get_triggerdef(oid) || tgenabled::text FROM pg_trigger WHERE NOT tgisinternal
+    """
+    if database.is_sqlite:
+        statement = (
+            "SELECT type, name, sql FROM sqlite_master WHERE type <> 'table' OR name NOT LIKE 'sqlite_%'"
+        )
+    async with database.engine.connect() as connection:
+        found = (await connection.exec_driver_sql(statement)).all()
+    return sorted(map(tuple, found), key=str)
+
+
 class TestAFreshDatabase:
     async def test_report(self, fresh: Database) -> None:
         report = await fill(fresh)
@@ -91,35 +126,35 @@ class TestAFreshDatabase:
         async with fresh.read() as db:
             assert await fingerprint(db) == report.fingerprint
 
-    async def test_many_come_from_a_process_of_their_own(
+    async def test_many_come_from_processes_of_their_own(
         self, fresh: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(supply, "FEW", 0)
+        monkeypatch.setattr(supply, "SHARE", 100)
+        monkeypatch.setattr(os, "cpu_count", lambda: 2)
         assert (await fill(fresh)).fingerprint == FINGERPRINT
 
-    async def test_indexes_and_foreign_keys_are_as_before(self, fresh: Database) -> None:
-        async def schema() -> list[object]:
-            tables = [Item.__tablename__, ItemTag.__tablename__]
-            async with fresh.engine.connect() as connection:
-                return await connection.run_sync(
-                    lambda bound: [
-                        *(
-                            sorted(
-                                (one["name"], *one["column_names"])
-                                for one in inspect(bound).get_indexes(table)
-                            )
-                            for table in tables
-                        ),
-                        *(
-                            sorted(str(one["name"]) for one in inspect(bound).get_foreign_keys(table))
-                            for table in tables
-                        ),
-                    ]
-                )
-
-        before = await schema()
+    async def test_indexes_keys_and_triggers_are_as_before(self, fresh: Database) -> None:
+        before = await schema(fresh)
         await fill(fresh)
-        assert await schema() == before
+        assert await schema(fresh) == before
+
+    async def test_counts_and_search_know_every_item(self, fresh: Database) -> None:
+        await fill(fresh)
+        assert await ItemCounting(fresh).differences() == []
+        async with fresh.transaction() as db:
+            await db.execute(delete(ItemTag).where(ItemTag.item_id < 50))
+            await db.execute(delete(Item).where(Item.id == 51))
+        assert await ItemCounting(fresh).differences() == []
+        async with fresh.read() as db:
+            matching = await ItemSearchRepository(db).matching("vintage")
+            found = set(await db.scalars(matching))
+            texts = select(
+                ItemText.title + " " + ItemText.tags + " " + ItemText.description, ItemText.item_id
+            )
+            stored = (await db.execute(texts)).all()
+        assert found == {item_id for words, item_id in stored if "vintage" in words.split()}
+        assert len(found) > 20
 
     async def test_ids_count_from_one(self, fresh: Database) -> None:
         await fill(fresh)
@@ -194,6 +229,70 @@ class TestAFreshDatabase:
         report = await fill(fresh, users=users, items=items)
         assert (await counts(fresh))[:2] == [users + 1, items]
         assert report.tags == len(tag_names())
+
+
+class TestEvents:
+    async def test_the_fingerprint_is_the_same_on_both_engines_and_of_what_is_stored(
+        self, fresh: Database
+    ) -> None:
+        report = await fill(fresh, events=40)
+        assert report.events == await count(fresh, Event) == 40
+        assert report.fingerprint == WITH_EVENTS
+        async with fresh.read() as db:
+            assert await fingerprint(db) == WITH_EVENTS
+
+    async def test_seats_agree_with_those_who_are_in(self, fresh: Database) -> None:
+        await fill(fresh, users=60, items=0, events=60)
+        async with fresh.read() as db:
+            events = list(await db.scalars(select(Event).order_by(Event.id)))
+            people = list(
+                await db.scalars(select(Participant).order_by(Participant.event_id, Participant.number))
+            )
+        in_all = Counter((one.event_id, one.status) for one in people)
+        for event in events:
+            seated = in_all[event.id, ParticipantStatus.JOINED]
+            assert (event.participants_count, event.waiting_count) == (
+                seated,
+                in_all[event.id, ParticipantStatus.WAITING],
+            )
+            assert event.seats == event.max_participants
+            assert event.words == words_of(event.title, event.description)
+            assert timedelta(seconds=event.duration) == event.end_date - event.start_date
+            mine = [one for one in people if one.event_id == event.id]
+            assert [one.status for one in mine] == sorted(one.status for one in mine)
+            assert event.last_number == (mine[-1].number if mine else 0)
+            assert all((one.seated_at == one.joined_at) == (one.status == "joined") for one in mine)
+        assert sum(event.waiting_count > 0 for event in events) > 3
+        assert all(event.waiting_count == 0 or event.participants_count == event.seats for event in events)
+
+    async def test_reminders_are_those_still_to_come(self, fresh: Database) -> None:
+        await seed(fresh, seed=42, users=20, items=0, events=80, clock=MovableClock(stopped_at=NOW))
+        async with fresh.read() as db:
+            events = {event.id: event for event in await db.scalars(select(Event))}
+            reminders = set(
+                (await db.execute(select(Reminder.event_id, Reminder.kind, Reminder.due_at))).all()
+            )
+        assert reminders == {
+            (event.id, kind, due_at)
+            for event in events.values()
+            if event.status is EventStatus.PLANNED
+            for kind, due_at in due_moments(event.start_date, now=NOW).items()
+        }
+        assert reminders
+
+    async def test_go_on_after_what_is_there(self, fresh: Database) -> None:
+        await fill(fresh, users=5, items=0, events=10)
+        await fill(fresh, users=8, items=0, events=10, append=True)
+        async with fresh.read() as db:
+            titles = list(await db.scalars(select(Event.title).order_by(Event.id)))
+            newer = select(User.email).join(Event, Event.organiser_id == User.id).where(Event.id > 10)
+            organisers = set(await db.scalars(newer))
+        assert titles[:10] != titles[10:]
+        assert organisers <= {f"user{number}@example.com" for number in range(6, 14)}
+
+    async def test_an_event_needs_somebody(self, fresh: Database) -> None:
+        with pytest.raises(SeedRefused, match="somebody"):
+            await fill(fresh, users=0, items=0, events=1)
 
 
 class TestTheFingerprint:
@@ -341,7 +440,33 @@ class TestRefusals:
         with pytest.raises(SeedRefused):
             await fill(fresh, users=users, items=items)
 
+    async def test_one_that_is_killed_leaves_everything_as_it_was(self, fresh: Database) -> None:
+        before = await schema(fresh)
+        url = fresh.options.url.render_as_string(hide_password=False)
+        program = f"""
+            import asyncio, os, signal
+            from sqlalchemy import make_url
+            from tradepost.core.database.engines import Database, DatabaseOptions
+            from tradepost.seeding.loader import seed
+
+            def die(done: int, _total: int) -> None:
+                if done > 2000:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            async def main() -> None:
+                await seed(Database(DatabaseOptions(make_url({url!r}))), seed=1, users=9, items=12_000, progress=die)
+
+            asyncio.run(main())
+        """
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", dedent(program))
+        assert await process.wait() == -signal.SIGKILL
+        assert await schema(fresh) == before
+        assert await counts(fresh) == [1, 0, 0, 0]
+        assert (await fill(fresh)).fingerprint == FINGERPRINT
+
     async def test_a_failure_leaves_nothing(self, fresh: Database) -> None:
+        before = await schema(fresh)
+
         def stumble(done: int, _total: int) -> None:
             if done > 2000:
                 raise KeyboardInterrupt
@@ -351,10 +476,28 @@ class TestRefusals:
                 fresh, seed=1, users=9, items=5000, append=False, environment="local", progress=stumble
             )
         assert await counts(fresh) == [1, 0, 0, 0]
+        assert await schema(fresh) == before
         assert (await fill(fresh)).fingerprint == FINGERPRINT
 
 
 class TestOverHttp:
+    async def test_events_are_listed_and_joined(
+        self, world: World, client: httpx.AsyncClient, alice: Person
+    ) -> None:
+        await fill(world.database, users=60, items=0, events=60, append=True)
+        query: dict[str, str | int] = {"from": "2020-01-01T00:00:00Z", "limit": 100}
+        listed = (await client.get("/api/v1/events/", params=query)).json()["events"]
+        assert len(listed) == 60
+        full = next(
+            event
+            for event in listed
+            if event["waiting_count"] and event["status"] == "planned" and event["start_date"] > "2027"
+        )
+        standing = await alice.api.post(f"/api/v1/events/{full['id']}/participants")
+        assert standing.status_code == 201
+        assert standing.json()["status"] == "waiting"
+        assert standing.json()["position"] == full["waiting_count"] + 1
+
     async def test_people_log_in_without_a_new_hash(self, world: World, client: httpx.AsyncClient) -> None:
         await fill(world.database)
         hasher = world.resources[PasswordHasher]

@@ -13,7 +13,7 @@ from tradepost.core.settings.settings import Settings
 from tradepost.core.wire.pagination import Total, Window
 from tradepost.seeding.loader import EMAIL, PASSWORD, SeedRefused
 
-DEMO_SEED, DEMO_USERS, DEMO_ITEMS = 42, 50, 1_000
+DEMO_SEED, DEMO_USERS, DEMO_ITEMS, DEMO_EVENTS = 42, 50, 1_000, 20
 
 
 async def prepare_demo(settings: Settings, *, clock: Clock | None = None) -> list[str]:
@@ -28,7 +28,14 @@ async def prepare_demo(settings: Settings, *, clock: Clock | None = None) -> lis
             return []
         # There may be something to look at already.
         with suppress(SeedRefused):
-            await run_seed(resources, seed_number=DEMO_SEED, users=DEMO_USERS, items=DEMO_ITEMS, append=False)
+            await run_seed(
+                resources,
+                seed_number=DEMO_SEED,
+                users=DEMO_USERS,
+                items=DEMO_ITEMS,
+                events=DEMO_EVENTS,
+                append=False,
+            )
         return await _made_up_people(resources)
 
 

@@ -3,12 +3,19 @@
 from typing import Final
 
 from tradepost.core.database.engines import Database
+from tradepost.core.database.sessions import WriteSession
 from tradepost.items.repository.counts import Difference, ItemCountRepository
 
 FOLD_SECONDS: Final = 2.0
 """Seconds between two foldings: a read adds up what is not folded yet, so there should be little of it."""
 FOLD_BATCH: Final = 10_000
 """Differences that one transaction folds."""
+
+
+async def count_anew(db: WriteSession) -> None:
+    """Make every count what the rows themselves say, in the transaction of somebody who wrote them past the triggers."""
+    counts = ItemCountRepository(db)
+    await counts.repair(await counts.find_differences())
 
 
 class ItemCounting:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tradepost.accounts.models import User
 from tradepost.accounts.permissions import Role
 from tradepost.categories.models import Category
+from tradepost.events.models import Event, Participant
 from tradepost.items.models import Item, ItemTag
 from tradepost.tags.models import Tag
 
@@ -25,6 +26,8 @@ _tags = Tag.__table__
 _users = User.__table__
 _items = Item.__table__
 _item_tags = ItemTag.__table__
+_events = Event.__table__
+_participants = Participant.__table__
 
 CATEGORIES: Final = select(
     _categories.c.id,
@@ -71,21 +74,47 @@ ITEMS: Final = select(
         _categories, _categories.c.id == _items.c.category_id
     )
 )
+EVENTS: Final = select(
+    _events.c.id,
+    _events.c.title,
+    _events.c.description,
+    _events.c.start_date,
+    _events.c.end_date,
+    _events.c.time_zone,
+    _events.c.max_participants,
+    _events.c.seats,
+    _events.c.participants_count,
+    _events.c.waiting_count,
+    _events.c.last_number,
+    _events.c.status,
+    _users.c.email,
+    _events.c.version,
+    _events.c.created_at,
+    _events.c.updated_at,
+).select_from(_events.outerjoin(_users, _users.c.id == _events.c.organiser_id))
 
 
 async def fingerprint(db: AsyncSession) -> str:
-    """Return the SHA-256 of all categories, tags, users and items, each kind in the order of its ids.
+    """Return the SHA-256 of all categories, tags, users, items and events, each kind in the order of its ids.
 
     Left out are the ids themselves, which depend on what was there before, and admins, who are the operator's. Rows
-    refer to each other by slug, name and e-mail address instead. What is hashed is a list of JSON.
+    refer to each other by slug, name and e-mail address instead. What is hashed is a list of JSON. The pictures of items
+    come last, with the files' places in the storage: nobody knows them before the items are there.
     """
+    pictures: list[list[Any]] = []
     digest = hashlib.sha256()
     for table, statement in ((_categories, CATEGORIES), (_tags, TAGS), (_users, USERS)):
         async for rows in _windows(db, statement, table.c.id):
             digest.update(rows_as_json([str(table), *row[1:]] for row in rows))
     async for rows in _windows(db, ITEMS, _items.c.id):
         tags = await _tags_of(db, rows[0][0], rows[-1][0])
-        digest.update(rows_as_json(["items", *row[1:], tags[row[0]]] for row in rows))
+        pictures += [["pictures", row.title, row.created_at, row.images] for row in rows if row.images]
+        digest.update(rows_as_json(["items", *row[1:8], [], *row[9:], tags[row[0]]] for row in rows))
+    async for rows in _windows(db, EVENTS, _events.c.id):
+        people = await _participants_of(db, rows[0][0], rows[-1][0])
+        digest.update(rows_as_json(["events", *row[1:], people[row[0]]] for row in rows))
+    if pictures:
+        digest.update(rows_as_json(pictures))
     return digest.hexdigest()
 
 
@@ -111,6 +140,24 @@ async def _tags_of(db: AsyncSession, first: int, last: int) -> dict[int, list[st
     for item_id, tag in (await db.execute(statement)).all():
         tags[item_id].append(tag)
     return tags
+
+
+async def _participants_of(db: AsyncSession, first: int, last: int) -> dict[int, list[list[Any]]]:
+    """Return who takes part in the events from ``first`` to ``last``, in the order of joining."""
+    columns = _participants.c
+    statement = (
+        select(
+            *(columns.event_id, _users.c.email, columns.number),
+            *(columns.status, columns.joined_at, columns.seated_at),
+        )
+        .select_from(_participants.outerjoin(_users, _users.c.id == columns.user_id))
+        .where(columns.event_id.between(first, last))
+        .order_by(columns.event_id, columns.number)
+    )
+    people: defaultdict[int, list[list[Any]]] = defaultdict(list)
+    for event_id, *values in (await db.execute(statement)).all():
+        people[event_id].append(values)
+    return people
 
 
 def rows_as_json(rows: Iterable[list[Any]]) -> bytes:

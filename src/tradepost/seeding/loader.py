@@ -4,10 +4,12 @@ A failure leaves nothing behind, and the database is never half full.
 """
 
 import asyncio
+import hashlib
 import re
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, cast
 
 import argon2
@@ -23,9 +25,18 @@ from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import RuleBroken
 from tradepost.core.search.vocabulary import Vocabulary
 from tradepost.core.wire.folding import sort_key
+from tradepost.events.models import Event, Participant, Reminder
+from tradepost.items.counting import count_anew
 from tradepost.items.models import Item, ItemTag, ItemText
 from tradepost.seeding import generator
-from tradepost.seeding.fingerprint import fingerprint
+from tradepost.seeding.event_rows import (
+    EVENT_COLUMNS,
+    PARTICIPANT_COLUMNS,
+    REMINDER_COLUMNS,
+    EventRecord,
+)
+from tradepost.seeding.fingerprint import fingerprint, rows_as_json
+from tradepost.seeding.gatherings import gatherings
 from tradepost.seeding.generator import Marketplace, UserRow
 from tradepost.seeding.production import ITEM_COLUMNS, TAG_COLUMNS, TEXT_COLUMNS, Order, batches
 from tradepost.seeding.supply import supplied
@@ -37,12 +48,13 @@ SALT: Final = b"tradepost seeds."
 """As long as the salts of real accounts: with another length the first log-in would hash the password anew."""
 EMAIL: Final = re.compile(r"user([1-9][0-9]{0,8})@example\.com")
 
-USERS, CATEGORIES, TAGS, ITEMS, ITEM_TAGS, ITEM_TEXTS = TABLES = tuple(
-    cast("Table", model.__table__) for model in (User, Category, Tag, Item, ItemTag, ItemText)
+USERS, CATEGORIES, TAGS, ITEMS, ITEM_TAGS, ITEM_TEXTS, EVENTS, PARTICIPANTS, REMINDERS = TABLES = tuple(
+    cast("Table", model.__table__)
+    for model in (User, Category, Tag, Item, ItemTag, ItemText, Event, Participant, Reminder)
 )
 
 Progress = Callable[[int, int], None]
-"""Called with the number of users and items written so far, and with the number of all."""
+"""Called with the number of users, items and events written so far, and with the number of all."""
 
 
 class SeedRefused(RuleBroken):
@@ -57,6 +69,7 @@ class SeedReport:
 
     users: int
     items: int
+    events: int
     tags: int
     categories: int
     seconds: float
@@ -69,12 +82,13 @@ async def seed(
     seed: int,
     users: int,
     items: int,
+    events: int = 0,
     append: bool = False,
     environment: str = "local",
     progress: Progress | None = None,
     clock: Clock | None = None,
 ) -> SeedReport:
-    """Fill ``database`` with ``users`` people and ``items`` items of theirs; the same ``seed`` makes the same rows.
+    """Fill ``database`` with people and items and events of theirs; the same ``seed`` makes the same rows.
 
     Everything is written in one transaction, so that a failure leaves nothing behind. ``SeedRefused`` in production,
     and for a database with rows besides the first superuser unless ``append``: then numbering goes on after what is
@@ -84,10 +98,10 @@ async def seed(
     started = clock.monotonic()
     if environment == "production":
         raise SeedRefused("Production is never filled with made-up data.")
-    if users < 0 or items < 0:
-        raise SeedRefused("There cannot be fewer than no users or items.")
-    if items and not users:
-        raise SeedRefused("Items need somebody to own them: ask for at least one user.")
+    if min(users, items, events) < 0:
+        raise SeedRefused("There cannot be fewer than no users, items or events.")
+    if (items or events) and not users:
+        raise SeedRefused("Items and events need somebody to own them: ask for at least one user.")
     password_hash = await asyncio.to_thread(_password_hash)
     async with database.transaction() as db:
         writer = (SqliteWriter if database.is_sqlite else PostgresWriter)(db, TABLES)
@@ -104,19 +118,25 @@ async def seed(
             first_user=await _first_user(db),
             first_item=1 + (await db.scalar(select(func.count()).select_from(Item)) or 0),
         )
-        filling = _Filling(db, writer, marketplace, password_hash, progress)
+        filling = _Filling(db, writer, marketplace, password_hash, _Told(progress, users + items + events))
         tags = await filling.add_tags()
         categories = await filling.add_categories()
         await filling.add_users()
         if is_empty:
-            await writer.set_indexes_aside()
-        mark = await filling.add_items("sqlite" if database.is_sqlite else "postgresql")
+            await writer.set_aside()
+        await filling.add_items("sqlite" if database.is_sqlite else "postgresql")
+        if is_empty:
+            # Before the indexes: along that of the tags, SQLite would look up every item at a random place.
+            await count_anew(db)
+            await writer.put_back()
+        await filling.add_events(events, now=clock.now())
         await writer.finish()
     await vacuum(database, TABLES)
+    mark = filling.fingerprint()
     if not is_empty:
         async with database.read() as reading:
             mark = await fingerprint(reading)
-    return SeedReport(users, items, tags, categories, clock.monotonic() - started, mark)
+    return SeedReport(users, items, events, tags, categories, clock.monotonic() - started, mark)
 
 
 def _password_hash() -> str:
@@ -154,6 +174,20 @@ async def _first_user(db: WriteSession) -> int:
     return highest + 1
 
 
+class _Told:
+    """Tells the caller how far the filling has come."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress = progress
+        self._total = total
+        self._written = 0
+
+    def __call__(self, written: int) -> None:
+        self._written += written
+        if self._progress is not None:
+            self._progress(self._written, self._total)
+
+
 class _Filling:
     """Turns the generator's rows, which refer to each other by place, into rows with ids, and writes them in batches."""
 
@@ -163,16 +197,20 @@ class _Filling:
         writer: Writer,
         marketplace: Marketplace,
         password_hash: str,
-        progress: Progress | None,
+        report: Callable[[int], None],
     ) -> None:
         self._db = db
         self._writer = writer
         self._marketplace = marketplace
         self._password_hash = password_hash
-        self._progress = progress
-        self._written = 0
+        self._report = report
         self._category_ids: list[int] = []
         self._first_user_id = 0
+        self._digest = hashlib.sha256()
+
+    def fingerprint(self) -> str:
+        """Return the fingerprint of all that was made."""
+        return self._digest.hexdigest()
 
     async def add_tags(self) -> int:
         """Add the missing tags and return their number."""
@@ -224,8 +262,8 @@ class _Filling:
             next_id += len(batch)
             self._report(len(batch))
 
-    async def add_items(self, engine: str) -> str:
-        """Add the items and the tags on them; return the fingerprint of all that was made."""
+    async def add_items(self, engine: str) -> None:
+        """Add the items and the tags on them."""
         market = self._marketplace
         order = Order(
             engine=engine,
@@ -239,20 +277,38 @@ class _Filling:
             category_ids=tuple(self._category_ids),
             password_hash=self._password_hash,
         )
-        mark = ""
+        words = set[str]()
         async with aclosing(supplied(order)) as made:
             async for frame in made:
-                if not frame.size:
-                    mark = frame.items.hex()
-                    await Vocabulary().learn(self._db, [frame.texts.decode()])
-                    break
-                await self._writer.write_encoded(ITEMS, ITEM_COLUMNS, frame.items)
-                await self._writer.write_encoded(ITEM_TAGS, TAG_COLUMNS, frame.tags)
-                await self._writer.write_encoded(ITEM_TEXTS, TEXT_COLUMNS, frame.texts)
-                self._report(frame.size)
+                self._digest.update(frame.marks)
+                words.update(frame.words.decode().split())
+                if frame.size:
+                    await self._writer.write_encoded(ITEMS, ITEM_COLUMNS, frame.items)
+                    await self._writer.write_encoded(ITEM_TAGS, TAG_COLUMNS, frame.tags)
+                    await self._writer.write_encoded(ITEM_TEXTS, TEXT_COLUMNS, frame.texts)
+                    self._report(frame.size)
+        await Vocabulary().learn(self._db, words)
         if market.items:
             self._writer.wrote_through(ITEMS, order.first_item_id + market.items - 1)
-        return mark
+
+    async def add_events(self, events: int, *, now: datetime) -> None:
+        """Add the events, who takes part in them, and the reminders that are still to come."""
+        number = 1 + (await self._db.scalar(select(func.count()).select_from(Event)) or 0)
+        next_id = 1 + await self._writer.last_id(EVENTS)
+        next_participant = 1 + await self._writer.last_id(PARTICIPANTS)
+        for batch in batches(gatherings(self._marketplace, events=events, first_event=number)):
+            made = [EventRecord(event_id, event) for event_id, event in enumerate(batch, next_id)]
+            await self._writer.write(EVENTS, EVENT_COLUMNS, [one.row(self._first_user_id) for one in made])
+            people = [row for one in made for row in one.participants(self._first_user_id)]
+            people = [(participant_id, *row) for participant_id, row in enumerate(people, next_participant)]
+            await self._writer.write(PARTICIPANTS, PARTICIPANT_COLUMNS, people)
+            await self._writer.write(
+                REMINDERS, REMINDER_COLUMNS, [row for one in made for row in one.reminders(now)]
+            )
+            self._digest.update(rows_as_json(one.mark(self._marketplace.first_user) for one in made))
+            next_id += len(made)
+            next_participant += len(people)
+            self._report(len(made))
 
     def _user(self, user_id: int, user: UserRow) -> tuple[Any, ...]:
         return (
@@ -260,8 +316,3 @@ class _Filling:
             *(user.phone, user.website, user.created_at, user.created_at),
             *map(sort_key, (user.email, user.first_name, user.last_name)),
         )
-
-    def _report(self, written: int) -> None:
-        self._written += written
-        if self._progress is not None:
-            self._progress(self._written, self._marketplace.users + self._marketplace.items)

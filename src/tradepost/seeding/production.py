@@ -1,10 +1,9 @@
-"""A producer of made-up items, already in the form that a database's driver takes fastest.
+"""Producers of made-up items, already in the form that a database's driver takes fastest.
 
-For many items it runs as a process of its own (``python -m tradepost.seeding.production``), beside the one that writes: making
-a million titles takes as long as storing them. It hands over frames, and with the last one the fingerprint of all it made.
+For many items they run as processes of their own (``python -m tradepost.seeding.production``), beside the one that writes:
+making a million titles takes as long as storing them. Each makes a share of the items, and hands over frames.
 """
 
-import hashlib
 import json
 import marshal
 import re
@@ -27,7 +26,7 @@ T = TypeVar("T")
 
 BATCH: Final = 2000
 """Rows that are in memory at a time."""
-HEADER: Final = struct.Struct(">QQQQ")
+HEADER: Final = struct.Struct(">QQQQQQ")
 ITEM_COLUMNS: Final = (
     *("id", "title", "description", "price", "discount_price", "tax", "status", "category_id"),
     *("images", "views", "owner_id", "version", "title_key", "indexed_version", "created_at", "updated_at"),
@@ -42,18 +41,24 @@ TAG_COLUMNS: Final = ("item_id", "tag", "position")
 class Frame(NamedTuple):
     """A batch: how many items, and their rows, those of their tags and those of their texts, encoded.
 
-    The last one has no items, the fingerprint's digest in place of their rows, and all words in place of their texts.
+    ``marks`` is what the fingerprint hashes of it. A share's last frame has no items, and all words of its texts.
     """
 
-    size: int
-    items: bytes
-    tags: bytes
-    texts: bytes
+    size: int = 0
+    items: bytes = b""
+    tags: bytes = b""
+    texts: bytes = b""
+    marks: bytes = b""
+    words: bytes = b""
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be made, with the ids that it gets. ``password_hash`` is everybody's, and only hashed once more."""
+    """What is to be made, with the ids that it gets. ``password_hash`` is everybody's, and only hashed once more.
+
+    Producers that work beside each other have a ``share`` each of the ``shares``: the batches whose numbers, from 0, leave
+    it as the remainder.
+    """
 
     engine: str
     seed: int
@@ -65,6 +70,13 @@ class Order:
     first_item_id: int
     category_ids: tuple[int, ...]
     password_hash: str
+    share: int = 0
+    shares: int = 1
+
+    @property
+    def batches(self) -> int:
+        """How many batches all shares have together."""
+        return -(-self.items // BATCH)
 
     def marketplace(self) -> Marketplace:
         """Return the generator of what is ordered."""
@@ -95,21 +107,25 @@ def batches(rows: Iterable[T]) -> Iterator[list[T]]:
 
 
 def frames(order: Order) -> Iterator[Frame]:
-    """Make everything that is ordered, in frames."""
+    """Make a share of what is ordered. The first share begins with a frame of what is marked before the items."""
     marketplace = order.marketplace()
     encode = _sqlite if order.engine == "sqlite" else _postgres
-    digest = hashlib.sha256()
     slugs = [category.slug for category in generator.categories()]
-    for kind, rows in _before_items(order, marketplace, slugs):
-        for batch in batches(rows):
-            digest.update(rows_as_json([kind, *row] for row in batch))
-    next_id, words = order.first_item_id, set[str]()
-    for items in batches(marketplace.wares()):
-        numbered = [(item_id, item, _texts(item)) for item_id, item in enumerate(items, next_id)]
-        yield encode(order, numbered, words)
-        digest.update(rows_as_json(_mark(order, slugs, item, texts) for _, item, texts in numbered))
-        next_id += len(items)
-    yield Frame(0, digest.digest(), b"", " ".join(words).encode())
+    if not order.share:
+        before = (
+            rows_as_json([kind, *row] for row in batch)
+            for kind, rows in _before_items(order, marketplace, slugs)
+            for batch in batches(rows)
+        )
+        yield Frame(marks=b"".join(before))
+    words = set[str]()
+    wares = marketplace.wares(run=BATCH, share=order.share, shares=order.shares)
+    for number, items in enumerate(batches(wares)):
+        first_id = order.first_item_id + (number * order.shares + order.share) * BATCH
+        numbered = [(item_id, item, _texts(item)) for item_id, item in enumerate(items, first_id)]
+        marks = rows_as_json(_mark(order, slugs, item, texts) for _, item, texts in numbered)
+        yield encode(order, numbered, words)._replace(marks=marks)
+    yield Frame(words=" ".join(words).encode())
 
 
 def _before_items(

@@ -216,3 +216,34 @@ REASONS: Final = (
     "I need the space", "it was a present that I never used", "I am giving up the hobby", "we now have two of them",
     "it is the wrong size", "a good home matters more than the money",
 )  # fmt: skip
+
+EVENT_TOWNS: Final = {
+    "Europe/Berlin": "Berlin Hamburg Leipzig Köln",
+    "Europe/London": "Aberdeen Bristol Cardiff Leeds Norwich York",
+    "Europe/Paris": "Lyon Nantes Lille",
+    "Europe/Lisbon": "Porto",
+    "America/New_York": "Boston Toronto",
+    "America/Chicago": "Chicago Austin",
+    "Africa/Nairobi": "Nairobi",
+    "Asia/Kolkata": "Mumbai Pune",
+    "Asia/Tokyo": "Osaka Sapporo",
+    "Australia/Melbourne": "Melbourne",
+}
+"""Where people gather, by time zone."""
+EVENT_PLACES: Final = (
+    "the old fire station", "the town library", "the market hall", "a former bakery", "the community garden",
+    "the harbour shed", "the school gym", "a bookshop", "the tram depot", "the church hall",
+)  # fmt: skip
+EVENTS: Final = (
+    ("Repair café {town}", "Bring what is broken to {place}; we bring tools, tea and patience."),
+    ("Flea market in {town}", "Tables are free for anybody who sells in person. We meet in {place}, whatever the weather."),
+    ("Swap evening: {goods}", "Bring up to ten things, take up to ten home. Doors open half an hour earlier at {place}."),
+    ("{goods}: buying without regrets", "What to look at, what to ask, and what a fair price is. A talk at {place} in {town}."),
+    ("Guided tour of {place}", "A walk through a place in {town} that is closed to visitors otherwise. Wear sturdy shoes."),
+    ("How to photograph {goods}", "A workshop on light, backgrounds and honest pictures. Your telephone is camera enough."),
+    ("Meet the sellers of {town}", "Faces to the names. We have booked a room at {place}; food is up to each of us."),
+    ("Upcycling workshop: {goods}", "Make something better from something old. Materials are there, and gloves at {place}."),
+    ("Charity auction in {town}", "Everything is for the shelter. Viewing an hour before, at {place}."),
+    ("Collectors' breakfast: {goods}", "Coffee, rolls and long stories at {place} in {town}. Beginners are welcome."),
+)  # fmt: skip
+"""What people gather for: a title and a description."""

@@ -19,12 +19,12 @@ from tradepost.seeding.production import decoded
 
 SQLITE_CACHE: Final = 64 * 1024
 """KiB for SQLite's pages while it is filled: its indexes are written at random places."""
-
-
+SQLITE_SORTERS: Final = 2
+"""Threads that sort what an index is made of."""
 POSTGRES_SORT: Final = "256MB"
 """Memory for sorting what an index is made of."""
 MANY: Final = ("items", "item_tags", "item_texts")
-"""The tables that get many rows."""
+"""The tables that get many rows, and that nothing but each other refers to."""
 
 
 class Writer(ABC):
@@ -71,23 +71,26 @@ class Writer(ABC):
         self._last_ids[table] = last_id
 
     @abstractmethod
-    async def set_indexes_aside(self) -> None:
-        """Drop the indexes and foreign keys of items; ``finish`` makes them again, from all rows at once.
+    async def set_aside(self) -> None:
+        """Drop what costs at each row of ``MANY`` tables: indexes, foreign keys, triggers. Only for tables without rows.
 
-        One row after the other they cost most of the time, for they are written at random places. Only for tables without
-        rows: others would wait for the rest of this transaction, and read without an index.
+        One row after the other they cost most of the time, for they are written at random places. ``put_back`` makes them
+        again, from all rows at once. All of it is in the one transaction of the seeding, on both engines: a seeding that
+        is killed leaves everything as it was.
         """
+
+    @abstractmethod
+    async def put_back(self) -> None:
+        """Make what was set aside again, the index of search too. The counts that triggers keep are the caller's to fill."""
 
     @abstractmethod
     async def write_encoded(self, table: Table, columns: Sequence[str], payload: bytes) -> None:
         """Insert what the producer encoded for this engine."""
 
-    async def _put_back(self) -> None:
-        """Make what was set aside again."""
-        for definition in self._aside:
+    async def _run(self, statements: Iterable[str]) -> None:
+        for statement in statements:
             # To the driver: a condition in it may have a colon.
-            await (await self._db.connection()).exec_driver_sql(definition)
-        self._aside.clear()
+            await (await self._db.connection()).exec_driver_sql(statement)
 
     @abstractmethod
     async def _insert(
@@ -96,7 +99,9 @@ class Writer(ABC):
 
 
 class PostgresWriter(Writer):
-    """COPY in the binary format, through the driver: SQLAlchemy has no COPY."""
+    """COPY through the driver: SQLAlchemy has no COPY."""
+
+    _is_aside = False
 
     async def prepare(self) -> None:
         # Readers go on, but no other transaction gets an id between ours.
@@ -108,8 +113,9 @@ class PostgresWriter(Writer):
         last = select(func.greatest(func.max(table.c.id), func.pg_sequence_last_value(sequence)))
         return int(await self._db.scalar(last) or 0)
 
-    async def set_indexes_aside(self) -> None:
+    async def set_aside(self) -> None:
         await self._db.execute(text(f"SET LOCAL maintenance_work_mem = '{POSTGRES_SORT}'"))
+        await self._db.execute(text(f"SET LOCAL work_mem = '{POSTGRES_SORT}'"))
         keys = await self._db.execute(
             text(
                 "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint "
@@ -131,14 +137,25 @@ class PostgresWriter(Writer):
             await self._db.execute(text(f"DROP INDEX {name}"))
             # First, for the foreign keys' sake.
             self._aside.insert(0, definition)
+        for table in MANY:
+            await self._db.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
+            self._aside.append(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+        # They are empty. In a table that is emptied in the same transaction, COPY writes rows that are frozen, and nobody
+        # has to look again at whether they are committed.
+        await self._db.execute(text(f"TRUNCATE {', '.join(MANY)}"))
+        self._is_aside = True
+
+    async def put_back(self) -> None:
+        await self._run(self._aside)
 
     async def write_encoded(self, table: Table, columns: Sequence[str], payload: bytes) -> None:
         connection = await self._db.connection()
         driver: Any = (await connection.get_raw_connection()).driver_connection
-        await driver.copy_to_table(table.name, source=BytesIO(payload), columns=columns)
+        await driver.copy_to_table(
+            table.name, source=BytesIO(payload), columns=columns, freeze=self._is_aside or None
+        )
 
     async def finish(self) -> None:
-        await self._put_back()
         for table, last_id in self._last_ids.items():
             sequence = func.pg_get_serial_sequence(table.name, "id")
             await self._db.execute(select(func.setval(sequence, last_id)))
@@ -164,23 +181,31 @@ class SqliteWriter(Writer):
         last = text("SELECT seq FROM sqlite_sequence WHERE name = :table")
         return int(await self._db.scalar(last, {"table": table.name}) or 0)
 
-    async def set_indexes_aside(self) -> None:
-        indexes = await self._db.execute(
+    async def set_aside(self) -> None:
+        found = await self._db.execute(
             text(
-                "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL AND tbl_name IN "
-                "(SELECT value FROM json_each(:tables)) ORDER BY name"
+                "SELECT type, name, sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql IS NOT NULL "
+                "AND tbl_name IN (SELECT value FROM json_each(:tables)) ORDER BY type, name"
             ),
             {"tables": json.dumps(MANY)},
         )
-        for name, definition in indexes.all():
-            await self._db.execute(text(f"DROP INDEX {name}"))
+        for kind, name, definition in found.all():
+            await self._db.execute(text(f"DROP {kind} {name}"))
             self._aside.append(definition)
+
+    async def put_back(self) -> None:
+        tables = await self._db.execute(
+            text("SELECT name, sql FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL TABLE %fts5%'")
+        )
+        searches = [name for name, definition in tables if any(f"'{table}'" in definition for table in MANY)]
+        # Their triggers have not told the indexes of search about any row.
+        rebuilt = [f"INSERT INTO {name} ({name}) VALUES ('rebuild')" for name in searches]  # noqa: S608 - our own names
+        await self._run((f"PRAGMA threads = {SQLITE_SORTERS}", *rebuilt, *self._aside, "PRAGMA threads = 0"))
 
     async def write_encoded(self, table: Table, columns: Sequence[str], payload: bytes) -> None:
         await self._insert(await self._db.connection(), table, columns, decoded(payload))
 
     async def finish(self) -> None:
-        await self._put_back()
         await self._db.execute(text("ANALYZE"))
         await self._db.execute(text(f"PRAGMA cache_size = {self._cache_size}"))
 
