@@ -39,6 +39,7 @@ from tradepost.core.rate_limiter import LocalRateLimiter, RateLimiter
 from tradepost.core.resources import Resources
 from tradepost.core.search.vocabulary import SearchWord, Vocabulary
 from tradepost.core.settings.settings import Settings
+from tradepost.core.shared_rate_limiter import SharedRateLimiter
 from tradepost.core.signals.postgres import postgres_signals
 from tradepost.core.signals.redis import open_redis, redis_signals
 from tradepost.core.signals.signals import Signals
@@ -198,8 +199,7 @@ def open_search(resources: Resources) -> None:
 
 
 def open_web(resources: Resources) -> None:
-    """Put in what routes of every domain use: the rate limiter, idempotency keys, and the cursors of lists."""
-    resources.put(RateLimiter, LocalRateLimiter(resources.clock))
+    """Put in what routes of every domain use: idempotency keys, and the cursors of lists."""
     askers = AskersByCredentials(resources)
     resources.put(Askers, askers)
     resources.put(
@@ -214,6 +214,22 @@ def open_web(resources: Resources) -> None:
     resources.put(Cursors, Cursors(resources.settings.SECRET_KEY.get_secret_value()))
 
 
+@asynccontextmanager
+async def open_rate_limits(resources: Resources) -> AsyncIterator[None]:
+    """Put in what counts requests: all processes together where there is a Redis, else each for itself."""
+    local = LocalRateLimiter(resources.clock)
+    if resources.settings.REDIS_URL is None:
+        resources.put(RateLimiter, local)
+        yield
+        return
+    shared = SharedRateLimiter(resources[Redis], local, resources.clock)
+    resources.put(RateLimiter, shared)
+    try:
+        yield
+    finally:
+        await shared.close()
+
+
 def supply_ports(resources: Resources) -> None:
     """Put in what supplies the ports that lower domains declare, before the domains that ask for them are opened."""
     resources.put(AccountGrants, WebhookGrants())
@@ -226,6 +242,7 @@ OPENERS: Final[tuple[Opener, ...]] = (
     open_storage,
     open_search,
     open_web,
+    open_rate_limits,
     supply_ports,
     open_accounts,
     open_tags,

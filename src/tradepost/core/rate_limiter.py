@@ -35,6 +35,8 @@ class Verdict:
     remaining: int
     reset_after: float
     retry_after: float
+    is_shared: bool = False
+    """Whether all processes count together."""
 
 
 class RateLimiter(Protocol):
