@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from tradepost.accounts import auth_routes, recovery_routes, user_routes
+from tradepost.accounts import auth_routes, key_routes, recovery_routes, user_routes
 from tradepost.categories import routes as category_routes
 from tradepost.events import routes as event_routes
 from tradepost.items import bulk_routes as item_bulk_routes
@@ -24,6 +24,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     user_routes.router,
     auth_routes.router,
     recovery_routes.router,
+    key_routes.router,
     tag_routes.router,
     category_routes.router,
     event_routes.router,

@@ -17,7 +17,7 @@ from tradepost.accounts import handlers as account_handlers
 from tradepost.accounts.credentials import CredentialService
 from tradepost.accounts.dependencies import AskersByCredentials, open_accounts
 from tradepost.accounts.grants import AccountGrants
-from tradepost.accounts.models import AccountToken, LoginSession, User
+from tradepost.accounts.models import AccountToken, ApiKey, LoginSession, User
 from tradepost.categories import handlers as category_handlers
 from tradepost.categories.dependencies import open_categories
 from tradepost.categories.models import Category
@@ -76,6 +76,7 @@ from tradepost.webhooks.revocation import WebhookGrants
 MODELS = (
     User,
     LoginSession,
+    ApiKey,
     AccountToken,
     Tag,
     Category,

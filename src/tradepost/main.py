@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from sqlalchemy.exc import SQLAlchemyError
 
 from tradepost.accounts import page_routes
+from tradepost.accounts.key_uses import KeyUses
 from tradepost.api import FACTS, KEYLESS, ROUTERS
 from tradepost.bootstrap import build_backlog, dispatch, opened, prepare_database
 from tradepost.core.clock import Clock, SystemClock
@@ -190,6 +191,7 @@ def _background(
     """Return the work of a server beside its requests, by the names of the tasks."""
     work = {
         "views": resources[ViewCounter].run(),
+        "key uses": resources[KeyUses].run(),
         "streams": resources[InboxStreams].run(),
         "metrics": metrics.watch(),
         "signals": resources[Signals].run(),

@@ -11,7 +11,8 @@ from sqlalchemy import insert
 
 from tests.conftest import Person, World, forget_all
 from tests.items.market import ITEMS, MINE, POPULAR, SEARCH
-from tradepost.accounts.models import LoginSession, User
+from tradepost.accounts.key_schemas import MOST_KEYS
+from tradepost.accounts.models import ApiKey, LoginSession, User
 from tradepost.accounts.permissions import Role
 from tradepost.categories.models import Category
 from tradepost.core.messaging.messages import Message, Subscriptions
@@ -130,6 +131,18 @@ async def fill(world: World, owner: Person, rows: int) -> dict[str, int]:
                 for number in range(rows)
             ),
         )
+        key: dict[str, Any] = {
+            "user_id": owner.id,
+            "name": "Robot",
+            "secret_hash": "h",
+            "permissions": [],
+            "load_test": False,
+            "created_at": now,
+        }
+        keys = await add(
+            ApiKey,
+            *({**key, "slot": slot + 1, "prefix": f"p{slot}"} for slot in range(min(rows, MOST_KEYS))),
+        )
         message = {
             "type": "t",
             "subscription": "s",
@@ -174,6 +187,7 @@ async def fill(world: World, owner: Person, rows: int) -> dict[str, int]:
         "owner": owner.id,
         "webhook": hooks[0],
         "delivery": deliveries[0],
+        "key": keys[0],
         "message": messages[0],
         "event": events[0],
     }
@@ -213,6 +227,8 @@ ENDPOINTS: list[tuple[str, str, int]] = [
     ("admin", f"{V1}/users/{{user}}", 2),
     ("owner", f"{V1}/users/me", 1),
     ("owner", f"{V1}/auth/sessions", 3),
+    ("owner", f"{V1}/auth/api-keys", 3),
+    ("owner", f"{V1}/auth/api-keys/{{key}}", 2),
     ("stranger", f"{V1}/tags/", 3),
     ("stranger", f"{V1}/tags/?q=tag&total=false&sort=-created_at", 2),
     ("owner", f"{V1}/tags/", 4),
@@ -273,7 +289,7 @@ def test_every_endpoint_that_reads_is_in_the_table(module_world: World) -> None:
     asked = {path.split("?")[0] for _, path, _ in ENDPOINTS}
     names = {
         f"{{{name}_id}}": f"{{{name}}}"
-        for name in ("item", "user", "tag", "webhook", "delivery", "message", "event")
+        for name in ("item", "user", "tag", "webhook", "delivery", "key", "message", "event")
     }
     names["{id_or_slug}"] = "{category}"
     documented: set[str] = set()

@@ -29,6 +29,16 @@ ROWS: Final[dict[str, dict[str, Any]]] = {
         "rotated_at": NOW,
         "expires_at": NOW,
     },
+    "api_keys": {
+        "user_id": 1,
+        "slot": 1,
+        "name": "K",
+        "prefix": "p",
+        "secret_hash": "h",
+        "permissions": ["read:items"],
+        "load_test": False,
+        "created_at": NOW,
+    },
     "account_tokens": {
         "user_id": 1,
         "purpose": "verify_email",

@@ -9,10 +9,10 @@ from tradepost.accounts.addresses import account_key
 from tradepost.accounts.dependencies import (
     SECURITY_SCHEME,
     Credentials,
-    CurrentPrincipal,
+    LoggedIn,
     Sessions,
     device_of,
-    identity_of,
+    logged_in,
 )
 from tradepost.accounts.errors import EmailTaken, InactiveUser, LoginFailed, SessionNotFound
 from tradepost.accounts.models import User
@@ -27,7 +27,7 @@ from tradepost.accounts.schemas import (
     UserRegister,
 )
 from tradepost.accounts.sessions import Device
-from tradepost.core.errors import TooManyRequests, Unauthenticated
+from tradepost.core.errors import KeyNotAllowed, TooManyRequests, Unauthenticated
 from tradepost.core.wire.schemas import Confirmation
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.rate_limits import Limited
@@ -61,7 +61,7 @@ async def register(applicant: UserRegister, credentials: Credentials, limited: L
 @router.post(
     "/refresh-token",
     response_model=RenewedTokens,
-    responses=problem_responses(Unauthenticated),
+    responses=problem_responses(Unauthenticated, KeyNotAllowed),
     openapi_extra={"security": [{}, {SECURITY_SCHEME: []}]},
 )
 async def refresh_token(
@@ -70,27 +70,27 @@ async def refresh_token(
     """Rotate the refresh token in the body; without a body, renew the access token that is shown as the bearer."""
     if body is not None:
         return await sessions.refresh(body.refresh_token)
-    principal = (await identity_of(request.scope)).principal
+    principal = await logged_in(request.scope)
     return await sessions.renew(principal)
 
 
-@router.post("/logout", responses=problem_responses(Unauthenticated))
-async def logout(principal: CurrentPrincipal, sessions: Sessions) -> Confirmation:
+@router.post("/logout", responses=problem_responses(Unauthenticated, KeyNotAllowed))
+async def logout(principal: LoggedIn, sessions: Sessions) -> Confirmation:
     """End the session of the access token."""
     await sessions.logout(principal)
     return Confirmation(message="Logged out successfully")
 
 
-@router.post("/logout-all", responses=problem_responses(Unauthenticated))
-async def logout_all(principal: CurrentPrincipal, sessions: Sessions) -> Confirmation:
+@router.post("/logout-all", responses=problem_responses(Unauthenticated, KeyNotAllowed))
+async def logout_all(principal: LoggedIn, sessions: Sessions) -> Confirmation:
     """End every session of the principal."""
     await sessions.logout_all(principal)
     return Confirmation(message="Logged out of all sessions successfully")
 
 
-@router.get("/sessions", responses=problem_responses(Unauthenticated))
+@router.get("/sessions", responses=problem_responses(Unauthenticated, KeyNotAllowed))
 async def list_sessions(
-    principal: CurrentPrincipal, sessions: Sessions, pages: ListPages, window: PlainWindow
+    principal: LoggedIn, sessions: Sessions, pages: ListPages, window: PlainWindow
 ) -> SessionPage:
     """List one's own log-ins, newest first."""
     page = await pages.read(f"sessions {principal.user_id}", window, partial(sessions.page, principal))
@@ -109,8 +109,10 @@ async def list_sessions(
     return SessionPage(sessions=rows, **page.info)
 
 
-@router.delete("/sessions/{session_id}", responses=problem_responses(Unauthenticated, SessionNotFound))
-async def revoke_session(session_id: PathId, principal: CurrentPrincipal, sessions: Sessions) -> Confirmation:
+@router.delete(
+    "/sessions/{session_id}", responses=problem_responses(Unauthenticated, KeyNotAllowed, SessionNotFound)
+)
+async def revoke_session(session_id: PathId, principal: LoggedIn, sessions: Sessions) -> Confirmation:
     """End one of one's own log-ins."""
     await sessions.revoke(session_id, principal)
     return Confirmation(message="Session revoked successfully")

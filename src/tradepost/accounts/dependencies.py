@@ -1,28 +1,37 @@
-"""Dependencies on the principal of a request, on permissions, and on the services for accounts."""
+"""Dependencies on the principal of a request, on permissions, and on the services for accounts.
+
+A person shows a log-in (a bearer token) or an API key, never both. ``CurrentPrincipal`` and ``Visitor`` take either;
+``LoggedIn`` is for what an API key must not do: make keys, change passwords and addresses, end an account, and touch
+sessions and the second factor. The OpenAPI says by the same dependencies which credentials an operation takes.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import Depends, Request
+from fastapi.openapi.models import APIKey as ApiKeyModel
+from fastapi.openapi.models import APIKeyIn, OAuthFlowPassword, OAuthFlows
 from fastapi.openapi.models import OAuth2 as OAuth2Model
-from fastapi.openapi.models import OAuthFlowPassword, OAuthFlows
 from fastapi.security.base import SecurityBase
 from starlette.types import Scope
 
+from tradepost.accounts.api_keys import ApiKeyReader, ApiKeyService, KeyRing
 from tradepost.accounts.credentials import CredentialService
 from tradepost.accounts.departures import Departures
 from tradepost.accounts.grants import AccountGrants
-from tradepost.accounts.identities import Identities, Identity
+from tradepost.accounts.identities import Identities, Identity, KeyIdentity
+from tradepost.accounts.key_uses import KeyUses
 from tradepost.accounts.links import Links
 from tradepost.accounts.models import IP_ADDRESS_LENGTH
 from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.permissions import Permission
 from tradepost.accounts.reader import UserReader
 from tradepost.accounts.recovery import RecoveryService
+from tradepost.accounts.repository.api_keys import ApiKeyRepository
 from tradepost.accounts.repository.sessions import SessionRepository
 from tradepost.accounts.repository.tokens import AccountTokenRepository
 from tradepost.accounts.repository.users import UserRepository
@@ -30,18 +39,26 @@ from tradepost.accounts.service import UserService
 from tradepost.accounts.sessions import Device, SessionService
 from tradepost.accounts.tokens import Tokens
 from tradepost.core.database.sessions import ReadSession, WriteSession
-from tradepost.core.errors import InsufficientPermissions, Unauthenticated
+from tradepost.core.errors import InsufficientPermissions, KeyNotAllowed, TradepostError, Unauthenticated
 from tradepost.core.messaging.messages import Message
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
+from tradepost.core.rate_limiter import RateLimiter
 from tradepost.core.resources import Resources
-from tradepost.web.asgi_scope import IDENTITY_KEY, USER_ID_KEY, FromScope
+from tradepost.web.asgi_scope import API_KEY_KEY, IDENTITY_KEY, USER_ID_KEY, FromScope
 from tradepost.web.db import ReadDb, ResourcesDep, WriteDb, resource
+from tradepost.web.openapi.document import ALTERNATIVES
+from tradepost.web.rate_limits import Exemption, enforce, quota_of, shown_key
 
 T = TypeVar("T")
 
 SECURITY_SCHEME: Final = "bearer"
-"""The name of the one security scheme in the OpenAPI."""
+"""The name in the OpenAPI of the scheme of log-ins."""
+API_KEY_SCHEME: Final = "apiKey"
+"""The name in the OpenAPI of the scheme of API keys."""
+
+_READING: Final = frozenset({"GET", "HEAD", "OPTIONS", "QUERY"})
+_CHANGING: Final = frozenset(Permission) - {Permission.READ_ITEMS, Permission.READ_USERS}
 
 
 def bearer_token(scope: Scope) -> str | None:
@@ -59,28 +76,70 @@ def bearer_token(scope: Scope) -> str | None:
     return None
 
 
-async def _identify(scope: Scope, token: str) -> Identity:
-    """Return the session and user of an access token, and note the user for the request's log line."""
-    found: Identity | None = scope.get(IDENTITY_KEY)
-    if found is None:
-        resources: Resources = scope["state"]["resources"]
+async def _identity_of_key(scope: Scope, key: str, resources: Resources) -> Identity:
+    """Return what an API key stands for, count the request on it, and note it for the request's log line.
+
+    A key without a permission that changes something sends only what reads: routes for a person's own things ask for no
+    permission, and would take it.
+    """
+    found = await resources[KeyRing].identify(key)
+    principal = found.principal
+    scope[USER_ID_KEY] = principal.user_id
+    scope[API_KEY_KEY] = principal.key
+    quota = quota_of(principal, resources.settings)
+    if quota is not None:
+        await enforce(scope, resources[RateLimiter], quota.name, quota.key, quota.rate)
+    if scope["method"] not in _READING and principal.permissions.isdisjoint(_CHANGING):
+        raise InsufficientPermissions
+    return found
+
+
+async def _shown_identity(scope: Scope) -> Identity | None:
+    """Return what the credentials of a request stand for, None for a stranger; what does not hold is ``Unauthenticated``.
+
+    Of a log-in and an API key together nobody could tell which one is meant. The outcome is kept in the scope, a refusal too:
+    layers and dependencies ask one after the other, and a request counts once.
+    """
+    if IDENTITY_KEY in scope:
+        known: Identity | TradepostError | None = scope[IDENTITY_KEY]
+        if isinstance(known, TradepostError):
+            raise known
+        return known
+    try:
+        found = await _read_identity(scope)
+    except TradepostError as refusal:
+        scope[IDENTITY_KEY] = refusal
+        raise
+    scope[IDENTITY_KEY] = found
+    return found
+
+
+async def _read_identity(scope: Scope) -> Identity | None:
+    token, key = bearer_token(scope), shown_key(scope)
+    found: Identity | None = None
+    resources: Resources = scope["state"]["resources"]
+    if key is not None:
+        if token is not None:
+            raise Unauthenticated
+        found = await _identity_of_key(scope, key.decode("latin-1"), resources)
+    elif token is not None:
         found = await resources[SessionService].identify(token)
         scope[USER_ID_KEY] = found.row.id
     return found
 
 
 async def identity_of(scope: Scope) -> Identity:
-    """Return the session and user whose access token a request shows; without one it is ``Unauthenticated``."""
-    token = bearer_token(scope)
-    if token is None:
+    """Return what the credentials of a request stand for; without any it is ``Unauthenticated``."""
+    found = await _shown_identity(scope)
+    if found is None:
         raise Unauthenticated
-    return await _identify(scope, token)
+    return found
 
 
 async def visitor_of(scope: Scope) -> Principal | None:
-    """Return the principal of a request, or None for a stranger; a token that does not hold is ``Unauthenticated``."""
-    token = bearer_token(scope)
-    return None if token is None else (await _identify(scope, token)).principal
+    """Return the principal of a request, or None for a stranger; a credential that does not hold is ``Unauthenticated``."""
+    found = await _shown_identity(scope)
+    return None if found is None else found.principal
 
 
 class AskersByCredentials:
@@ -91,29 +150,66 @@ class AskersByCredentials:
 
     async def find(self, scope: Scope) -> int | None:
         try:
-            found = scope[IDENTITY_KEY] = await identity_of(scope)
-        except Unauthenticated:
+            found = await _shown_identity(scope)
+        except TradepostError:
             return None
-        return found.row.id  # type: ignore[no-any-return]
+        return None if found is None else found.row.id
 
     async def lock_key_share(self, db: WriteSession, user_id: int) -> bool:
         return user_id in await build_user_service(db, self._resources).lock_key_share({user_id})
 
 
-class ByBearer(FromScope[T], SecurityBase):
-    """A dependency on what a request's bearer token stands for; by it the OpenAPI says that a route takes one."""
-
-    def __init__(self, read: Callable[[Scope], Awaitable[T]]) -> None:
-        super().__init__(read)
-        self.model = OAuth2Model(
-            description="Log in with the e-mail address as user name; client id and secret stay empty.",
-            flows=OAuthFlows(password=OAuthFlowPassword(tokenUrl="auth/login", scopes={})),
-        )
-        self.scheme_name = SECURITY_SCHEME
+async def logged_in(scope: Scope) -> Principal:
+    """Return the principal of a request that shows a log-in; an API key is ``KeyNotAllowed``."""
+    found = await identity_of(scope)
+    if isinstance(found, KeyIdentity):
+        raise KeyNotAllowed
+    return found.principal
 
 
-CurrentIdentity = Annotated[Identity, Depends(ByBearer(identity_of))]
-Visitor = Annotated[Principal | None, Depends(ByBearer(visitor_of))]
+async def is_exempt(scope: Scope) -> bool:
+    """Tell whether a request shows an API key that lifts every limit; one that does not hold lifts none."""
+    try:
+        found = await _shown_identity(scope)
+    except TradepostError:
+        return False
+    key = None if found is None else found.principal.key
+    return key is not None and key.lifts_limits
+
+
+_LOG_IN: Final = OAuth2Model(
+    description="Log in with the e-mail address as user name; client id and secret stay empty.",
+    flows=OAuthFlows(password=OAuthFlowPassword(tokenUrl="auth/login", scopes={})),
+)
+
+
+class ByLogin(FromScope[T], SecurityBase):
+    """A dependency on what a request's bearer token stands for; by it the OpenAPI says that a route takes nothing else."""
+
+    model = _LOG_IN
+    scheme_name = SECURITY_SCHEME
+
+
+class ByCredential(FromScope[T], SecurityBase):
+    """A dependency on what a request's credential stands for; by it the OpenAPI says that a route takes either of them."""
+
+    model = ApiKeyModel.model_validate(
+        {
+            "in": APIKeyIn.header,
+            "name": "X-API-Key",
+            "description": "For programs: `POST /auth/api-keys` makes one. Not together with a log-in.",
+            ALTERNATIVES: {
+                SECURITY_SCHEME: _LOG_IN.model_dump(mode="json", by_alias=True, exclude_none=True)
+            },
+        }
+    )
+    scheme_name = API_KEY_SCHEME
+
+
+CurrentIdentity = Annotated[Identity, Depends(ByCredential(identity_of))]
+Visitor = Annotated[Principal | None, Depends(ByCredential(visitor_of))]
+LoggedIn = Annotated[Principal, Depends(ByLogin(logged_in))]
+"""The principal of a log-in: for what an API key must not do."""
 
 
 def build_session_service(resources: Resources) -> SessionService:
@@ -163,6 +259,10 @@ async def open_accounts(resources: Resources) -> AsyncIterator[None]:
     resources.put(Tokens, Tokens(secret=secret, algorithm=settings.ALGORITHM, lifetime=lifetime, clock=clock))
     resources.put(Links, Links(secret=secret, public_url=settings.PUBLIC_URL, clock=clock))
     resources.put(Identities, Identities(database, observe=resources.batch_observer("identity")))
+    uses = KeyUses(database, clock)
+    resources.put(KeyUses, uses)
+    resources.put(KeyRing, KeyRing(identities=resources[Identities], uses=uses, clock=clock))
+    resources.put(Exemption, is_exempt)
     resources.put(UserReader, UserReader(database, observe=resources.batch_observer("user")))
     resources.put(SessionService, build_session_service(resources))
     resources.put(CredentialService, build_credential_service(resources))
@@ -186,6 +286,7 @@ def build_user_service(db: ReadSession | WriteSession, resources: Resources) -> 
     return UserService(
         UserRepository(db),
         SessionRepository(db),
+        ApiKeyRepository(db),
         AccountTokenRepository(db),
         announce=partial(resources[Outbox].add, db) if isinstance(db, WriteSession) else _unannounced,
         depart=partial(resources[Departures].leave_all, db) if isinstance(db, WriteSession) else _stays,
@@ -226,6 +327,16 @@ async def user_writes(db: WriteDb, resources: ResourcesDep) -> UserService:
     return build_user_service(db, resources)
 
 
+async def key_reads(db: ReadDb) -> ApiKeyReader:
+    """Return the service for reading API keys."""
+    return ApiKeyReader(db)
+
+
+async def key_writes(db: WriteDb, resources: ResourcesDep) -> ApiKeyService:
+    """Return the service for API keys in the request's transaction."""
+    return ApiKeyService(db, people=build_user_service(db, resources), clock=resources.clock)
+
+
 async def device_of(request: Request) -> Device:
     """Return the device that a session is listed with: its user agent and address."""
     agent = request.headers.get("user-agent")
@@ -242,6 +353,8 @@ Recovery = Annotated[RecoveryService, resource(RecoveryService)]
 UserReaderDep = Annotated[UserReader, resource(UserReader)]
 UserReads = Annotated[UserService, Depends(user_reads, scope="function")]
 UserWrites = Annotated[UserService, Depends(user_writes, scope="function")]
+ApiKeyReads = Annotated[ApiKeyReader, Depends(key_reads, scope="function")]
+ApiKeyWrites = Annotated[ApiKeyService, Depends(key_writes, scope="function")]
 MayReadUsers = Annotated[Principal, Depends(Requires(Permission.READ_USERS))]
 MayWriteUsers = Annotated[Principal, Depends(Requires(Permission.WRITE_USERS))]
 MayDeleteUsers = Annotated[Principal, Depends(Requires(Permission.DELETE_USERS))]

@@ -1,5 +1,6 @@
 """The errors of accounts, each with its code."""
 
+from tradepost.accounts.key_schemas import MOST_KEYS
 from tradepost.core.errors import Conflict, NotFound, RuleBroken, Unauthenticated
 
 
@@ -15,6 +16,20 @@ class SessionNotFound(NotFound):
 
     code = "SESSION_NOT_FOUND"
     detail = "Session not found"
+
+
+class ApiKeyNotFound(NotFound):
+    """The person has no API key of this id."""
+
+    code = "API_KEY_NOT_FOUND"
+    detail = "API key not found"
+
+
+class ApiKeyLimit(RuleBroken):
+    """The person has the greatest number of API keys that one may have."""
+
+    code = "API_KEY_LIMIT"
+    detail = f"Nobody may have more than {MOST_KEYS} API keys: delete one first"
 
 
 class EmailTaken(RuleBroken):

@@ -1,9 +1,11 @@
 """The reactions of accounts to messages, and their recurring jobs."""
 
+from functools import partial
 from typing import Final, cast
 
 from sqlalchemy import Table
 
+from tradepost.accounts.api_keys import prune_keys
 from tradepost.accounts.messages import PasswordForgotten, VerificationAsked
 from tradepost.accounts.models import User
 from tradepost.accounts.recovery import RecoveryService
@@ -20,5 +22,7 @@ def subscribe(subscriptions: Subscriptions, resources: Resources) -> None:
     subscriptions.react("accounts.reset_links", PasswordForgotten, recovery.on_forgotten)
     subscriptions.react("accounts.verification_links", VerificationAsked, recovery.on_asked)
     subscriptions.every("accounts.prune_tokens", PRUNE_SECONDS, recovery.prune)
+    prune = partial(prune_keys, resources.database, resources.clock)
+    subscriptions.every("accounts.prune_api_keys", PRUNE_SECONDS, prune)
     keys = SortKeys(resources.database, cast("Table", User.__table__))
     subscriptions.every("accounts.mend_sort_keys", MEND_SECONDS, keys.run)

@@ -1,23 +1,27 @@
-"""Identities: the user behind each session, read anew for each request, in batches that many requests share."""
+"""Identities: the user behind each session and API key, read anew for each request, in batches that many requests share."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-from tradepost.accounts.permissions import PERMISSIONS
+from typing_extensions import override
+
+from tradepost.accounts.permissions import PERMISSIONS, Permission
 from tradepost.accounts.reader import profile_json
+from tradepost.accounts.repository.api_keys import ApiKeyRepository, KeyIdentityRow
 from tradepost.accounts.repository.sessions import IdentityRow, SessionRepository
 from tradepost.core.batching.coalescer import Observe, ReadCoalescer
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
-from tradepost.core.principal import Principal
+from tradepost.core.principal import ApiKeyTerms, Credential, CredentialKind, Principal
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
     """A session and its user as the database has them now."""
 
-    row: IdentityRow
+    row: IdentityRow | KeyIdentityRow
 
     @property
     def session_end(self) -> datetime:
@@ -34,12 +38,39 @@ class Identity:
         return profile_json(self.row)
 
 
+class KeyIdentity(Identity):
+    """An API key and its user as the database has them now."""
+
+    __slots__ = ()
+
+    @property
+    @override
+    def principal(self) -> Principal:
+        """The principal, with those of the key's permissions that the person still has."""
+        row = self.row
+        owned = PERMISSIONS[row.role]
+        terms = ApiKeyTerms(
+            row.key_id,
+            row.key_prefix,
+            row.key_rate_limit,
+            # Who was demoted keeps no key that lifts limits.
+            lifts_limits=row.key_load_test and Permission.ADMIN_ACCESS in owned,
+        )
+        return Principal(row.id, owned.intersection(row.key_permissions), None, terms)
+
+
+_Asked = int | str
+"""A session's id, or an API key's prefix."""
+
+
 class Identities:
-    """A coalescer of identities. Nothing is cached, so a revoked session is refused from the next request on."""
+    """A coalescer of identities. Nothing is cached, so what was revoked is refused from the next request on."""
 
     def __init__(self, database: Database, *, observe: Observe | None = None) -> None:
         self._database = database
-        self._reads = ReadCoalescer(database, self._load, observe=observe)
+        self._reads: Final[ReadCoalescer[_Asked, Identity]] = ReadCoalescer(
+            database, self._load, observe=observe
+        )
 
     async def find(self, *, session_id: int, user_id: int, now: datetime) -> Identity | None:
         """Return the living session of this active user."""
@@ -48,11 +79,39 @@ class Identities:
             return None
         return found
 
-    async def find_living(self, session_ids: Collection[int], *, now: datetime) -> Collection[int]:
-        """Return which of these sessions have not ended, for answers that go on for longer than a request."""
-        async with self._database.read() as db:
-            return await SessionRepository(db).find_living(session_ids, now=now)
+    async def find_key(self, prefix: str, *, now: datetime) -> Identity | None:
+        """Return the key with this prefix if it has not run out and its user is active; its secret is yet to be compared."""
+        found = await self._reads.find(prefix)
+        if found is None or not found.row.is_active:
+            return None
+        end = found.row.key_end
+        return None if end is not None and end <= now else found
 
-    async def _load(self, db: ReadSession, session_ids: Sequence[int]) -> Mapping[int, Identity]:
-        rows = await SessionRepository(db).find_identities(session_ids)
-        return {row.session_id: Identity(row) for row in rows}
+    async def find_living(self, credentials: Collection[Credential], *, now: datetime) -> set[Credential]:
+        """Return which of these still hold, for answers that go on for longer than a request."""
+        by_kind = {
+            kind: [credential.id for credential in credentials if credential.kind is kind]
+            for kind in CredentialKind
+        }
+        living: set[Credential] = set()
+        async with self._database.read() as db:
+            for kind, repository in (
+                (CredentialKind.SESSION, SessionRepository(db)),
+                (CredentialKind.KEY, ApiKeyRepository(db)),
+            ):
+                if by_kind[kind]:
+                    found = await repository.find_living(by_kind[kind], now=now)
+                    living.update(Credential(kind, each) for each in found)
+        return living
+
+    async def _load(self, db: ReadSession, asked: Sequence[_Asked]) -> Mapping[_Asked, Identity]:
+        found: dict[_Asked, Identity] = {}
+        sessions = [each for each in asked if isinstance(each, int)]
+        if sessions:
+            rows = await SessionRepository(db).find_identities(sessions)
+            found.update((row.session_id, Identity(row)) for row in rows)
+        if len(sessions) < len(asked):
+            prefixes = [each for each in asked if isinstance(each, str)]
+            rows = await ApiKeyRepository(db).find_identities(prefixes)
+            found.update((row.key_prefix, KeyIdentity(row)) for row in rows)
+        return found

@@ -67,6 +67,15 @@ class GrantsRevoked(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class ApiKeysRevoked(Message):
+    """A reset proved the address of an account for the first time, and deleted its API keys from before: so many."""
+
+    type: ClassVar[str] = "accounts.api_keys_revoked.v1"
+    user_id: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class UserDeleted(Message):
     """An account is gone, with all that the database deletes along with it."""
 

@@ -1,15 +1,24 @@
-"""Users, the sessions they are logged in with, and the tokens of the links that they are sent."""
+"""Users, their sessions and API keys, and the tokens of the links that they are sent."""
 
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String
+from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
+from tradepost.accounts.key_schemas import KEY_NAME_LENGTH, MOST_KEYS
 from tradepost.accounts.permissions import Role
 from tradepost.accounts.schemas import EMAIL_LENGTH, NAME_LENGTH, WEBSITE_LENGTH
-from tradepost.core.database.models import NEVER_REUSED, Base, BigId, Identified, Timestamped, choice
+from tradepost.core.database.models import (
+    NEVER_REUSED,
+    Base,
+    BigId,
+    Identified,
+    PortableJson,
+    Timestamped,
+    choice,
+)
 from tradepost.core.database.sort_keys import follow, sort_key_column
 
 USER_AGENT_LENGTH: Final = 200
@@ -72,6 +81,35 @@ class LoginSession(Identified, Base):
     expires_at: Mapped[datetime]
     user_agent: Mapped[str | None] = mapped_column(String(USER_AGENT_LENGTH))
     ip_address: Mapped[str | None] = mapped_column(String(IP_ADDRESS_LENGTH))
+
+
+class ApiKey(Identified, Base):
+    """A credential for a program of the person's. Revoking it deletes the row.
+
+    It is found by ``prefix``; of its secret only a hash is kept. ``slot`` numbers a person's keys from 1 to the limit: its
+    uniqueness keeps the limit, however many are made at once.
+    """
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        CheckConstraint(f"slot BETWEEN 1 AND {MOST_KEYS}", name="slot_range"),
+        UniqueConstraint("user_id", "slot"),
+        NEVER_REUSED,
+    )
+
+    user_id: Mapped[int] = mapped_column(BigId, ForeignKey("users.id", ondelete="CASCADE"))
+    slot: Mapped[int] = mapped_column(SmallInteger)
+    name: Mapped[str] = mapped_column(String(KEY_NAME_LENGTH))
+    prefix: Mapped[str] = mapped_column(String(16), unique=True)
+    secret_hash: Mapped[str] = mapped_column(String(64))
+    permissions: Mapped[list[str]] = mapped_column(PortableJson)
+    """What the key may do at the most; it never may what the person may not."""
+    rate_limit: Mapped[str | None] = mapped_column(String(32))
+    load_test: Mapped[bool]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None] = mapped_column(index=True)
+    last_used_at: Mapped[datetime | None]
+    """When it was last used, give or take a minute."""
 
 
 class TokenPurpose(StrEnum):

@@ -8,6 +8,7 @@ from tradepost.accounts.errors import InvalidToken
 from tradepost.accounts.grants import AccountGrants
 from tradepost.accounts.links import Links, hashed
 from tradepost.accounts.messages import (
+    ApiKeysRevoked,
     GrantsRevoked,
     PasswordChanged,
     PasswordForgotten,
@@ -17,6 +18,7 @@ from tradepost.accounts.messages import (
 )
 from tradepost.accounts.models import AccountToken, TokenPurpose, User
 from tradepost.accounts.passwords import PasswordHasher
+from tradepost.accounts.repository.api_keys import ApiKeyRepository
 from tradepost.accounts.repository.credentials import CredentialRepository
 from tradepost.accounts.repository.sessions import SessionRepository
 from tradepost.accounts.repository.tokens import AccountTokenRepository
@@ -84,7 +86,7 @@ class RecoveryService:
         """Set a new password with the token of a link, and end all sessions. ``InvalidToken`` for one that is not good.
 
         The link proves the address. When that is for the first time, the account may have been registered by a stranger,
-        who keeps nothing: what was granted to programs under it is revoked in the same transaction.
+        who keeps nothing: API keys, and what was granted to programs under it, are revoked in the same transaction.
         """
         row = await self._usable(token, TokenPurpose.RESET_PASSWORD)
         encoded = await self._hasher.hash(new_password)
@@ -162,6 +164,9 @@ class RecoveryService:
 
     async def _revoke_grants(self, db: WriteSession, user_id: int, now: datetime) -> None:
         # After the sessions were deleted: that waited for requests of theirs that were still granting something.
+        keys = await ApiKeyRepository(db).delete_all_of(user_id)
+        if keys:
+            await self._outbox.add(db, ApiKeysRevoked(user_id, keys))
         number = await self._grants.revoke_all(db, user_id=user_id, now=now)
         if number:
             await self._outbox.add(db, GrantsRevoked(user_id, number))

@@ -4,10 +4,10 @@ from typing import Final
 
 from fastapi import APIRouter, Request
 
-from tradepost.accounts.dependencies import SECURITY_SCHEME, Recovery, identity_of
+from tradepost.accounts.dependencies import SECURITY_SCHEME, Recovery, logged_in
 from tradepost.accounts.errors import InvalidToken
 from tradepost.accounts.schemas import AddressRequest, EmailVerification, PasswordReset
-from tradepost.core.errors import TooManyRequests, Unauthenticated
+from tradepost.core.errors import KeyNotAllowed, TooManyRequests, Unauthenticated
 from tradepost.core.wire.schemas import Confirmation
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.rate_limits import Limited, Limits
@@ -51,7 +51,7 @@ async def verify_email(body: EmailVerification, recovery: Recovery) -> Confirmat
 @router.post(
     "/email/resend",
     status_code=202,
-    responses=problem_responses(Unauthenticated, TooManyRequests),
+    responses=problem_responses(Unauthenticated, KeyNotAllowed, TooManyRequests),
     openapi_extra={"security": [{}, {SECURITY_SCHEME: []}]},
 )
 async def resend_verification(
@@ -65,7 +65,7 @@ async def resend_verification(
         await _limit_mails(limited, "resend", body.email)
         await recovery.resend(body.email)
         return Confirmation(message=ASKED)
-    principal = (await identity_of(request.scope)).principal
+    principal = await logged_in(request.scope)
     await _limit_mails(limited, "resend", str(principal.user_id))
     await recovery.resend_to(principal)
     return Confirmation(message=ASKED)

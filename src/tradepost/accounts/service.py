@@ -7,13 +7,14 @@ from tradepost.accounts.messages import UserDeleted
 from tradepost.accounts.models import User
 from tradepost.accounts.permissions import Role
 from tradepost.accounts.phones import parsed_phone
+from tradepost.accounts.repository.api_keys import ApiKeyRepository
 from tradepost.accounts.repository.sessions import SessionRepository
 from tradepost.accounts.repository.tokens import AccountTokenRepository
 from tradepost.accounts.repository.users import PublicRow, UserRepository
 from tradepost.accounts.schemas import ProfileUpdate
 from tradepost.core.clock import Clock
 from tradepost.core.errors import Unauthenticated
-from tradepost.core.principal import Principal
+from tradepost.core.principal import CredentialKind, Principal
 from tradepost.core.wire.pagination import Page, Window
 
 
@@ -24,6 +25,7 @@ class UserService:
         self,
         users: UserRepository,
         sessions: SessionRepository,
+        keys: ApiKeyRepository,
         tokens: AccountTokenRepository,
         *,
         announce: Callable[[UserDeleted], Awaitable[None]],
@@ -33,6 +35,7 @@ class UserService:
     ) -> None:
         self._users = users
         self._sessions = sessions
+        self._keys = keys
         self._tokens = tokens
         self._announce = announce
         self._depart = depart
@@ -47,19 +50,24 @@ class UserService:
         """Return the public columns of those of these users that exist, and keep those until the transaction ends."""
         return {row.id: row for row in await self._users.lock_key_share(user_ids)}
 
-    async def lock_session_key_share(self, principal: Principal) -> None:
-        """Keep the session of a request from being ended until the transaction ends; ``Unauthenticated`` when it has ended.
+    async def lock_credential_key_share(self, principal: Principal) -> None:
+        """Keep the session or the API key of a request from being ended until the transaction ends.
 
-        For what outlives the session: a reset that ends it waits for the commit and then sees what was written, or this
-        waits for the reset and is refused. Without the lock a request that was let in before the reset could write after it.
+        ``Unauthenticated`` when it has ended. For what outlives it: a reset that ends it waits for the commit and then sees
+        what was written, or this waits for the reset and is refused. Without the lock a request that was let in before the
+        reset could write after it.
         """
-        if not await self._sessions.lock_key_share(principal.session_id):
+        kind, number = principal.credential
+        held: SessionRepository | ApiKeyRepository = (
+            self._keys if kind is CredentialKind.KEY else self._sessions
+        )
+        if not await held.lock_key_share(number):
             raise Unauthenticated
 
     async def update(self, user_id: int, changes: ProfileUpdate) -> User:
         """Change the fields that were sent.
 
-        Switching an account off ends its sessions; a change of role ends none. ``LastAdmin`` if nobody could administer
+        Switching an account off ends its sessions and deletes its API keys; a change of role ends none. ``LastAdmin`` if nobody could administer
         the marketplace afterwards.
         """
         sent = changes.model_dump(exclude_unset=True)
@@ -81,6 +89,7 @@ class UserService:
         if changed.get("is_active") is False:
             # After the row itself: a log-in that is under way waits for it, and is then refused or ended.
             await self._sessions.end_all_of(user_id)
+            await self._keys.delete_all_of(user_id)
             # A link that was sent before would work again once the account is switched on again.
             await self._tokens.void(user_id, now=user.updated_at)
         return user

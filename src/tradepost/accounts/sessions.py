@@ -15,7 +15,7 @@ from tradepost.accounts.schemas import RenewedTokens, TokenPair
 from tradepost.accounts.tokens import Tokens
 from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database
-from tradepost.core.errors import Unauthenticated
+from tradepost.core.errors import KeyNotAllowed, Unauthenticated
 from tradepost.core.principal import Principal
 from tradepost.core.wire.pagination import Page, Window
 
@@ -131,7 +131,7 @@ class SessionService:
     async def renew(self, principal: Principal) -> RenewedTokens:
         """Give the session another access token, never good past the session's end; its refresh token stays."""
         async with self._database.read() as db:
-            login = await SessionRepository(db).get(principal.session_id)
+            login = await SessionRepository(db).get(_session_of(principal))
         if login is None:
             raise Unauthenticated
         token, expires_in = self._access(login)
@@ -140,7 +140,7 @@ class SessionService:
     async def logout(self, principal: Principal) -> None:
         """End the session that asks."""
         async with self._database.transaction() as db:
-            await SessionRepository(db).end(principal.session_id)
+            await SessionRepository(db).end(_session_of(principal))
 
     async def logout_all(self, principal: Principal) -> None:
         """End every session of the person that asks."""
@@ -170,3 +170,10 @@ class SessionService:
             refresh_token=self._tokens.refresh(session_id=login.id, counter=login.counter),
             refresh_expires_in=int((login.expires_at - self._clock.now()).total_seconds()),
         )
+
+
+def _session_of(principal: Principal) -> int:
+    if principal.session_id is None:
+        # The routes ask for a log-in: this is where a new one that forgets to is found out.
+        raise KeyNotAllowed
+    return principal.session_id

@@ -9,6 +9,7 @@ from tradepost.accounts.dependencies import (
     Credentials,
     CurrentIdentity,
     CurrentPrincipal,
+    LoggedIn,
     MayDeleteUsers,
     MayReadUsers,
     MayWriteUsers,
@@ -27,7 +28,7 @@ from tradepost.accounts.schemas import (
     UserRead,
     UserUpdate,
 )
-from tradepost.core.errors import InsufficientPermissions, TooManyRequests, Unauthenticated
+from tradepost.core.errors import InsufficientPermissions, KeyNotAllowed, TooManyRequests, Unauthenticated
 from tradepost.core.wire.pagination import Window
 from tradepost.core.wire.schemas import Confirmation
 from tradepost.web.answers.json_answer import JsonAnswer
@@ -59,9 +60,12 @@ async def update_me(changes: ProfileUpdate, principal: CurrentPrincipal, users: 
     return await users.update(principal.user_id, changes)
 
 
-@router.put("/me/password", responses=problem_responses(Unauthenticated, IncorrectPassword, TooManyRequests))
+@router.put(
+    "/me/password",
+    responses=problem_responses(Unauthenticated, KeyNotAllowed, IncorrectPassword, TooManyRequests),
+)
 async def change_my_password(
-    change: PasswordChange, principal: CurrentPrincipal, credentials: Credentials, limited: Limited
+    change: PasswordChange, principal: LoggedIn, credentials: Credentials, limited: Limited
 ) -> Confirmation:
     """Set a new password; every session ends, the asking one too."""
     await limited("password", str(principal.user_id))

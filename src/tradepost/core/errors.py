@@ -84,6 +84,13 @@ class InsufficientPermissions(Forbidden):
     detail = "Insufficient permissions"
 
 
+class KeyNotAllowed(Forbidden):
+    """An API key was shown for what only a log-in may do."""
+
+    code = "API_KEY_NOT_ALLOWED"
+    detail = "An API key cannot do this: log in"
+
+
 class NotOwner(Forbidden):
     """The thing belongs to another person."""
 

@@ -12,6 +12,7 @@ from tradepost.core.errors import (
     Unauthenticated,
     Unprocessable,
 )
+from tradepost.core.wire.moments import Moment
 from tradepost.core.wire.pagination import Page, Window
 from tradepost.core.wire.row_json import page_json
 from tradepost.core.wire.schemas import MAX_ID, Confirmation
@@ -40,7 +41,6 @@ from tradepost.events.schemas import (
     EventRead,
     EventStatus,
     EventUpdate,
-    Moment,
     ParticipantPage,
     Participation,
 )

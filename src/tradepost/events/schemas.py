@@ -1,16 +1,16 @@
 """Request and response bodies of events. Moments are aware: what comes in names its offset, what goes out is UTC."""
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, NamedTuple
 
-from pydantic import AfterValidator, BeforeValidator, Field, Strict, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, Strict, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError, PydanticKnownError, to_json
 
 from tradepost.accounts.schemas import PublicUser
 from tradepost.core.wire.characters import SEEN_PATTERN, is_blank
+from tradepost.core.wire.moments import Moment
 from tradepost.core.wire.schemas import Changes, Input, Output, PageInfo, example
 from tradepost.core.wire.spelling import nearest
 from tradepost.events.errors import END_BEFORE_START
@@ -19,35 +19,6 @@ from tradepost.events.zones import UTC_ZONE, zone_names
 TITLE_LENGTH: Final = 100
 DESCRIPTION_LENGTH: Final = 500
 MOST_SEATS: Final = 1_000
-
-_MOMENT: Final = re.compile(
-    r"[0-9]{4}(-[0-9]{2}){2}[Tt ][0-9]{2}(:[0-9]{2}){1,2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:?[0-9]{2})?"
-)
-
-
-def _written_out(value: Any) -> Any:
-    # pydantic takes numbers for seconds since 1970, which our schema does not offer.
-    if not isinstance(value, str) or not _MOMENT.fullmatch(value):
-        raise PydanticKnownError("datetime_parsing", {"error": "write it as 2026-12-05T18:00:00+01:00"})
-    return value
-
-
-def _in_utc(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        raise PydanticKnownError("timezone_aware")
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError as error:
-        raise PydanticKnownError("datetime_parsing", {"error": "no calendar has this year"}) from error
-
-
-Moment = Annotated[
-    datetime,
-    BeforeValidator(_written_out, json_schema_input_type=str),
-    AfterValidator(_in_utc),
-    Field(json_schema_extra={"format": "date-time"}),
-]
-"""A moment with its offset from UTC, as RFC 3339 writes it; one without is refused."""
 
 
 def _known_zone(name: str) -> str:

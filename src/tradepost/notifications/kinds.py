@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Generic, TypeVar
 
-from tradepost.accounts.messages import GrantsRevoked, PasswordChanged, UserRegistered
+from tradepost.accounts.messages import ApiKeysRevoked, GrantsRevoked, PasswordChanged, UserRegistered
 from tradepost.core.messaging.messages import Message
 from tradepost.events.messages import CancellationDue, ChangeDue, ReminderDue, SeatsGiven
 from tradepost.events.zones import local_time
@@ -83,6 +83,19 @@ def _password_changed(fact: PasswordChanged) -> Sequence[Note]:
             fact.user_id,
             "Password Changed",
             "Your password was changed and you were logged out everywhere. If that was not you, reset it now.",
+        )
+    ]
+
+
+def _api_keys_revoked(fact: ApiKeysRevoked) -> Sequence[Note]:
+    keys = "1 API key was" if fact.number == 1 else f"{fact.number} API keys were"
+    return [
+        Note(
+            fact.user_id,
+            "API Keys Deleted",
+            "Your new password proved for the first time that this account's e-mail address is yours. Somebody else "
+            f"may have used the account before, so {keys} deleted. Make new ones for your programs.",
+            {"api_keys": fact.number},
         )
     ]
 
@@ -179,6 +192,14 @@ KINDS: Final[tuple[NotificationKind[Any], ...]] = (
         "Webhooks from before your e-mail address was proved were switched off",
         GrantsRevoked,
         _grants_revoked,
+        ChannelPolicy.ALWAYS,
+        ChannelPolicy.ALWAYS,
+    ),
+    NotificationKind(
+        "api_keys_revoked",
+        "API keys from before your e-mail address was proved were deleted",
+        ApiKeysRevoked,
+        _api_keys_revoked,
         ChannelPolicy.ALWAYS,
         ChannelPolicy.ALWAYS,
     ),

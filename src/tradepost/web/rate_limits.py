@@ -7,19 +7,25 @@ route, errors too.
 
 import ipaddress
 import math
-from typing import Annotated, Final, Literal
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated, Final, Literal, Protocol
 
 from fastapi import Depends, Request
 from starlette.types import Scope
 
 from tradepost.core.errors import TooManyRequests
+from tradepost.core.principal import Principal
 from tradepost.core.rate_limiter import RateLimiter
 from tradepost.core.settings.settings import Rate, Settings
-from tradepost.web.asgi_scope import add_header
+from tradepost.web.asgi_scope import REQUEST_HEADERS_KEY, add_header
 from tradepost.web.db import resources_of
 
 Policy = Literal["login", "register", "password"]
 """The limits of their own: ``RATE_LIMIT_LOGIN`` and so on."""
+
+API_KEY_HEADER: Final = b"x-api-key"
+"""The header that shows an API key."""
 
 _IPV6_NETWORK: Final = 64
 """Bits of an IPv6 address that a customer cannot choose."""
@@ -57,6 +63,41 @@ async def enforce(scope: Scope, limiter: RateLimiter, name: str, key: str, rate:
         raise TooManyRequests(retry_after=max(1, math.ceil(verdict.retry_after)))
 
 
+def shown_key(scope: Scope) -> bytes | None:
+    """Return what a request shows as an API key, None without the header."""
+    headers = scope.get(REQUEST_HEADERS_KEY)
+    return (dict(scope["headers"]) if headers is None else headers).get(API_KEY_HEADER)
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What a request counts on: the policy's name in the headers, the key of the limiter, and the rate."""
+
+    name: str
+    key: str
+    rate: Rate
+
+
+_rate_of = lru_cache(maxsize=1_024)(Rate.parse)
+
+
+def quota_of(principal: Principal, settings: Settings) -> Quota | None:
+    """Return what a request of this principal counts on, None for nothing: the one place that says so.
+
+    An API key has a quota of its own where it was given one; a load test's has none at all.
+    """
+    key = principal.key
+    if not settings.RATE_LIMIT_ENABLED or key is None or key.lifts_limits or key.rate_limit is None:
+        return None
+    return Quota("key", str(key.id), _rate_of(key.rate_limit))
+
+
+class Exemption(Protocol):
+    """A port: tells whether a request shows an API key that lifts every limit. ``accounts`` supplies it."""
+
+    async def __call__(self, scope: Scope) -> bool: ...
+
+
 class Limits:
     """The limits of one request: ``await limits("login", key)``."""
 
@@ -75,9 +116,15 @@ class Limits:
 
         ``name`` is the policy's name in the headers, for a route that is limited by two.
         """
-        if self._settings.RATE_LIMIT_ENABLED:
+        if self._settings.RATE_LIMIT_ENABLED and not await self._is_exempt():
             rate: Rate = getattr(self._settings, f"RATE_LIMIT_{policy.upper()}")
             await enforce(self._scope, self._limiter, name or policy, key, rate)
+
+    async def _is_exempt(self) -> bool:
+        if shown_key(self._scope) is None:
+            return False
+        exempt = self._scope["state"]["resources"][Exemption]
+        return await exempt(self._scope)  # type: ignore[no-any-return]
 
 
 async def _limits(request: Request) -> Limits:

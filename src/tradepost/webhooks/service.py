@@ -100,7 +100,7 @@ class WebhookService:
     async def create(self, new: WebhookCreate, owner: Principal) -> WebhookWithSecret:
         """Create a webhook; ``WebhookLimit`` when the person has no slot left."""
         self._check(new.url, new.scope, owner)
-        await self._people.lock_session_key_share(owner)
+        await self._people.lock_credential_key_share(owner)
         now = self._clock.now()
         values = {
             **new.model_dump(),
@@ -125,7 +125,7 @@ class WebhookService:
 
     async def update(self, webhook_id: int, changes: WebhookUpdate, owner: Principal) -> Webhook:
         """Change the fields that were sent."""
-        await self._people.lock_session_key_share(owner)
+        await self._people.lock_credential_key_share(owner)
         webhook = await self._locked(webhook_id, owner)
         sent = changes.model_dump(exclude_unset=True)
         changed: dict[str, Any] = {
@@ -153,7 +153,7 @@ class WebhookService:
 
     async def rotate_secret(self, webhook_id: int, owner: Principal) -> WebhookWithSecret:
         """Give a webhook a new secret; the old one signs as well for a day."""
-        await self._people.lock_session_key_share(owner)
+        await self._people.lock_credential_key_share(owner)
         webhook = await self._webhooks.rotate(
             webhook_id, owner.user_id, nonce=self._clock.token(), until=self._clock.now() + OVERLAP
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.clock import MovableClock
 from tradepost.core.observability.access_log import AccessLog
+from tradepost.core.principal import ApiKeyTerms
 
 
 class Sheet:
@@ -61,6 +62,18 @@ def test_a_request_is_one_line_of_json() -> None:
         },
     ]  # fmt: skip
     assert all(line.endswith(b"\n") for line in sheet.lines)
+
+
+def test_an_api_key_is_named_by_its_prefix() -> None:
+    write, sheet = access_log()
+    write(**REQUEST, key=ApiKeyTerms(3, "k3vq7mzw2dha"))
+    write(**REQUEST | {"error_code": "X"}, key=ApiKeyTerms(3, "k3vq7mzw2dha", lifts_limits=True))
+    plain, test = map(json.loads, sheet.lines)
+    assert (plain["api_key"], plain["load_test"]) == ("k3vq7mzw2dha", False)
+    assert (test["api_key"], test["load_test"], test["error_code"]) == ("k3vq7mzw2dha", True, "X")
+    write, sheet = access_log(readable=True)
+    write(**REQUEST, key=ApiKeyTerms(3, "k3vq7mzw2dha", lifts_limits=True))
+    assert b" person=7 key=k3vq7mzw2dha load_test abc-1\n" in sheet.lines[0]
 
 
 def test_above_info_only_failures_are_written() -> None:

@@ -61,6 +61,25 @@ async def test_it_expires_and_what_is_open_stays_open(
     assert await ticket_of(alice) != ticket
 
 
+async def test_one_of_an_api_key_ends_with_the_key(
+    client: httpx.AsyncClient, world: World, alice: Person
+) -> None:
+    made = (await alice.api.post("/api/v1/auth/api-keys", json={"name": "Robot"})).json()
+    ticket = (await client.post(TICKET, headers={"X-API-Key": made["key"]})).json()["ticket"]
+    assert made["key"] not in ticket
+    async with (
+        listening(world, {}, query=f"ticket={ticket}") as stream,
+        listening(world, {"X-API-Key": made["key"]}) as direct,
+    ):
+        await tell(world, alice, "A")
+        assert numbers(await stream.until(1)) == [1]
+        assert numbers(await direct.until(1)) == [1]
+        assert (await alice.api.delete(f"/api/v1/auth/api-keys/{made['id']}")).status_code == 200
+        await stream.ended()
+        await direct.ended()
+    await refused(client, ticket)
+
+
 async def test_it_ends_with_its_session(client: httpx.AsyncClient, world: World, alice: Person) -> None:
     ticket = await ticket_of(alice)
     form = {"username": alice.email, "password": alice.password}
@@ -161,7 +180,11 @@ async def test_what_was_not_made_here_is_refused(
 async def test_the_document_calls_it_a_credential(client: httpx.AsyncClient) -> None:
     document = (await client.get("/api/v1/openapi.json")).json()
     operation = document["paths"][STREAM]["get"]
-    assert sorted(map(str, operation["security"])) == ["{'bearer': []}", "{'ticket': []}"]
+    assert sorted(map(str, operation["security"])) == [
+        "{'apiKey': []}",
+        "{'bearer': []}",
+        "{'ticket': []}",
+    ]
     assert "ticket" not in [parameter["name"] for parameter in operation["parameters"]]
     scheme = document["components"]["securitySchemes"]["ticket"]
     assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "query", "ticket")

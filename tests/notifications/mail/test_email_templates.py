@@ -18,6 +18,7 @@ PARAMS: dict[str, Any] = {
     "item_title": "Lamp",
     "webhook_id": 3,
     "webhooks": 2,
+    "api_keys": 2,
     "event_id": 5,
     "event_title": "Repair café",
     "starts": "2026-12-05 18:00 (Europe/Berlin)",

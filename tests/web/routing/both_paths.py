@@ -174,6 +174,10 @@ async def credentials_of(
         clock=world.resources.clock,
     )
     forged, _ = forger.access(user_id=alice.id, session_id=1, session_end=now + timedelta(1))
+    made = await alice.api.post("/api/v1/auth/api-keys", json={"name": "Robot"})
+    revoked = await alice.api.post("/api/v1/auth/api-keys", json={"name": "Revoked"})
+    assert (await alice.api.delete(f"/api/v1/auth/api-keys/{revoked.json()['id']}")).status_code == 200
+    key = made.json()["key"].encode()
     good = alice.token.encode()
     return {
         "deleted": bearer(deleted.token),
@@ -194,6 +198,12 @@ async def credentials_of(
         "two in one": of_header(b"Bearer " + good + b" " + good),
         "tab": of_header(b"Bearer\t" + good),
         "bad before good": of_header(b"Bearer x", b"Bearer " + good),
+        "no key": [(b"x-api-key", b"key")],
+        "key revoked": [(b"x-api-key", revoked.json()["key"].encode())],
+        "key cut": [(b"x-api-key", key[:-1])],
+        "key of another secret": [(b"x-api-key", key[:-4] + b"AAAA")],
+        "key and token": [(b"x-api-key", key), *bearer(alice.token)],
+        "alice, by key": [(b"x-api-key", key)],
         "alice, lower case": of_header(b"bearer " + good),
         "alice, upper case": of_header(b"BEARER " + good),
         "alice, spaces": of_header(b"Bearer    " + good + b"  "),

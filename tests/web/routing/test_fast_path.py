@@ -85,7 +85,6 @@ async def market(
     credentials: dict[str, Headers] = {"none": []}
     credentials |= {name: bearer(person.token) for name, person in people.items()}
     credentials |= await credentials_of(world, alice, new_person, admin)
-    credentials["none, an API key"] = [(b"x-api-key", b"key")]
     good = {
         name: people[name.partition(",")[0]].id for name in credentials if name.partition(",")[0] in people
     }

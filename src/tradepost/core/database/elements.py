@@ -77,7 +77,7 @@ class AmongTexts(FunctionElement[bool]):
 
     inherit_cache = True
 
-    def __init__(self, column: ColumnElement[str]) -> None:
+    def __init__(self, column: ColumnElement[str] | InstrumentedAttribute[str]) -> None:
         super().__init__(column, bindparam("texts", type_=TextList()))
 
 

@@ -118,6 +118,17 @@ LOCKS: Final = (
         "What outlives a session is written before the session is ended, or is refused.",
     ),
     Lock(
+        "api_keys",
+        Strength.NO_KEY_UPDATE,
+        "Uses of many keys are noted in the order of their ids. Always with SKIP LOCKED: the deletion of a person locks all "
+        "their keys.",
+    ),
+    Lock(
+        "api_keys",
+        Strength.KEY_SHARE,
+        "What outlives a key is written before the key is revoked, or is refused.",
+    ),
+    Lock(
         "tree of categories",
         Strength.SHARE_ROW_EXCLUSIVE,
         "Rules about the whole tree (no circle, so many levels, unique slugs) hold only while nobody else changes it.",

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from tradepost.core.clock import Clock
 from tradepost.core.observability.log_writer import LogWriter
+from tradepost.core.principal import ApiKeyTerms
 
 
 def timestamp(moment: datetime, *, readable: bool) -> str:
@@ -38,16 +39,22 @@ class AccessLog:
         status: int,
         seconds: float,
         person: int | None,
+        key: ApiKeyTerms | None = None,
         error_code: str | None,
         trace: str | None = None,
     ) -> None:
-        """Write a line; ``template`` is the route's path, without what was in its place, ``trace`` the id of its trace."""
+        """Write a line; ``template`` is the route's path, without what was in its place, ``trace`` the id of its trace.
+
+        An API key is named by its prefix.
+        """
         failed = status >= 500  # noqa: PLR2004
         if self._quiet and not failed:
             return
         milliseconds = seconds * 1000
         if self._readable:
             asker = "" if person is None else f" person={person}"
+            if key is not None:
+                asker += f" key={key.prefix}{' load_test' if key.lifts_limits else ''}"
             code = "" if error_code is None else f" {error_code}"
             line = f"{timestamp(self._now(), readable=True)} {status} {method} {template} {milliseconds:.1f} ms{asker}{code} {request_id}\n"
         else:
@@ -57,6 +64,8 @@ class AccessLog:
                 f'"request_id":"{request_id}","method":"{method}","route":"{template}","status":{status},'
                 f'"duration_ms":{milliseconds:.2f},"person":{"null" if person is None else person}'
             )
+            if key is not None:
+                line += f',"api_key":"{key.prefix}","load_test":{"true" if key.lifts_limits else "false"}'
             if error_code is not None:
                 line += f',"error_code":"{error_code}"'
             line += "}\n" if trace is None else f',"trace_id":"{trace}"}}\n'

@@ -32,7 +32,7 @@ def open_inbox(resources: Resources) -> None:
         InboxStreams(
             resources.database,
             resources[Signals],
-            living=lambda session_ids: identities.find_living(session_ids, now=clock.now()),
+            living=lambda credentials: identities.find_living(credentials, now=clock.now()),
             observe=resources.batch_observer("stream"),
         ),
     )
@@ -65,16 +65,18 @@ TICKET_SCHEME = APIKeyQuery(
 async def listener(
     request: Request, principal: Visitor, resources: ResourcesDep, ticket: TicketParameter = None
 ) -> Principal:
-    """Return the principal of a bearer token, which alone counts where there is one, or of a ticket."""
+    """Return the principal of a bearer token or an API key, which alone counts where there is one, or of a ticket."""
     if principal is not None:
         return principal
     if ticket is None:
         raise Unauthenticated
-    user_id, session_id = resources[StreamTickets].read(ticket)
-    found = await resources[Identities].find(
-        session_id=session_id, user_id=user_id, now=resources.clock.now()
-    )
-    if found is None:
+    user_id, held = resources[StreamTickets].read(ticket)
+    identities, now = resources[Identities], resources.clock.now()
+    if isinstance(held, int):
+        found = await identities.find(session_id=held, user_id=user_id, now=now)
+    else:
+        found = await identities.find_key(held, now=now)
+    if found is None or found.row.id != user_id:
         raise Unauthenticated
     request.scope[USER_ID_KEY] = user_id
     return found.principal

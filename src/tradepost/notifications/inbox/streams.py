@@ -16,7 +16,7 @@ import structlog
 from tradepost.core.batching.coalescer import Coalescer, Observe
 from tradepost.core.database.engines import Database
 from tradepost.core.errors import Unavailable
-from tradepost.core.principal import Principal
+from tradepost.core.principal import Credential, Principal
 from tradepost.core.signals.signals import Signals
 from tradepost.core.wire.numbers import plain_number
 from tradepost.core.wire.row_json import row_encoder
@@ -71,7 +71,7 @@ class InboxStream:
 
     def __init__(self, hub: "InboxStreams", principal: Principal, retry: int) -> None:
         self.user_id = principal.user_id
-        self.session_id = principal.session_id
+        self.credential = principal.credential
         self.position = 0
         """The number up to which everything was sent."""
         self._hub = hub
@@ -174,7 +174,7 @@ class InboxStreams:
         database: Database,
         signals: Signals,
         *,
-        living: Callable[[Collection[int]], Awaitable[Collection[int]]],
+        living: Callable[[Collection[Credential]], Awaitable[Collection[Credential]]],
         observe: Observe | None = None,
     ) -> None:
         """``living`` returns those of some sessions that have not ended."""
@@ -267,11 +267,11 @@ class InboxStreams:
                 stream.wake()
 
     async def _poll(self, *, heads: bool) -> None:
-        """End the streams of ended sessions; with ``heads``, wake the streams that are behind their inbox."""
+        """End the streams of ended sessions and revoked keys; with ``heads``, wake the streams that are behind their inbox."""
         streams = self._all()
-        living = set(await self._living({stream.session_id for stream in streams}))
+        living = set(await self._living({stream.credential for stream in streams}))
         for stream in streams:
-            if stream.session_id not in living:
+            if stream.credential not in living:
                 stream.end()
         if heads:
             async with self._database.read() as db:

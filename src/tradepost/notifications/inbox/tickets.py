@@ -1,4 +1,4 @@
-"""Tickets: capabilities that open the live stream of one session, for a browser's own ``EventSource``.
+"""Tickets: capabilities that open the live stream of one session or API key, for a browser's own ``EventSource``.
 
 It sends no headers, so its credential has to be in the address, which proxies and histories keep. A ticket is good for nothing
 but the stream and for ten minutes, so that a copied one gives little away; an access token would give the account.
@@ -16,10 +16,12 @@ from tradepost.core.principal import Principal
 from tradepost.core.wire.numbers import plain_number
 
 LIFETIME: Final = timedelta(minutes=10)
+_KEY_MARK: Final = "k"
+"""What stands before a key's prefix, so that it is no session's number."""
 
 
 class StreamTickets:
-    """Makes and reads tickets: the user, the session, the end in Unix seconds, and a MAC over the three."""
+    """Makes and reads tickets: the user, the session or the key's prefix, the end in Unix seconds, and a MAC over the three."""
 
     def __init__(self, *, secret: str, clock: Clock) -> None:
         # A key of its own, so that no MAC made for another purpose can ever serve as a ticket, nor a ticket for another.
@@ -27,20 +29,25 @@ class StreamTickets:
         self._clock = clock
 
     def issue(self, principal: Principal) -> str:
-        """Return a ticket for the session that asks."""
+        """Return a ticket for the session or the key that asks."""
         end = int((self._clock.now() + LIFETIME).timestamp())
-        content = f"{principal.user_id}.{principal.session_id}.{end}"
+        held = principal.session_id if principal.key is None else f"{_KEY_MARK}{principal.key.prefix}"
+        content = f"{principal.user_id}.{held}.{end}"
         return f"{content}.{self._mac(content)}"
 
-    def read(self, ticket: str) -> tuple[int, int]:
-        """Return the user and the session of ``ticket``, or raise ``Unauthenticated``: the session may have ended since."""
+    def read(self, ticket: str) -> tuple[int, int | str]:
+        """Return the user of ``ticket``, and the session or the key's prefix, either of which may have ended since.
+
+        ``Unauthenticated`` for a ticket that is not good.
+        """
         content, _, mac = ticket.rpartition(".")
         if not ticket.isascii() or not hmac.compare_digest(mac, self._mac(content)):
             raise Unauthenticated
-        user_id, session_id, end = (plain_number(part) or 0 for part in content.split("."))
-        if end <= self._clock.now().timestamp():
+        user, held, end = content.split(".")
+        if (plain_number(end) or 0) <= self._clock.now().timestamp():
             raise Unauthenticated
-        return user_id, session_id
+        is_key = held.startswith(_KEY_MARK)
+        return plain_number(user) or 0, held.removeprefix(_KEY_MARK) if is_key else plain_number(held) or 0
 
     def _mac(self, content: str) -> str:
         return (

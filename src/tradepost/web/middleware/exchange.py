@@ -18,6 +18,7 @@ from tradepost.core.observability.server_timing import Timing, timing
 from tradepost.core.observability.trace_context import traceparent
 from tradepost.web.asgi_scope import (
     ANSWER_HEADERS_KEY,
+    API_KEY_KEY,
     ERROR_CODE_KEY,
     REQUEST_HEADERS_KEY,
     REQUEST_ID_KEY,
@@ -186,6 +187,7 @@ class Exchange:
                     status=status,
                     seconds=seconds,
                     person=scope.get(USER_ID_KEY),
+                    key=scope.get(API_KEY_KEY),
                     error_code=scope.get(ERROR_CODE_KEY),
                     trace=None if traced is None else trace_context.trace_id(traced),
                 )

@@ -4,14 +4,14 @@ FastAPI documents a 422 that we never answer and names operations after their pa
 ``Problem``, operations bear their function's name, and a route that also serves strangers says so.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from tradepost.core.errors import TooLarge, UnsupportedType
+from tradepost.core.errors import InsufficientPermissions, TooLarge, UnsupportedType
 from tradepost.core.settings.settings import Settings
 from tradepost.web.bodies.checked_request import FORM_TYPES, URLENCODED
 from tradepost.web.openapi import keys
@@ -25,7 +25,11 @@ from tradepost.web.routing.lists import ARRAY_HEADERS, LINK
 CREDENTIALS_OPTIONAL: Final[dict[str, Any]] = {"x-credentials-optional": True}
 """``openapi_extra`` of a route that takes credentials, and serves visitors without them as well."""
 
+ALTERNATIVES: Final = "x-or"
+"""The field in which a security scheme names others, any of which will do in its place: FastAPI knows one for a dependency."""
+
 _METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+_CHANGING: Final = frozenset({"post", "put", "patch", "delete"})
 _FASTAPI_SCHEMAS: Final = ("HTTPValidationError", "ValidationError")
 
 DESCRIPTION: Final = """\
@@ -143,8 +147,12 @@ def _finish(document: dict[str, Any], prefix: str, conditional: Mapping[str, boo
         "description": "The error, for programs. `HTTP_<status>` where the status says it all",
     }
     schemes = document["components"].get("securitySchemes", {})
+    alternatives = {name: scheme.pop(ALTERNATIVES, {}) for name, scheme in schemes.items()}
+    for others in alternatives.values():
+        schemes.update(others)
     for name, scheme in schemes.items():
         schemes[name] = _with_token_url(scheme, lambda url: f"{prefix}/{url}")
+    _document_narrow_keys(document, {name for name, others in alternatives.items() if others})
     seen: set[str] = set()
     used: set[str] = set()
     for path, operation in _operations(document):
@@ -154,6 +162,7 @@ def _finish(document: dict[str, Any], prefix: str, conditional: Mapping[str, boo
                 f"two operations are called {name}, one of them at {path}: rename a function"
             )
         seen.add(name)
+        operation["security"] = _with_alternatives(operation.get("security", ()), alternatives)
         used.update(operation.get("tags", ()))
         _finish_operation(operation, schemas)
     describe_conditions(list(_operations(document)), conditional)
@@ -165,6 +174,27 @@ def _finish(document: dict[str, Any], prefix: str, conditional: Mapping[str, boo
             raise UntrueDocumentError(f"{operation['operationId']} is an operation and a fact, {path}")
         _finish_fact(operation)
     return document
+
+
+def _document_narrow_keys(document: dict[str, Any], schemes: set[str]) -> None:
+    """Say of every operation that changes something, and takes a credential with permissions of its own, that it refuses some."""
+    for methods in document.get("paths", {}).values():
+        for method in _CHANGING.intersection(methods):
+            operation = methods[method]
+            if any(schemes.intersection(wanted) for wanted in operation.get("security", ())):
+                operation["responses"].setdefault("403", documentation.response(InsufficientPermissions))
+
+
+def _with_alternatives(
+    security: Sequence[dict[str, Any]], alternatives: Mapping[str, Iterable[str]]
+) -> list[dict[str, Any]]:
+    """Return what an operation asks for, each scheme after those that will do in its place."""
+    either: dict[str, dict[str, Any]] = {}
+    for wanted in security:
+        for name in wanted:
+            either |= {other: {other: []} for other in alternatives.get(name, ())}
+        either.setdefault(" ".join(wanted), wanted)
+    return list(either.values())
 
 
 def _operations(document: dict[str, Any], section: str = "paths") -> Iterator[tuple[str, dict[str, Any]]]:
