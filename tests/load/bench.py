@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, TypeVar
 from tests.load.contestants import CONTESTANTS, running
 from tests.load.database import filled_database
 from tests.load.generator import SETTLING
+from tests.load.in_bulk import BULK, EXPORT, move
+from tests.load.in_bulk import table as bulk_table
 from tests.load.picture import svg
 from tests.load.report import markdown
 from tests.load.rounds import WARM_UP, Load, Rounds
@@ -31,14 +33,20 @@ from tests.load.uploads import MEBIBYTE, UPLOAD, UPLOADERS, compare, table
 from tests.load.workloads import build_workloads, deep_cursors, log_in, plan_events
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from tests.load.database import Dataset
+    from tests.load.in_bulk import Moved
+    from tests.load.uploads import Uploaded
+    from tests.load.workloads import Workload
 
 Number = TypeVar("Number", int, float)
 
 RESULTS = Path(__file__).with_name("results")
-WORKLOADS = ("read", "list", "pages", "total", "deep", "tagged", "me", "create", "join", UPLOAD)
+WORKLOADS = (
+    *("read", "list", "pages", "total", "deep", "tagged", "search-common", "search-rare", "search-typo"),
+    *("me", "create", "join", UPLOAD, BULK, EXPORT),
+)
 ON_SQLITE = {"tradepost", "tradepost-local", "straightforward"}
 EXTRA = 0.5
 """Seconds that starting the generator takes beside the measuring, for the estimate of a run's length."""
@@ -151,18 +159,46 @@ def main() -> int:
         if UPLOAD in options.workloads:
             takers = [server for server in measured if server.contestant.name in UPLOADERS]
             uploaded = compare(takers, tokens, rounds=options.rounds, size=options.upload_size, say=say)
+        moved = []
+        if BULK in options.workloads or EXPORT in options.workloads:
+            moved = move(
+                servers["tradepost"],
+                dataset,
+                tokens[0],
+                names=options.workloads,
+                rounds=options.rounds,
+                say=say,
+            )
+    write(options, dataset, rounds, workloads, (uploaded, moved))
+    for fault in rounds.faults:
+        say(f"WRONG: {fault}")
+    return 1 if rounds.faults else 0
+
+
+def write(
+    options: argparse.Namespace,
+    dataset: Dataset,
+    rounds: Rounds,
+    workloads: Mapping[str, Workload],
+    others: tuple[Sequence[Uploaded], Sequence[Moved]],
+) -> None:
+    """Write what was measured, where the command line says."""
+    uploaded, moved = others
     titles = {workload.name: workload.title for workload in workloads.values()}
-    others = [each.others for each in rounds.measurements]
-    heading = describe(options, dataset, Spread.of(others) if others else None)
+    taken = [each.others for each in rounds.measurements]
+    heading = describe(options, dataset, Spread.of(taken) if taken else None)
     sections = summarise(rounds.measurements)
     text = markdown(sections, titles, heading)
     if uploaded:
         lines = table(uploaded, rounds=options.rounds, size=options.upload_size)
         text += "\n".join(["", *lines])
+    if moved:
+        text += "\n".join(["", *bulk_table(moved, rounds=options.rounds)])
     sys.stdout.write(text)
     measurements = [each.to_json() for each in rounds.measurements]
     uploads = [asdict(each) for each in uploaded]
-    record = json.dumps({"run": heading, "measurements": measurements, "uploads": uploads})
+    bulks = [asdict(each) for each in moved]
+    record = json.dumps({"run": heading, "measurements": measurements, "uploads": uploads, "in_bulk": bulks})
     if options.json:
         options.json.write_text(record + "\n")
     if options.record:
@@ -170,9 +206,6 @@ def main() -> int:
         (RESULTS / f"{options.record}.md").write_text(text)
         (RESULTS / f"{options.record}.json").write_text(record + "\n")
         (RESULTS / f"{options.record}.svg").write_text(svg(sections, titles, heading[:4]))
-    for fault in rounds.faults:
-        say(f"WRONG: {fault}")
-    return 1 if rounds.faults else 0
 
 
 def describe(options: argparse.Namespace, dataset: Dataset, others: Spread | None) -> list[str]:

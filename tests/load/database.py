@@ -52,6 +52,8 @@ class Dataset:
     emails: list[str]
     """Active people, lowest id first, without the superuser of the first migration."""
     tags: list[str]
+    titles: list[str]
+    """Of some active items."""
 
     def maintain(self) -> None:
         """Vacuum, analyze and checkpoint, so that no contestant pays for what another left behind."""
@@ -102,13 +104,14 @@ def _path_in(url: str) -> str:
 ACTIVE = "SELECT id FROM items WHERE status = 'active' ORDER BY id"
 PEOPLE = "SELECT email FROM users WHERE is_active AND role = 'user' ORDER BY id LIMIT 100"
 TAGS = "SELECT name FROM tags ORDER BY id LIMIT 100"
+TITLES = "SELECT title FROM items WHERE status = 'active' ORDER BY id LIMIT 100"
 
 
 def _inspect_sqlite(url: str) -> Dataset:
     with closing(sqlite3.connect(_path_in(url))) as connection:
-        active, people, tags, counted = (
+        active, people, tags, titles, counted = (
             [row[0] for row in connection.execute(statement)]
-            for statement in (ACTIVE, PEOPLE, TAGS, "SELECT count(*) FROM items")
+            for statement in (ACTIVE, PEOPLE, TAGS, TITLES, "SELECT count(*) FROM items")
         )
     dataset = Dataset(
         url=url,
@@ -118,6 +121,7 @@ def _inspect_sqlite(url: str) -> Dataset:
         item_ids=_sample(active),
         emails=people,
         tags=tags,
+        titles=titles,
     )
     dataset.maintain()
     return dataset
@@ -136,7 +140,9 @@ async def _inspect(url: str) -> Dataset:
     await _maintain(url)
     connection = await asyncpg.connect(url)
     try:
-        active, people, tags = [await connection.fetch(statement) for statement in (ACTIVE, PEOPLE, TAGS)]
+        active, people, tags, titles = [
+            await connection.fetch(statement) for statement in (ACTIVE, PEOPLE, TAGS, TITLES)
+        ]
         backend: int = await connection.fetchval("SELECT pg_backend_pid()")
         return Dataset(
             url=url,
@@ -146,6 +152,7 @@ async def _inspect(url: str) -> Dataset:
             item_ids=_sample([row[0] for row in active]),
             emails=[row[0] for row in people],
             tags=[row[0] for row in tags],
+            titles=[row[0] for row in titles],
         )
     finally:
         await connection.close()

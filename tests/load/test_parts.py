@@ -14,6 +14,7 @@ import pytest
 from tests.load.exchange import ProtocolError, parse
 from tests.load.generator import Generator, Job, Result
 from tests.load.histogram import Histogram
+from tests.load.in_bulk import lines, percentile
 from tests.load.picture import svg
 from tests.load.processor_time import parent_of, seconds_of_tree, tree_of
 from tests.load.profiling import read_stacks, table
@@ -21,6 +22,8 @@ from tests.load.report import markdown
 from tests.load.rounds import Load, Measurement
 from tests.load.sameness import differences
 from tests.load.summary import summarise
+from tests.load.workloads import misspelt
+from tradepost.items.schemas import ItemCreate
 
 REQUEST = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 OK = b'HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{"id": 7}'
@@ -239,3 +242,18 @@ def test_stacks_are_counted_by_function() -> None:
     assert lines[1].split() == ["120.0", "60.0%", "60.0%", "encode", "(wire/row_json.py)"]
     assert lines[2].split() == ["60.0", "30.0%", "90.0%", "answer", "(web/paths.py)"]
     assert len(lines) == 3
+
+
+def test_bulk_lines_are_items() -> None:
+    for line in lines(["one", "two", "three"], 600).splitlines():
+        item = ItemCreate.model_validate_json(line)
+        assert set(item.tags) <= {"one", "two", "three"}
+
+
+def test_percentile() -> None:
+    assert percentile([3.0, 1.0, 2.0], 0.99) == 3.0
+    assert percentile(list(range(100)), 0.5) == 50
+
+
+def test_misspelt_words_lack_their_middle_letter() -> None:
+    assert misspelt(["vintage", "oak"]) == ["vinage"]

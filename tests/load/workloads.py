@@ -24,6 +24,8 @@ SEATS = 20
 BEHIND = 1_024
 """So many join between somebody's joining and leaving: more than there are connections, or one might leave first."""
 NEWEST = "/api/v1/items/?limit=20&total=false"
+LONG = 6
+"""Letters of a word that may have a typo."""
 DEEP = 100
 """Different pages of the workload `deep`."""
 
@@ -126,6 +128,22 @@ def build_workloads(
             [_get(f"/api/v1/items/?{urlencode({'limit': 20, 'tag': tag})}") for tag in dataset.tags],
             only="tradepost",
         ),
+        *(
+            Workload(
+                f"search-{kind}",
+                f"search for {what}, 20 of what is found, no total",
+                [
+                    _get(f"/api/v1/items/search/?{urlencode({'q': q, 'limit': 20, 'total': 'false'})}")
+                    for q in asked
+                ],
+                only="tradepost",
+            )
+            for kind, what, asked in (
+                ("common", "a word that many items have, 100 different ones", dataset.tags),
+                ("rare", "all words of a title, 100 different ones", dataset.titles),
+                ("typo", "a tag with a letter missing, 100 different ones", misspelt(dataset.tags)),
+            )
+        ),
         Workload("me", "users/me with JWT", [_get("/api/v1/users/me", token) for token in tokens]),
         Workload(
             "create",
@@ -145,6 +163,11 @@ def build_workloads(
         ),
     )
     return {workload.name: workload for workload in workloads}
+
+
+def misspelt(words: Iterable[str]) -> list[str]:
+    """The words without their middle letter, as far as they are long enough for typos to be looked up."""
+    return [word[: len(word) // 2] + word[len(word) // 2 + 1 :] for word in words if len(word) >= LONG]
 
 
 def _get(path: str, token: str | None = None) -> str:

@@ -3,12 +3,12 @@
 Composing a statement in Python takes longer than the database takes to run it, so the busy reads keep theirs.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
+from pydantic_core import from_json
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -53,7 +53,7 @@ class _TagNames(ConvertedOnSqlite[list[str]]):
     """A column type for a list of names: an array from PostgreSQL, JSON text from SQLite."""
 
     def process_result_value(self, value: Any, _dialect: Any) -> list[str]:
-        return json.loads(value)  # type: ignore[no-any-return]
+        return from_json(value)  # type: ignore[no-any-return]
 
 
 class TagsOfItem(FunctionElement[list[str]]):
