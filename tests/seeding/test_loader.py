@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from textwrap import dedent
 
@@ -24,6 +25,7 @@ from tradepost.bootstrap import opened
 from tradepost.categories.models import Category
 from tradepost.core.database.engines import Database
 from tradepost.core.database.models import Base
+from tradepost.core.storage.store import Storage
 from tradepost.events.models import Event, Participant, Reminder
 from tradepost.events.reminders import due_moments
 from tradepost.events.schemas import EventStatus, ParticipantStatus
@@ -31,8 +33,12 @@ from tradepost.events.texts import words_of
 from tradepost.items.counting import ItemCounting
 from tradepost.items.models import Item, ItemTag, ItemText
 from tradepost.items.repository.search import ItemSearchRepository
+from tradepost.items.schemas import ItemStatus
+from tradepost.media.models import StoredFile
+from tradepost.media.schemas import FileState
 from tradepost.seeding import supply
 from tradepost.seeding.fingerprint import fingerprint
+from tradepost.seeding.gallery import Gallery
 from tradepost.seeding.generator import NOW, Marketplace, tag_names
 from tradepost.seeding.loader import PASSWORD, SeedRefused, SeedReport, seed
 from tradepost.tags.models import Tag
@@ -41,6 +47,7 @@ from tradepost.tags.models import Tag
 FINGERPRINT = "748befe60ccfb3cf9faa08ac3a104a68e46306826ce0f58f52fe9c8cd94413e1"
 
 WITH_EVENTS = "d1f20fb8a82b725f68373b56c384f3a70ddfe83e107c605f31188166592a3755"
+WITH_PICTURES = "4441189af86e9cf6eaa4b5879354ccaf0cc380eda0327d673ea497cb9ce88c1a"
 
 MOMENT = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
 
@@ -293,6 +300,43 @@ class TestEvents:
     async def test_an_event_needs_somebody(self, fresh: Database) -> None:
         with pytest.raises(SeedRefused, match="somebody"):
             await fill(fresh, users=0, items=0, events=1)
+
+
+class TestPictures:
+    async def test_are_the_same_on_both_engines_and_in_the_storage(
+        self, template: Template, tmp_path: Path
+    ) -> None:
+        async with opened(settings_for(await template.copy(), tmp_path)) as resources:
+            database = resources.database
+            report = await seed(database, seed=42, users=5, items=60, pictures=25, gallery=Gallery(resources))
+            assert report.fingerprint == WITH_PICTURES
+            async with database.read() as db:
+                assert await fingerprint(db) == WITH_PICTURES
+                newest = select(Item).where(Item.status == ItemStatus.ACTIVE).order_by(Item.id.desc())
+                items = list(await db.scalars(newest))
+                files = {file.name: file for file in await db.scalars(select(StoredFile))}
+            assert [len(item.images) for item in items[:26]] == [1] * 25 + [0]
+            assert {item.version for item in items} == {1}
+            shown = {url.rpartition("/")[2]: item for item in items for url in item.images}
+            assert shown.keys() == files.keys()
+            for name, item in shown.items():
+                file = files[name]
+                assert (file.owner_id, file.subject_id, file.state) == (
+                    item.owner_id,
+                    item.id,
+                    FileState.STORED,
+                )
+                async with resources[Storage].open(name) as chunks:
+                    data = b"".join([chunk async for chunk in chunks])
+                assert (len(data), sha256(data).hexdigest()) == (file.size, file.sha256)
+            assert len({file.sha256 for file in files.values()}) == 25
+
+    async def test_more_than_items(self, template: Template, tmp_path: Path) -> None:
+        async with opened(settings_for(await template.copy(), tmp_path)) as resources:
+            await seed(resources.database, seed=42, users=5, items=4, pictures=9, gallery=Gallery(resources))
+            async with resources.database.read() as db:
+                statuses = list(await db.scalars(select(Item.status)))
+            assert await count(resources.database, StoredFile) == statuses.count(ItemStatus.ACTIVE)
 
 
 class TestTheFingerprint:

@@ -8,11 +8,19 @@ import click
 
 from tradepost.cli.running import require_schema, with_resources
 from tradepost.core.resources import Resources
+from tradepost.seeding.gallery import Gallery
 from tradepost.seeding.loader import SeedRefused, SeedReport, seed
 
 
 async def run_seed(
-    resources: Resources, *, seed_number: int, users: int, items: int, events: int, append: bool
+    resources: Resources,
+    *,
+    seed_number: int,
+    users: int,
+    items: int,
+    events: int,
+    pictures: int = 0,
+    append: bool,
 ) -> SeedReport:
     """Seed with a progress bar on standard error, if that is a terminal; none is shown for what is refused."""
     with ExitStack() as shown:
@@ -30,6 +38,8 @@ async def run_seed(
             users=users,
             items=items,
             events=events,
+            pictures=pictures,
+            gallery=Gallery(resources),
             append=append,
             environment=resources.settings.ENVIRONMENT,
             progress=progress,
@@ -48,10 +58,24 @@ async def run_seed(
     type=click.IntRange(0, 1_000_000),
     help="With participants and waiting lists.  [default: one for every five users]",
 )
+@click.option(
+    "--pictures",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 10_000),
+    help="Of the newest items, one each, kept in the storage.",
+)
 @click.option("--append", is_flag=True, help="Add to a database that has rows.")
 @with_resources
 async def seed_command(
-    resources: Resources, seed_number: int, users: int, items: int, events: int | None, *, append: bool
+    resources: Resources,
+    *,
+    seed_number: int,
+    users: int,
+    items: int,
+    events: int | None,
+    pictures: int,
+    append: bool,
 ) -> None:
     """Fill the database with a made-up marketplace; log in as user1@example.com, password Tradepost1."""
     await require_schema(resources)
@@ -62,6 +86,7 @@ async def seed_command(
             users=users,
             items=items,
             events=users // 5 if events is None else events,
+            pictures=pictures,
             append=append,
         )
     except SeedRefused as error:

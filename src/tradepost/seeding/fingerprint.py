@@ -14,6 +14,7 @@ from tradepost.accounts.permissions import Role
 from tradepost.categories.models import Category
 from tradepost.events.models import Event, Participant
 from tradepost.items.models import Item, ItemTag
+from tradepost.media.models import StoredFile
 from tradepost.tags.models import Tag
 
 WINDOW: Final = 2000
@@ -99,22 +100,29 @@ async def fingerprint(db: AsyncSession) -> str:
 
     Left out are the ids themselves, which depend on what was there before, and admins, who are the operator's. Rows
     refer to each other by slug, name and e-mail address instead. What is hashed is a list of JSON. The pictures of items
-    come last, with the files' places in the storage: nobody knows them before the items are there.
+    come last, by what is in their files: the files' names are random.
     """
-    pictures: list[list[Any]] = []
+    pictured: list[Row[Any]] = []
     digest = hashlib.sha256()
     for table, statement in ((_categories, CATEGORIES), (_tags, TAGS), (_users, USERS)):
         async for rows in _windows(db, statement, table.c.id):
             digest.update(rows_as_json([str(table), *row[1:]] for row in rows))
     async for rows in _windows(db, ITEMS, _items.c.id):
         tags = await _tags_of(db, rows[0][0], rows[-1][0])
-        pictures += [["pictures", row.title, row.created_at, row.images] for row in rows if row.images]
+        pictured += [row for row in rows if row.images]
         digest.update(rows_as_json(["items", *row[1:8], [], *row[9:], tags[row[0]]] for row in rows))
     async for rows in _windows(db, EVENTS, _events.c.id):
         people = await _participants_of(db, rows[0][0], rows[-1][0])
         digest.update(rows_as_json(["events", *row[1:], people[row[0]]] for row in rows))
-    if pictures:
-        digest.update(rows_as_json(pictures))
+    for first in range(0, len(pictured), WINDOW):
+        rows = pictured[first : first + WINDOW]
+        hashes = await _hashes_of(db, [_name_in(url) for row in rows for url in row.images])
+        digest.update(
+            rows_as_json(
+                ["pictures", row.title, row.created_at, [hashes.get(_name_in(url)) for url in row.images]]
+                for row in rows
+            )
+        )
     return digest.hexdigest()
 
 
@@ -140,6 +148,16 @@ async def _tags_of(db: AsyncSession, first: int, last: int) -> dict[int, list[st
     for item_id, tag in (await db.execute(statement)).all():
         tags[item_id].append(tag)
     return tags
+
+
+def _name_in(url: str) -> str:
+    return url.rpartition("/")[2]
+
+
+async def _hashes_of(db: AsyncSession, names: list[str]) -> dict[str, str | None]:
+    """Return the hashes of the contents of these files."""
+    files = select(StoredFile.name, StoredFile.sha256).where(StoredFile.name.in_(names))
+    return dict((await db.execute(files)).all())
 
 
 async def _participants_of(db: AsyncSession, first: int, last: int) -> dict[int, list[list[Any]]]:

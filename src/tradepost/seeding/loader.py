@@ -6,7 +6,7 @@ A failure leaves nothing behind, and the database is never half full.
 import asyncio
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,6 +36,7 @@ from tradepost.seeding.event_rows import (
     EventRecord,
 )
 from tradepost.seeding.fingerprint import fingerprint, rows_as_json
+from tradepost.seeding.gallery import Gallery
 from tradepost.seeding.gatherings import gatherings
 from tradepost.seeding.generator import Marketplace, UserRow
 from tradepost.seeding.production import ITEM_COLUMNS, TAG_COLUMNS, TEXT_COLUMNS, Order, batches
@@ -87,12 +88,14 @@ async def seed(
     environment: str = "local",
     progress: Progress | None = None,
     clock: Clock | None = None,
+    pictures: int = 0,
+    gallery: Gallery | None = None,
 ) -> SeedReport:
     """Fill ``database`` with people and items and events of theirs; the same ``seed`` makes the same rows.
 
     Everything is written in one transaction, so that a failure leaves nothing behind. ``SeedRefused`` in production,
     and for a database with rows besides the first superuser unless ``append``: then numbering goes on after what is
-    there, and tags and categories of the same name are shared.
+    there, and tags and categories of the same name are shared. ``gallery`` then gives items ``pictures``.
     """
     clock = clock or SystemClock()
     started = clock.monotonic()
@@ -132,6 +135,8 @@ async def seed(
         await filling.add_events(events, now=clock.now())
         await writer.finish()
     await vacuum(database, TABLES)
+    if gallery is not None and pictures:
+        filling.note(await gallery.hang(pictures, seed=seed))
     mark = filling.fingerprint()
     if not is_empty:
         async with database.read() as reading:
@@ -207,6 +212,10 @@ class _Filling:
         self._category_ids: list[int] = []
         self._first_user_id = 0
         self._digest = hashlib.sha256()
+
+    def note(self, rows: Iterable[list[Any]]) -> None:
+        """Add what was made elsewhere to the fingerprint."""
+        self._digest.update(rows_as_json(rows))
 
     def fingerprint(self) -> str:
         """Return the fingerprint of all that was made."""
