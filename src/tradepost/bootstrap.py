@@ -67,7 +67,7 @@ from tradepost.notifications.preferences.models import Preference
 from tradepost.tags import handlers as tag_handlers
 from tradepost.tags.dependencies import open_tags
 from tradepost.tags.models import Tag
-from tradepost.web.idempotency import Askers
+from tradepost.web.askers import Askers
 from tradepost.webhooks import handlers as webhook_handlers
 from tradepost.webhooks.dependencies import open_webhooks
 from tradepost.webhooks.models import Webhook, WebhookDelivery

@@ -77,7 +77,7 @@ async def test_the_one_too_many_is_429() -> None:
         assert response.status_code == 429
         assert (response.json()["detail"], response.json()["error_code"]) == (
             "Rate limit exceeded",
-            "HTTP_429",
+            "RATE_LIMITED",
         )
         assert response.headers["retry-after"] == "60"
         assert response.headers["ratelimit"] == '"login";r=0;t=60'

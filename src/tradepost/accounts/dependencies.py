@@ -43,12 +43,11 @@ from tradepost.core.errors import InsufficientPermissions, KeyNotAllowed, Tradep
 from tradepost.core.messaging.messages import Message
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
-from tradepost.core.rate_limiter import RateLimiter
 from tradepost.core.resources import Resources
 from tradepost.web.asgi_scope import API_KEY_KEY, IDENTITY_KEY, USER_ID_KEY, FromScope
 from tradepost.web.db import ReadDb, ResourcesDep, WriteDb, resource
 from tradepost.web.openapi.document import ALTERNATIVES
-from tradepost.web.rate_limits import Exemption, enforce, quota_of, shown_key
+from tradepost.web.rate_limits import shown_key
 
 T = TypeVar("T")
 
@@ -77,7 +76,7 @@ def bearer_token(scope: Scope) -> str | None:
 
 
 async def _identity_of_key(scope: Scope, key: str, resources: Resources) -> Identity:
-    """Return what an API key stands for, count the request on it, and note it for the request's log line.
+    """Return what an API key stands for, and note it for the request's log line.
 
     A key without a permission that changes something sends only what reads: routes for a person's own things ask for no
     permission, and would take it.
@@ -86,9 +85,6 @@ async def _identity_of_key(scope: Scope, key: str, resources: Resources) -> Iden
     principal = found.principal
     scope[USER_ID_KEY] = principal.user_id
     scope[API_KEY_KEY] = principal.key
-    quota = quota_of(principal, resources.settings)
-    if quota is not None:
-        await enforce(scope, resources[RateLimiter], quota.name, quota.key, quota.rate)
     if scope["method"] not in _READING and principal.permissions.isdisjoint(_CHANGING):
         raise InsufficientPermissions
     return found
@@ -148,12 +144,11 @@ class AskersByCredentials:
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
 
-    async def find(self, scope: Scope) -> int | None:
+    async def find(self, scope: Scope) -> Principal | None:
         try:
-            found = await _shown_identity(scope)
+            return await visitor_of(scope)
         except TradepostError:
             return None
-        return None if found is None else found.row.id
 
     async def lock_key_share(self, db: WriteSession, user_id: int) -> bool:
         return user_id in await build_user_service(db, self._resources).lock_key_share({user_id})
@@ -165,16 +160,6 @@ async def logged_in(scope: Scope) -> Principal:
     if isinstance(found, KeyIdentity):
         raise KeyNotAllowed
     return found.principal
-
-
-async def is_exempt(scope: Scope) -> bool:
-    """Tell whether a request shows an API key that lifts every limit; one that does not hold lifts none."""
-    try:
-        found = await _shown_identity(scope)
-    except TradepostError:
-        return False
-    key = None if found is None else found.principal.key
-    return key is not None and key.lifts_limits
 
 
 _LOG_IN: Final = OAuth2Model(
@@ -262,7 +247,6 @@ async def open_accounts(resources: Resources) -> AsyncIterator[None]:
     uses = KeyUses(database, clock)
     resources.put(KeyUses, uses)
     resources.put(KeyRing, KeyRing(identities=resources[Identities], uses=uses, clock=clock))
-    resources.put(Exemption, is_exempt)
     resources.put(UserReader, UserReader(database, observe=resources.batch_observer("user")))
     resources.put(SessionService, build_session_service(resources))
     resources.put(CredentialService, build_credential_service(resources))

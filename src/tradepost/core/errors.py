@@ -179,7 +179,7 @@ class TooManyRequests(TradepostError):
     """A rate limit is used up; ``retry_after`` is in whole seconds."""
 
     status = 429
-    code = "HTTP_429"
+    code = "RATE_LIMITED"
     detail = "Rate limit exceeded"
 
     def __init__(self, *, retry_after: int, headers: dict[str, str] | None = None) -> None:

@@ -9,14 +9,13 @@ import json
 import re
 from collections.abc import Iterable
 from enum import Enum, auto
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from fastapi.dependencies.models import Dependant
 from pydantic import BaseModel
 from starlette.responses import Response
 from starlette.types import Scope
 
-from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import RuleBroken
 from tradepost.core.idempotency.claim import KeepsKeys, Kept
 from tradepost.core.idempotency.errors import HEADER
@@ -40,21 +39,6 @@ class Form(Enum):
     """In the transaction of the request, which claims the key first and keeps the answer last."""
     GROUP = auto()
     """By something that lives as long as the process and keeps keys itself, such as a group writer."""
-
-
-class Askers(Protocol):
-    """Who asks: the port by which ``web`` learns whose key it is; supplied by accounts."""
-
-    async def find(self, scope: Scope) -> int | None:
-        """Return the id of the person whose credentials a request shows; None for nobody, or credentials that do not hold.
-
-        What was found is remembered in the scope, so that the route does not ask again.
-        """
-        ...
-
-    async def lock_key_share(self, db: WriteSession, user_id: int) -> bool:
-        """Keep a person from being deleted until the transaction ends; tell whether there is such a person."""
-        ...
 
 
 class MalformedKey(RuleBroken):

@@ -1,15 +1,15 @@
 """Rate limits of routes, and the headers that tell a client about them.
 
 ``RateLimit-Policy: "login";q=10;w=60`` says the rule and ``RateLimit: "login";r=7;t=18`` where the client stands
-(draft-ietf-httpapi-ratelimit-headers): seven left, all ten again in 18 seconds. Both are on every answer of a limited
-route, errors too.
+(draft-ietf-httpapi-ratelimit-headers): seven left, all ten again in 18 seconds. Both are on every answer that was counted,
+errors too. ``;pp`` at the end of a policy says that each process counts for itself: there is no Redis, or it is away.
 """
 
 import ipaddress
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Final, Literal, Protocol
+from typing import Annotated, Final, Literal
 
 from fastapi import Depends, Request
 from starlette.types import Scope
@@ -18,7 +18,8 @@ from tradepost.core.errors import TooManyRequests
 from tradepost.core.principal import Principal
 from tradepost.core.rate_limiter import RateLimiter
 from tradepost.core.settings.settings import Rate, Settings
-from tradepost.web.asgi_scope import REQUEST_HEADERS_KEY, add_header
+from tradepost.web.asgi_scope import LIMIT_KEY, REQUEST_HEADERS_KEY, add_header
+from tradepost.web.askers import Askers
 from tradepost.web.db import resources_of
 
 Policy = Literal["login", "register", "password"]
@@ -54,13 +55,19 @@ def address_of(scope: Scope) -> str:
 async def enforce(scope: Scope, limiter: RateLimiter, name: str, key: str, rate: Rate) -> None:
     """Count one request on ``key``, put the headers on its answer, or raise ``TooManyRequests``."""
     verdict = await limiter.hit(f"{name}:{key}", rate)
-    # The window is in whole seconds; the one limit of less than a second would else be without a window.
-    policy = f'"{name}";q={rate.limit};w={max(1, round(rate.seconds))}'
     state = f'"{name}";r={verdict.remaining};t={math.ceil(verdict.reset_after)}'
-    add_header(scope, b"ratelimit-policy", policy.encode("ascii"))
+    add_header(scope, b"ratelimit-policy", _policy(name, rate, verdict.is_shared))
     add_header(scope, b"ratelimit", state.encode("ascii"))
     if not verdict.allowed:
+        scope[LIMIT_KEY] = name
         raise TooManyRequests(retry_after=max(1, math.ceil(verdict.retry_after)))
+
+
+@lru_cache(maxsize=1_024)
+def _policy(name: str, rate: Rate, is_shared: bool) -> bytes:  # noqa: FBT001 - a part of the key
+    # The window is in whole seconds; the one limit of less than a second would else be without a window.
+    policy = f'"{name}";q={rate.limit};w={max(1, round(rate.seconds))}'
+    return (policy if is_shared else f"{policy};pp").encode("ascii")
 
 
 def shown_key(scope: Scope) -> bytes | None:
@@ -81,21 +88,23 @@ class Quota:
 _rate_of = lru_cache(maxsize=1_024)(Rate.parse)
 
 
-def quota_of(principal: Principal, settings: Settings) -> Quota | None:
-    """Return what a request of this principal counts on, None for nothing: the one place that says so.
+def quota_of(scope: Scope, principal: Principal | None, settings: Settings) -> Quota | None:
+    """Return what a request counts on, None for nothing: the one place that says so.
 
-    An API key has a quota of its own where it was given one; a load test's has none at all.
+    A person has one quota however many log-ins, each API key its own, at its own rate where it was given one; a load test's
+    key has none. A stranger's is that of the address.
     """
-    key = principal.key
-    if not settings.RATE_LIMIT_ENABLED or key is None or key.lifts_limits or key.rate_limit is None:
+    rate = settings.RATE_LIMIT_DEFAULT
+    key = None if principal is None else principal.key
+    if key is not None:
+        if key.lifts_limits:
+            return None
+        rate = rate if key.rate_limit is None else _rate_of(key.rate_limit)
+        return None if rate is None else Quota("key", str(key.id), rate)
+    if rate is None:
         return None
-    return Quota("key", str(key.id), _rate_of(key.rate_limit))
-
-
-class Exemption(Protocol):
-    """A port: tells whether a request shows an API key that lifts every limit. ``accounts`` supplies it."""
-
-    async def __call__(self, scope: Scope) -> bool: ...
+    by = f"address {address_of(scope)}" if principal is None else f"person {principal.user_id}"
+    return Quota("default", by, rate)
 
 
 class Limits:
@@ -123,8 +132,8 @@ class Limits:
     async def _is_exempt(self) -> bool:
         if shown_key(self._scope) is None:
             return False
-        exempt = self._scope["state"]["resources"][Exemption]
-        return await exempt(self._scope)  # type: ignore[no-any-return]
+        asker = await self._scope["state"]["resources"][Askers].find(self._scope)
+        return asker is not None and asker.key is not None and asker.key.lifts_limits
 
 
 async def _limits(request: Request) -> Limits:

@@ -147,7 +147,7 @@ def assert_problem(response: httpx.Response, status: int, code: str, detail: str
         ("login", 401, "HTTP_401", "Incorrect email or password", {"www-authenticate": "Bearer"}),
         ("forbidden", 403, "HTTP_403", "Not enough permissions", {}),
         ("price", 422, "VALIDATION_ERROR", "Validation error", {}),
-        ("often", 429, "HTTP_429", "Rate limit exceeded", {"retry-after": "7"}),
+        ("often", 429, "RATE_LIMITED", "Rate limit exceeded", {"retry-after": "7"}),
         ("later", 503, "HTTP_503", "Service temporarily unavailable", {"retry-after": "3"}),
         ("failed", 500, "DATABASE_ERROR", "Database operation failed", {}),
         ("teapot", 418, "HTTP_418", "Short and stout", {"x-pot": "tea"}),

@@ -108,6 +108,13 @@ class Metrics:
             registry=self._registry,
         )
 
+        self._denials = Counter(
+            "tradepost_rate_limited",
+            "Requests that a rate limit refused",
+            ("limit",),
+            registry=self._registry,
+        )
+
     def _add_message_metrics(self) -> None:
         self._messages = Counter(
             "tradepost_messages",
@@ -180,8 +187,15 @@ class Metrics:
         """Show what ``reading`` returns as ``tradepost_<name>``."""
         self._gauges.append((self._gauge(name, text), reading))
 
-    def observe(self, method: str, template: str | None, status: int, seconds: float) -> None:
-        """Count one answered request; ``template`` is the route's path, None when there was no route."""
+    def observe(
+        self, method: str, template: str | None, status: int, seconds: float, *, limit: str | None = None
+    ) -> None:
+        """Count one answered request; ``template`` is the route's path, None when there was no route.
+
+        ``limit`` is the name of the rate limit that refused it.
+        """
+        if limit is not None:
+            self._denials.labels(limit).inc()
         key = (method, template or UNMATCHED, status)
         child = self._children.get(key)
         if child is None:

@@ -8,7 +8,6 @@ from tradepost.core.settings.settings import Settings
 _LATER = {
     "REQUEST_TIMEOUT": "deadlines",
     "SENTRY_": "deployment",
-    "RATE_LIMIT_DEFAULT": "rate limits",
 }
 # Defaults that follow from other settings, in words.
 _MADE = {

@@ -20,6 +20,7 @@ from tradepost.web.asgi_scope import (
     ANSWER_HEADERS_KEY,
     API_KEY_KEY,
     ERROR_CODE_KEY,
+    LIMIT_KEY,
     REQUEST_HEADERS_KEY,
     REQUEST_ID_KEY,
     TEMPLATE_KEY,
@@ -178,7 +179,7 @@ class Exchange:
             seconds = self.monotonic() - answer.began
             status = answer.status or CLIENT_CLOSED_REQUEST
             template = scope.get(TEMPLATE_KEY)
-            metrics.observe(method, template, status, seconds)
+            metrics.observe(method, template, status, seconds, limit=scope.get(LIMIT_KEY))
             if self._access_line is not None:
                 self._access_line(
                     request_id=request_id,

@@ -13,7 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tradepost.core.idempotency.claim import CLAIM, Claim
 from tradepost.core.resources import Resources
 from tradepost.web.asgi_scope import CLAIM_KEY, REQUEST_HEADERS_KEY, TEMPLATE_KEY
-from tradepost.web.idempotency import RAW_HEADER, REPLAYED, Askers, Form, digest_of, fingerprint_of, key_of
+from tradepost.web.askers import Askers
+from tradepost.web.idempotency import RAW_HEADER, REPLAYED, Form, digest_of, fingerprint_of, key_of
 from tradepost.web.problems.handlers import ErrorAnswers
 from tradepost.web.routing.path_table import PathTable
 
@@ -80,8 +81,8 @@ class Idempotency:
 
     async def _claim(self, scope: Scope, path: str) -> Claim | None:
         """Return the claim of a request; None when it is nobody's."""
-        user_id = await _resources(scope)[Askers].find(scope)
-        return None if user_id is None else Claim(digest_of(user_id, path, key_of(scope)), user_id)
+        asker = await _resources(scope)[Askers].find(scope)
+        return None if asker is None else Claim(digest_of(asker.user_id, path, key_of(scope)), asker.user_id)
 
 
 def _resources(scope: Scope) -> Resources:

@@ -17,6 +17,7 @@ from tradepost.web.middleware.exchange import Exchange
 from tradepost.web.middleware.failures import Failures
 from tradepost.web.middleware.fast_path import FastPath
 from tradepost.web.middleware.idempotency import Idempotency
+from tradepost.web.middleware.rate_limits import RateLimits
 from tradepost.web.middleware.trusted_hosts import TrustedHosts
 from tradepost.web.middleware.trusted_proxies import TrustedProxies
 from tradepost.web.problems.handlers import ErrorAnswers
@@ -45,6 +46,8 @@ def install(
     # Around FastAPI's own layers, not within them as `add_middleware` has it: those are for what takes the ordinary path.
     layered: ASGIApp = FastPath(app.build_middleware_stack(), table=table, answers=answers)
     layered = Idempotency(layered, table=table, answers=answers, keyless=keyless)
+    if settings.RATE_LIMIT_ENABLED:
+        layered = RateLimits(layered, settings=settings, answers=answers)
     layered = Compression(layered)
     layered = BodyLimit(layered, settings.MAX_BODY_BYTES, larger_bodies)
     if settings.BACKEND_CORS_ORIGINS:

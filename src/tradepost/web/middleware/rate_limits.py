@@ -1,0 +1,53 @@
+"""The layer of the limit that all routes share: ``RATE_LIMIT_DEFAULT``, for each person, API key or address.
+
+It stands around the routes and within the preflights, and counts every request to the API, whatever answers it: a path that
+is not there costs us as much as one that is.
+"""
+
+from typing import Final
+
+from starlette._utils import get_route_path
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tradepost.core.rate_limiter import RateLimiter
+from tradepost.core.resources import Resources
+from tradepost.core.settings.settings import Settings
+from tradepost.web.asgi_scope import REQUEST_HEADERS_KEY
+from tradepost.web.askers import Askers
+from tradepost.web.problems.handlers import ErrorAnswers
+from tradepost.web.rate_limits import API_KEY_HEADER, enforce, quota_of
+
+_BEARER: Final = b"authorization"
+
+
+class RateLimits:
+    """Counts the requests to the API and refuses with 429 what is past the rate; probes, metrics and pages are not counted.
+
+    Credentials that do not hold are a stranger's. Without a rate for all, only API keys with one of their own are counted.
+    """
+
+    def __init__(self, app: ASGIApp, *, settings: Settings, answers: ErrorAnswers) -> None:
+        self.app = app
+        self._settings = settings
+        self._prefix = f"{settings.API_V1_STR}/"
+        self._counts_all = settings.RATE_LIMIT_DEFAULT is not None
+        self._answers = answers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            sent = scope[REQUEST_HEADERS_KEY]
+            shows_key = API_KEY_HEADER in sent
+            if (shows_key or self._counts_all) and get_route_path(scope).startswith(self._prefix):
+                try:
+                    await self._count(scope, is_stranger=not shows_key and _BEARER not in sent)
+                except Exception as error:  # noqa: BLE001 - every exception has its answer
+                    await self._answers(scope, error)(scope, receive, send)
+                    return
+        await self.app(scope, receive, send)
+
+    async def _count(self, scope: Scope, *, is_stranger: bool) -> None:
+        resources: Resources = scope["state"]["resources"]
+        asker = None if is_stranger else await resources[Askers].find(scope)
+        quota = quota_of(scope, asker, self._settings)
+        if quota is not None:
+            await enforce(scope, resources[RateLimiter], quota.name, quota.key, quota.rate)
