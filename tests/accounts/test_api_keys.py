@@ -437,7 +437,7 @@ class TestLimits:
         async with limited as strict, by_key(strict, made) as robot, by_key(strict, other) as second:
             answers = await asyncio.gather(*(robot.get(ME) for _ in range(8)))
             assert Counter(answer.status_code for answer in answers) == {200: 5, 429: 3}
-            assert answers[0].headers["RateLimit-Policy"] == '"key";q=5;w=60'
+            assert answers[0].headers["RateLimit-Policy"] == '"key";q=5;w=60;pp'
             assert answers[0].headers["RateLimit"].startswith('"key";r=4;t=')
             refused = next(answer for answer in answers if answer.status_code == 429)
             assert 1 <= int(refused.headers["Retry-After"]) <= 12

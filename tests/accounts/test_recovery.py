@@ -287,8 +287,8 @@ async def test_asking_is_limited(template: Template, tmp_path: Any) -> None:
         answers = [await ask("One@example.com"), await ask("one@example.com"), await ask("ONE@example.com")]
         assert [answer.status_code for answer in answers] == [202, 202, 429]
         assert answers[0].headers.get_list("ratelimit-policy") == [
-            '"password";q=2;w=3600',
-            '"password-client";q=2;w=3600',
+            '"password";q=2;w=3600;pp',
+            '"password-client";q=2;w=3600;pp',
         ]
         assert int(answers[2].headers["retry-after"]) > 0
         assert (await ask("two@example.com")).status_code == 429, "one client asks for many"

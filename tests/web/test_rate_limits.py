@@ -65,7 +65,7 @@ async def test_every_answer_says_where_the_client_stands() -> None:
         for _ in range(3):
             response = await client.post("/api/v1/login/me")
             assert response.status_code == 200
-            assert response.headers["ratelimit-policy"] == '"login";q=3;w=60'
+            assert response.headers["ratelimit-policy"] == '"login";q=3;w=60;pp'
             stands.append(response.headers["ratelimit"])
         assert stands == ['"login";r=2;t=20', '"login";r=1;t=40', '"login";r=0;t=60']
 
@@ -95,8 +95,8 @@ async def test_two_limits_on_one_answer() -> None:
     async with limited_caller() as client:
         response = await client.post("/api/v1/register")
         assert response.headers.get_list("ratelimit-policy") == [
-            '"register";q=20;w=3600',
-            '"password";q=5;w=3600',
+            '"register";q=20;w=3600;pp',
+            '"password";q=5;w=3600;pp',
         ]
 
 
