@@ -1,15 +1,27 @@
 """Conditional requests for items: what changes their entity tag, who gets a 304, and whose change is refused."""
 
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from tests.conftest import NewPerson, Person, World
 from tests.items.market import ITEMS, change, code, new_category, path_of, read, sell
 from tradepost.items.view_counter import ViewCounter
 
 TAGS = "/api/v1/tags/"
+
+Flush = Callable[[], Awaitable[None]]
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def flush(world: World) -> AsyncIterator[Flush]:
+    """Write the views that wait; nobody else does meanwhile, since they would change entity tags at any moment."""
+    counter = world.resources[ViewCounter]
+    async with counter._flushing:
+        yield counter._write_waiting
 
 
 async def tag_of(caller: httpx.AsyncClient, item: dict[str, Any], query: str = "") -> str:
@@ -43,13 +55,13 @@ async def test_every_answer_that_shows_an_item_has_the_tag_of_a_read(
 
 
 async def test_whoever_has_it_is_not_sent_it_and_does_not_view_it(
-    world: World, client: httpx.AsyncClient, alice: Person
+    flush: Flush, client: httpx.AsyncClient, alice: Person
 ) -> None:
-    item, counter = await sell(alice), world.resources[ViewCounter]
+    item = await sell(alice)
     tag = await tag_of(client, item)
-    await counter.flush()
+    await flush()
     tag, seen = await tag_of(client, item), await read(client, item)
-    await counter.flush()
+    await flush()
     assert seen["views"] == 1
     tag = await tag_of(client, item)
     for known in (tag, f"W/{tag}", f'{tag[:-1]};gzip"', f'"0-x", {tag}', "*"):
@@ -61,7 +73,7 @@ async def test_whoever_has_it_is_not_sent_it_and_does_not_view_it(
             assert answer.headers["vary"] == "Authorization, X-API-Key"
             assert "content-type" not in answer.headers
     assert (await ask(client, item, '"0-x"', tag)).status_code == 304, "two lines are one list"
-    await counter.flush()
+    await flush()
     assert (await ask(alice.api, item, '"0-x"')).json()["views"] == 4, (
         "the three reads, and none of the others"
     )
@@ -82,7 +94,7 @@ async def test_a_known_item_that_one_may_not_see_is_not_found(
 
 
 async def test_whatever_the_bytes_are_made_of_changes_the_tag(
-    world: World, client: httpx.AsyncClient, alice: Person, admin: Person
+    flush: Flush, client: httpx.AsyncClient, alice: Person, admin: Person
 ) -> None:
     category = await new_category(admin, "Lamps")
     item = await sell(alice, tags=["brass"], category_id=category["id"])
@@ -91,7 +103,7 @@ async def test_whatever_the_bytes_are_made_of_changes_the_tag(
 
     async def views() -> None:
         await read(client, item)
-        await world.resources[ViewCounter].flush()
+        await flush()
 
     async def renamed_owner() -> None:
         await alice.api.put("/api/v1/users/me", json={"last_name": "Lovelace"})
@@ -117,14 +129,14 @@ async def test_whatever_the_bytes_are_made_of_changes_the_tag(
 
 
 async def test_a_part_of_an_item_has_a_tag_of_what_it_shows(
-    world: World, client: httpx.AsyncClient, alice: Person
+    flush: Flush, client: httpx.AsyncClient, alice: Person
 ) -> None:
     item = await sell(alice)
     queries = ("", "?fields=id", "?fields=title", "?fields=id,title", "?fields=views", "?expand=category")
     tags = {query: await tag_of(client, item, query) for query in queries}
     assert len(set(tags.values())) == len(queries)
     assert await tag_of(client, item, "?fields=title,id") == tags["?fields=id,title"]
-    await world.resources[ViewCounter].flush()
+    await flush()
     assert {query for query in queries if await tag_of(client, item, query) != tags[query]} == {
         "",
         "?fields=views",
@@ -150,12 +162,12 @@ async def test_a_hidden_category_changes_the_tag_of_those_who_see_it_alone(
 
 class TestWrites:
     async def test_only_the_version_that_was_seen_is_changed(
-        self, world: World, client: httpx.AsyncClient, alice: Person
+        self, flush: Flush, client: httpx.AsyncClient, alice: Person
     ) -> None:
         item = await sell(alice)
         tag = await tag_of(client, item)
         await read(client, item)
-        await world.resources[ViewCounter].flush()
+        await flush()
         first = await alice.api.patch(path_of(item), json={"title": "First"}, headers={"If-Match": tag})
         assert (first.status_code, first.json()["version"]) == (200, 2), "views are no change"
         for method in ("PATCH", "PUT", "DELETE"):

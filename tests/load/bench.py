@@ -44,7 +44,18 @@ Number = TypeVar("Number", int, float)
 
 RESULTS = Path(__file__).with_name("results")
 WORKLOADS = (
-    *("read", "list", "pages", "total", "deep", "tagged", "search-common", "search-rare", "search-typo"),
+    *(
+        "read",
+        "read-304",
+        "list",
+        "pages",
+        "total",
+        "deep",
+        "tagged",
+        "search-common",
+        "search-rare",
+        "search-typo",
+    ),
     *("me", "create", "join", UPLOAD, BULK, EXPORT),
 )
 ON_SQLITE = {"tradepost", "tradepost-local", "straightforward"}

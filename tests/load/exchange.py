@@ -14,6 +14,7 @@ CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
 CLOSE = re.compile(rb"\r\nconnection:[ \t]*close", re.IGNORECASE)
 HEAD_END = b"\r\n\r\n"
 STATUS = slice(9, 12)
+NOT_MODIFIED = b"304"
 
 
 class ProtocolError(Exception):
@@ -35,11 +36,15 @@ def parse(received: bytes) -> Answer | None:
     if head_end < 0:
         return None
     length = CONTENT_LENGTH.search(received, 0, head_end)
-    if length is None:
+    if received[STATUS] == NOT_MODIFIED:
+        size = 0  # whatever length it tells of
+    elif length is None:
         message = f"no Content-Length in {received[:head_end]!r}"
         raise ProtocolError(message)
+    else:
+        size = int(length[1])
     body_start = head_end + len(HEAD_END)
-    missing = body_start + int(length[1]) - len(received)
+    missing = body_start + size - len(received)
     if missing > 0:
         return None
     if missing < 0:

@@ -63,6 +63,13 @@ def test_an_answer_is_parsed_only_when_it_is_whole() -> None:
     assert (answer.status, answer.body, answer.last) == (200, b'{"id": 7}', False)
 
 
+@pytest.mark.parametrize("length", [b"", b"content-length: 7\r\n"])
+def test_an_answer_that_nothing_has_changed_has_no_body(length: bytes) -> None:
+    answer = parse(b"HTTP/1.1 304 Not Modified\r\n" + length + b"\r\n")
+    assert answer is not None
+    assert (answer.status, answer.body) == (304, b"")
+
+
 @pytest.mark.parametrize(
     "received", [b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", OK + b"surplus"]
 )

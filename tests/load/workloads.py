@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tests.load.contestants import Server
     from tests.load.database import Dataset
@@ -109,6 +109,14 @@ def build_workloads(
     """All workloads by name, in the order in which they are to be measured; `join` needs events, `deep` cursors."""
     workloads = (
         Workload("read", "read one item", [_get(f"/api/v1/items/{item_id}") for item_id in dataset.item_ids]),
+        Workload(
+            "read-304",
+            "read one item that the client has",
+            # Any tag: one by name would be another as soon as the views of an earlier round are written.
+            [_get(f"/api/v1/items/{item_id}", headers=("If-None-Match: *",)) for item_id in dataset.item_ids],
+            expected_status=304,
+            only="tradepost",
+        ),
         Workload("list", "list the 20 newest, no total", [_get(NEWEST)]),
         Workload(
             "pages",
@@ -170,8 +178,8 @@ def misspelt(words: Iterable[str]) -> list[str]:
     return [word[: len(word) // 2] + word[len(word) // 2 + 1 :] for word in words if len(word) >= LONG]
 
 
-def _get(path: str, token: str | None = None) -> str:
-    return _encoded("GET", path, token)
+def _get(path: str, token: str | None = None, *, headers: Sequence[str] = ()) -> str:
+    return _encoded("GET", path, token, headers=headers)
 
 
 def _creations(dataset: Dataset, tokens: list[str]) -> Iterable[str]:
@@ -203,8 +211,10 @@ def _joins(event_ids: list[int], tokens: list[str]) -> Iterable[str]:
         yield _encoded("DELETE", f"/api/v1/events/{left}/participants", leaver)
 
 
-def _encoded(method: str, path: str, token: str | None, body: str | None = None) -> str:
-    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", "Accept: application/json"]
+def _encoded(
+    method: str, path: str, token: str | None, body: str | None = None, *, headers: Sequence[str] = ()
+) -> str:
+    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", "Accept: application/json", *headers]
     if token is not None:
         lines.append(f"Authorization: Bearer {token}")
     if body is not None:

@@ -107,7 +107,8 @@ async def test_domains_of_addresses_become_a_labels(empty: Database) -> None:
     await fill(empty)
     await migrations.downgrade(empty, "0007")
     known, tokens = METADATA.tables["users"].columns, METADATA.tables["account_tokens"]
-    columns = (column for column in known if column.name not in key_columns(METADATA.tables["users"]))
+    later = {*key_columns(METADATA.tables["users"]), "version"}
+    columns = (column for column in known if column.name not in later)
     users = sa.table("users", *(sa.column(column.name, column.type) for column in columns))
     old = ["a@bücher.example", "b@bücher.example", "b@xn--bcher-kva.example", "ü@example.com"]
     async with empty.transaction() as db:

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request
+from starlette.responses import Response
 
 from tradepost.accounts.addresses import account_key
 from tradepost.accounts.dependencies import (
@@ -15,7 +16,7 @@ from tradepost.accounts.dependencies import (
     logged_in,
 )
 from tradepost.accounts.errors import EmailTaken, InactiveUser, LoginFailed, SessionNotFound
-from tradepost.accounts.models import User
+from tradepost.accounts.reader import user_shown
 from tradepost.accounts.schemas import (
     LoginForm,
     RefreshRequest,
@@ -29,6 +30,7 @@ from tradepost.accounts.schemas import (
 from tradepost.accounts.sessions import Device
 from tradepost.core.errors import KeyNotAllowed, TooManyRequests, Unauthenticated
 from tradepost.core.wire.schemas import Confirmation
+from tradepost.web.answers.json_answer import resource_answer
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.rate_limits import Limited
 from tradepost.web.routing.lists import ListPages, PlainWindow
@@ -51,10 +53,10 @@ async def login(
 
 
 @router.post("/register", response_model=UserRead, responses=problem_responses(EmailTaken, TooManyRequests))
-async def register(applicant: UserRegister, credentials: Credentials, limited: Limited) -> User:
+async def register(applicant: UserRegister, credentials: Credentials, limited: Limited) -> Response:
     """Make an account for oneself."""
     await limited("register", limited.address)
-    return await credentials.register(applicant)
+    return resource_answer(user_shown(await credentials.register(applicant)))
 
 
 # The scheme is named here: as a dependency the bearer would be read, and could fail, although a body is sent.

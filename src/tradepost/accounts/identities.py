@@ -8,13 +8,14 @@ from typing import Final
 from typing_extensions import override
 
 from tradepost.accounts.permissions import PERMISSIONS, Permission
-from tradepost.accounts.reader import profile_json
 from tradepost.accounts.repository.api_keys import ApiKeyRepository, KeyIdentityRow
+from tradepost.accounts.reader import profile_shown
 from tradepost.accounts.repository.sessions import IdentityRow, SessionRepository
 from tradepost.core.batching.coalescer import Observe, ReadCoalescer
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
 from tradepost.core.principal import ApiKeyTerms, Credential, CredentialKind, Principal
+from tradepost.core.wire.representations import Representation
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,9 @@ class Identity:
         """The principal that domains are handed, with the permissions of the moment."""
         return Principal(self.row.id, PERMISSIONS[self.row.role], self.row.session_id)
 
-    def profile(self) -> bytes:
+    def profile(self) -> Representation:
         """Return the user as the user sees it: the JSON of ``UserRead``."""
-        return profile_json(self.row)
+        return profile_shown(self.row)
 
 
 class KeyIdentity(Identity):

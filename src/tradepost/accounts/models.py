@@ -17,6 +17,7 @@ from tradepost.core.database.models import (
     Identified,
     PortableJson,
     Timestamped,
+    Versioned,
     choice,
 )
 from tradepost.core.database.sort_keys import follow, sort_key_column
@@ -27,7 +28,7 @@ IP_ADDRESS_LENGTH: Final = 45
 """An IPv6 address that holds an IPv4 one, spelt in full."""
 
 
-class User(Identified, Timestamped, Base):
+class User(Identified, Timestamped, Versioned, Base):
     """A person with an account. The e-mail address is stored normalised, and is unique so."""
 
     __tablename__ = "users"

@@ -8,14 +8,16 @@ from tradepost.accounts.models import User
 from tradepost.accounts.permissions import Role
 from tradepost.accounts.phones import parsed_phone
 from tradepost.accounts.repository.api_keys import ApiKeyRepository
+from tradepost.accounts.reader import user_shown
 from tradepost.accounts.repository.sessions import SessionRepository
 from tradepost.accounts.repository.tokens import AccountTokenRepository
 from tradepost.accounts.repository.users import PublicRow, UserRepository
 from tradepost.accounts.schemas import ProfileUpdate
 from tradepost.core.clock import Clock
-from tradepost.core.errors import Unauthenticated
 from tradepost.core.principal import CredentialKind, Principal
+from tradepost.core.errors import PreconditionFailed, Unauthenticated
 from tradepost.core.wire.pagination import Page, Window
+from tradepost.core.wire.representations import ANY_VERSION, Expected
 
 
 class UserService:
@@ -64,8 +66,8 @@ class UserService:
         if not await held.lock_key_share(number):
             raise Unauthenticated
 
-    async def update(self, user_id: int, changes: ProfileUpdate) -> User:
-        """Change the fields that were sent.
+    async def update(self, user_id: int, changes: ProfileUpdate, expected: Expected = ANY_VERSION) -> User:
+        """Change the fields that were sent, of an expected version.
 
         Switching an account off ends its sessions and deletes its API keys; a change of role ends none. ``LastAdmin`` if nobody could administer
         the marketplace afterwards.
@@ -76,6 +78,7 @@ class UserService:
         user = await self._users.lock_no_key_update(user_id)
         if user is None:
             raise UserNotFound
+        expected.check_shown(user_shown(user))
         if list(admins) == [user_id]:
             raise LastAdmin
         if sent.get("phone") is not None:
@@ -86,6 +89,7 @@ class UserService:
         for field, value in changed.items():
             setattr(user, field, value)
         user.updated_at = self._clock.now()
+        await self._users.save()
         if changed.get("is_active") is False:
             # After the row itself: a log-in that is under way waits for it, and is then refused or ended.
             await self._sessions.end_all_of(user_id)
@@ -102,17 +106,21 @@ class UserService:
         """Have a person show no picture any more, if it is this one that they show."""
         await self._users.set_avatar(user_id, None, seen=url, now=self._clock.now())
 
-    async def delete(self, user_id: int, principal: Principal) -> None:
+    async def delete(self, user_id: int, principal: Principal, expected: Expected = ANY_VERSION) -> None:
         """Delete an account with its sessions and items; not one's own, and not the last admin's.
 
         Before the row goes, the person leaves what higher domains keep for them: others are moved up into their seats.
         """
         if user_id == principal.user_id:
             raise SelfDelete
-        if list(await self._users.lock_admins_no_key_update()) == [user_id]:
-            raise LastAdmin
-        if not await self._users.lock_for_update(user_id):
+        admins = await self._users.lock_admins_no_key_update()
+        user = await self._users.lock_for_update(user_id)
+        if user is None:
             raise UserNotFound
+        expected.check_shown(user_shown(user))
+        if list(admins) == [user_id]:
+            raise LastAdmin
         await self._depart(user_id=user_id, now=self._clock.now())
-        await self._users.delete(user_id)
+        if not await self._users.delete(user_id, version=user.version):
+            raise PreconditionFailed
         await self._announce(UserDeleted(user_id))

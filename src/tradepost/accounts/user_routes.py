@@ -18,7 +18,7 @@ from tradepost.accounts.dependencies import (
     UserWrites,
 )
 from tradepost.accounts.errors import EmailTaken, IncorrectPassword, LastAdmin, SelfDelete, UserNotFound
-from tradepost.accounts.models import User
+from tradepost.accounts.reader import user_shown
 from tradepost.accounts.repository.users import SORTS
 from tradepost.accounts.schemas import (
     PasswordChange,
@@ -31,7 +31,8 @@ from tradepost.accounts.schemas import (
 from tradepost.core.errors import InsufficientPermissions, KeyNotAllowed, TooManyRequests, Unauthenticated
 from tradepost.core.wire.pagination import Window
 from tradepost.core.wire.schemas import Confirmation
-from tradepost.web.answers.json_answer import JsonAnswer
+from tradepost.web.answers.json_answer import resource_answer
+from tradepost.web.conditions import IfMatch, IfNoneMatch
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.rate_limits import Limited
 from tradepost.web.routing.fast_path import fast_path
@@ -49,15 +50,17 @@ STAFF_ONLY = problem_responses(Unauthenticated, InsufficientPermissions)
 
 @router.get("/me", response_model=UserRead, responses=OWN)
 @fast_path
-async def read_me(me: CurrentIdentity) -> Response:
+async def read_me(me: CurrentIdentity, known: IfNoneMatch) -> Response:
     """Return one's own profile."""
-    return JsonAnswer(me.profile())
+    return resource_answer(me.profile(), known)
 
 
 @router.put("/me", response_model=UserRead, responses=OWN)
-async def update_me(changes: ProfileUpdate, principal: CurrentPrincipal, users: UserWrites) -> User:
+async def update_me(
+    changes: ProfileUpdate, principal: CurrentPrincipal, users: UserWrites, expected: IfMatch
+) -> Response:
     """Change one's own profile: only the fields that are sent."""
-    return await users.update(principal.user_id, changes)
+    return resource_answer(user_shown(await users.update(principal.user_id, changes, expected)))
 
 
 @router.put(
@@ -92,9 +95,10 @@ async def list_users(
     response_model=UserRead,
     responses=problem_responses(Unauthenticated, InsufficientPermissions, EmailTaken),
 )
-async def create_user(account: UserCreate, _writer: MayWriteUsers, credentials: Credentials) -> User:
+async def create_user(account: UserCreate, _writer: MayWriteUsers, credentials: Credentials) -> Response:
     """Make an account for somebody."""
-    return await credentials.register(account, role=account.role, is_active=account.is_active)
+    user = await credentials.register(account, role=account.role, is_active=account.is_active)
+    return resource_answer(user_shown(user), status=201)
 
 
 @router.get(
@@ -102,9 +106,11 @@ async def create_user(account: UserCreate, _writer: MayWriteUsers, credentials: 
     response_model=UserRead,
     responses=problem_responses(Unauthenticated, InsufficientPermissions, UserNotFound),
 )
-async def read_user(user_id: UserId, _reader: MayReadUsers, people: UserReaderDep) -> Response:
+async def read_user(
+    user_id: UserId, _reader: MayReadUsers, people: UserReaderDep, known: IfNoneMatch
+) -> Response:
     """Return somebody's profile."""
-    return JsonAnswer(await people.get(user_id))
+    return resource_answer(await people.get(user_id), known)
 
 
 @router.put(
@@ -113,10 +119,10 @@ async def read_user(user_id: UserId, _reader: MayReadUsers, people: UserReaderDe
     responses=problem_responses(Unauthenticated, InsufficientPermissions, UserNotFound, LastAdmin),
 )
 async def update_user(
-    user_id: UserId, changes: UserUpdate, _writer: MayWriteUsers, users: UserWrites
-) -> User:
+    user_id: UserId, changes: UserUpdate, _writer: MayWriteUsers, users: UserWrites, expected: IfMatch
+) -> Response:
     """Change somebody's profile, role or active flag: only the fields that are sent."""
-    return await users.update(user_id, changes)
+    return resource_answer(user_shown(await users.update(user_id, changes, expected)))
 
 
 @router.delete(
@@ -125,7 +131,9 @@ async def update_user(
         Unauthenticated, InsufficientPermissions, UserNotFound, SelfDelete, LastAdmin
     ),
 )
-async def delete_user(user_id: UserId, principal: MayDeleteUsers, users: UserWrites) -> Confirmation:
+async def delete_user(
+    user_id: UserId, principal: MayDeleteUsers, users: UserWrites, expected: IfMatch
+) -> Confirmation:
     """Delete an account with its sessions and items."""
-    await users.delete(user_id, principal)
+    await users.delete(user_id, principal, expected)
     return Confirmation(message="User deleted successfully")

@@ -4,11 +4,11 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
 from tradepost.categories.schemas import DESCRIPTION_LENGTH, NAME_LENGTH, SLUG_LENGTH
-from tradepost.core.database.models import NEVER_REUSED, Base, BigId, Identified, Timestamped
+from tradepost.core.database.models import NEVER_REUSED, Base, BigId, Identified, Timestamped, Versioned
 from tradepost.core.database.sort_keys import follow, sort_key_column
 
 
-class Category(Identified, Timestamped, Base):
+class Category(Identified, Timestamped, Versioned, Base):
     """A node of the tree. One that still has children or items cannot be deleted: the database refuses."""
 
     __tablename__ = "categories"

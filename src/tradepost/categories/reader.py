@@ -6,7 +6,7 @@ from typing import Final
 
 from tradepost.accounts.permissions import STAFF
 from tradepost.categories.errors import CategoryNotFound
-from tradepost.categories.nodes import roots, topmost, with_descendants
+from tradepost.categories.nodes import category_shown, count_items, roots, topmost, with_descendants
 from tradepost.categories.repository import CategoryRepository
 from tradepost.categories.schemas import CategoryPage, CategoryRead
 from tradepost.categories.sorted import SortedItems
@@ -16,6 +16,7 @@ from tradepost.core.database.sessions import ReadSession
 from tradepost.core.principal import Principal
 from tradepost.core.wire.cursors import BadCursor, Cursors
 from tradepost.core.wire.pagination import Page, Total, Window
+from tradepost.core.wire.representations import Representation
 from tradepost.core.wire.row_json import RenderedPage
 
 LANES: Final = 2
@@ -50,7 +51,7 @@ class CategoryReader:
         self._single = ReadCoalescer(database, self._load_single, lanes=LANES, max_batch=1)
         self._lists = ReadCoalescer(database, self._load_lists, lanes=LANES, max_batch=1)
 
-    async def get(self, key: str, visitor: Principal | None, *, counts: bool = False) -> bytes:
+    async def get(self, key: str, visitor: Principal | None, *, counts: bool = False) -> Representation:
         """Return a category by id or slug with all those below it that ``visitor`` may see: the JSON of ``CategoryRead``.
 
         With ``counts``, each has the number of its items and of those below it.
@@ -86,26 +87,24 @@ class CategoryReader:
 
     async def _load_single(
         self, db: ReadSession, keys: Sequence[tuple[str, bool, bool]]
-    ) -> Mapping[tuple[str, bool, bool], bytes]:
-        found: dict[tuple[str, bool, bool], bytes] = {}
+    ) -> Mapping[tuple[str, bool, bool], Representation]:
+        found: dict[tuple[str, bool, bool], Representation] = {}
         categories = CategoryRepository(db)
         for key, active_only, counts in keys:
             top = topmost(await categories.find_subtree(key, active_only=active_only))
             if top is not None:
-                shown = CategoryRead.model_validate(top)
-                await self._count(categories, [shown] if counts else [])
-                found[key, active_only, counts] = shown.model_dump_json().encode()
+                sums = await self._sums(categories) if counts else None
+                found[key, active_only, counts] = category_shown(top, sums)
         return found
 
     async def _count(self, categories: CategoryRepository, shown: Sequence[CategoryRead]) -> None:
         """Give each of these, and those below them, the number of its items."""
-        if not shown:
-            return
-        sums = with_descendants(await self._items.counts(categories.db), await categories.find_parents())
-        counted = list(shown)
-        for category in counted:
-            category.items_count = sums.get(category.id, 0)
-            counted += category.children or ()
+        if shown:
+            count_items(shown, await self._sums(categories))
+
+    async def _sums(self, categories: CategoryRepository) -> dict[int, int]:
+        """Return the number of items of each category with those below it."""
+        return with_descendants(await self._items.counts(categories.db), await categories.find_parents())
 
     async def _load_lists(
         self, db: ReadSession, questions: Sequence[_Question]

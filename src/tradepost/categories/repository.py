@@ -24,16 +24,17 @@ from tradepost.categories.models import Category
 from tradepost.core.database.keyset import Order, Sorts
 from tradepost.core.database.locks import lock_for_update, lock_key_share, lock_tables
 from tradepost.core.database.repository import Repository
+from tradepost.core.errors import PreconditionFailed
 from tradepost.core.wire.pagination import Page, Window
 from tradepost.core.wire.schemas import MAX_ID
 
 SORTS: Final[Sorts] = {"name": Category.name_key, "created_at": Category.created_at, "id": Category.id}
 
-CategoryRow = Row[int, str, str, str | None, bool, int | None, datetime, datetime]
-"""id, name, slug, description, is_active, parent_id, created_at, updated_at."""
+CategoryRow = Row[int, str, str, str | None, bool, int | None, datetime, datetime, int]
+"""id, name, slug, description, is_active, parent_id, created_at, updated_at, version."""
 
 
-def _rows() -> Select[int, str, str, str | None, bool, int | None, datetime, datetime]:
+def _rows() -> Select[int, str, str, str | None, bool, int | None, datetime, datetime, int]:
     return select(
         Category.id,
         Category.name,
@@ -43,6 +44,7 @@ def _rows() -> Select[int, str, str, str | None, bool, int | None, datetime, dat
         Category.parent_id,
         Category.created_at,
         Category.updated_at,
+        Category.version,
     )
 
 
@@ -180,15 +182,19 @@ class CategoryRepository(Repository):
         await self.db.execute(
             update(Category)
             .where(Category.parent_id == source_id)
-            .values(parent_id=target_id, updated_at=now)
+            .values(parent_id=target_id, updated_at=now, version=Category.version + 1)
             .execution_options(synchronize_session=False)
         )
 
-    async def delete(self, category_id: int) -> None:
-        """Delete a category; the database refuses while it has children or items."""
-        await self.db.execute(
-            delete(Category).where(Category.id == category_id).execution_options(synchronize_session=False)
-        )
+    async def delete(self, category: Category) -> None:
+        """Delete a locked category; the database refuses while it has children or items.
+
+        ``PreconditionFailed`` should its version be another one than was read: the lock keeps that from happening.
+        """
+        gone = delete(Category).where(Category.id == category.id, Category.version == category.version)
+        gone = gone.execution_options(synchronize_session=False)
+        if await self.db.scalar(gone.returning(Category.id)) is None:
+            raise PreconditionFailed
 
 
 def _order(sort: str) -> Order:

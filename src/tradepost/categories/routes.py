@@ -8,7 +8,6 @@ from starlette.responses import Response
 from tradepost.accounts.dependencies import MayAdminister, Visitor
 from tradepost.categories.dependencies import CategoryReads, CategoryWrites
 from tradepost.categories.errors import CategoryCycle, CategoryInUse, CategoryNotFound, CategoryTooDeep
-from tradepost.categories.nodes import CategoryNode
 from tradepost.categories.repository import SORTS
 from tradepost.categories.schemas import (
     SLUG_LENGTH,
@@ -20,7 +19,8 @@ from tradepost.categories.schemas import (
 from tradepost.core.errors import InsufficientPermissions, Unauthenticated
 from tradepost.core.wire.pagination import Window
 from tradepost.core.wire.schemas import Confirmation, Id
-from tradepost.web.answers.json_answer import JsonAnswer
+from tradepost.web.answers.json_answer import resource_answer
+from tradepost.web.conditions import IfMatch, IfNoneMatch
 from tradepost.web.openapi.document import CREDENTIALS_OPTIONAL
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.lists import RequestScope, list_answer, sorted_window
@@ -80,10 +80,15 @@ async def list_categories(
     "/{id_or_slug}", response_model=CategoryRead, responses=READ_ERRORS, openapi_extra=CREDENTIALS_OPTIONAL
 )
 async def read_category(
-    id_or_slug: Key, visitor: Visitor, categories: CategoryReads, *, counts: Counts = False
+    *,
+    id_or_slug: Key,
+    visitor: Visitor,
+    categories: CategoryReads,
+    known: IfNoneMatch,
+    counts: Counts = False,
 ) -> Response:
     """Return a category with all those below it, nested."""
-    return JsonAnswer(await categories.get(id_or_slug, visitor, counts=counts))
+    return resource_answer(await categories.get(id_or_slug, visitor, counts=counts), known)
 
 
 @router.post(
@@ -94,18 +99,22 @@ async def read_category(
 )
 async def create_category(
     category: CategoryCreate, _admin: MayAdminister, categories: CategoryWrites
-) -> CategoryNode:
+) -> Response:
     """Make a category; its slug is made from its name."""
-    return await categories.create(category)
+    return resource_answer(await categories.create(category), status=201)
 
 
 @router.put("/{id_or_slug}", response_model=CategoryRead, responses=UPDATE_ERRORS)
 @router.patch("/{id_or_slug}", response_model=CategoryRead, responses=UPDATE_ERRORS)
 async def update_category(
-    id_or_slug: Key, changes: CategoryUpdate, _admin: MayAdminister, categories: CategoryWrites
-) -> CategoryNode:
+    id_or_slug: Key,
+    changes: CategoryUpdate,
+    _admin: MayAdminister,
+    categories: CategoryWrites,
+    expected: IfMatch,
+) -> Response:
     """Change a category: only the fields that are sent. A new name makes a new slug, a new parent moves the subtree."""
-    return await categories.update(id_or_slug, changes)
+    return resource_answer(await categories.update(id_or_slug, changes, expected))
 
 
 @router.delete(
@@ -115,8 +124,13 @@ async def update_category(
     ),
 )
 async def delete_category(
-    id_or_slug: Key, _admin: MayAdminister, categories: CategoryWrites, move_to: MoveTo = None
+    *,
+    id_or_slug: Key,
+    _admin: MayAdminister,
+    categories: CategoryWrites,
+    expected: IfMatch,
+    move_to: MoveTo = None,
 ) -> Confirmation:
     """Delete a category; one with children or items only if `move_to` says where they go."""
-    await categories.delete(id_or_slug, move_to=move_to)
+    await categories.delete(id_or_slug, expected, move_to=move_to)
     return Confirmation(message="Category deleted successfully")

@@ -5,6 +5,7 @@ right alone could together make a circle.
 """
 
 from collections.abc import Collection
+from functools import partial
 from typing import Final
 
 from slugify import slugify
@@ -19,12 +20,13 @@ from tradepost.categories.errors import (
     unknown_parent,
 )
 from tradepost.categories.models import Category
-from tradepost.categories.nodes import CategoryNode, topmost
+from tradepost.categories.nodes import CategoryNode, category_shown, topmost
 from tradepost.categories.repository import CategoryRepository, shown_ids, subtree_ids
 from tradepost.categories.schemas import CategoryCreate, CategoryUpdate
 from tradepost.categories.sorted import SortedItems
 from tradepost.core.clock import Clock
 from tradepost.core.database.faults import violations
+from tradepost.core.wire.representations import ANY_VERSION, Expected, Representation
 
 MAX_LEVELS: Final = 10
 """A root is the first level."""
@@ -67,7 +69,7 @@ class CategoryService:
         self._items = items
         self._clock = clock
 
-    async def create(self, new: CategoryCreate) -> CategoryNode:
+    async def create(self, new: CategoryCreate) -> Representation:
         """Make a category."""
         await self._categories.lock_tree()
         if new.parent_id is not None:
@@ -81,16 +83,32 @@ class CategoryService:
         added = await self._categories.add(
             Category(**new.model_dump(), slug=slug, created_at=now, updated_at=now)
         )
-        return CategoryNode(
-            added.id, added.name, slug, added.description, added.is_active, added.parent_id, now, now
+        return category_shown(
+            CategoryNode(
+                added.id,
+                added.name,
+                slug,
+                added.description,
+                added.is_active,
+                added.parent_id,
+                now,
+                now,
+                added.version,
+            )
         )
 
-    async def update(self, key: str, changes: CategoryUpdate) -> CategoryNode:
-        """Change the fields that were sent; a new name makes a new slug, a new parent moves the whole subtree."""
+    async def update(
+        self, key: str, changes: CategoryUpdate, expected: Expected = ANY_VERSION
+    ) -> Representation:
+        """Change the fields that were sent, of an expected version.
+
+        A new name makes a new slug, a new parent moves the whole subtree.
+        """
         await self._categories.lock_tree()
         category = await self._categories.find(key)
         if category is None:
             raise CategoryNotFound
+        await expected.check(category.version, partial(self._shown, str(category.id)))
         sent = changes.model_dump(exclude_unset=True)
         changed = {name: value for name, value in sent.items() if getattr(category, name) != value}
         if changed.get("parent_id") is not None:
@@ -102,10 +120,10 @@ class CategoryService:
                 setattr(category, name, value)
             category.updated_at = self._clock.now()
             await self._categories.save()
-        return await self._node(str(category.id))
+        return await self._shown(str(category.id))
 
-    async def delete(self, key: str, *, move_to: int | None = None) -> None:
-        """Delete a category; its children and items go to the category ``move_to``, without which it must have none.
+    async def delete(self, key: str, expected: Expected = ANY_VERSION, *, move_to: int | None = None) -> None:
+        """Delete a category of an expected version; its children and items go to the category ``move_to``, without which it must have none.
 
         The row is locked before the items move: an item that is being put into the category is either there by then, and
         moves too, or waits, and finds the category gone.
@@ -114,10 +132,11 @@ class CategoryService:
         category = await self._categories.lock_for_update(key)
         if category is None:
             raise CategoryNotFound
+        await expected.check(category.version, partial(self._shown, str(category.id)))
         if move_to is not None:
             await self._empty(category, move_to)
         with violations(foreign_key=CategoryInUse):
-            await self._categories.delete(category.id)
+            await self._categories.delete(category)
 
     async def lock_key_share(self, category_ids: Collection[int]) -> set[int]:
         """Keep categories from being deleted until the transaction ends; return which of the ids there are.
@@ -139,11 +158,11 @@ class CategoryService:
         """Return the statement for the ids of the categories that everybody sees, for ``IN`` likewise."""
         return shown_ids()
 
-    async def _node(self, key: str) -> CategoryNode:
+    async def _shown(self, key: str) -> Representation:
         top = topmost(await self._categories.find_subtree(key, active_only=False))
         if top is None:
             raise CategoryNotFound
-        return top
+        return category_shown(top)
 
     async def _slug(self, name: str, *, own: str | None = None) -> str:
         """Return a slug that no other category has; ``own`` is the one that the category gives up."""

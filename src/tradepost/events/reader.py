@@ -11,12 +11,13 @@ from tradepost.core.database.sessions import ReadSession
 from tradepost.core.principal import Principal
 from tradepost.core.wire.cursors import Cursors
 from tradepost.core.wire.pagination import Page, Window
+from tradepost.core.wire.representations import Representation
 from tradepost.core.wire.row_json import RenderedPage, page_json
 from tradepost.events.errors import EventNotFound
 from tradepost.events.filters import EventFilter
 from tradepost.events.repository.events import EventRepository
 from tradepost.events.repository.participants import ParticipantRepository
-from tradepost.events.schemas import EventRow, event_json
+from tradepost.events.schemas import EventRow, event_json, event_shown
 
 LIST_LANES: Final = 2
 """Different lists that are read at once; more would only wait for each other in the database."""
@@ -50,7 +51,7 @@ class EventReader:
         self._points = ReadCoalescer(database, self._load_points, observe=observe)
         self._lists = ReadCoalescer(database, self._load_list, lanes=LIST_LANES, max_batch=1)
 
-    async def get(self, event_id: int, visitor: Principal | None) -> bytes:
+    async def get(self, event_id: int, visitor: Principal | None) -> Representation:
         """Return an event as ``visitor`` sees it; the JSON of ``EventRead``."""
         found = await self._points.find((event_id, NOBODY if visitor is None else visitor.user_id))
         if found is None:
@@ -81,12 +82,12 @@ class EventReader:
 
     async def _load_points(
         self, db: ReadSession, keys: Sequence[tuple[int, int]]
-    ) -> Mapping[tuple[int, int], bytes]:
+    ) -> Mapping[tuple[int, int], Representation]:
         rows = await self._load_rows(db, list({event_id for event_id, _ in keys}))
         known = [key for key in keys if key[1] != NOBODY]
         places = await ParticipantRepository(db).find_places(known)
         return {
-            key: event_json(rows[key[0]], places[key].status if key in places else None)
+            key: event_shown(rows[key[0]], places[key].status if key in places else None)
             for key in keys
             if key[0] in rows
         }

@@ -45,7 +45,8 @@ from tradepost.events.schemas import (
     Participation,
 )
 from tradepost.events.service import check_manager
-from tradepost.web.answers.json_answer import JsonAnswer
+from tradepost.web.answers.json_answer import JsonAnswer, resource_answer
+from tradepost.web.conditions import IfMatch, IfNoneMatch
 from tradepost.web.openapi.document import CREDENTIALS_OPTIONAL
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.fast_path import fast_path
@@ -146,7 +147,7 @@ async def list_events(
 )
 async def create_event(new: EventCreate, organiser: EventWriter, events: EventWrites) -> Response:
     """Plan an event."""
-    return JsonAnswer(await events.create(new, organiser), 201)
+    return resource_answer(await events.create(new, organiser), status=201)
 
 
 # Before what reads an id: it is the narrower of the two paths.
@@ -171,9 +172,9 @@ async def read_event_calendar(event_id: PathId, calendars: Calendars) -> Respons
     openapi_extra=CREDENTIALS_OPTIONAL,
 )
 @fast_path
-async def read_event(event_id: PathId, visitor: Visitor, events: Events) -> Response:
+async def read_event(event_id: PathId, visitor: Visitor, events: Events, known: IfNoneMatch) -> Response:
     """Return an event; `my_status` is one's own."""
-    return JsonAnswer(await events.get(event_id, visitor))
+    return resource_answer(await events.get(event_id, visitor), known)
 
 
 CHANGES: Final[dict[int | str, dict[str, Any]]] = problem_responses(
@@ -183,29 +184,31 @@ CHANGES: Final[dict[int | str, dict[str, Any]]] = problem_responses(
 
 @router.put("/{event_id}", response_model=EventRead, responses=CHANGES)
 async def replace_event(
-    event_id: PathId, changes: EventUpdate, principal: EventWriter, events: EventWrites
+    event_id: PathId, changes: EventUpdate, principal: EventWriter, events: EventWrites, expected: IfMatch
 ) -> Response:
     """Change an event: only the fields that are sent, as with PATCH."""
-    return JsonAnswer(await events.update(event_id, changes, principal))
+    return resource_answer(await events.update(event_id, changes, principal, expected))
 
 
 @router.patch("/{event_id}", response_model=EventRead, responses=CHANGES)
 async def update_event(
-    event_id: PathId, changes: EventUpdate, principal: EventWriter, events: EventWrites
+    event_id: PathId, changes: EventUpdate, principal: EventWriter, events: EventWrites, expected: IfMatch
 ) -> Response:
     """Change an event: only the fields that are sent; its organiser may, and staff.
 
     A larger capacity gives seats to those who wait, in their order; a smaller one takes none away.
     """
-    return JsonAnswer(await events.update(event_id, changes, principal))
+    return resource_answer(await events.update(event_id, changes, principal, expected))
 
 
 @router.delete(
     "/{event_id}", responses=problem_responses(Unauthenticated, NotOwner, EventNotFound, HasParticipants)
 )
-async def delete_event(event_id: PathId, principal: CurrentPrincipal, events: EventWrites) -> Confirmation:
+async def delete_event(
+    event_id: PathId, principal: CurrentPrincipal, events: EventWrites, expected: IfMatch
+) -> Confirmation:
     """Delete an event that nobody joined; its organiser may, and staff."""
-    await events.delete(event_id, principal)
+    await events.delete(event_id, principal, expected)
     return Confirmation(message="Event deleted successfully")
 
 
@@ -216,7 +219,7 @@ async def delete_event(event_id: PathId, principal: CurrentPrincipal, events: Ev
 )
 async def cancel_event(event_id: PathId, principal: EventWriter, events: EventWrites) -> Response:
     """Cancel an event and tell everybody who joined it; once more changes nothing."""
-    return JsonAnswer(await events.cancel(event_id, principal))
+    return resource_answer(await events.cancel(event_id, principal))
 
 
 @router.post(

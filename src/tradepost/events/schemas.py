@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import AfterValidator, Field, Strict, ValidationInfo, field_validator
@@ -11,6 +12,7 @@ from pydantic_core import PydanticCustomError, PydanticKnownError, to_json
 from tradepost.accounts.schemas import PublicUser
 from tradepost.core.wire.characters import SEEN_PATTERN, is_blank
 from tradepost.core.wire.moments import Moment
+from tradepost.core.wire.representations import Representation
 from tradepost.core.wire.schemas import Changes, Input, Output, PageInfo, example
 from tradepost.core.wire.spelling import nearest
 from tradepost.events.errors import END_BEFORE_START
@@ -209,6 +211,18 @@ class EventRow(NamedTuple):
     organiser_first_name: str | None
     organiser_last_name: str | None
     organiser_avatar_url: str | None
+
+
+def event_shown(row: EventRow, my_status: str | None) -> Representation:
+    """Return an event with its entity tag, as one sees it who has this ``my_status``: the JSON of ``EventRead``.
+
+    Besides the version the tag is made of what changes without it: who joined, and who the organiser is.
+    """
+    made_of = (
+        f"{row.updated_at}\0{row.participants_count}\0{row.waiting_count}\0{my_status}\0{row.organiser_id}"
+        f"\0{row.organiser_first_name}\0{row.organiser_last_name}\0{row.organiser_avatar_url}"
+    )
+    return Representation(row.version, made_of, partial(event_json, row, my_status))
 
 
 def event_json(row: EventRow, my_status: str | None) -> bytes:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import count
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from tradepost.core.messaging.messages import Message
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
 from tradepost.core.wire.pagination import Page, Window
+from tradepost.core.wire.representations import ANY_VERSION, Expected, Representation
 from tradepost.events.errors import (
     EventCancelled,
     EventNotFound,
@@ -41,7 +43,7 @@ from tradepost.events.schemas import (
     EventStatus,
     EventUpdate,
     ParticipantStatus,
-    event_json,
+    event_shown,
     participant_json,
 )
 from tradepost.events.seats import SeatService, is_over
@@ -70,7 +72,7 @@ def cancellation(event: Event, *, organiser_id: int | None, now: datetime) -> Se
 
 
 class EventService:
-    """Changes events, in the caller's transaction, and returns them as the JSON of ``EventRead``."""
+    """Changes events, in the caller's transaction, and returns them as reads do: the JSON of ``EventRead``."""
 
     def __init__(
         self, db: WriteSession, *, seats: SeatService, users: UserService, outbox: Outbox, clock: Clock
@@ -84,7 +86,7 @@ class EventService:
         self._outbox = outbox
         self._clock = clock
 
-    async def create(self, new: EventCreate, principal: Principal) -> bytes:
+    async def create(self, new: EventCreate, principal: Principal) -> Representation:
         """Plan an event."""
         now = self._clock.now()
         if new.start_date <= now:
@@ -120,17 +122,19 @@ class EventService:
             organiser_last_name=organiser.last_name,
             organiser_avatar_url=organiser.avatar_url,
         )
-        return event_json(row, None)
+        return event_shown(row, None)
 
-    async def update(self, event_id: int, changes: EventUpdate, principal: Principal) -> bytes:
-        """Change the fields that were sent; people are moved up into further seats, and told of another time."""
-        event = await self._managed(event_id, principal)
+    async def update(
+        self, event_id: int, changes: EventUpdate, principal: Principal, expected: Expected = ANY_VERSION
+    ) -> Representation:
+        """Change the fields that were sent, of an expected version; people are moved up into further seats, and told of another time."""
+        event = await self._managed(event_id, principal, expected)
         if event.status is EventStatus.CANCELLED:
             raise EventCancelled
         sent = changes.model_dump(exclude_unset=True)
         changed = {name: value for name, value in sent.items() if getattr(event, name) != value}
         if not changed:
-            return await self._json(event_id, principal)
+            return await self._shown(event_id, principal)
         now = self._clock.now()
         moves = self._check_times(event, changed, now)
         if "max_participants" in changed:
@@ -139,7 +143,9 @@ class EventService:
             texts = (changed.get("title", event.title), changed.get("description", event.description))
             changed["words"] = words_of(*texts)
         version = event.version + 1
-        await self._events.change(event_id, changed | {"version": version, "updated_at": now})
+        await self._events.change(
+            event_id, changed | {"version": version, "updated_at": now}, version=event.version
+        )
         facts: list[Message] = [
             EventUpdated(event_id, event.organiser_id, changed.get("title", event.title), version)
         ]
@@ -149,7 +155,7 @@ class EventService:
             start_date = changed.get("start_date", event.start_date)
             facts.append(AnnouncementDue(event_id, Announcement.CHANGED, now, start_date))
         await self._outbox.add(self._db, *facts)
-        return await self._json(event_id, principal)
+        return await self._shown(event_id, principal)
 
     def _check_times(self, event: Event, changed: dict[str, Any], now: datetime) -> bool:
         """Check start and end as they will be, and tell whether either changes."""
@@ -166,7 +172,7 @@ class EventService:
         changed["duration"] = _seconds(start_date, end_date)
         return True
 
-    async def cancel(self, event_id: int, principal: Principal) -> bytes:
+    async def cancel(self, event_id: int, principal: Principal) -> Representation:
         """Cancel an event and tell everybody; once more changes nothing."""
         event = await self._managed(event_id, principal)
         now = self._clock.now()
@@ -179,30 +185,31 @@ class EventService:
             )
             await self._reminders.put(event_id, {})
             await self._outbox.add(self._db, *cancellation(event, organiser_id=event.organiser_id, now=now))
-        return await self._json(event_id, principal)
+        return await self._shown(event_id, principal)
 
-    async def delete(self, event_id: int, principal: Principal) -> None:
-        """Delete an event that nobody joined."""
-        event = await self._managed(event_id, principal)
-        if not await self._events.delete(event_id):
+    async def delete(self, event_id: int, principal: Principal, expected: Expected = ANY_VERSION) -> None:
+        """Delete an event of an expected version that nobody joined."""
+        event = await self._managed(event_id, principal, expected)
+        if not await self._events.delete(event_id, version=event.version):
             raise HasParticipants
         await self._outbox.add(self._db, EventDeleted(event_id, event.organiser_id))
 
-    async def _managed(self, event_id: int, principal: Principal) -> Event:
+    async def _managed(self, event_id: int, principal: Principal, expected: Expected = ANY_VERSION) -> Event:
         """Return an event for writing, locked."""
         event = await self._events.lock_for_update(event_id)
         if event is None:
             raise EventNotFound
         check_manager(event, principal)
+        await expected.check(event.version, partial(self._shown, event_id, principal))
         return event
 
-    async def _json(self, event_id: int, principal: Principal) -> bytes:
+    async def _shown(self, event_id: int, principal: Principal) -> Representation:
         row = await self._events.get_row(event_id)
         if row is None:
             raise EventNotFound
         pair = (event_id, principal.user_id)
         place = (await self._participants.find_places([pair])).get(pair)
-        return event_json(row, place.status if place else None)
+        return event_shown(row, place.status if place else None)
 
 
 def _seconds(start_date: datetime, end_date: datetime) -> int:

@@ -3,12 +3,12 @@
 from sqlalchemy import CheckConstraint, Index, String
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
-from tradepost.core.database.models import NEVER_REUSED, Base, Identified, Timestamped
+from tradepost.core.database.models import NEVER_REUSED, Base, Identified, Timestamped, Versioned
 from tradepost.core.database.sort_keys import follow, sort_key_column
 from tradepost.tags.schemas import DESCRIPTION_LENGTH, TAG_LENGTH
 
 
-class Tag(Identified, Timestamped, Base):
+class Tag(Identified, Timestamped, Versioned, Base):
     """A normalised word. Items refer to it by name, so that the database's own cascade carries a new name to them."""
 
     __tablename__ = "tags"

@@ -12,8 +12,10 @@ from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
 from tradepost.core.wire.cursors import Cursors
 from tradepost.core.wire.pagination import Page, Window
-from tradepost.core.wire.row_json import RenderedPage, as_dict, page_json, row_encoder
+from tradepost.core.wire.representations import Representation
+from tradepost.core.wire.row_json import RenderedPage, page_json, row_encoder
 from tradepost.tags.errors import TagNotFound
+from tradepost.tags.models import Tag
 from tradepost.tags.repository import TagRepository, TagRow
 from tradepost.tags.schemas import TagRead, normalised_tag
 from tradepost.tags.tagged import TaggedItems
@@ -22,6 +24,17 @@ LIST_LANES: Final = 2
 """Different lists that are read at once."""
 
 _tag_json = row_encoder(TagRead)
+_COLUMNS: Final = [name for name in TagRead.model_fields if name != "item_count"]
+
+
+def tag_shown(tag: TagRow | Tag, item_count: int) -> Representation:
+    """Return a tag with its entity tag: the JSON of ``TagRead``."""
+
+    def write() -> bytes:
+        columns = {name: getattr(tag, name) for name in _COLUMNS}
+        return _tag_json({**columns, "item_count": item_count})
+
+    return Representation(tag.version, f"{tag.updated_at}\0{item_count}", write)
 
 
 def _scope(containing: str) -> str:
@@ -39,7 +52,7 @@ class TagReader:
         self._points = ReadCoalescer(database, self._load_points, observe=observe)
         self._lists = ReadCoalescer(database, self._load_list, lanes=LIST_LANES, max_batch=1)
 
-    async def get(self, tag_id: int) -> bytes:
+    async def get(self, tag_id: int) -> Representation:
         """Return the tag of this id, the JSON of ``TagRead``, or raise ``TagNotFound``."""
         found = await self._points.find(tag_id)
         if found is None:
@@ -51,11 +64,11 @@ class TagReader:
         containing = normalised_tag(containing)
         return await self._lists.get((self._cursors.opened(window, _scope(containing)), containing))
 
-    async def _load_points(self, db: ReadSession, tag_ids: Sequence[int]) -> Mapping[int, bytes]:
+    async def _load_points(self, db: ReadSession, tag_ids: Sequence[int]) -> Mapping[int, Representation]:
         tags = TagRepository(db)
         rows = await tags.find_rows(tag_ids)
-        bodies = await self._counted(tags, rows)
-        return dict(zip((row.id for row in rows), bodies, strict=True))
+        shown = await self._counted(tags, rows)
+        return dict(zip((row.id for row in rows), shown, strict=True))
 
     async def _load_list(
         self, db: ReadSession, asked: Sequence[tuple[Window, str]]
@@ -64,13 +77,13 @@ class TagReader:
         tags = TagRepository(db)
         for window, containing in asked:
             page = await tags.page(window, self._items.numbers(), containing=containing)
-            rows = await self._counted(tags, page.rows)
+            rows = [tag.body for tag in await self._counted(tags, page.rows)]
             counted = Page(rows, page.total, window, page.end)
             shown = self._cursors.sealed(counted, _scope(containing))
             found[window, containing] = RenderedPage(shown, page_json("tags", shown))
         return found
 
-    async def _counted(self, tags: TagRepository, rows: Sequence[TagRow]) -> list[bytes]:
+    async def _counted(self, tags: TagRepository, rows: Sequence[TagRow]) -> list[Representation]:
         names = [row.name for row in rows]
         counts = await self._items.counts(tags.db, names) if names else {}
-        return [_tag_json({**as_dict(row), "item_count": counts.get(row.name, 0)}) for row in rows]
+        return [tag_shown(row, counts.get(row.name, 0)) for row in rows]

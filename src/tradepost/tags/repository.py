@@ -10,6 +10,7 @@ from tradepost.core.database.elements import AmongIds, upsert
 from tradepost.core.database.keyset import Order, Sorts
 from tradepost.core.database.locks import lock_for_update, lock_key_share
 from tradepost.core.database.repository import Repository, escaped
+from tradepost.core.errors import PreconditionFailed
 from tradepost.core.wire.pagination import Page, Window
 from tradepost.tags.models import Tag
 
@@ -17,12 +18,12 @@ SORTS: Final[Sorts] = {"name": Tag.name_key, "created_at": Tag.created_at}
 BY_NUMBER: Final = "items_count"
 """The order by the number of items, which no column of a tag holds."""
 
-TagRow = Row[int, str, str | None, datetime, datetime]
-"""id, name, description, created_at, updated_at."""
+TagRow = Row[int, str, str | None, datetime, datetime, int]
+"""id, name, description, created_at, updated_at, version."""
 
 
-def _rows() -> Select[int, str, str | None, datetime, datetime]:
-    return select(Tag.id, Tag.name, Tag.description, Tag.created_at, Tag.updated_at)
+def _rows() -> Select[int, str, str | None, datetime, datetime, int]:
+    return select(Tag.id, Tag.name, Tag.description, Tag.created_at, Tag.updated_at, Tag.version)
 
 
 _ROWS_OF: Final = _rows().where(AmongIds(Tag.id))
@@ -80,6 +81,11 @@ class TagRepository(Repository):
         statement = upsert(Tag).values(tags).on_conflict_do_nothing(index_elements=["name"])
         return (await self.db.scalars(statement.returning(Tag.name))).all()
 
-    async def delete(self, tag_id: int) -> bool:
-        """Delete the tag, and by the database its links to items; tell whether there was one."""
-        return await self.db.scalar(delete(Tag).where(Tag.id == tag_id).returning(Tag.id)) is not None
+    async def delete(self, tag: Tag) -> None:
+        """Delete a locked tag, and by the database its links to items.
+
+        ``PreconditionFailed`` should its version be another one than was read: the lock keeps that from happening.
+        """
+        gone = delete(Tag).where(Tag.id == tag.id, Tag.version == tag.version).returning(Tag.id)
+        if await self.db.scalar(gone.execution_options(synchronize_session=False)) is None:
+            raise PreconditionFailed

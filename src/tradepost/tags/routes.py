@@ -13,8 +13,8 @@ from tradepost.tags.dependencies import Staff, TagReads, TagWrites
 from tradepost.tags.errors import SelfMerge, TagExists, TagNotFound
 from tradepost.tags.repository import BY_NUMBER, SORTS
 from tradepost.tags.schemas import TagCreate, TagMerge, TagPage, TagRead, TagUpdate
-from tradepost.tags.service import CountedTag
-from tradepost.web.answers.json_answer import JsonAnswer
+from tradepost.web.answers.json_answer import resource_answer
+from tradepost.web.conditions import IfMatch, IfNoneMatch
 from tradepost.web.openapi.document import CREDENTIALS_OPTIONAL
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.lists import RequestScope, list_answer, sorted_window
@@ -53,9 +53,9 @@ async def list_tags(
     responses=problem_responses(Unauthenticated, TagNotFound),
     openapi_extra=CREDENTIALS_OPTIONAL,
 )
-async def read_tag(tag_id: PathId, _visitor: Visitor, tags: TagReads) -> Response:
+async def read_tag(tag_id: PathId, _visitor: Visitor, tags: TagReads, known: IfNoneMatch) -> Response:
     """Return a tag."""
-    return JsonAnswer(await tags.get(tag_id))
+    return resource_answer(await tags.get(tag_id), known)
 
 
 @router.post(
@@ -64,9 +64,9 @@ async def read_tag(tag_id: PathId, _visitor: Visitor, tags: TagReads) -> Respons
     response_model=TagRead,
     responses=problem_responses(Unauthenticated, InsufficientPermissions, TagExists),
 )
-async def create_tag(tag: TagCreate, _staff: Staff, tags: TagWrites) -> CountedTag:
+async def create_tag(tag: TagCreate, _staff: Staff, tags: TagWrites) -> Response:
     """Make a tag. Writing an item makes the tags it needs by itself."""
-    return await tags.create(tag)
+    return resource_answer(await tags.create(tag), status=201)
 
 
 @router.put(
@@ -79,9 +79,11 @@ async def create_tag(tag: TagCreate, _staff: Staff, tags: TagWrites) -> CountedT
     response_model=TagRead,
     responses=problem_responses(Unauthenticated, InsufficientPermissions, TagNotFound, TagExists),
 )
-async def update_tag(tag_id: PathId, changes: TagUpdate, _staff: Staff, tags: TagWrites) -> CountedTag:
+async def update_tag(
+    tag_id: PathId, changes: TagUpdate, _staff: Staff, tags: TagWrites, expected: IfMatch
+) -> Response:
     """Change a tag: only the fields that are sent. A new name reaches every item that bears the tag."""
-    return await tags.update(tag_id, changes)
+    return resource_answer(await tags.update(tag_id, changes, expected))
 
 
 @router.post(
@@ -89,15 +91,15 @@ async def update_tag(tag_id: PathId, changes: TagUpdate, _staff: Staff, tags: Ta
     response_model=TagRead,
     responses=problem_responses(Unauthenticated, InsufficientPermissions, TagNotFound, SelfMerge),
 )
-async def merge_tag(tag_id: PathId, merge: TagMerge, _staff: Staff, tags: TagWrites) -> CountedTag:
+async def merge_tag(tag_id: PathId, merge: TagMerge, _staff: Staff, tags: TagWrites) -> Response:
     """Give all items of this tag to another, delete this one, and return the other."""
-    return await tags.merge(tag_id, merge)
+    return resource_answer(await tags.merge(tag_id, merge))
 
 
 @router.delete(
     "/{tag_id}", responses=problem_responses(Unauthenticated, InsufficientPermissions, TagNotFound)
 )
-async def delete_tag(tag_id: PathId, _staff: Staff, tags: TagWrites) -> Confirmation:
+async def delete_tag(tag_id: PathId, _staff: Staff, tags: TagWrites, expected: IfMatch) -> Confirmation:
     """Delete a tag and take it off every item."""
-    await tags.delete(tag_id)
+    await tags.delete(tag_id, expected)
     return Confirmation(message="Tag deleted successfully")

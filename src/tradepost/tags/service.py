@@ -5,34 +5,19 @@ name or a deletion to every item, in the statement that changes the tag, and no 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from functools import partial
 
 from tradepost.core.clock import Clock
 from tradepost.core.database.faults import violations
 from tradepost.core.errors import Unprocessable
 from tradepost.core.wire.folding import sort_key
+from tradepost.core.wire.representations import ANY_VERSION, Expected, Representation
 from tradepost.tags.errors import SelfMerge, TagExists, TagNotFound
 from tradepost.tags.models import Tag
+from tradepost.tags.reader import tag_shown
 from tradepost.tags.repository import TagRepository
 from tradepost.tags.schemas import TagCreate, TagMerge, TagUpdate
 from tradepost.tags.tagged import TaggedItems
-
-
-@dataclass(frozen=True, slots=True)
-class CountedTag:
-    """A tag, and how many items bear it."""
-
-    id: int
-    name: str
-    description: str | None
-    created_at: datetime
-    updated_at: datetime
-    item_count: int
-
-
-def _counted(tag: Tag, item_count: int) -> CountedTag:
-    return CountedTag(tag.id, tag.name, tag.description, tag.created_at, tag.updated_at, item_count)
 
 
 class TagService:
@@ -43,23 +28,23 @@ class TagService:
         self._items = items
         self._clock = clock
 
-    async def create(self, tag: TagCreate) -> CountedTag:
+    async def create(self, tag: TagCreate) -> Representation:
         """Make a tag that no item bears yet; ``TagExists`` if the name is taken."""
         now = self._clock.now()
         with violations(unique=TagExists):
             added = await self._tags.add(
                 Tag(name=tag.name, description=tag.description, created_at=now, updated_at=now)
             )
-        return _counted(added, 0)
+        return tag_shown(added, 0)
 
-    async def update(self, tag_id: int, changes: TagUpdate) -> CountedTag:
-        """Change the fields that were sent; a new name reaches all items that bear the tag.
+    async def update(
+        self, tag_id: int, changes: TagUpdate, expected: Expected = ANY_VERSION
+    ) -> Representation:
+        """Change the fields that were sent, of an expected version; a new name reaches all items that bear the tag.
 
         ``TagExists`` if another tag has the name: merging two tags cannot be undone, so it has an endpoint of its own.
         """
-        tag = await self._tags.lock_for_update(tag_id)
-        if tag is None:
-            raise TagNotFound
+        tag = await self._locked(tag_id, expected)
         sent = changes.model_dump(exclude_unset=True)
         changed = {field: value for field, value in sent.items() if getattr(tag, field) != value}
         if changed:
@@ -74,7 +59,7 @@ class TagService:
                 await self._tags.save()
         return await self._with_count(tag)
 
-    async def merge(self, tag_id: int, merge: TagMerge) -> CountedTag:
+    async def merge(self, tag_id: int, merge: TagMerge) -> Representation:
         """Give the items of one tag to another, delete the first, and return the second.
 
         Both rows are locked first: a write that is giving one of the tags to an item is either finished by then, and its
@@ -91,16 +76,14 @@ class TagService:
         db = self._tags.db
         await self._items.note_change(db, tag=source.name, now=self._clock.now())
         await self._items.move(db, source=source.name, target=target.name)
-        await self._tags.delete(tag_id)
+        await self._tags.delete(source)
         return await self._with_count(target)
 
-    async def delete(self, tag_id: int) -> None:
-        """Delete a tag and take it off every item."""
-        tag = await self._tags.lock_for_update(tag_id)
-        if tag is None:
-            raise TagNotFound
+    async def delete(self, tag_id: int, expected: Expected = ANY_VERSION) -> None:
+        """Delete a tag of an expected version, and take it off every item."""
+        tag = await self._locked(tag_id, expected)
         await self._items.note_change(self._tags.db, tag=tag.name, now=self._clock.now())
-        await self._tags.delete(tag_id)
+        await self._tags.delete(tag)
 
     async def ensure(self, names: Iterable[str]) -> None:
         """Make the tags of these normalised names exist, and keep them so until the transaction ends.
@@ -123,9 +106,16 @@ class TagService:
             # A name that another transaction inserted meanwhile may go again until its row is locked here.
             missing.difference_update(await self._tags.add_missing(new))
 
-    async def _with_count(self, tag: Tag) -> CountedTag:
+    async def _locked(self, tag_id: int, expected: Expected) -> Tag:
+        tag = await self._tags.lock_for_update(tag_id)
+        if tag is None:
+            raise TagNotFound
+        await expected.check(tag.version, partial(self._with_count, tag))
+        return tag
+
+    async def _with_count(self, tag: Tag) -> Representation:
         counts = await self._items.counts(self._tags.db, [tag.name])
-        return _counted(tag, counts.get(tag.name, 0))
+        return tag_shown(tag, counts.get(tag.name, 0))
 
 
 def _name_taken() -> TagExists:

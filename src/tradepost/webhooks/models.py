@@ -12,6 +12,7 @@ from tradepost.core.database.models import (
     Identified,
     PortableJson,
     Timestamped,
+    Versioned,
     choice,
 )
 from tradepost.webhooks.schemas import (
@@ -25,7 +26,7 @@ from tradepost.webhooks.schemas import (
 )
 
 
-class Webhook(Identified, Timestamped, Base):
+class Webhook(Identified, Timestamped, Versioned, Base):
     """A URL with its subscriptions.
 
     ``slot`` numbers a person's webhooks from 1 to the limit: its uniqueness keeps the limit, however many are created at

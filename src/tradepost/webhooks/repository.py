@@ -84,14 +84,21 @@ class WebhookRepository(Repository):
         statement = (
             update(Webhook)
             .where(Webhook.id == webhook_id, Webhook.user_id == user_id)
-            .values(previous_nonce=Webhook.nonce, previous_until=until, nonce=nonce)
+            .values(
+                previous_nonce=Webhook.nonce,
+                previous_until=until,
+                nonce=nonce,
+                version=Webhook.version + 1,
+            )
             .returning(Webhook)
         )
         return await self.db.scalar(statement)
 
-    async def delete(self, webhook_id: int, user_id: int) -> bool:
-        """Delete a person's webhook of this id with its log; tell whether there was one."""
+    async def delete(self, webhook_id: int, user_id: int, *, versions: Collection[int] | None = None) -> bool:
+        """Delete a person's webhook of this id with its log, if they are given only of these versions; tell whether it was."""
         statement = delete(Webhook).where(Webhook.id == webhook_id, Webhook.user_id == user_id)
+        if versions is not None:
+            statement = statement.where(Webhook.version.in_(versions))
         return await self.db.scalar(statement.returning(Webhook.id)) is not None
 
     async def lock_subscribers_key_share(self, user_ids: Collection[int]) -> Sequence[SubscriberRow]:
@@ -142,7 +149,13 @@ class WebhookHealthRepository(Repository):
         statement = update(Webhook).where(Webhook.id == webhook_id, Webhook.is_active, Webhook.url == url)
         if failing_before is not None:
             statement = statement.where(Webhook.failing_since <= failing_before)
-        values = {"is_active": False, "disabled_at": now, "disabled_reason": reason, "updated_at": now}
+        values = {
+            "is_active": False,
+            "disabled_at": now,
+            "disabled_reason": reason,
+            "updated_at": now,
+            "version": Webhook.version + 1,
+        }
         return await self.db.scalar(statement.values(**values).returning(Webhook))
 
     async def disable_all_of(self, user_id: int, *, now: datetime) -> Sequence[int]:
@@ -150,8 +163,17 @@ class WebhookHealthRepository(Repository):
         active = select(Webhook.id).where(Webhook.user_id == user_id, Webhook.is_active).order_by(Webhook.id)
         ids = (await self.db.scalars(lock_no_key_update(active, Webhook))).all()
         if ids:
-            values = {"is_active": False, "disabled_at": now, "disabled_reason": DisabledReason.OWNER}
-            await self.db.execute(update(Webhook).where(Webhook.id.in_(ids)).values(**values, updated_at=now))
+            await self.db.execute(
+                update(Webhook)
+                .where(Webhook.id.in_(ids))
+                .values(
+                    is_active=False,
+                    disabled_at=now,
+                    disabled_reason=DisabledReason.OWNER,
+                    updated_at=now,
+                    version=Webhook.version + 1,
+                )
+            )
         return ids
 
 

@@ -9,6 +9,8 @@ from starlette.responses import Response
 from tradepost.accounts.dependencies import CurrentPrincipal
 from tradepost.core.errors import InsufficientPermissions, Unauthenticated
 from tradepost.core.wire.schemas import Confirmation
+from tradepost.web.answers.json_answer import resource_answer
+from tradepost.web.conditions import IfMatch, IfNoneMatch
 from tradepost.web.openapi.document import operation_id
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.lists import ListPages, PlainWindow
@@ -21,7 +23,7 @@ from tradepost.webhooks.errors import (
     WebhookNotFound,
     WebhookOff,
 )
-from tradepost.webhooks.models import Webhook, WebhookDelivery
+from tradepost.webhooks.models import WebhookDelivery
 from tradepost.webhooks.payloads import (
     EventCancelledPayload,
     EventCreatedPayload,
@@ -47,6 +49,7 @@ from tradepost.webhooks.schemas import (
     WebhookUpdate,
     WebhookWithSecret,
 )
+from tradepost.webhooks.service import webhook_shown
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"], route_class=Route)
 facts = APIRouter(
@@ -75,13 +78,14 @@ async def list_webhooks(
 @router.post(
     "/",
     status_code=201,
+    response_model=WebhookWithSecret,
     responses=problem_responses(Unauthenticated, InsufficientPermissions, WebhookLimit),
 )
 async def create_webhook(
     webhook: WebhookCreate, principal: CurrentPrincipal, webhooks: WebhookWrites
-) -> WebhookWithSecret:
+) -> Response:
     """Have an address told of facts. Keep the secret: it is shown here and by a rotation, and nowhere else."""
-    return await webhooks.create(webhook, principal)
+    return resource_answer(await webhooks.create(webhook, principal), status=201)
 
 
 @router.get(
@@ -89,9 +93,11 @@ async def create_webhook(
     response_model=WebhookRead,
     responses=problem_responses(Unauthenticated, WebhookNotFound),
 )
-async def read_webhook(webhook_id: PathId, principal: CurrentPrincipal, webhooks: WebhookReads) -> Webhook:
+async def read_webhook(
+    webhook_id: PathId, principal: CurrentPrincipal, webhooks: WebhookReads, known: IfNoneMatch
+) -> Response:
     """Return one of your webhooks."""
-    return await webhooks.get(webhook_id, principal)
+    return resource_answer(webhook_shown(await webhooks.get(webhook_id, principal)), known)
 
 
 @router.put(
@@ -105,27 +111,36 @@ async def read_webhook(webhook_id: PathId, principal: CurrentPrincipal, webhooks
     responses=problem_responses(Unauthenticated, InsufficientPermissions, WebhookNotFound),
 )
 async def update_webhook(
-    webhook_id: PathId, changes: WebhookUpdate, principal: CurrentPrincipal, webhooks: WebhookWrites
-) -> Webhook:
+    webhook_id: PathId,
+    changes: WebhookUpdate,
+    principal: CurrentPrincipal,
+    webhooks: WebhookWrites,
+    expected: IfMatch,
+) -> Response:
     """Change a webhook: only the fields that are sent. `is_active` switches it off and on."""
-    return await webhooks.update(webhook_id, changes, principal)
+    changed = await webhooks.update(webhook_id, changes, principal, expected)
+    return resource_answer(webhook_shown(changed))
 
 
 @router.delete("/{webhook_id}", responses=problem_responses(Unauthenticated, WebhookNotFound))
 async def delete_webhook(
-    webhook_id: PathId, principal: CurrentPrincipal, webhooks: WebhookWrites
+    webhook_id: PathId, principal: CurrentPrincipal, webhooks: WebhookWrites, expected: IfMatch
 ) -> Confirmation:
     """Delete a webhook with its log."""
-    await webhooks.delete(webhook_id, principal)
+    await webhooks.delete(webhook_id, principal, expected)
     return Confirmation(message="Webhook deleted successfully")
 
 
-@router.post("/{webhook_id}/rotate-secret", responses=problem_responses(Unauthenticated, WebhookNotFound))
+@router.post(
+    "/{webhook_id}/rotate-secret",
+    response_model=WebhookWithSecret,
+    responses=problem_responses(Unauthenticated, WebhookNotFound),
+)
 async def rotate_webhook_secret(
     webhook_id: PathId, principal: CurrentPrincipal, webhooks: WebhookWrites
-) -> WebhookWithSecret:
+) -> Response:
     """Give a webhook a new secret. For 24 hours every request is signed with both, the new one first."""
-    return await webhooks.rotate_secret(webhook_id, principal)
+    return resource_answer(await webhooks.rotate_secret(webhook_id, principal))
 
 
 @router.post(

@@ -1,5 +1,6 @@
 """Creating, changing, testing and redelivering webhooks; even admins see their own alone."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
@@ -8,10 +9,11 @@ from tradepost.accounts.service import UserService
 from tradepost.core.clock import Clock
 from tradepost.core.database.faults import violations
 from tradepost.core.database.sessions import ReadSession, WriteSession
-from tradepost.core.errors import InsufficientPermissions, Unauthenticated, Unprocessable
+from tradepost.core.errors import InsufficientPermissions, PreconditionFailed, Unauthenticated, Unprocessable
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
 from tradepost.core.wire.pagination import Page, Window
+from tradepost.core.wire.representations import ANY_VERSION, Expected, Representation
 from tradepost.webhooks.catalogue import TEST, body_of
 from tradepost.webhooks.errors import (
     DeliveryNotFound,
@@ -38,6 +40,19 @@ from tradepost.webhooks.targets import TargetRules, UnacceptableTarget
 OVERLAP: Final = timedelta(hours=24)
 """How long the secret before a rotation signs as well, so that the new one can reach every receiver."""
 SWITCHED_OFF: Final = "The webhook was switched off"
+
+
+def webhook_shown(webhook: Webhook) -> Representation:
+    """Return a webhook with its entity tag: the JSON of ``WebhookRead``.
+
+    Failures are none of its changes, and told all the same.
+    """
+    return _with_tag(webhook, lambda: WebhookRead.model_validate(webhook))
+
+
+def _with_tag(webhook: Webhook, read: Callable[[], WebhookRead]) -> Representation:
+    made_of = f"{webhook.updated_at}\0{webhook.failing_since}"
+    return Representation(webhook.version, made_of, lambda: read().model_dump_json().encode())
 
 
 class WebhookReader:
@@ -97,7 +112,7 @@ class WebhookService:
         self._rules = rules
         self._clock = clock
 
-    async def create(self, new: WebhookCreate, owner: Principal) -> WebhookWithSecret:
+    async def create(self, new: WebhookCreate, owner: Principal) -> Representation:
         """Create a webhook; ``WebhookLimit`` when the person has no slot left."""
         self._check(new.url, new.scope, owner)
         await self._people.lock_credential_key_share(owner)
@@ -123,10 +138,13 @@ class WebhookService:
                 return self._with_secret(webhook)
         raise WebhookLimit
 
-    async def update(self, webhook_id: int, changes: WebhookUpdate, owner: Principal) -> Webhook:
-        """Change the fields that were sent."""
+    async def update(
+        self, webhook_id: int, changes: WebhookUpdate, owner: Principal, expected: Expected = ANY_VERSION
+    ) -> Webhook:
+        """Change the fields that were sent, of an expected version."""
         await self._people.lock_credential_key_share(owner)
         webhook = await self._locked(webhook_id, owner)
+        expected.check_shown(webhook_shown(webhook))
         sent = changes.model_dump(exclude_unset=True)
         changed: dict[str, Any] = {
             name: value for name, value in sent.items() if getattr(webhook, name) != value
@@ -146,12 +164,13 @@ class WebhookService:
         await self._webhooks.save()
         return webhook
 
-    async def delete(self, webhook_id: int, owner: Principal) -> None:
-        """Delete a webhook with its log and its pending deliveries."""
-        if not await self._webhooks.delete(webhook_id, owner.user_id):
-            raise WebhookNotFound
+    async def delete(self, webhook_id: int, owner: Principal, expected: Expected = ANY_VERSION) -> None:
+        """Delete a webhook of an expected version with its log and its pending deliveries."""
+        if not await self._webhooks.delete(webhook_id, owner.user_id, versions=expected.versions):
+            # It is there, or this raises: then it was another version that was to be deleted.
+            raise PreconditionFailed(webhook_shown(await self._reader.get(webhook_id, owner)).etag)
 
-    async def rotate_secret(self, webhook_id: int, owner: Principal) -> WebhookWithSecret:
+    async def rotate_secret(self, webhook_id: int, owner: Principal) -> Representation:
         """Give a webhook a new secret; the old one signs as well for a day."""
         await self._people.lock_credential_key_share(owner)
         webhook = await self._webhooks.rotate(
@@ -207,12 +226,11 @@ class WebhookService:
             except UnacceptableTarget as fault:
                 raise Unprocessable(("body", "url"), str(fault), kind="webhook_url") from fault
 
-    def _with_secret(self, webhook: Webhook) -> WebhookWithSecret:
+    def _with_secret(self, webhook: Webhook) -> Representation:
+        """Return the JSON of ``WebhookWithSecret``, under the entity tag that a read has, which shows no secret."""
         shown = WebhookRead.model_validate(webhook).model_dump(by_alias=False)
-        return WebhookWithSecret.model_validate(
-            shown
-            | {
-                "previous_until": webhook.previous_until,
-                "secret": self._signer.secret(webhook.id, webhook.nonce),
-            }
-        )
+        secret = {
+            "previous_until": webhook.previous_until,
+            "secret": self._signer.secret(webhook.id, webhook.nonce),
+        }
+        return _with_tag(webhook, lambda: WebhookWithSecret.model_validate(shown | secret))

@@ -44,7 +44,7 @@ class CredentialRepository(Repository):
         statement = (
             update(User)
             .where(User.id == user_id, User.hashed_password == seen, User.is_active)
-            .values(hashed_password=hashed, updated_at=now)
+            .values(hashed_password=hashed, updated_at=now, version=User.version + 1)
             .returning(User.id)
         )
         return await self.db.scalar(statement) is not None
@@ -54,7 +54,9 @@ class CredentialRepository(Repository):
         proved = func.coalesce(User.email_verified_at, now)
         changed = update(User).where(User.id == user_id)
         await self.db.execute(
-            changed.values(hashed_password=hashed, updated_at=now, email_verified_at=proved)
+            changed.values(
+                hashed_password=hashed, updated_at=now, version=User.version + 1, email_verified_at=proved
+            )
         )
 
     async def rehash(self, user_id: int, *, seen: str, hashed: str) -> None:

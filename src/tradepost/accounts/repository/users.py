@@ -88,6 +88,10 @@ class UserRepository(Repository):
         await self.db.flush()
         return user
 
+    async def save(self) -> None:
+        """Write the changes that were made to users of this session."""
+        await self.db.flush()
+
     async def add_unless_taken(self, values: dict[str, Any]) -> bool:
         """Insert a user unless the address is taken; tell whether it was inserted."""
         statement = upsert(User).values(**values).on_conflict_do_nothing(index_elements=["email"])
@@ -100,14 +104,17 @@ class UserRepository(Repository):
         statement = update(User).where(User.id == user_id)
         if seen is not None:
             statement = statement.where(User.avatar_url == seen)
-        statement = statement.values(avatar_url=url, updated_at=now)
+        statement = statement.values(avatar_url=url, updated_at=now, version=User.version + 1)
         return await self.db.scalar(statement.returning(User.id)) is not None
 
-    async def lock_for_update(self, user_id: int) -> bool:
-        """Lock a user who is to be deleted, so that nothing refers to them any more; tell whether there is one."""
-        found = lock_for_update(select(User.id).where(User.id == user_id), User)
-        return await self.db.scalar(found) is not None
+    async def lock_for_update(self, user_id: int) -> User | None:
+        """Return the user of this id, who is to be deleted, locked so that nothing refers to them any more."""
+        return await self.db.scalar(lock_for_update(select(User).where(User.id == user_id), User))
 
-    async def delete(self, user_id: int) -> bool:
-        """Delete the user and, by cascades, what belongs to them; tell whether there was one."""
-        return await self.db.scalar(delete(User).where(User.id == user_id).returning(User.id)) is not None
+    async def delete(self, user_id: int, *, version: int | None = None) -> bool:
+        """Delete the user, if ``version`` is given only as that one, and by cascades what belongs to them; tell whether it was."""
+        gone = delete(User).where(User.id == user_id)
+        if version is not None:
+            gone = gone.where(User.version == version)
+        gone = gone.execution_options(synchronize_session=False)
+        return await self.db.scalar(gone.returning(User.id)) is not None

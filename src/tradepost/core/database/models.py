@@ -6,9 +6,9 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, ClassVar, TypeVar
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Enum, Integer, MetaData, Numeric, String
+from sqlalchemy import BigInteger, DateTime, Dialect, Enum, Integer, MetaData, Numeric, String, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 from sqlalchemy.types import JSON, TypeDecorator, TypeEngine
 
 T = TypeVar("T")
@@ -132,3 +132,18 @@ class Timestamped:
 
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+
+
+class Versioned:
+    """A mixin for optimistic locking: ``version`` counts the changes of what is shown of a row, from 1.
+
+    What the ORM writes, it writes ``WHERE id = … AND version = …``, and raises the number. Every other statement that changes
+    what is shown says ``version=Model.version + 1``. A trigger raises it for a writer that does not know it, such as the
+    previous release (migration 0022).
+    """
+
+    version: Mapped[int] = mapped_column(default=1, server_default=text("1"))
+
+    @declared_attr.directive
+    def __mapper_args__(cls) -> dict[str, Any]:  # noqa: N805 - SQLAlchemy calls it with the class
+        return {"version_id_col": cls.version}

@@ -88,7 +88,12 @@ class Expected:
         ``current`` reads what the tag is made of, only where it is needed.
         """
         if self.versions is not None and version not in self.versions:
-            raise PreconditionFailed((await current()).etag)
+            self.check_shown(await current())
+
+    def check_shown(self, current: Representation) -> None:
+        """Raise ``PreconditionFailed`` likewise, where all that is shown has been read."""
+        if self.versions is not None and current.version not in self.versions:
+            raise PreconditionFailed(current.etag)
 
 
 ANY_VERSION: Final = Expected()
@@ -97,6 +102,7 @@ _TAG: Final = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*+"'
 _TAGS: Final = re.compile(rf"[ \t,]*+{_TAG}(?:[ \t]*+,[ \t,]*+{_TAG})*+[ \t,]*+")
 _EACH: Final = re.compile(r'(W/)?"([^"]*+)"')
 _VERSION: Final = re.compile(r"([1-9][0-9]{0,8})-")
+"""Within what the column of a version can hold."""
 
 
 def no_tags(name: str) -> str:

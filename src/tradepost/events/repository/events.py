@@ -24,6 +24,7 @@ from tradepost.core.database.elements import AmongIds
 from tradepost.core.database.keyset import Order, Sorts
 from tradepost.core.database.locks import lock_for_update
 from tradepost.core.database.repository import Repository
+from tradepost.core.errors import PreconditionFailed
 from tradepost.core.wire.pagination import Page, Window
 from tradepost.events.filters import EventFilter, conditions
 from tradepost.events.models import Event
@@ -125,14 +126,17 @@ class EventRepository(Repository):
             (await self.db.execute(insert(_EVENTS).values(**values).returning(_EVENTS.c.id))).scalar_one()
         )
 
-    async def change(self, event_id: int, values: Mapping[str, Any]) -> None:
-        """Set columns of a locked event."""
-        await self.db.execute(
-            update(Event)
-            .where(Event.id == event_id)
-            .values(**values)
-            .execution_options(synchronize_session=False)
-        )
+    async def change(self, event_id: int, values: Mapping[str, Any], *, version: int | None = None) -> None:
+        """Set columns of a locked event.
+
+        ``PreconditionFailed`` should its version be another one than is given: the lock keeps that from happening.
+        """
+        changed = update(Event).where(Event.id == event_id)
+        if version is not None:
+            changed = changed.where(Event.version == version)
+        changed = changed.values(**values).execution_options(synchronize_session=False)
+        if await self.db.scalar(changed.returning(Event.id)) is None:
+            raise PreconditionFailed
 
     async def claim(self, event_id: int, *, seats: int, places: int) -> int | None:
         """Claim seats and places on the waiting list of a locked event; return the number before the first new one.
@@ -158,11 +162,12 @@ class EventRepository(Repository):
         last = await self.db.scalar(claimed)
         return None if last is None else last - seats - places
 
-    async def delete(self, event_id: int) -> bool:
-        """Delete a locked event that nobody joined; tell whether it was one."""
+    async def delete(self, event_id: int, *, version: int) -> bool:
+        """Delete a locked event of this version that nobody joined; tell whether it was one."""
         gone = (
             delete(Event)
-            .where(Event.id == event_id, Event.participants_count == 0, Event.waiting_count == 0)
+            .where(Event.id == event_id, Event.version == version)
+            .where(Event.participants_count == 0, Event.waiting_count == 0)
             .returning(Event.id)
             .execution_options(synchronize_session=False)
         )
