@@ -90,6 +90,7 @@ RESOURCES: Final = {
     "categories/{id_or_slug}": Resource(
         "categories/", {"name": "Lamps"}, {"name": "Lights"}, {"description": "They shine"}
     ),
+    "auth/api-keys/{key_id}": Resource("auth/api-keys", {"name": "Nightly import"}),
     "webhooks/{webhook_id}": Resource("webhooks/", HOOK, {"event_types": ["*"]}, {"description": "New"}),
 }
 TAG: Final = RESOURCES["tags/{tag_id}"]

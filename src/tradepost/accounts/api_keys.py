@@ -8,6 +8,7 @@ import base64
 import hashlib
 import hmac
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
@@ -27,7 +28,10 @@ from tradepost.core.database.sessions import ReadSession, WriteSession
 from tradepost.core.errors import InsufficientPermissions, Unauthenticated, Unprocessable
 from tradepost.core.principal import Principal
 from tradepost.core.wire.pagination import Page, Window
+from tradepost.core.wire.representations import ANY_VERSION, Expected, Representation
 
+VERSION: Final = 1
+"""Of every key: none ever changes, so there is nothing to count."""
 KEPT_EXPIRED: Final = timedelta(days=30)
 """How long a key that has run out is still listed."""
 
@@ -56,6 +60,15 @@ class KeyRing:
         return found
 
 
+def api_key_shown(key: ApiKey) -> Representation:
+    """Return a key with its entity tag: the JSON of ``ApiKeyRead``."""
+    return _with_tag(key, lambda: ApiKeyRead.model_validate(key))
+
+
+def _with_tag(key: ApiKey, read: Callable[[], ApiKeyRead]) -> Representation:
+    return Representation(VERSION, f"{key.last_used_at}", lambda: read().model_dump_json().encode())
+
+
 class ApiKeyReader:
     """Finds a person's keys; nobody else's, not even for admins."""
 
@@ -78,11 +91,12 @@ class ApiKeyService:
     """Makes and revokes keys in the caller's transaction."""
 
     def __init__(self, db: WriteSession, *, people: UserService, clock: Clock) -> None:
+        self._db = db
         self._keys = ApiKeyRepository(db)
         self._people = people
         self._clock = clock
 
-    async def create(self, new: ApiKeyCreate, owner: Principal) -> ApiKeyWithSecret:
+    async def create(self, new: ApiKeyCreate, owner: Principal) -> Representation:
         """Make a key; ``InsufficientPermissions`` for more than the person may, ``ApiKeyLimit`` when no slot is left."""
         permissions = owner.permissions if new.permissions is None else frozenset(new.permissions)
         if not permissions <= owner.permissions or (
@@ -107,10 +121,13 @@ class ApiKeyService:
         }
         key = await self._claim(values, owner)
         shown = ApiKeyRead.model_validate(key).model_dump()
-        return ApiKeyWithSecret(**shown, key=f"tp_{key.prefix}_{secret}")
+        # The entity tag is that of a read, which shows no secret.
+        return _with_tag(key, lambda: ApiKeyWithSecret(**shown, key=f"tp_{key.prefix}_{secret}"))
 
-    async def delete(self, key_id: int, owner: Principal) -> None:
-        """Revoke a key: it counts from the next request on."""
+    async def delete(self, key_id: int, owner: Principal, expected: Expected = ANY_VERSION) -> None:
+        """Revoke a key of an expected version: it counts from the next request on."""
+        if expected.versions is not None:
+            expected.check_shown(api_key_shown(await ApiKeyReader(self._db).get(key_id, owner)))
         if not await self._keys.delete(key_id, owner.user_id):
             raise ApiKeyNotFound
 

@@ -8,8 +8,8 @@ from typing import Final
 from typing_extensions import override
 
 from tradepost.accounts.permissions import PERMISSIONS, Permission
-from tradepost.accounts.repository.api_keys import ApiKeyRepository, KeyIdentityRow
 from tradepost.accounts.reader import profile_shown
+from tradepost.accounts.repository.api_keys import ApiKeyRepository, KeyIdentityRow
 from tradepost.accounts.repository.sessions import IdentityRow, SessionRepository
 from tradepost.core.batching.coalescer import Observe, ReadCoalescer
 from tradepost.core.database.engines import Database

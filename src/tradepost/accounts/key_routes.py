@@ -3,13 +3,16 @@
 from functools import partial
 
 from fastapi import APIRouter
+from starlette.responses import Response
 
+from tradepost.accounts.api_keys import api_key_shown
 from tradepost.accounts.dependencies import ApiKeyReads, ApiKeyWrites, CurrentPrincipal, LoggedIn
 from tradepost.accounts.errors import ApiKeyLimit, ApiKeyNotFound
 from tradepost.accounts.key_schemas import ApiKeyCreate, ApiKeyPage, ApiKeyRead, ApiKeyWithSecret
-from tradepost.accounts.models import ApiKey
 from tradepost.core.errors import InsufficientPermissions, KeyNotAllowed, Unauthenticated
 from tradepost.core.wire.schemas import Confirmation
+from tradepost.web.answers.json_answer import resource_answer
+from tradepost.web.conditions import IfMatch, IfNoneMatch
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.lists import ListPages, PlainWindow
 from tradepost.web.routing.parameters import PathId
@@ -30,25 +33,30 @@ async def list_api_keys(
 @router.post(
     "",
     status_code=201,
+    response_model=ApiKeyWithSecret,
     responses=problem_responses(Unauthenticated, KeyNotAllowed, InsufficientPermissions, ApiKeyLimit),
 )
-async def create_api_key(new: ApiKeyCreate, principal: LoggedIn, keys: ApiKeyWrites) -> ApiKeyWithSecret:
+async def create_api_key(new: ApiKeyCreate, principal: LoggedIn, keys: ApiKeyWrites) -> Response:
     """Make a key for a program. Keep it: it is shown here alone. Programs send it as `X-API-Key`."""
-    return await keys.create(new, principal)
+    return resource_answer(await keys.create(new, principal), status=201)
 
 
 @router.get(
     "/{key_id}", response_model=ApiKeyRead, responses=problem_responses(Unauthenticated, ApiKeyNotFound)
 )
-async def read_api_key(key_id: PathId, principal: CurrentPrincipal, keys: ApiKeyReads) -> ApiKey:
+async def read_api_key(
+    key_id: PathId, principal: CurrentPrincipal, keys: ApiKeyReads, known: IfNoneMatch
+) -> Response:
     """Return one of your API keys, without its secret."""
-    return await keys.get(key_id, principal)
+    return resource_answer(api_key_shown(await keys.get(key_id, principal)), known)
 
 
 @router.delete(
     "/{key_id}", responses=problem_responses(Unauthenticated, InsufficientPermissions, ApiKeyNotFound)
 )
-async def delete_api_key(key_id: PathId, principal: CurrentPrincipal, keys: ApiKeyWrites) -> Confirmation:
+async def delete_api_key(
+    key_id: PathId, principal: CurrentPrincipal, keys: ApiKeyWrites, expected: IfMatch
+) -> Confirmation:
     """Revoke an API key: the next request that shows it is refused."""
-    await keys.delete(key_id, principal)
+    await keys.delete(key_id, principal, expected)
     return Confirmation(message="API key deleted successfully")

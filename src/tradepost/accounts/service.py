@@ -7,15 +7,15 @@ from tradepost.accounts.messages import UserDeleted
 from tradepost.accounts.models import User
 from tradepost.accounts.permissions import Role
 from tradepost.accounts.phones import parsed_phone
-from tradepost.accounts.repository.api_keys import ApiKeyRepository
 from tradepost.accounts.reader import user_shown
+from tradepost.accounts.repository.api_keys import ApiKeyRepository
 from tradepost.accounts.repository.sessions import SessionRepository
 from tradepost.accounts.repository.tokens import AccountTokenRepository
 from tradepost.accounts.repository.users import PublicRow, UserRepository
 from tradepost.accounts.schemas import ProfileUpdate
 from tradepost.core.clock import Clock
-from tradepost.core.principal import CredentialKind, Principal
 from tradepost.core.errors import PreconditionFailed, Unauthenticated
+from tradepost.core.principal import CredentialKind, Principal
 from tradepost.core.wire.pagination import Page, Window
 from tradepost.core.wire.representations import ANY_VERSION, Expected
 

@@ -69,10 +69,10 @@ def describe_conditions(operations: Sequence[tuple[str, Operation]], changes: Ma
     """
     reads = [(path, one) for path, one in operations if changes.get(one["operationId"]) is False]
     shown = [schema for _, one in reads for schema in _shown(one)]
-    collections = {path.rpartition("{")[0] for path, _ in reads if path.endswith("}")}
+    collections = {path.rpartition("/{")[0] for path, _ in reads if path.endswith("}")}
     for path, operation in operations:
         for status, answer in operation["responses"].items():
-            makes = status == "201" and path in collections
+            makes = status == "201" and path.rstrip("/") in collections
             if status.startswith("2") and (makes or _schema(answer) in shown):
                 answer["headers"] = answer.get("headers", {}) | _ETAG
         if operation["operationId"] in changes:
