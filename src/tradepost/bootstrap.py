@@ -28,7 +28,9 @@ from tradepost.core.database.engines import Database, DatabaseOptions
 from tradepost.core.database.models import Base
 from tradepost.core.errors import DatabaseUnavailable
 from tradepost.core.idempotency.keys import IdempotencyKeys
-from tradepost.core.idempotency.models import IdempotencyKey
+from tradepost.core.idempotency.leases import KeyLeases
+from tradepost.core.idempotency.models import IdempotencyKey, IdempotentPiece
+from tradepost.core.idempotency.progress import ProgressKeeper
 from tradepost.core.messaging.backlog import Backlog, ReportBacklog
 from tradepost.core.messaging.deliveries import ObserveAttempt
 from tradepost.core.messaging.dispatcher import TOPIC, Dispatcher
@@ -93,6 +95,7 @@ MODELS = (
     StoredMessage,
     ScheduledJob,
     IdempotencyKey,
+    IdempotentPiece,
     Inbox,
     Notification,
     Preference,
@@ -203,15 +206,16 @@ def open_web(resources: Resources) -> None:
     """Put in what routes of every domain use: idempotency keys, and the cursors of lists."""
     askers = AskersByCredentials(resources)
     resources.put(Askers, askers)
-    resources.put(
-        IdempotencyKeys,
-        IdempotencyKeys(
-            resources.database,
-            resources.clock,
-            lifetime=timedelta(hours=resources.settings.IDEMPOTENCY_HOURS),
-            lock_person=askers.lock_key_share,
-        ),
+    keys = IdempotencyKeys(
+        resources.database,
+        resources.clock,
+        lifetime=timedelta(hours=resources.settings.IDEMPOTENCY_HOURS),
+        lock_person=askers.lock_key_share,
     )
+    resources.put(IdempotencyKeys, keys)
+    leases = KeyLeases(resources.database, keys)
+    resources.put(KeyLeases, leases)
+    resources.put(ProgressKeeper, ProgressKeeper(resources.database, keys, leases))
     resources.put(Cursors, Cursors(resources.settings.SECRET_KEY.get_secret_value()))
 
 

@@ -49,6 +49,14 @@ ROWS: Final[dict[str, dict[str, Any]]] = {
         "expires_at": NOW,
     },
     "idempotency_keys": {"digest": b"d" * 32, "user_id": 1, "created_at": NOW},
+    "idempotent_pieces": {
+        "digest": b"d" * 32,
+        "number": 0,
+        "last": 1,
+        "made": 1,
+        "is_told": False,
+        "answer": b"{}",
+    },
     "categories": {"id": 1, "name": "C", "slug": "c", "is_active": True, **TIMES},
     "tags": {"name": "t", **TIMES},
     "items": {

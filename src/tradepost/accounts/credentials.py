@@ -13,11 +13,12 @@ from tradepost.accounts.repository.credentials import CredentialRepository
 from tradepost.accounts.repository.sessions import SessionRepository
 from tradepost.accounts.repository.tokens import AccountTokenRepository
 from tradepost.accounts.repository.users import UserRepository
-from tradepost.accounts.schemas import PasswordChange, UserRegister
+from tradepost.accounts.schemas import PasswordChange, UserRead, UserRegister
 from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database
 from tradepost.core.database.faults import violations
 from tradepost.core.errors import RuleBroken, Unauthenticated
+from tradepost.core.idempotency.claim import CLAIM, settle
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
 
@@ -65,6 +66,7 @@ class CredentialService:
                 row = self._links.fresh(TokenPurpose.VERIFY_EMAIL, user_id=user.id, email=user.email, now=now)
                 (token_id,) = await AccountTokenRepository(db).add_all([row])
             await self._outbox.add(db, UserRegistered(user.id, token_id))
+            await settle(db, CLAIM.get(), UserRead.model_validate(user).model_dump_json().encode, status=201)
         return user
 
     async def change_password(self, change: PasswordChange, principal: Principal) -> None:

@@ -6,6 +6,7 @@ in groups: a message for each transaction, which programs hear of, and one for t
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,6 +16,8 @@ from tradepost.core.database.faults import is_undone, translate
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import TradepostError
 from tradepost.core.finishing import finished
+from tradepost.core.idempotency.claim import CLAIM, KeepsKeys
+from tradepost.core.idempotency.progress import Progress, ProgressKeeper
 from tradepost.core.principal import Principal
 from tradepost.items.schemas import ItemCreate
 from tradepost.items.service import ItemService, NewItem
@@ -29,35 +32,45 @@ Outcome = int | TradepostError
 
 
 Work = Callable[[WriteSession], Awaitable[list[Outcome]]]
-Create = Callable[[Sequence[NewItem]], Awaitable[list[Outcome]]]
+Then = Callable[[WriteSession, Sequence[Outcome]], Awaitable[None]]
+Create = Callable[[Sequence[NewItem], Then], Awaitable[list[Outcome]]]
+Answered = Callable[[Sequence[Outcome]], bytes]
+"""Writes the part of the answer that tells of these outcomes."""
 
 
 class _TakenBackError(Exception):
     """Raised within a transaction that makes all or none."""
 
 
-class BulkItems:
+class BulkItems(KeepsKeys):
     """The lane of bulk creation. Lives as long as the process, and counts what it has done for ``/metrics``."""
 
-    def __init__(self, database: Database, *, items: Callable[[WriteSession], ItemService]) -> None:
+    def __init__(
+        self, database: Database, progress: ProgressKeeper, *, items: Callable[[WriteSession], ItemService]
+    ) -> None:
         self.lines = 0
         self._database = database
+        self._progress = progress
         self._items = items
         self._lane = asyncio.Lock()
 
-    def run(self, owner: Principal) -> "BulkRun":
-        """Begin to create items of this person."""
-        return BulkRun(self, owner.user_id)
+    async def run(self, owner: Principal) -> "BulkRun":
+        """Begin to create items of this person, or go on where an earlier request with the same key ended."""
+        claim = CLAIM.get()
+        progress = None if claim is None else await self._progress.begin(claim)
+        return BulkRun(self, owner.user_id, progress)
 
-    async def create(self, new: Sequence[NewItem]) -> list[Outcome]:
-        """Create a batch, in which each item is refused by itself."""
+    async def create(self, new: Sequence[NewItem], then: Then) -> list[Outcome]:
+        """Create a batch, in which each item is refused by itself; ``then`` is done in the same transaction."""
 
         async def work(db: WriteSession) -> list[Outcome]:
-            return await self._items(db).create_in_bulk(new)
+            outcomes: list[Outcome] = await self._items(db).create_in_bulk(new) if new else []
+            await then(db, outcomes)
+            return outcomes
 
         return await self._in_lane(work, len(new))
 
-    async def create_all(self, new: Sequence[NewItem]) -> list[Outcome]:
+    async def create_all(self, new: Sequence[NewItem], then: Then) -> list[Outcome]:
         """Create all of these items or none; none are there when one of the outcomes is an error."""
         outcomes: list[Outcome] = []
 
@@ -66,6 +79,7 @@ class BulkItems:
             if any(isinstance(outcome, TradepostError) for outcome in outcomes):
                 raise _TakenBackError
             await self._items(db).tell_of_bulk(new[0].owner_id, len(new))
+            await then(db, outcomes)
             return outcomes
 
         try:
@@ -77,6 +91,19 @@ class BulkItems:
         """Tell the owner of a run that has ended."""
         async with self._database.transaction() as db:
             await self._items(db).tell_of_bulk(owner_id, created)
+
+    async def end(self, owner_id: int, progress: Progress, ending: bytes | None) -> None:
+        """Tell the owner of what a run with a key has made, and settle it, or let a retry go on with it."""
+        async with self._database.transaction() as db:
+            untold = await progress.tell(db)
+            if untold is None:
+                return
+            if untold:
+                await self._items(db).tell_of_bulk(owner_id, untold)
+            if ending is None:
+                await progress.pause(db)
+            else:
+                await progress.finish(db, ending)
 
     async def _in_lane(self, work: Work, lines: int) -> list[Outcome]:
         attempt = 1
@@ -94,43 +121,82 @@ class BulkItems:
 
 
 class BulkRun:
-    """One client's bulk: how many were created, and whether the database went away on the way."""
+    """One client's bulk: how many were created, and whether the database went away on the way.
 
-    def __init__(self, lane: BulkItems, owner_id: int) -> None:
-        self.created = 0
+    With a key, every batch keeps its part of the answer. ``progress`` says how far an earlier request has come.
+    """
+
+    def __init__(self, lane: BulkItems, owner_id: int, progress: Progress | None) -> None:
+        self.created = 0 if progress is None else progress.made
+        self.progress = progress
         self._lane = lane
         self._owner_id = owner_id
         self._away: TradepostError | None = None
+        self._ended = progress is not None and progress.ending is not None
 
-    async def create(self, items: Sequence[ItemCreate]) -> list[Outcome]:
-        """Create a batch; once the database is away, what follows is refused without being tried."""
-        return await self._outcomes(self._lane.create, items)
+    def alive(self) -> AbstractAsyncContextManager[None]:
+        """Hold the key, if there is one, while the block works."""
+        return nullcontext() if self.progress is None or self._ended else self.progress.alive()
 
-    async def create_all(self, items: Sequence[ItemCreate]) -> list[Outcome]:
-        """Create all or none, in one transaction."""
-        return await self._outcomes(self._lane.create_all, items)
+    async def create(self, items: Sequence[ItemCreate], answered: Answered, *, last: int) -> bytes:
+        """Create a batch and return its part of the answer; ``last`` is the last line in it.
 
-    async def _outcomes(self, create: Create, items: Sequence[ItemCreate]) -> list[Outcome]:
-        if not items:
-            return []
-        outcomes: list[Outcome]
+        Once the database is away, what follows is refused without being tried.
+        """
+        progress = self.progress
+
+        async def keep(db: WriteSession, outcomes: Sequence[Outcome]) -> None:
+            if progress is not None:
+                await progress.keep(db, answered(outcomes), last=last, made=_made(outcomes))
+
+        if not items and progress is None:
+            return answered([])
+        outcomes = await self._outcomes(self._lane.create, items, keep)
+        if self._away is None:
+            self.created += _made(outcomes)
+            if progress is not None:
+                progress.advance(last=last, made=_made(outcomes))
+        return answered(outcomes)
+
+    async def create_all(self, items: Sequence[ItemCreate], answered: Answered) -> list[Outcome]:
+        """Create all or none, in one transaction, which keeps the whole answer."""
+        progress = self.progress
+
+        async def settle(db: WriteSession, outcomes: Sequence[Outcome]) -> None:
+            if progress is not None:
+                await progress.finish(db, answered(outcomes))
+
+        outcomes = await self._outcomes(self._lane.create_all, items, settle) if items else []
+        self._ended = bool(items) and not any(isinstance(one, TradepostError) for one in outcomes)
+        return outcomes
+
+    async def _outcomes(self, create: Create, items: Sequence[ItemCreate], then: Then) -> list[Outcome]:
         if self._away is None:
             try:
-                outcomes = await create([NewItem(item, self._owner_id) for item in items])
+                return await create([NewItem(item, self._owner_id) for item in items], then)
             except (TradepostError, SQLAlchemyError) as error:
                 meaning = error if isinstance(error, TradepostError) else translate(error)
                 if meaning is None:
                     raise
                 self._away = meaning
-            else:
-                if create == self._lane.create or not any(
-                    isinstance(one, TradepostError) for one in outcomes
-                ):
-                    self.created += sum(isinstance(one, int) for one in outcomes)
-                return outcomes
         return [self._away for _ in items]
+
+    async def complete(self, ending: bytes) -> None:
+        """Settle the key of a run that came to its end, if it has one, and tell the owner."""
+        if self.progress is not None and self._away is None and not self._ended:
+            await finished(self._lane.end(self._owner_id, self.progress, ending))
+            self._ended = True
 
     async def end(self) -> None:
         """Tell the owner, whether the run came to its end or its client left."""
-        if self.created:
+        if self._ended:
+            return
+        self._ended = True
+        if self.progress is not None:
+            await finished(self._lane.end(self._owner_id, self.progress, None))
+        elif self.created:
             await finished(self._lane.tell(self._owner_id, self.created))
+
+
+def _made(outcomes: Sequence[Outcome]) -> int:
+    return sum(isinstance(one, int) for one in outcomes)

@@ -21,6 +21,8 @@ from tradepost.core.errors import (
     Unprocessable,
     UnsupportedType,
 )
+from tradepost.core.idempotency.claim import Kept
+from tradepost.core.idempotency.progress import Progress
 from tradepost.core.settings.settings import Settings
 from tradepost.core.wire.schemas import Output
 from tradepost.items.bulk import BATCH, BulkRun, Outcome
@@ -197,18 +199,41 @@ def _items(read: Sequence[ItemCreate | Response]) -> list[ItemCreate]:
     return [one for one in read if isinstance(one, ItemCreate)]
 
 
+def _lines(lines: Sequence[Line], outcomes: Sequence[int | Response]) -> bytes:
+    return b"".join([_line(line.number, outcome) for line, outcome in zip(lines, outcomes, strict=True)])
+
+
 async def _each(spool: Spool, run: BulkRun, scope: Scope) -> AsyncGenerator[bytes]:
-    """Take or refuse each line by itself, a transaction after the other, and answer each group of them."""
+    """Take or refuse each line by itself, a transaction after the other, and answer each group of them.
+
+    Lines that an earlier request with the same key has done are answered as they were.
+    """
     try:
         with spool:
-            async for lines in spool.groups(BATCH):
-                read = await _parsed(lines, scope)
-                outcomes = _merged(read, await run.create(_items(read)), scope)
-                numbered = zip(lines, outcomes, strict=True)
-                yield b"".join([_line(line.number, outcome) for line, outcome in numbered])
-            yield _summary(run.created, spool.count - run.created)
+            async with run.alive():
+                done = 0
+                if run.progress is not None:
+                    done = run.progress.last
+                    async for answer in run.progress.answers():
+                        yield answer
+                async for group in spool.groups(BATCH):
+                    lines = [line for line in group if line.number > done]
+                    if lines:
+                        yield await _answered(lines, run, scope)
+                summary = _summary(run.created, spool.count - run.created)
+                await run.complete(summary)
+                yield summary
     finally:
         await run.end()
+
+
+async def _answered(lines: Sequence[Line], run: BulkRun, scope: Scope) -> bytes:
+    read = await _parsed(lines, scope)
+
+    def answered(outcomes: Sequence[Outcome]) -> bytes:
+        return _lines(lines, _merged(read, outcomes, scope))
+
+    return await run.create(_items(read), answered, last=lines[-1].number)
 
 
 async def _all(spool: Spool, run: BulkRun, scope: Scope) -> tuple[int, AsyncGenerator[bytes]]:
@@ -220,12 +245,21 @@ async def _all(spool: Spool, run: BulkRun, scope: Scope) -> tuple[int, AsyncGene
             lines += group
             read += await _parsed(group, scope)
     items = _items(read)
+
+    def made(outcomes: Sequence[Outcome]) -> bytes:
+        return _lines(lines, _merged(read, outcomes, scope)) + _summary(len(lines), 0)
+
     outcomes: list[int | Response]
-    if len(items) == len(read):
-        outcomes = _merged(read, await run.create_all(items), scope)
-    else:
-        outcomes = [UNTRIED if isinstance(one, ItemCreate) else one for one in read]
-    refused = any(not isinstance(one, int) and one is not UNTRIED for one in outcomes)
+    try:
+        if len(items) == len(read):
+            outcomes = _merged(read, await run.create_all(items, made), scope)
+        else:
+            outcomes = [UNTRIED if isinstance(one, ItemCreate) else one for one in read]
+        refused = any(not isinstance(one, int) and one is not UNTRIED for one in outcomes)
+        if not lines:
+            await run.complete(made([]))
+    finally:
+        await run.end()
     if refused:
         unmade = render(
             scope, FAILED_DEPENDENCY, "HTTP_424", "Nothing was made, for other lines were refused"
@@ -234,11 +268,17 @@ async def _all(spool: Spool, run: BulkRun, scope: Scope) -> tuple[int, AsyncGene
 
     async def answer() -> AsyncGenerator[bytes]:
         for at in range(0, len(lines), BATCH):
-            numbered = zip(lines[at : at + BATCH], outcomes[at : at + BATCH], strict=True)
-            yield b"".join([_line(line.number, outcome) for line, outcome in numbered])
+            yield _lines(lines[at : at + BATCH], outcomes[at : at + BATCH])
         yield _summary(0 if refused else len(lines), len(lines) if refused else 0)
 
     return 422 if refused else 200, answer()
+
+
+async def _again(progress: Progress, ending: Kept) -> AsyncGenerator[bytes]:
+    """Answer as an earlier request with the same key was answered."""
+    async for answer in progress.answers():
+        yield answer
+    yield ending.answer
 
 
 UNTRIED: Final = Response()
@@ -278,7 +318,14 @@ async def create_items_in_bulk(
     settings = resources.settings
     most = min(settings.MAX_BULK_LINES, MOST_ATOMIC) if atomic else settings.MAX_BULK_LINES
     spool = await _spooled(request, settings, most)
-    run = bulk.run(owner)
+    try:
+        run = await bulk.run(owner)
+    except BaseException:
+        spool.close()
+        raise
+    if run.progress is not None and run.progress.ending is not None:
+        spool.close()
+        return StreamedAnswer(_again(run.progress, run.progress.ending), NDJSON)
     # A refused line is no refused request: nothing of it is in the request's log line.
     quiet = dict(request.scope)
     if not atomic:

@@ -21,6 +21,7 @@ from tradepost.core.database.models import Money
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import Unprocessable
 from tradepost.core.idempotency.keys import IdempotencyKeys
+from tradepost.core.idempotency.progress import ProgressKeeper
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
@@ -267,7 +268,7 @@ def open_items(resources: Resources) -> None:
     services = partial(build_item_service, resources=resources)
     keys = resources[IdempotencyKeys]
     resources.put(ItemIntake, ItemIntake(database, keys, items=services, observe=observer("new items")))
-    resources.put(BulkItems, BulkItems(database, items=services))
+    resources.put(BulkItems, BulkItems(database, resources[ProgressKeeper], items=services))
     resources.put(ItemExport, ItemExport(database))
     resources.put(ItemUploads, build_item_uploads(resources, observe=observer("uploads")))
 

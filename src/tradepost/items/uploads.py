@@ -13,6 +13,7 @@ from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import NotOwner
 from tradepost.core.finishing import finished
+from tradepost.core.idempotency.claim import CLAIM, Claim, settle
 from tradepost.core.principal import Principal
 from tradepost.items.errors import ItemNotFound
 from tradepost.items.reader import ItemReader
@@ -33,6 +34,8 @@ class _StoredUpload:
     incoming: IncomingFiles
     item_id: int
     principal: Principal
+    claim: Claim | None = None
+    """Of the request, if it has an idempotency key."""
 
 
 class ItemUploads:
@@ -66,7 +69,7 @@ class ItemUploads:
         async with self._open(Category.ITEMS, item_id, principal) as incoming:
             async for part in _a_few(parts, incoming):
                 await incoming.take_picture(part, PICTURES)
-            return await self._kept(_StoredUpload(incoming, item_id, principal))
+            return await self._kept(_StoredUpload(incoming, item_id, principal, CLAIM.get()))
 
     async def add_documents(
         self, item_id: int, principal: Principal, parts: AsyncIterator[FilePart]
@@ -75,7 +78,7 @@ class ItemUploads:
         async with self._open(Category.DOCUMENTS, item_id, principal) as incoming:
             async for part in _a_few(parts, incoming):
                 await incoming.take(part, DOCUMENTS)
-            return await self._kept(_StoredUpload(incoming, item_id, principal))
+            return await self._kept(_StoredUpload(incoming, item_id, principal, CLAIM.get()))
 
     @asynccontextmanager
     async def _open(
@@ -111,7 +114,10 @@ class ItemUploads:
             for upload, files in zip(uploads, kept, strict=True):
                 if upload.incoming.set.category is Category.ITEMS:
                     await service.add_images(items[upload.item_id], [file.url for file in files])
-        return [UploadedFiles(uploaded_files=files) for files in kept]
+            answers = [UploadedFiles(uploaded_files=files) for files in kept]
+            for upload, answer in zip(uploads, answers, strict=True):
+                await settle(db, upload.claim, answer.model_dump_json().encode)
+        return answers
 
 
 async def _a_few(parts: AsyncIterator[FilePart], incoming: IncomingFiles) -> AsyncIterator[FilePart]:

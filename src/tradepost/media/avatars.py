@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import Unprocessable
+from tradepost.core.idempotency.claim import CLAIM, settle
 from tradepost.core.principal import Principal
 from tradepost.media.file_types import PICTURES
 from tradepost.media.intake import FileIntake, FilePart
@@ -33,4 +34,6 @@ class Avatars:
                 raise Unprocessable(("body", "file"), "Field required", kind="missing")
             async with self._database.transaction() as db:
                 kept = await self._files(db).set_avatar(incoming, principal.user_id)
-        return UploadedAvatar.model_validate(kept)
+                avatar = UploadedAvatar.model_validate(kept)
+                await settle(db, CLAIM.get(), avatar.model_dump_json().encode)
+        return avatar

@@ -5,6 +5,7 @@ from typing import Final, Protocol
 
 from tradepost.core.database.engines import Database
 from tradepost.core.errors import Unprocessable
+from tradepost.core.idempotency.claim import CLAIM, settle
 from tradepost.core.principal import Principal
 from tradepost.core.wire.file_names import file_in_words
 from tradepost.media.errors import PictureRefused
@@ -73,13 +74,15 @@ class PictureProcessing:
             await incoming.finish(file, resized.picture.data)
             async with self._database.transaction() as db:
                 (kept,) = await incoming.keep(db)
-        return ProcessedPicture(
-            filename=kept.filename,
-            url=kept.url,
-            original_size="{}x{}".format(*resized.original),
-            new_size=f"{resized.picture.width}x{resized.picture.height}",
-            quality=quality,
-        )
+                processed = ProcessedPicture(
+                    filename=kept.filename,
+                    url=kept.url,
+                    original_size="{}x{}".format(*resized.original),
+                    new_size=f"{resized.picture.width}x{resized.picture.height}",
+                    quality=quality,
+                )
+                await settle(db, CLAIM.get(), processed.model_dump_json().encode)
+        return processed
 
 
 async def _read_field(values: dict[str, int | None], part: Part) -> None:

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from tradepost.core.errors import RuleBroken
-from tradepost.core.idempotency.claim import KeepsKeys, Kept
+from tradepost.core.idempotency.claim import Headers, KeepsKeys, Kept
 from tradepost.core.idempotency.errors import HEADER
 from tradepost.core.wire.schemas import SHOWN_ONCE
 from tradepost.web.db import FromResources, request_transaction
@@ -29,7 +29,7 @@ REPLAYED: Final = "Idempotency-Replayed"
 KEY_FORM: Final = r"[!-~](?:[ -~]{0,253}[!-~])?"
 """Printable ASCII; what surrounds the value of a header is no part of it."""
 _KEY: Final = re.compile(KEY_FORM.encode())
-_SUCCESSES: Final = range(200, 300)
+SUCCESSES: Final = range(200, 300)
 
 
 class Form(Enum):
@@ -39,6 +39,8 @@ class Form(Enum):
     """In the transaction of the request, which claims the key first and keeps the answer last."""
     GROUP = auto()
     """By something that lives as long as the process and keeps keys itself, such as a group writer."""
+    LEASE = auto()
+    """In several transactions: the key is claimed before the first, and settled in the last or after it."""
 
 
 class MalformedKey(RuleBroken):
@@ -48,8 +50,8 @@ class MalformedKey(RuleBroken):
     detail = f"{HEADER} must be one header of 1 to {LONGEST_KEY} printable ASCII characters"
 
 
-def form_of(dependant: Dependant) -> Form | None:
-    """Return how the work behind an endpoint is done; None where no key is taken."""
+def form_of(dependant: Dependant) -> Form:
+    """Return how the work behind an endpoint is done."""
     if any(one.call is request_transaction for one in _all(dependant)):
         return Form.TRANSACTION
     if any(
@@ -57,7 +59,7 @@ def form_of(dependant: Dependant) -> Form | None:
         for one in _all(dependant)
     ):
         return Form.GROUP
-    return None
+    return Form.LEASE
 
 
 def _all(dependant: Dependant) -> Iterable[Dependant]:
@@ -82,11 +84,8 @@ def digest_of(user_id: int, path: str, key: bytes) -> bytes:
 
 
 def fingerprint_of(query: bytes, body: bytes) -> bytes:
-    """Return what tells a request from another one with the same key."""
-    meant = meant_query(query)
-    digest = hashlib.sha256(b"%d:" % len(meant) + meant)
-    digest.update(body)
-    return digest.digest()
+    """Return what tells a request from another one with the same key; ``body`` is the digest of its body."""
+    return hashlib.sha256(body + meant_query(query)).digest()
 
 
 def meant_query(query: bytes) -> bytes:
@@ -110,13 +109,17 @@ def shown_once(model: Any) -> frozenset[str]:
 
 def kept_of(response: Response, *, hidden: frozenset[str] = frozenset()) -> Kept | None:
     """Return what is kept of an answer, without the fields ``hidden``; None for one that did not succeed, or is streamed."""
-    if response.status_code not in _SUCCESSES or not isinstance(getattr(response, "body", None), bytes):
+    if response.status_code not in SUCCESSES or not isinstance(getattr(response, "body", None), bytes):
         return None
-    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.raw_headers]
     return Kept(
-        response.status_code,
-        without(bytes(response.body), hidden),
-        [header for header in headers if header[0] != "content-length"],
+        response.status_code, without(bytes(response.body), hidden), kept_headers(response.raw_headers)
+    )
+
+
+def kept_headers(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """Return the headers of an answer that are kept with it."""
+    return tuple(
+        (name.decode("latin-1"), value.decode("latin-1")) for name, value in raw if name != b"content-length"
     )
 
 

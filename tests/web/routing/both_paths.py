@@ -18,7 +18,7 @@ from tradepost.items.view_counter import ViewCounter
 from tradepost.main import create_app
 from tradepost.web.asgi_scope import ERROR_CODE_KEY, TEMPLATE_KEY, USER_ID_KEY
 from tradepost.web.routing.fast_path import JudgedQueries
-from tradepost.web.routing.path_table import PathTable, _Target
+from tradepost.web.routing.path_table import PathTable, Target
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -56,7 +56,7 @@ class OnePath:
                 else:
                     target.fast = None
 
-    def _targets(self) -> Iterator[tuple[str, str, _Target]]:
+    def _targets(self) -> Iterator[tuple[str, str, Target]]:
         (table,) = (route for route in self.app.router.routes if isinstance(route, PathTable))
         filed = chain(table._fixed.values(), table._open, *table._by_depth.values())
         for entry in {id(entry): entry for entry in filed}.values():

@@ -1,6 +1,6 @@
 """A claim: the right of one request to do its work under its key, and what is kept of the answer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
@@ -20,11 +20,15 @@ class Kept:
 
 
 class Replayed(Exception):
-    """Raised instead of doing work that was done before: carries the answer that was kept."""
+    """Raised instead of doing work that was done before: carries the answer that was kept, and of what request it is."""
 
-    def __init__(self, kept: Kept) -> None:
+    def __init__(self, kept: Kept, fingerprint: bytes | None) -> None:
         super().__init__("the work was done before")
         self.kept = kept
+        self.fingerprint = fingerprint
+
+
+Settle = Callable[[WriteSession, "Claim", Kept], Awaitable[None]]
 
 
 @dataclass(eq=False, slots=True)
@@ -33,6 +37,8 @@ class Claim:
 
     ``fingerprint`` returns None while the body has not come whole. ``db`` is the transaction in which the row was claimed and
     waits for its answer; ``replayed`` says that the answer is that of an earlier request.
+
+    ``settle`` is there while the key is held under a lease; then ``is_settled`` says that ``kept`` was committed.
     """
 
     digest: bytes
@@ -41,6 +47,9 @@ class Claim:
     lease: str | None = None
     db: WriteSession | None = None
     replayed: bool = False
+    settle: Settle | None = None
+    is_settled: bool = False
+    kept: Kept | None = None
 
 
 CLAIM: Final[ContextVar[Claim | None]] = ContextVar("idempotency_claim", default=None)
@@ -48,6 +57,21 @@ CLAIM: Final[ContextVar[Claim | None]] = ContextVar("idempotency_claim", default
 
 Read it in the request's own task and pass it on: a task that is started in a request for others inherits the variable.
 """
+
+
+_JSON: Final = (("content-type", "application/json"),)
+
+
+async def settle(
+    db: WriteSession, claim: Claim | None, answer: Callable[[], bytes], *, status: int = 200
+) -> None:
+    """Settle a key that is held under a lease, if there is one, as the last thing in the last transaction of the work.
+
+    For work that must not be done twice: a crash between its commit and its answer leaves the answer, the JSON that ``answer``
+    returns. ``IdempotencyInFlight`` when the lease has ended and another request does the work: it is to be undone.
+    """
+    if claim is not None and claim.settle is not None:
+        await claim.settle(db, claim, Kept(status, answer(), _JSON))
 
 
 class KeepsKeys:

@@ -12,7 +12,7 @@ from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import Unauthenticated
 from tradepost.core.idempotency.claim import Claim, Kept, Replayed
 from tradepost.core.idempotency.errors import IdempotencyInFlight, IdempotencyKeyReused
-from tradepost.core.idempotency.repository import KeyRepository, KeyRow
+from tradepost.core.idempotency.repository import KeyRepository, KeyRow, PieceRepository
 
 LEASE: Final = timedelta(seconds=30)
 """How long a key is held for work that gives no sign of life."""
@@ -60,13 +60,22 @@ class IdempotencyKeys:
             raise IdempotencyInFlight
         kept = self.judged(claim, seen)
         if kept is not None:
-            raise Replayed(kept)
+            raise Replayed(kept, seen.fingerprint)
         # A person before what is theirs: who deletes them locks them first, and then the rows of their keys.
         if not await self._lock_person(db, claim.user_id):
             raise Unauthenticated
         if not await keys.take_over(seen, row):
             raise IdempotencyInFlight
+        await self._take_pieces_over(db, claim, seen)
         claim.db = db
+
+    async def _take_pieces_over(self, db: WriteSession, claim: Claim, seen: KeyRow) -> None:
+        """Go on with pieces that the same request has done, or begin anew where they are too old to count."""
+        pieces = PieceRepository(db)
+        if seen.created_at < self._oldest():
+            await pieces.remove(claim.digest)
+        elif seen.fingerprint != claim.fingerprint() and (await pieces.sums(claim.digest))[0]:
+            raise IdempotencyKeyReused
 
     async def keep(self, db: WriteSession, claim: Claim, kept: Kept) -> None:
         """Keep the answer as the last thing in the transaction of the work.
@@ -78,6 +87,18 @@ class IdempotencyKeys:
             raise RuntimeError("the answer was made before the request had come whole")
         if not await KeyRepository(db).settle(claim.digest, claim.lease, fingerprint=fingerprint, kept=kept):
             raise IdempotencyInFlight
+
+    async def amend(self, db: WriteSession, claim: Claim, kept: Kept) -> None:
+        """Keep an answer in place of the one that this claim was settled with."""
+        await KeyRepository(db).amend(claim.digest, claim.fingerprint(), kept)
+
+    async def renew(self, db: WriteSession, claim: Claim) -> bool:
+        """Hold a key for longer; False when it is settled, or another request has taken it over."""
+        return await KeyRepository(db).renew(claim.digest, claim.lease, until=self._clock.now() + LEASE)
+
+    async def let_lapse(self, db: WriteSession, claim: Claim) -> None:
+        """Let another request take a key over at once."""
+        await KeyRepository(db).renew(claim.digest, claim.lease, until=self._clock.now())
 
     async def forget(self, db: WriteSession, claim: Claim) -> None:
         """Let go of a key without an answer."""
@@ -118,7 +139,7 @@ class IdempotencyKeys:
     def judged(self, claim: Claim, seen: KeyRow) -> Kept | None:
         """Return the answer that was kept under a key; None when the key may be taken over."""
         now = self._clock.now()
-        if seen.created_at < now - self._lifetime:
+        if seen.created_at < self._oldest():
             return None
         if seen.status is None and seen.lease_until <= now:
             return None

@@ -38,3 +38,21 @@ class IdempotencyKey(Base):
     """The token by which the work that is under way settles the key."""
     lease_until: Mapped[datetime | None]
     created_at: Mapped[datetime]
+
+
+class IdempotentPiece(Base):
+    """A piece of work that is done in many transactions, written in its own: what was answered, and up to which line.
+
+    ``is_told`` says that whoever is to hear of what was made has been told of it.
+    """
+
+    __tablename__ = "idempotent_pieces"
+
+    digest: Mapped[bytes] = mapped_column(
+        LargeBinary(DIGEST_SIZE), ForeignKey("idempotency_keys.digest", ondelete="CASCADE"), primary_key=True
+    )
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    last: Mapped[int]
+    made: Mapped[int]
+    is_told: Mapped[bool]
+    answer: Mapped[bytes] = mapped_column(LargeBinary)

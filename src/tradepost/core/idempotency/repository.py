@@ -5,7 +5,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, cast
 
-from sqlalchemy import LargeBinary, Row, String, Table, bindparam, column, delete, insert, select, update
+from sqlalchemy import (
+    LargeBinary,
+    Row,
+    String,
+    Table,
+    bindparam,
+    column,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -15,7 +27,7 @@ from tradepost.core.database.locks import LockIfFree, lock_for_update, trying_ad
 from tradepost.core.database.models import BigId, UtcDateTime
 from tradepost.core.database.repository import Repository
 from tradepost.core.idempotency.claim import Kept
-from tradepost.core.idempotency.models import DIGEST_SIZE, IdempotencyKey
+from tradepost.core.idempotency.models import DIGEST_SIZE, IdempotencyKey, IdempotentPiece
 
 KeyRow = Row[
     tuple[bytes, bytes | None, int | None, list[Any] | None, bytes | None, str | None, datetime, datetime]
@@ -177,6 +189,30 @@ class KeyRepository(Repository):
         )
         return settled is not None
 
+    async def amend(self, digest: bytes, fingerprint: bytes | None, kept: Kept) -> None:
+        """Keep another answer to the same request."""
+        await self.db.execute(
+            update(IdempotencyKey)
+            .where(
+                IdempotencyKey.digest == digest,
+                IdempotencyKey.fingerprint == fingerprint,
+                IdempotencyKey.status == kept.status,
+            )
+            .values(headers=list(kept.headers), answer=kept.answer)
+            .execution_options(synchronize_session=False)
+        )
+
+    async def renew(self, digest: bytes, lease: str | None, *, until: datetime) -> bool:
+        """Have a lease end later; False when it is none any more."""
+        renewed = await self.db.scalar(
+            update(IdempotencyKey)
+            .where(IdempotencyKey.digest == digest, IdempotencyKey.lease == lease)
+            .values(lease_until=until)
+            .returning(IdempotencyKey.digest)
+            .execution_options(synchronize_session=False)
+        )
+        return renewed is not None
+
     async def release(self, digest: bytes, lease: str | None) -> None:
         """Forget a key that was claimed under this lease."""
         await self.db.execute(
@@ -203,3 +239,59 @@ class KeyRepository(Repository):
         if digests:
             await self.remove(digests)
         return len(digests)
+
+
+class PieceRepository(Repository):
+    """The pieces of work that is done in many transactions."""
+
+    async def sums(self, digest: bytes) -> tuple[int, int, int]:
+        """Return how many pieces there are, the last line in them, and how many things they made."""
+        number, last, made = (
+            await self.db.execute(
+                select(
+                    func.count(),
+                    func.coalesce(func.max(IdempotentPiece.last), 0),
+                    func.coalesce(func.sum(IdempotentPiece.made), 0),
+                ).where(IdempotentPiece.digest == digest)
+            )
+        ).one()
+        return number, last, int(made)
+
+    async def answer(self, digest: bytes, number: int) -> bytes | None:
+        """Return the answer of a piece, counted from 0."""
+        return await self.db.scalar(
+            select(IdempotentPiece.answer).where(
+                IdempotentPiece.digest == digest, IdempotentPiece.number == number
+            )
+        )
+
+    async def add(self, digest: bytes, number: int, answer: bytes, *, last: int, made: int) -> None:
+        """Insert a piece."""
+        piece = {
+            "digest": digest,
+            "number": number,
+            "last": last,
+            "made": made,
+            "is_told": False,
+            "answer": answer,
+        }
+        await self.db.execute(insert(cast("Table", IdempotentPiece.__table__)), piece)
+
+    async def tell(self, digest: bytes) -> int:
+        """Mark all pieces as told of; return how many things those made that were not."""
+        told = await self.db.scalars(
+            update(IdempotentPiece)
+            .where(IdempotentPiece.digest == digest, IdempotentPiece.is_told.is_(False))
+            .values(is_told=True)
+            .returning(IdempotentPiece.made)
+            .execution_options(synchronize_session=False)
+        )
+        return sum(told)
+
+    async def remove(self, digest: bytes) -> None:
+        """Delete the pieces of a key."""
+        await self.db.execute(
+            delete(IdempotentPiece)
+            .where(IdempotentPiece.digest == digest)
+            .execution_options(synchronize_session=False)
+        )

@@ -3,6 +3,7 @@
 What comes after does the work once: in the transaction of the request, in a group, or under a lease.
 """
 
+import hashlib
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final
 
@@ -10,13 +11,28 @@ from starlette._utils import get_route_path
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tradepost.core.idempotency.claim import CLAIM, Claim
+from tradepost.core.idempotency.claim import CLAIM, Claim, Kept, Replayed
+from tradepost.core.idempotency.errors import IdempotencyKeyReused
+from tradepost.core.idempotency.leases import KeyLeases
 from tradepost.core.resources import Resources
-from tradepost.web.asgi_scope import CLAIM_KEY, REQUEST_HEADERS_KEY, TEMPLATE_KEY
+from tradepost.web.asgi_scope import BODY_KEY, CLAIM_KEY, REQUEST_HEADERS_KEY, TEMPLATE_KEY
 from tradepost.web.askers import Askers
-from tradepost.web.idempotency import RAW_HEADER, REPLAYED, Form, digest_of, fingerprint_of, key_of
+from tradepost.web.bodies.fingerprints import WatchedBody
+from tradepost.web.bodies.incoming_body import PATIENCE, IncomingBody
+from tradepost.web.idempotency import (
+    RAW_HEADER,
+    REPLAYED,
+    SUCCESSES,
+    Form,
+    digest_of,
+    fingerprint_of,
+    kept_headers,
+    key_of,
+    replay,
+    without,
+)
 from tradepost.web.problems.handlers import ErrorAnswers
-from tradepost.web.routing.path_table import PathTable
+from tradepost.web.routing.path_table import PathTable, Target
 
 _REPLAYED: Final = (REPLAYED.lower().encode(), b"true")
 
@@ -55,29 +71,54 @@ class Idempotency:
             await self.app(scope, receive, send)
             return
         scope[TEMPLATE_KEY] = found[0].template
+        claim: Claim | None = None
+        answer: ASGIApp | None = None
         try:
             claim = await self._claim(scope, path)
-            body = b"" if claim is None else await _whole(receive)
+            if claim is not None:
+                receive, send = await _fingerprinted(claim, scope, receive), _telling(claim, send)
+                if target.form is Form.LEASE:
+                    answer = await self._leased(claim, target, scope, receive)
         except ClientDisconnect:
             raise
         except Exception as error:  # noqa: BLE001 - every exception has its answer
-            await self._answers(scope, error)(scope, receive, send)
-            return
-        if claim is None:
+            answer = self._answers(scope, error)
+        if answer is not None:
+            await answer(scope, receive, send)
+        elif claim is not None and target.form is Form.GROUP:
+            await self._claimed(claim, scope, receive, send)
+        else:
+            if claim is not None:
+                scope[CLAIM_KEY] = claim
             await self.app(scope, receive, send)
-            return
-        fingerprint = fingerprint_of(scope["query_string"], body)
-        claim.fingerprint = lambda: fingerprint
-        receive, send = _once_more(body, receive), _telling(claim, send)
-        if target.form is Form.TRANSACTION:
-            scope[CLAIM_KEY] = claim
-            await self.app(scope, receive, send)
-            return
+
+    async def _claimed(self, claim: Claim, scope: Scope, receive: Receive, send: Send) -> None:
         token = CLAIM.set(claim)
         try:
             await self.app(scope, receive, send)
         finally:
             CLAIM.reset(token)
+
+    async def _leased(self, claim: Claim, target: Target, scope: Scope, receive: Receive) -> ASGIApp:
+        """Have a request answered while its key is held, and return the answer: it is kept before it is sent."""
+        leases = _resources(scope)[KeyLeases]
+        answer = _Recorded()
+        try:
+            async with leases.held(claim):
+                await self._claimed(claim, scope, receive, answer.record)
+                kept = answer.kept(target.hidden)
+                if kept is not None:
+                    await leases.complete(claim, kept)
+        except Replayed as earlier:
+            if BODY_KEY in scope:
+                body: IncomingBody = scope[BODY_KEY]
+                async for _ in body.chunks(receive, _resources(scope).clock.monotonic, PATIENCE):
+                    pass
+            if claim.fingerprint() != earlier.fingerprint:
+                raise IdempotencyKeyReused from None
+            claim.replayed = True
+            return replay(earlier.kept)
+        return answer
 
     async def _claim(self, scope: Scope, path: str) -> Claim | None:
         """Return the claim of a request; None when it is nobody's."""
@@ -87,6 +128,46 @@ class Idempotency:
 
 def _resources(scope: Scope) -> Resources:
     return scope["state"]["resources"]  # type: ignore[no-any-return]
+
+
+async def _fingerprinted(claim: Claim, scope: Scope, receive: Receive) -> Receive:
+    """Give a claim its fingerprint, and return a ``receive`` of the same body: read already, or watched while it comes."""
+    query: bytes = scope["query_string"]
+    if BODY_KEY in scope:
+        watched = WatchedBody(receive, scope[REQUEST_HEADERS_KEY].get(b"content-type", b""))
+
+        def fingerprint() -> bytes | None:
+            digest = watched.digest()
+            return None if digest is None else fingerprint_of(query, digest)
+
+        claim.fingerprint = fingerprint
+        return watched.receive
+    body = await _whole(receive)
+    known = fingerprint_of(query, hashlib.sha256(body).digest())
+    claim.fingerprint = lambda: known
+    return _once_more(body, receive)
+
+
+class _Recorded:
+    """An answer that was recorded instead of being sent."""
+
+    def __init__(self) -> None:
+        self._messages: list[Message] = []
+
+    async def record(self, message: Message) -> None:
+        self._messages.append(message)
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        for message in self._messages:
+            await send(message)
+
+    def kept(self, hidden: frozenset[str]) -> Kept | None:
+        """Return what is kept of it, without the fields ``hidden``; None if it is no success."""
+        if not self._messages or self._messages[0]["status"] not in SUCCESSES:
+            return None
+        start, *rest = self._messages
+        body = b"".join(message.get("body", b"") for message in rest)
+        return Kept(start["status"], without(body, hidden), kept_headers(start["headers"]))
 
 
 async def _whole(receive: Receive) -> bytes:

@@ -8,7 +8,7 @@ from starlette.routing import BaseRoute
 
 from tradepost.core.idempotency.errors import HEADER, IdempotencyInFlight, IdempotencyKeyReused
 from tradepost.core.wire.schemas import SHOWN_ONCE
-from tradepost.web.idempotency import KEY_FORM, LONGEST_KEY, REPLAYED, form_of
+from tradepost.web.idempotency import KEY_FORM, LONGEST_KEY, REPLAYED
 from tradepost.web.problems.documentation import with_error
 
 PARAMETER: Final[dict[str, Any]] = {
@@ -41,7 +41,6 @@ def describe(
             isinstance(context.original_route, APIRoute)
             and "POST" in (context.methods or ())
             and context.endpoint not in keyless
-            and form_of(context.dependant) is not None
             and (operation := document["paths"].get(context.path_format, {}).get("post")) is not None
         ):
             _describe(operation)

@@ -27,7 +27,7 @@ from typing_extensions import override
 
 from tradepost.web.asgi_scope import TEMPLATE_KEY
 from tradepost.web.bodies.checked_request import JSON_TYPE
-from tradepost.web.idempotency import Form, form_of
+from tradepost.web.idempotency import Form, form_of, shown_once
 from tradepost.web.routing.fast_path import FastEndpoint, compiled
 
 FOUND_KEY: Final = "tradepost.found"
@@ -37,7 +37,7 @@ _NAMES: Final = re.compile(r"\(\?P<\w+>")
 
 
 @dataclass(slots=True)
-class _Target:
+class Target:
     """What answers one method of a path."""
 
     app: ASGIApp
@@ -45,7 +45,9 @@ class _Target:
     route: BaseRoute
     fast: FastEndpoint | None
     form: Form | None
-    """How its work keeps an idempotency key."""
+    """How its work keeps an idempotency key; None where no key is taken."""
+    hidden: frozenset[str]
+    """The fields of its answer that are not kept."""
 
 
 @dataclass(slots=True)
@@ -55,7 +57,7 @@ class _Entry:
     template: str
     pattern: re.Pattern[str]
     convertors: dict[str, Convertor[Any]]
-    targets: dict[str, _Target] = field(default_factory=dict)
+    targets: dict[str, Target] = field(default_factory=dict)
 
     @property
     def allow(self) -> str:
@@ -98,8 +100,10 @@ class PathTable(BaseRoute):
                 f"{entry.template} and {template} are one path: give their parameters the same names"
             )
         fast = compiled(context.endpoint, context)
-        form = form_of(context.dependant) if isinstance(context.original_route, APIRoute) else None
-        target = _Target(context.app, context.endpoint, context.original_route, fast, form)
+        form, hidden = None, frozenset[str]()
+        if isinstance(context.original_route, APIRoute):
+            form, hidden = form_of(context.dependant), shown_once(context.original_route.response_model)
+        target = Target(context.app, context.endpoint, context.original_route, fast, form, hidden)
         for method in context.methods or ("GET",):
             entry.targets.setdefault(method, target)
 
