@@ -56,7 +56,7 @@ WORKLOADS = (
         "search-rare",
         "search-typo",
     ),
-    *("me", "create", "join", UPLOAD, BULK, EXPORT),
+    *("me", "create", "create-key", "join", UPLOAD, BULK, EXPORT),
 )
 ON_SQLITE = {"tradepost", "tradepost-local", "straightforward"}
 EXTRA = 0.5

@@ -18,7 +18,7 @@ import select
 import sys
 from collections import Counter, deque
 from dataclasses import asdict, dataclass, field
-from time import perf_counter, sleep
+from time import perf_counter, sleep, time_ns
 from typing import Any
 
 from tests.load.exchange import Connection, ProtocolError
@@ -31,6 +31,8 @@ SETTLING = 1.2
 """Seconds after the last answer that CPU is still counted for: work put off (such as counting views, once a second)
 belongs to whoever put it off, and not to who is measured next."""
 GREETING = b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+ONCE = "00000000-every-request-another"
+"""Stands in a request for what must be another in each that is sent, such as an idempotency key."""
 COMPARED = 25
 """So many of the first requests hand back their answers' bodies, to be compared among contestants."""
 
@@ -89,6 +91,9 @@ class Generator:
         self.latencies: list[float] = []
         self.statuses: Counter[int] = Counter()
         self.next = 0
+        self.sent = time_ns()
+        """Goes up with each request, and is another in each run."""
+        self.marked = any(ONCE in request for request in job.requests[:1])
         self.poll = select.epoll()
         self.all = [Connection(("127.0.0.1", job.port)) for _ in range(job.connections)]
         self.clients: dict[int, Connection] = {}
@@ -103,17 +108,21 @@ class Generator:
     def _send(self, client: Connection, since: float) -> None:
         number = self.next
         self.next = (number + 1) % len(self.requests)
+        request = self.requests[number]
+        if self.marked:
+            self.sent += 1
+            request = request.replace(ONCE.encode(), b"%d" % self.sent)
         if client.is_closed:
             client.open()
             self._watch(client)
         try:
-            client.send(number, self.requests[number], since=since)
+            client.send(number, request, since=since)
         except ProtocolError:
             # The server closed while the client was idle: once more, on a new connection.
             self._close(client)
             client.open()
             self._watch(client)
-            client.send(number, self.requests[number], since=since)
+            client.send(number, request, since=since)
 
     def _close(self, client: Connection) -> None:
         """Close the client's connection; it is opened again for its next request."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+from tests.load.generator import ONCE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -161,6 +163,14 @@ def build_workloads(
             writes=True,
         ),
         Workload(
+            "create-key",
+            "create an item with 2 tags, with JWT and an Idempotency-Key of its own",
+            list(_creations(dataset, tokens, f"Idempotency-Key: {ONCE}")),
+            expected_status=201,
+            writes=True,
+            only="tradepost",
+        ),
+        Workload(
             "join",
             f"join and leave events of {SEATS} seats, with JWT",
             list(_joins(event_ids or [], tokens)),
@@ -182,7 +192,7 @@ def _get(path: str, token: str | None = None, *, headers: Sequence[str] = ()) ->
     return _encoded("GET", path, token, headers=headers)
 
 
-def _creations(dataset: Dataset, tokens: list[str]) -> Iterable[str]:
+def _creations(dataset: Dataset, tokens: list[str], *headers: str) -> Iterable[str]:
     """As many requests as make every person use every pair of neighbouring tags once."""
     for number in range(len(tokens) * len(dataset.tags)):
         item = {
@@ -196,7 +206,7 @@ def _creations(dataset: Dataset, tokens: list[str]) -> Iterable[str]:
                 dataset.tags[(number + 1) % len(dataset.tags)],
             ],
         }
-        yield _encoded("POST", "/api/v1/items/", tokens[number % len(tokens)], json.dumps(item))
+        yield _encoded("POST", "/api/v1/items/", tokens[number % len(tokens)], json.dumps(item), headers=headers)
 
 
 def _joins(event_ids: list[int], tokens: list[str]) -> Iterable[str]:
