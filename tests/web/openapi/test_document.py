@@ -93,7 +93,7 @@ def test_every_error_is_a_problem(document: dict[str, Any]) -> None:
                 }
     found = operations(document)
     assert set(found["read_thing"]["responses"]) == {"200", "404", "422", "default"}
-    assert set(found["create_thing"]["responses"]) == {"200", "413", "415", "422", "default"}
+    assert set(found["create_thing"]["responses"]) == {"200", "409", "413", "415", "422", "default"}
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
@@ -161,8 +161,23 @@ def test_headers_of_what_succeeds_are_named(document: dict[str, Any]) -> None:
         for name, operation in operations(document).items()
     }
     assert headers.pop("list_my_things") == {"X-Total-Count", "Link"}
-    assert headers.pop("log_in") == {"RateLimit", "RateLimit-Policy"}
+    assert headers.pop("log_in") == {"RateLimit", "RateLimit-Policy", "Idempotency-Replayed"}
+    assert headers.pop("create_thing") == {"Idempotency-Replayed"}
     assert not any(headers.values())
+
+
+def test_a_post_says_how_it_is_sent_again(document: dict[str, Any]) -> None:
+    created = operations(document)["create_thing"]
+    (key,) = (one for one in created["parameters"] if one["in"] == "header")
+    assert (key["name"], key["required"]) == ("Idempotency-Key", False)
+    assert re.fullmatch(key["schema"]["pattern"], "a key of 1 to 255 characters!")
+    assert not re.fullmatch(key["schema"]["pattern"], " ")
+    examples = {
+        status: created["responses"][status]["content"]["application/problem+json"]["examples"]
+        for status in ("409", "422")
+    }
+    assert "IDEMPOTENCY_IN_FLIGHT" in examples["409"]
+    assert {"IDEMPOTENCY_KEY_REUSED", "VALIDATION_ERROR"} <= examples["422"].keys()
 
 
 def test_a_route_may_be_for_strangers_too(document: dict[str, Any]) -> None:
