@@ -206,7 +206,9 @@ def _creations(dataset: Dataset, tokens: list[str], *headers: str) -> Iterable[s
                 dataset.tags[(number + 1) % len(dataset.tags)],
             ],
         }
-        yield _encoded("POST", "/api/v1/items/", tokens[number % len(tokens)], json.dumps(item), headers=headers)
+        yield _encoded(
+            "POST", "/api/v1/items/", tokens[number % len(tokens)], json.dumps(item), headers=headers
+        )
 
 
 def _joins(event_ids: list[int], tokens: list[str]) -> Iterable[str]:
