@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import Field, TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
@@ -29,18 +29,10 @@ from tradepost.items.bulk import BATCH, BulkRun, Outcome
 from tradepost.items.dependencies import (
     Bulk,
     Exports,
-    InCategory,
     ItemWriter,
-    MaxPrice,
-    MinPrice,
-    OwnerId,
-    StatusFilter,
-    WithTags,
-    Words,
-    check_prices,
+    Wanted,
 )
 from tradepost.items.export import ExportFormat, ExportsBusy
-from tradepost.items.filters import ItemFilter
 from tradepost.items.schemas import ItemCreate, ItemRead
 from tradepost.web.answers.streamed import StreamedAnswer
 from tradepost.web.asgi_scope import BODY_KEY
@@ -334,29 +326,6 @@ async def create_items_in_bulk(
     return StreamedAnswer(answer, NDJSON, status)
 
 
-async def export_filter(
-    *,
-    status_filter: StatusFilter = None,
-    category: InCategory = None,
-    tag: WithTags = None,
-    owner_id: OwnerId = None,
-    min_price: MinPrice = None,
-    max_price: MaxPrice = None,
-    q: Words | None = None,
-) -> ItemFilter:
-    """Return which items a query string asks for."""
-    check_prices(min_price, max_price)
-    return ItemFilter(
-        status=status_filter,
-        category=category,
-        tags=tuple(tag or ()),
-        owner_id=owner_id,
-        min_price=min_price,
-        max_price=max_price,
-        q=q,
-    )
-
-
 @router.get(
     "/export",
     response_model=ItemRead,
@@ -373,7 +342,7 @@ async def export_filter(
 async def export_items(
     visitor: Visitor,
     exports: Exports,
-    wanted: Annotated[ItemFilter, Depends(export_filter)],
+    wanted: Wanted,
     form: Annotated[
         ExportFormat, Query(alias="format", description="How they are written")
     ] = ExportFormat.NDJSON,

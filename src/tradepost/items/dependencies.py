@@ -1,6 +1,6 @@
 """The dependencies of the routes of items, and the builders behind them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Annotated, Any, Final, Literal
@@ -27,6 +27,7 @@ from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
 from tradepost.core.search.vocabulary import Vocabulary
 from tradepost.core.wire.cursors import Cursors
+from tradepost.core.wire.pagination import Window
 from tradepost.core.wire.schemas import MAX_ID
 from tradepost.core.wire.spelling import nearest
 from tradepost.items.bulk import BulkItems
@@ -48,7 +49,15 @@ from tradepost.media.intake import FileIntake
 from tradepost.tags.dependencies import build_tag_service
 from tradepost.tags.schemas import MAX_TAGS, TagName
 from tradepost.web.db import ResourcesDep, WriteDb, resource
-from tradepost.web.routing.lists import Cursor, Limit, Skip, TotalQuery, sort_query, window_of
+from tradepost.web.routing.lists import (
+    Cursor,
+    Limit,
+    Skip,
+    TotalQuery,
+    sort_query,
+    sorted_window,
+    window_of,
+)
 
 
 def _some_words(q: str) -> str:
@@ -87,19 +96,8 @@ WithTags = Annotated[list[TagName] | None, Query(max_length=MAX_TAGS, descriptio
 OwnerId = Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only items that this person sells")]
 
 
-def check_prices(low: Decimal | None, high: Decimal | None) -> None:
-    """Raise ``Unprocessable`` for a range of prices that holds none."""
-    if low is not None and high is not None and low > high:
-        raise Unprocessable(("query", "min_price"), "min_price must not be more than max_price")
-
-
-async def list_query(
+async def item_filter(
     *,
-    skip: Skip = None,
-    limit: Limit = 100,
-    cursor: Cursor = None,
-    total: TotalQuery = None,
-    sort: Sort = NEWEST,  # type: ignore[valid-type]
     status_filter: StatusFilter = None,
     category: InCategory = None,
     tag: WithTags = None,
@@ -107,10 +105,11 @@ async def list_query(
     min_price: MinPrice = None,
     max_price: MaxPrice = None,
     q: Words | None = None,
-) -> ListQuery:
-    """Return which items a query string asks for, and which part of the list."""
-    check_prices(min_price, max_price)
-    wanted = ItemFilter(
+) -> ItemFilter:
+    """Return which items a query string asks for; ``Unprocessable`` for a range of prices that holds none."""
+    if min_price is not None and max_price is not None and min_price > max_price:
+        raise Unprocessable(("query", "min_price"), "min_price must not be more than max_price")
+    return ItemFilter(
         status=status_filter,
         category=category,
         tags=tuple(tag or ()),
@@ -119,7 +118,15 @@ async def list_query(
         max_price=max_price,
         q=q,
     )
-    return ListQuery(wanted, window_of(skip=skip, limit=limit, cursor=cursor, total=total, sort=sort))
+
+
+Wanted = Annotated[ItemFilter, Depends(item_filter)]
+_item_window = sorted_window(*SORTS, default=NEWEST)
+
+
+async def list_query(window: Annotated[Window, _item_window], wanted: Wanted) -> ListQuery:
+    """Return which items a query string asks for, and which part of the list."""
+    return ListQuery(wanted, window)
 
 
 def _known_fields(value: str) -> str:
@@ -201,12 +208,7 @@ async def search_query(
     facets: FacetNames = None,
 ) -> SearchQuery:
     """Return what a query string searches for."""
-    listed = await list_query(
-        skip=skip,
-        limit=limit,
-        cursor=cursor,
-        total=total,
-        sort=sort or BEST_FIRST,
+    wanted = await item_filter(
         status_filter=status_filter,
         category=category,
         tag=tag,
@@ -215,7 +217,10 @@ async def search_query(
         max_price=max_price,
         q=q,
     )
-    return SearchQuery(listed, highlight, tuple(dict.fromkeys(facets.split(","))) if facets else ())
+    window = window_of(skip=skip, limit=limit, cursor=cursor, total=total, sort=sort or BEST_FIRST)
+    return SearchQuery(
+        ListQuery(wanted, window), highlight, tuple(dict.fromkeys(facets.split(","))) if facets else ()
+    )
 
 
 Searched = Annotated[SearchQuery, Depends(search_query)]
@@ -292,9 +297,9 @@ Uploads = Annotated[ItemUploads, resource(ItemUploads)]
 # The list's parameters as a JSON body (QUERY, RFC 10008). They are read by the very functions that read a query string: a rule
 # of one is a rule of the other.
 
-_LIST: Final = get_dependant(path="/", call=list_query).query_params
-_SHOWN: Final = get_dependant(path="/", call=projection_query).query_params
-_NAMES: Final = [field.alias for field in (*_LIST, *_SHOWN)]
+_READERS: Final[Sequence[Any]] = (_item_window.dependency, item_filter, projection_query)
+_PARAMETERS: Final = [get_dependant(path="/", call=reader).query_params for reader in _READERS]
+_NAMES: Final = [field.alias for fields in _PARAMETERS for field in fields]
 _BY_COMMAS: Final = frozenset({"sort", "fields"})
 _REPEATED: Final = "tag"
 _MOST_FAULTS: Final = 20
@@ -308,13 +313,14 @@ async def query_of(body: Mapping[str, Any]) -> ListQuery:
         refusal.errors = faults[:_MOST_FAULTS]
         raise refusal
     sent = QueryParams([pair for name, value in body.items() for pair in _pairs(name, value)])
-    arguments, errors = request_params_to_args(_LIST, sent)
-    shown, more = request_params_to_args(_SHOWN, sent)
-    if errors or more:
-        raise RequestValidationError(
-            [{**error, "loc": ("body", *error["loc"][1:])} for error in (*errors, *more)]
-        )
-    return (await list_query(**arguments)).showing(await projection_query(**shown))
+    found = [request_params_to_args(fields, sent) for fields in _PARAMETERS]
+    errors = [error for _, errors in found for error in errors]
+    if errors:
+        raise RequestValidationError([{**error, "loc": ("body", *error["loc"][1:])} for error in errors])
+    window, wanted, shown = [
+        await reader(**arguments) for reader, (arguments, _) in zip(_READERS, found, strict=True)
+    ]
+    return ListQuery(wanted, window, shown)
 
 
 def in_body(refusal: Unprocessable) -> Unprocessable:
