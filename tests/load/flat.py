@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +25,24 @@ from tests.load.database import clean_environment, filled_database
 from tradepost.core.database.engines import Database
 from tradepost.core.resources import Resources
 from tradepost.core.settings.settings import Settings
+from tradepost.items.counting import ItemCounting
 from tradepost.main import create_app
 
 API = "/api/v1"
 SECRET = "a key of thirty-two bytes for a bench"
 LIMIT = 20
 SORTS = ("-created_at", "price", "title")
+EVERY_SORT = ("-created_at", "created_at", "price", "-price", "title", "-title", "-views", "views")
+DEEP = 45_000 * LIMIT
+"""So many items are before a page far down, where there are as many."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A question with its values: each round asks with the next of ``queries``."""
+    """A question with its values: each round asks with the next of ``queries``.
+
+    A query's ``after`` is no parameter: it asks by cursor for the page after so many items.
+    """
 
     name: str
     path: str
@@ -92,7 +99,17 @@ async def cases(database: Database) -> list[Case]:
         if exact:
             found.append(Case(f"{name}, exact total", "/items/", list(queries), staff))
 
-    ask("list", {}, sorts=("-created_at", "created_at", "price", "-price", "title", "-title", "-views"))
+    ask("list", {}, sorts=EVERY_SORT)
+    ((active,),) = await _values(
+        database, "SELECT sum(n) FROM item_counts WHERE dimension = 'all' AND status = 'active'"
+    )
+    deep = min(DEEP, int(active) * 9 // 10)
+    ask(
+        "page far down",
+        *({"after": deep - 5_000 * place} for place in range(5)),
+        sorts=EVERY_SORT,
+        exact=False,
+    )
     for name, group in groups.items():
         ask(f"{name} tag", *({"tag": tag} for tag in group))
     for (one, first), (other, second) in itertools.combinations_with_replacement(groups.items(), 2):
@@ -152,11 +169,14 @@ async def measure(url: str, rounds: int, only: str) -> None:
                     "password": settings.FIRST_SUPERUSER_PASSWORD.get_secret_value(),
                 }
                 token = (await client.post(f"{API}/auth/login", data=login)).json()["access_token"]
+                # What was seeded into PostgreSQL is told by differences that nothing has folded yet.
+                await ItemCounting(resources.database).fold()
                 for case in await cases(resources.database):
                     if only not in case.name:
                         continue
                     headers = {"Authorization": f"Bearer {token}"} if case.staff else {}
-                    times = await _times(client, case, rounds, headers, resources.database)
+                    asked = await _with_cursors(client, case)
+                    times = await _times(client, asked, rounds, headers, resources.database)
                     took, worked = zip(*times, strict=True)
                     row = (statistics.median(took), statistics.median(worked), max(worked))
                     sys.stdout.write(f"| {case.name} | " + " | ".join(f"{one:.1f}" for one in row) + " |\n")
@@ -174,6 +194,19 @@ async def _backends(database: Database) -> list[Path]:
 def _spent(backends: list[Path]) -> float:
     """Return the processor time of the server and the database so far, in milliseconds."""
     return time.process_time() * 1e3 + sum(int(path.read_text().split()[0]) for path in backends) / 1e6
+
+
+async def _with_cursors(client: httpx.AsyncClient, case: Case) -> Case:
+    """Return the question with cursors for the places that it asks for."""
+    queries = []
+    for query in case.queries:
+        if "after" not in query:
+            return case
+        rest = {name: value for name, value in query.items() if name != "after"}
+        near = {**rest, "skip": max(0, query["after"] - LIMIT), "limit": LIMIT, "fields": "id"}
+        answer = await client.get(API + case.path, params=near)
+        queries.append({**rest, "cursor": answer.json()["next_cursor"]})
+    return replace(case, queries=queries)
 
 
 async def _times(
