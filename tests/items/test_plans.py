@@ -22,17 +22,22 @@ MILLION = 1_000_000
     [
         ({}, "price", BY_ENGINE),
         ({"tag_0": 300}, "price", Plan("tag_0", gathers=True)),
-        ({"tag_0": 300_000}, "price", Plan("price")),
-        ({"tag_0": 300_000}, "-created_at", Plan()),
+        # What is known to be common is walked to, and gathered should it be nowhere near.
+        ({"tag_0": 300_000}, "price", Plan("price", steps=256, otherwise="tag_0")),
+        ({"tag_0": 300_000}, "-created_at", Plan(steps=256, otherwise="tag_0")),
+        ({"tag_0": 9_000}, "title", Plan(steps=8192, otherwise="tag_0")),
+        ({"tag_0": 7_000}, "title", Plan("tag_0", gathers=True)),
         # An order without an index has none to walk along.
         ({"tag_0": 300_000}, "-views", Plan("tag_0", gathers=True)),
         ({"tag_0": 300_000}, "price,title", Plan("tag_0", gathers=True)),
         # The smallest part finds the rows.
         ({"tag_0": 300_000, "category": 500, "tag_1": 9_000}, "title", Plan("category", gathers=True)),
+        # What an index sorts by itself is gathered more often.
+        ({"owner_id": 20_000}, "price", Plan("owner_id", gathers=True)),
         # Two that are common each have few rows in common.
         ({"tag_0": 9_000, "tag_1": 9_000}, "title", Plan("tag_0", gathers=True)),
-        ({"tag_0": 200_000, "tag_1": 300_000}, "title", Plan()),
-        ({"status": MILLION}, "price", Plan("price")),
+        ({"tag_0": 200_000, "tag_1": 300_000}, "title", Plan(steps=1024, otherwise="tag_0")),
+        ({"status": MILLION}, "price", Plan("price", steps=64, otherwise="status")),
     ],
 )
 def test_the_choice(parts: dict[str, int], sort: str, plan: Plan) -> None:
@@ -51,6 +56,9 @@ FILTERS: list[dict[str, Any]] = [
     {"min_price": 2, "max_price": 5},
     {"min_price": 3, "tag": "red", "owner_id": "bob"},
     {"max_price": 1},
+    {"min_price": 2},
+    {"min_price": 2, "status_filter": "active"},
+    {"min_price": 2, "status_filter": "draft"},
     {"owner_id": "ann", "status_filter": "inactive"},
 ]
 
@@ -82,7 +90,13 @@ async def test_every_plan_finds_the_same(
     ]
     ids = {"ann": ann.id, "bob": bob.id, "above": above}
     sorts = itertools.cycle(["-created_at", "price", "title", "created_at"])
-    plans = [None, lambda part: Plan(part, gathers=True), lambda _part: Plan()]
+    plans = [
+        None,
+        lambda part: Plan(part, gathers=True),
+        lambda _part: Plan(),
+        # Given up before it found enough.
+        lambda part: Plan(steps=3, otherwise=part),
+    ]
     async with world.caller() as stranger:
         caller = {"stranger": stranger, "ann": ann.api, "moderator": moderator.api}[who]
         for wanted, plan in itertools.product(FILTERS, plans):

@@ -15,9 +15,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from tradepost.core.database.elements import AmongSelected, Unindexed, UnindexedOnSqlite
+from tradepost.core.database.elements import AmongSelected, SoughtInRange, Unindexed, UnindexedOnSqlite
 from tradepost.items.models import Item, ItemTag
-from tradepost.items.plans import BY_ENGINE, Plan
+from tradepost.items.plans import BY_ENGINE, PRICE, Plan
 from tradepost.items.schemas import ItemStatus
 
 T = TypeVar("T")
@@ -95,9 +95,14 @@ class ItemFilter:
         return self == ItemFilter(visitor_id=self.visitor_id, sees_all=self.sees_all)
 
     @property
+    def hides_active(self) -> bool:
+        """Whether it asks for what everybody does not see."""
+        return self.status is not None and self.status is not ItemStatus.ACTIVE
+
+    @property
     def only_own(self) -> bool:
         """Whether it asks for what of all visitors only the owner sees."""
-        return not self.sees_all and self.status is not None and self.status is not ItemStatus.ACTIVE
+        return self.hides_active and not self.sees_all
 
     def conditions(
         self, category_ids: Select[int] | None, found: Select[int] | None = None, *, plan: Plan = BY_ENGINE
@@ -119,22 +124,24 @@ class ItemFilter:
             wanted.append(seen("owner_id", Item.owner_id) == bindparam("owner_id"))
         if self.seller_id is not None:
             wanted.append(seen("seller_id", Item.owner_id) == bindparam("seller_id"))
-        price = seen("price", Item.price)
-        if self.min_price is not None:
-            wanted.append(price >= bindparam("min_price", type_=Item.price.type))
-        if self.max_price is not None:
-            wanted.append(price <= bindparam("max_price", type_=Item.price.type))
+        wanted += self.price_range(seen(PRICE, Item.price))
         wanted += self._tagged(plan)
         if found is not None:
             wanted.append(Item.id.in_(found))
         return wanted
+
+    def price_range(self, price: Any = Item.price) -> list[ColumnElement[bool]]:
+        """Return what the two bounds say of a price."""
+        low, high = (bindparam(name, type_=Item.price.type) for name in ("min_price", "max_price"))
+        within = [price >= low] if self.min_price is not None else []
+        return [*within, price <= high] if self.max_price is not None else within
 
     def _visible(self, plan: Plan) -> list[ColumnElement[bool]]:
         if self.sees_all:
             return []
         # While rows are gathered by another part, SQLite might take the status for the better one.
         gathers = plan.gathers and not plan.shows("status")
-        is_active = Unindexed(Item.status) == ACTIVE if gathers else IS_ACTIVE
+        is_active = IS_ACTIVE_UNINDEXED if gathers else IS_ACTIVE
         if self.visitor_id is None:
             return [is_active]
         if self.only_own:
@@ -150,15 +157,19 @@ class ItemFilter:
             ]
         if plan.driver not in parts:
             return [_bears(Item.id, part) for part in parts]
-        # Links of one tag, each looked up among the others' before its item is read: most have no item with all of them.
+        # Links of one tag that have a link of each other one beside them, before an item is read: most have none.
         first = aliased(ItemTag)
-        others = (_bears(first.item_id, part) for part in parts if part != plan.driver)
-        ids = select(first.item_id).where(first.tag == bindparam(plan.driver), *others)
+        ids = select(first.item_id).where(first.tag == bindparam(plan.driver))
+        for part in parts:
+            if part != plan.driver:
+                other = aliased(ItemTag)
+                beside = SoughtInRange(other.item_id, first.item_id)
+                ids = ids.join(other, beside).where(other.tag == bindparam(part))
         return [AmongSelected(Item.id, ids)]
 
 
 def _bears(item_id: Any, part: str) -> ColumnElement[bool]:
     """Match items with a tag by a look at the one link, which no engine turns into a join with all links of the tag."""
     link = aliased(ItemTag)
-    found = select(link.item_id).where(link.item_id == item_id, link.tag == bindparam(part))
+    found = select(link.item_id).where(link.tag == bindparam(part), SoughtInRange(link.item_id, item_id))
     return found.correlate_except(link).scalar_subquery().is_not(None)

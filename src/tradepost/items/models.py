@@ -21,6 +21,8 @@ from tradepost.core.database.sort_keys import sort_key_column
 from tradepost.items.schemas import DESCRIPTION_LENGTH, TITLE_LENGTH, ItemStatus
 from tradepost.tags.schemas import TAG_LENGTH
 
+_LISTED: Final = ("created_at", "id", "status", "price", "title_key")
+
 
 class Item(Identified, Timestamped, Base):
     """A thing for sale. ``version`` counts its changes from 1; a view is no change."""
@@ -31,12 +33,12 @@ class Item(Identified, Timestamped, Base):
         CheckConstraint("discount_price < price", name="discount_below_price"),
         Index("ix_items_created_at_id", "created_at", "id"),
         Index("ix_items_status_created_at_id", "status", "created_at", "id"),
-        # The status last: these two serve the sorts of everybody, and the counts of price ranges without the table.
+        # The status last: these serve the sorts of everybody, and the counts of price ranges, without the table.
         Index("ix_items_price_id_status", "price", "id", "status"),
-        Index("ix_items_title_id", "title", "id"),
-        Index("ix_items_owner_id_created_at_id", "owner_id", "created_at", "id"),
-        Index("ix_items_category_id_created_at_id", "category_id", "created_at", "id"),
-        Index("ix_items_title_key_id", "title_key", "id"),
+        Index("ix_items_title_key_id_status", "title_key", "id", "status"),
+        # With all that lists sort and filter by: the items of an owner or a category are sorted without the table.
+        Index("ix_items_listed_by_owner", "owner_id", *_LISTED, "category_id"),
+        Index("ix_items_listed_by_category", "category_id", *_LISTED, "owner_id"),
         # The items that search has as they were: as good as none, so this is as good as empty.
         Index(
             "ix_items_stale",

@@ -26,15 +26,34 @@ class Plan:
     driver: str | None = None
     gathers: bool = False
     by_engine: bool = False
+    steps: int | None = None
+    """How far is walked at the most; what it did not find by then is gathered by ``otherwise``."""
+    otherwise: str | None = None
 
     def shows(self, part: str) -> bool:
         """Tell whether the database may find rows by this part."""
         return self.by_engine or part == self.driver
 
+    @property
+    def second(self) -> "Plan | None":
+        """The plan for when this one did not find enough; None where this one finds all there is."""
+        return None if self.steps is None else Plan(self.otherwise, gathers=True)
+
 
 BY_ENGINE: Final = Plan(by_engine=True)
-FETCHED: Final = 2.5
-"""What a row costs that is gathered, in rows that are walked past: it is fetched from anywhere in the table, and sorted."""
+LOOKED_UP: Final = 2.5
+"""What a row costs that is gathered, in rows that are walked past: it is looked up by its id, and sorted."""
+IN_ONE_PLACE: Final = 0.15
+"""The same where the index that finds the rows has all that is sorted by."""
+TOGETHER: Final = frozenset({"category", "owner_id", "seller_id", "visitor_id"})
+"""The parts that have such an index."""
+PATIENCE: Final = 4
+"""How many times farther than expected a walk may go before it is given up, at the most; half of that at the least.
+
+Parts of a filter may have to do with the order, or with each other: few things of gold are among the cheapest. Then a walk
+finds less than it should, for very long. So it is tried only where even one that is given up costs less than half of what
+gathering does.
+"""
 PRICE: Final = "price"
 """The part that the two bounds of a price are."""
 
@@ -44,26 +63,23 @@ def smallest(parts: Mapping[str, int]) -> str:
     return min(parts, key=lambda part: parts[part])
 
 
-def chosen(
-    everything: int, parts: Mapping[str, int], *, sort: str, needed: int, share: float | None = None
-) -> Plan:
+def chosen(everything: int, parts: Mapping[str, int], *, sort: str, needed: int) -> Plan:
     """Return the plan for the first ``needed`` rows in an order, of ``everything`` there is.
 
-    ``parts`` tells how many rows each part of the filter leaves, ``share`` how many of the smallest one's all of them
-    leave; without it, it is as if the parts had nothing to do with each other.
+    ``parts`` tells how many rows each part of the filter leaves; it is as if they had nothing to do with each other.
     """
     if not parts:
         return BY_ENGINE
     driver = smallest(parts)
     field = sort.removeprefix("-")
-    if field in INDEXED:
-        if share is None:
-            expected = everything * prod(min(1.0, number / everything) for number in parts.values())
-        else:
-            expected = parts[driver] * share
-        if needed * everything / max(expected, 1.0) < _gathering(everything, parts, driver):
-            return Plan(PRICE if field == PRICE else None)
-    return Plan(driver, gathers=True)
+    expected = everything * prod(min(1.0, number / everything) for number in parts.values())
+    walking = needed * everything / max(expected, 1.0)
+    if field not in INDEXED or walking * PATIENCE > _gathering(everything, parts, driver) / 2:
+        return Plan(driver, gathers=True)
+    limited = PRICE if field == PRICE else None
+    # A power of two: each number is another statement, to be prepared anew.
+    steps = 1 << int(walking * PATIENCE).bit_length() - 1
+    return Plan(limited) if steps >= everything else Plan(limited, steps=steps, otherwise=driver)
 
 
 def _gathering(everything: int, parts: Mapping[str, int], driver: str) -> float:
@@ -73,6 +89,8 @@ def _gathering(everything: int, parts: Mapping[str, int], driver: str) -> float:
     """
     rows = float(parts[driver])
     tags = [number for part, number in parts.items() if part.startswith("tag_") and part != driver]
+    if driver in TOGETHER:
+        return rows * (IN_ONE_PLACE + bool(tags))
     if not driver.startswith("tag_") or not tags:
-        return rows * FETCHED
-    return rows + FETCHED * rows * prod(min(1.0, number / everything) for number in tags)
+        return rows * LOOKED_UP
+    return rows * IN_ONE_PLACE + LOOKED_UP * rows * prod(min(1.0, number / everything) for number in tags)

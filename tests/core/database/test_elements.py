@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest_asyncio
 from sqlalchemy import bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy.orm import aliased
 
 from tests.conftest import World
 from tests.spelling import spelt
@@ -12,6 +13,7 @@ from tradepost.core.database.elements import (
     AmongSelected,
     ByCodePoint,
     EstimatedCount,
+    SoughtInRange,
     Unindexed,
     UnindexedOnSqlite,
     counted,
@@ -83,6 +85,21 @@ async def test_among_selected_finds_what_was_selected(database: Database, ids: d
     found = select(Tag.name).where(AmongSelected(Tag.id, select(first.c.id))).order_by(Tag.id)
     assert await names(database, found, names=["zoo", "apple", "none"]) == ["apple", "zoo"]
     assert await names(database, found, names=["none"]) == []
+
+
+def test_equality_is_a_range_of_one_to_sqlite_alone() -> None:
+    other = aliased(Tag, name="other")
+    assert spelt(select(Tag.name).join(other, SoughtInRange(other.id, Tag.id))) == (
+        "SELECT tags.name FROM tags JOIN tags AS other ON other.id = tags.id",
+        "SELECT tags.name FROM tags JOIN tags AS other ON other.id BETWEEN +tags.id AND +tags.id",
+    )
+
+
+async def test_a_range_of_one_finds_what_is_equal(database: Database, ids: dict[str, int]) -> None:
+    assert ids
+    other = aliased(Tag)
+    joined = select(Tag.name).join(other, SoughtInRange(other.id, Tag.id)).where(other.name == "zoo")
+    assert await names(database, joined) == ["zoo"]
 
 
 def test_text_is_collated_by_code_points_on_postgresql_as_it_is_on_sqlite() -> None:

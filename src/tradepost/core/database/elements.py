@@ -198,6 +198,31 @@ def _unary_plus(element: Unindexed, compiler: SQLCompiler, **options: Any) -> st
     return f"+{compiler.process(column, **options)}"
 
 
+class SoughtInRange(FunctionElement[bool]):
+    """Equality of a column with a value of another row, which SQLite seeks as a range of one value.
+
+    It then takes the index in which the column follows another one, where the rows of one tag lie together, and not a unique
+    index that begins with the column, where they lie all over. PostgreSQL chooses rightly, and may join by equality alone.
+    """
+
+    inherit_cache = True
+
+    def __init__(self, column: Any, value: Any) -> None:
+        super().__init__(column, value)
+
+
+@compiles(SoughtInRange, "postgresql")
+def _equal(element: SoughtInRange, compiler: SQLCompiler, **options: Any) -> str:
+    column, value = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} = {value}"
+
+
+@compiles(SoughtInRange, "sqlite")
+def _in_range_of_one(element: SoughtInRange, compiler: SQLCompiler, **options: Any) -> str:
+    column, value = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} BETWEEN +{value} AND +{value}"
+
+
 class ByCodePoint(FunctionElement[str]):
     """Text in the order of its code points, whatever the database's own collation is: lists are alike on both engines."""
 

@@ -9,7 +9,20 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, FromClause, Label, String, and_, bindparam, false, or_, true, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Label,
+    Select,
+    String,
+    and_,
+    bindparam,
+    false,
+    or_,
+    select,
+    true,
+    tuple_,
+)
 from sqlalchemy.orm import InstrumentedAttribute
 
 from tradepost.core.database.elements import ByCodePoint
@@ -35,11 +48,12 @@ class Key:
     descending: bool
     nullable: bool
 
-    def ordered(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+    def ordered(self, column: ColumnElement[Any], *, backwards: bool = False) -> ColumnElement[Any]:
         """Return the term of the ORDER BY: of the key's own column, or of one that a subquery made of it."""
+        descending = self.descending is not backwards
         if not self.nullable:
-            return column.desc() if self.descending else column.asc()
-        return column.desc().nulls_first() if self.descending else column.asc().nulls_last()
+            return column.desc() if descending else column.asc()
+        return column.desc().nulls_first() if descending else column.asc().nulls_last()
 
     def beyond(self, *, null: bool) -> ColumnElement[bool]:
         """Match rows whose value comes after that of a place, which is null or not."""
@@ -77,9 +91,12 @@ class Order:
             _key(number, column, descending=descending) for number, (column, descending) in enumerate(wanted)
         ]
 
-    def by(self, subquery: FromClause | None = None) -> list[ColumnElement[Any]]:
+    def by(self, subquery: FromClause | None = None, *, backwards: bool = False) -> list[ColumnElement[Any]]:
         """Return the terms of the ORDER BY, of the columns themselves or as a subquery selected ``columns``."""
-        return [key.ordered(key.column if subquery is None else subquery.c[key.name]) for key in self.keys]
+        return [
+            key.ordered(key.column if subquery is None else subquery.c[key.name], backwards=backwards)
+            for key in self.keys
+        ]
 
     def columns(self) -> list[ColumnElement[Any]]:
         """Return the columns that hold a row's place, to be selected besides what is shown."""
@@ -113,6 +130,17 @@ class Order:
         (first, null), (last, last_null) = pairs[0], pairs[-1]
         alternatives = reduce(nested, reversed(pairs[:-1]), last.beyond(null=last_null))
         return and_(first.within(null=null), alternatives)
+
+    def among_first(self, rows: Select[*tuple[Any, ...]]) -> ColumnElement[bool]:
+        """Match rows that come no later than the last of ``rows``, the first so many of this order.
+
+        It is one more end of the range of an index: a statement that looks along the index ends there, whatever it has
+        found. All keys go one way, and none is ever null.
+        """
+        first = rows.with_only_columns(*self.columns()).order_by(*self.by()).subquery("first")
+        last = select(*first.c).order_by(*self.by(first, backwards=True)).limit(1)
+        here = tuple_(*(key.column for key in self.keys))
+        return here.op(">=" if self.keys[0].descending else "<=", is_comparison=True)(last.scalar_subquery())
 
     def parameters(self, place: Place) -> dict[str, Any]:
         """Return the values of a place for the parameters in ``after``."""

@@ -77,21 +77,24 @@ class ItemRepository(Repository):
         wanted category and its descendants, ``matching`` that for the ids of what ``q`` finds.
         """
         counts = ItemSizeRepository(self.db)
-        is_counted = window.total is not Total.NONE and is_kept(wanted)
         # The list of all needs no plan, and a search by words has one of its own.
         is_planned = wanted.q is None and not wanted.is_public_list
-        sizes = await counts.find(wanted, category_ids) if is_counted or is_planned else None
-        if sizes is not None and sizes.is_empty:
-            return Page([], None if window.total is Total.NONE else 0, window)
-        needed = window.skip + window.limit + 1
-        plan = (
-            BY_ENGINE
-            if sizes is None
-            else await counts.plan(sizes, category_ids, sort=window.sort, needed=needed)
+        # What kept counts have is exact where an estimate would do.
+        is_counted = wanted.q is None and (
+            window.total is Total.EXACT or (window.total is Total.ESTIMATED and is_kept(wanted))
         )
-        asked = page_statement(wanted, window, projection, category_ids, matching, plan=plan)
+        plan, sizes = BY_ENGINE, None
+        if is_planned or is_counted:
+            sizes = await counts.find(wanted, category_ids)
+            if sizes.is_empty:
+                return Page([], None if window.total is Total.NONE else 0, window)
+            plan = await counts.plan(sizes, sort=window.sort, needed=window.skip + window.limit + 1)
         values = wanted.parameters()
+        asked = page_statement(wanted, window, projection, category_ids, matching, plan=plan)
         found = await self.rows(asked.rows, values | _place_values(asked, window))
+        if plan.second is not None and len(found) <= window.limit:
+            asked = page_statement(wanted, window, projection, category_ids, matching, plan=plan.second)
+            found = await self.rows(asked.rows, values | _place_values(asked, window))
         shown: Sequence[Any] = found[: window.limit]
         end = asked.place(shown[-1]) if len(found) > len(shown) else None
         if projection is WHOLE:

@@ -1,7 +1,7 @@
 """The sizes of a filter's parts, from kept counts: the exact total of a filter, and how many rows each part leaves."""
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Final
 
@@ -9,17 +9,19 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     String,
+    and_,
     bindparam,
+    case,
     func,
     literal_column,
     select,
     union_all,
 )
 
-from tradepost.core.database.elements import AmongSelected, Unindexed
+from tradepost.core.database.elements import AmongSelected, Unindexed, counted
 from tradepost.core.database.repository import Repository
-from tradepost.items.filters import ACTIVE, ItemFilter
-from tradepost.items.models import Item, ItemTag
+from tradepost.items.filters import ACTIVE, IS_ACTIVE_UNINDEXED, ItemFilter
+from tradepost.items.models import Item
 from tradepost.items.plans import BY_ENGINE, PRICE, Plan, chosen, smallest
 from tradepost.items.repository.counts import Dimension, Matches, as_key, kept_counts
 from tradepost.items.schemas import ItemStatus
@@ -32,8 +34,9 @@ VISITOR: Final = "visitor_id"
 OWNERS: Final = ("owner_id", "seller_id")
 CATEGORY: Final = "category"
 """The names of what is counted, those of parts of a filter like their parameters; a tag's is ``tag_0`` and so on."""
-SAMPLE: Final = 300
-"""Rows of a part that are tried."""
+SAMPLE: Final = 200
+"""Items that are looked at for what share of all a price range has."""
+HALF: Final = 0.5
 MANY: Final = 10_000
 """Rows of a price range that are worth counting for a plan."""
 
@@ -72,6 +75,11 @@ class Sizes:
         if self.wanted.only_own and self.wanted.visitor_id is not None:
             parts[VISITOR] = self.of(VISITOR, self.asked)
         return parts
+
+    @property
+    def everything(self) -> int:
+        """How many items there are, at least one."""
+        return max(1, self.of(EVERYTHING))
 
     @property
     def is_empty(self) -> bool:
@@ -165,7 +173,18 @@ class ItemSizeRepository(Repository):
         return Sizes(wanted, found)
 
     async def total(self, sizes: Sizes, category_ids: Select[int] | None) -> int:
-        """Return the exact total of a filter that ``is_kept``, for its visitor.
+        """Return the exact total of a filter without words, for its visitor."""
+        wanted = sizes.wanted
+        if is_kept(wanted):
+            return await self._kept_total(sizes, category_ids)
+        if not _parts_of(wanted) and not wanted.hides_active:
+            return await self._range_total(sizes)
+        plan = Plan(smallest(await self._parts(sizes)), gathers=True)
+        found = select(Item.id).where(*wanted.conditions(category_ids, plan=plan))
+        return int(await self.db.scalar(counted(found), wanted.parameters()) or 0)
+
+    async def _kept_total(self, sizes: Sizes, category_ids: Select[int] | None) -> int:
+        """Return a total that kept counts have.
 
         What everybody sees is a kept count. Only the visitor's own hidden items of a tag or a category are counted row by
         row, and only where there are some.
@@ -174,59 +193,70 @@ class ItemSizeRepository(Repository):
             return sizes.total
         wanted = sizes.wanted
         (part,) = _parts_of(wanted)
-        hidden = (
-            select(func.count())
-            .select_from(Item)
-            .where(
-                *wanted.conditions(category_ids, plan=Plan(VISITOR, gathers=True)),
-                Item.owner_id == bindparam(VISITOR),
-                Unindexed(Item.status) != ACTIVE,
-            )
+        own = _own_hidden(wanted.conditions(category_ids, plan=Plan(VISITOR, gathers=True)))
+        return sizes.of(part, PUBLIC & set(sizes.asked)) + int(
+            await self.db.scalar(own, wanted.parameters()) or 0
         )
-        own = int(await self.db.scalar(hidden, wanted.parameters()) or 0)
-        return sizes.of(part, PUBLIC & set(sizes.asked)) + own
 
-    async def plan(self, sizes: Sizes, category_ids: Select[int] | None, *, sort: str, needed: int) -> Plan:
+    async def _range_total(self, sizes: Sizes) -> int:
+        """Return how many items a price range has: those within, or all less those without, whichever are fewer.
+
+        One statement sees both in one snapshot, so a total from kept counts is as exact as one of rows.
+        """
+        wanted = sizes.wanted
+        is_wide = await self._share(wanted) > HALF
+        seen = [] if wanted.sees_all and wanted.status is None else [IS_ACTIVE_UNINDEXED]
+        low, high = (bindparam(name, type_=Item.price.type) for name in ("min_price", "max_price"))
+        if is_wide:
+            kept = kept_counts(Dimension.ALL).subquery()
+            number = select(func.coalesce(func.sum(kept.c.n), 0)).where(
+                *([kept.c.status == literal_column(f"'{ItemStatus.ACTIVE}'", String())] if seen else [])
+            )
+            total: ColumnElement[int] = number.scalar_subquery()
+            for bound, beyond in (
+                (wanted.min_price, Item.price < low),
+                (wanted.max_price, Item.price > high),
+            ):
+                if bound is not None:
+                    total = total - select(func.count()).where(beyond, *seen).scalar_subquery()
+        else:
+            total = select(func.count()).where(*wanted.price_range(), *seen).scalar_subquery()
+        if seen and wanted.status is None and sizes.of(VISITOR, ANY - PUBLIC):
+            total = total + _own_hidden(wanted.price_range(Unindexed(Item.price))).scalar_subquery()
+        return int(await self.db.scalar(select(total), wanted.parameters()) or 0)
+
+    async def plan(self, sizes: Sizes, *, sort: str, needed: int) -> Plan:
         """Return the plan for the first ``needed`` rows of a filter in an order."""
-        wanted, parts = sizes.wanted, sizes.parts
-        everything = max(1, sizes.of(EVERYTHING))
+        wanted = sizes.wanted
         if wanted.q is not None:
             return BY_ENGINE
-        if wanted.is_priced and sort.removeprefix("-") != PRICE:
-            parts[PRICE] = await self._in_range(wanted, everything)
-        plan = chosen(everything, parts, sort=sort, needed=needed)
-        if plan.gathers or plan.by_engine or len(parts) == 1:
-            return plan
-        # A tag may be on few items of a category although both are common: the walk might find none for very long.
-        share = await self._share(wanted, category_ids, smallest(parts))
-        return chosen(everything, parts, sort=sort, needed=needed, share=share)
+        if not wanted.is_priced or sort.removeprefix("-") != PRICE:
+            return chosen(sizes.everything, await self._parts(sizes), sort=sort, needed=needed)
+        # The order's own index is walked along from one bound to the other.
+        plan = chosen(sizes.everything, sizes.parts, sort=sort, needed=needed)
+        return Plan(PRICE) if plan.by_engine else plan
 
-    async def _share(self, wanted: ItemFilter, category_ids: Select[int] | None, driver: str) -> float:
-        """Return what share of a part's rows the whole filter leaves, from a sample."""
-        if driver.startswith("tag_"):
-            rows = select(ItemTag.item_id.label("id")).where(ItemTag.tag == bindparam(driver))
-        else:
-            names = {"status", "category", *OWNERS} & {driver}
-            alone = ItemFilter(**{name: getattr(wanted, name) for name in names}, sees_all=True)
-            if driver == PRICE:
-                alone = replace(alone, min_price=wanted.min_price, max_price=wanted.max_price)
-            elif driver == VISITOR:
-                alone = replace(alone, owner_id=0)
-            ids = category_ids if driver == CATEGORY else None
-            rows = select(Item.id).where(*alone.conditions(ids))
-        sample = rows.limit(SAMPLE).subquery()
-        left = select(func.count()).where(
-            AmongSelected(Item.id, select(sample.c.id)),
-            *wanted.conditions(category_ids, plan=Plan(gathers=True)),
-        )
-        values = wanted.parameters()
-        if driver == VISITOR:
-            values["owner_id"] = wanted.visitor_id
-        return int(await self.db.scalar(left, values) or 0) / SAMPLE
+    async def _parts(self, sizes: Sizes) -> dict[str, int]:
+        """Return how many rows each part of the filter leaves, with the price range."""
+        parts = sizes.parts
+        if sizes.wanted.is_priced:
+            parts[PRICE] = await self._in_range(sizes.wanted, sizes.everything)
+        return parts
 
     async def _in_range(self, wanted: ItemFilter, everything: int) -> int:
         """Return how many items a price range has, from the index alone; of many it is not told how many exactly."""
-        prices = ItemFilter(min_price=wanted.min_price, max_price=wanted.max_price, sees_all=True)
-        some = select(Item.id).where(*prices.conditions(None)).limit(MANY).subquery()
-        found = int(await self.db.scalar(select(func.count()).select_from(some), prices.parameters()) or 0)
-        return found if found < MANY else max(MANY, everything // 10)
+        some = select(Item.id).where(*wanted.price_range()).limit(MANY).subquery()
+        found = int(await self.db.scalar(select(func.count()).select_from(some), wanted.parameters()) or 0)
+        return found if found < MANY else max(MANY, int(everything * await self._share(wanted)))
+
+    async def _share(self, wanted: ItemFilter) -> float:
+        """Return what share of the newest items is in a price range: about what share of all is."""
+        newest = select(Item.price.label("price")).order_by(Item.id.desc()).limit(SAMPLE).subquery()
+        within = case((and_(*wanted.price_range(newest.c.price)), 1.0), else_=0.0)
+        return float(await self.db.scalar(select(func.avg(within)), wanted.parameters()) or 0)
+
+
+def _own_hidden(conditions: Sequence[ColumnElement[bool]]) -> Select[int]:
+    """Return the statement that counts the visitor's own hidden items, from the index of owners."""
+    own = Item.owner_id == bindparam(VISITOR)
+    return select(func.count()).select_from(Item).where(*conditions, own, Unindexed(Item.status) != ACTIVE)

@@ -37,7 +37,7 @@ from tradepost.core.wire.pagination import Place, Window
 from tradepost.core.wire.schemas import MAX_ID
 from tradepost.items.filters import IS_ACTIVE, IS_ACTIVE_UNINDEXED, ItemFilter
 from tradepost.items.models import Item
-from tradepost.items.plans import BY_ENGINE, Plan
+from tradepost.items.plans import BY_ENGINE, PRICE, Plan
 from tradepost.items.projections import CATEGORY, WHOLE, Expansion, Projection
 from tradepost.items.schemas import ItemRow
 
@@ -140,10 +140,6 @@ def _reach(window: Window) -> int | None:
     return None if window.skip == 0 else min(1 << (window.skip + window.limit).bit_length(), MAX_ID)
 
 
-SINGLE: Final = 2
-"""Keys of an order by one field: that field, and the id."""
-
-
 class _Shape(NamedTuple):
     """What the statement for a page depends on, besides its filter and the values of its parameters."""
 
@@ -175,17 +171,20 @@ def _page(
     order = Order(shape.sort, SORTS, ties=Item.id)
     matching = select(Item.id).where(*wanted.conditions(category_ids, by_words))
     conditions = wanted.conditions(category_ids, by_words, plan=shape.plan)
-    if len(order.keys) > SINGLE and order.keys[0].field != "created_at":
+    if order.keys[0].field != "created_at":
         conditions = [IS_ACTIVE_UNINDEXED if one is IS_ACTIVE else one for one in conditions]
     found = select(Item.id).where(*conditions)
+    along = select(Item.id).where(*(wanted.price_range() if shape.plan.shows(PRICE) else ()))
     # Which items they are comes first, from an index alone where one will do: owners and tags are read only for what
     # is shown, however many are skipped or sorted. One more than is shown tells whether the list goes on.
     if shape.after is not None:
-        found = found.where(order.after(shape.after))
+        found, along = (rows.where(order.after(shape.after)) for rows in (found, along))
+    if shape.plan.steps is not None:
+        found = found.where(order.among_first(along.limit(_spelt_out(shape.plan.steps))))
     found = found.add_columns(*order.columns())
     if shape.plan.gathers:
-        # Materialized, it is found without regard to the order, and sorted then.
-        gathered = found.cte("gathered").prefix_with("MATERIALIZED")
+        # Behind OFFSET, both engines find it without regard to the order, and sort then.
+        gathered = found.offset(_spelt_out(0)).subquery("gathered")
         ids = select(*gathered.c).order_by(*order.by(gathered))
     else:
         ids = found.order_by(*order.by())
