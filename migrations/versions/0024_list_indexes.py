@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from tradepost.core.database.online import create_index_online, drop_index_online
 
-revision: str = "0022"
-down_revision: str | None = "0021"
+revision: str = "0024"
+down_revision: str | None = "0023"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
