@@ -14,6 +14,7 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 LONG: Final = (
     "tests/conformance/test_openapi.py",
+    "tests/conformance/test_rights.py",
     "tests/flows/test_new_domain.py",
     "tests/migrations/test_revision.py",
     "tests/flows/",

@@ -74,14 +74,19 @@ ADVICE = (
 )
 
 
-def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield method, path and operation, in the order of the walk."""
-    found = {
+def by_name(document: dict[str, Any]) -> dict[str, tuple[str, str, dict[str, Any]]]:
+    """Return method, path and operation by its id."""
+    return {
         methods[method]["operationId"]: (method, path, methods[method])
         for path, methods in document["paths"].items()
         for method in METHODS
         if method in methods
     }
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield method, path and operation, in the order of the walk."""
+    found = by_name(document)
     middle = [name for name in found if name not in FIRST and name not in LAST and name not in CANNOT]
     for name in (*FIRST, *middle, *LAST):
         yield found[name]

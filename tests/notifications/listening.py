@@ -110,6 +110,12 @@ class Listener:
         await self._until(lambda: len(self.events) >= number)
         return self.events
 
+    async def answered(self) -> None:
+        """Wait until the status is there."""
+        async with asyncio.timeout(PATIENCE):
+            while not self.status:
+                await self._progress.wait()
+
     async def begun(self) -> None:
         """Wait until the stream has said where it stands."""
         await self._until(lambda: bool(self.reader.last_id))
