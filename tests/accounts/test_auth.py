@@ -3,7 +3,7 @@
 import asyncio
 import json
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import argon2
 import httpx
@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 
 from tests.conftest import PASSWORD, Person, World
 from tradepost.accounts.models import LoginSession, User
+from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.tokens import Tokens
 
 NEWCOMER = {
@@ -154,6 +155,23 @@ class TestLogin:
             assert answer.json()["detail"] == "Incorrect email or password"
         first, second = wrong.json(), unknown.json()
         assert first | {"request_id": ""} == second | {"request_id": ""}
+
+    async def test_an_unknown_address_costs_the_same_hash(
+        self, client: httpx.AsyncClient, world: World, alice: Person, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With the parameters of today, for what is no address at all too: the time of an answer tells nothing."""
+        verified: list[argon2.Parameters] = []
+
+        class Counting(argon2.PasswordHasher):
+            def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002 - the library's name
+                verified.append(argon2.extract_parameters(str(hash)))
+                return super().verify(hash, password)
+
+        monkeypatch.setattr(world.resources[PasswordHasher], "_argon2", Counting(time_cost=2))
+        for address in (alice.email, "nobody@example.com", "\N{GRINNING FACE} no address"):
+            assert (await login(client, address, "Wrong1234")).status_code == 401
+        known, unknown, nonsense = verified
+        assert known == unknown == nonsense
 
     async def test_inactive_is_said_only_after_the_right_password(
         self, client: httpx.AsyncClient, alice: Person, admin: Person

@@ -122,3 +122,27 @@ def test_every_room_is_on_the_map(floor: str) -> None:
 def test_the_readme_leads_to_every_page() -> None:
     linked = set(re.findall(r"\]\(([^)#]+\.md)\)", README.read_text(encoding="utf-8")))
     assert linked == {page.relative_to(ROOT).as_posix() for page in PAGES} - {README.name}
+
+
+THREATS = [
+    row.strip("|").split(" | ")
+    for row in (DOCS / "security.md").read_text(encoding="utf-8").splitlines()
+    if row.startswith("| ") and not row.startswith("| threat")
+]
+
+
+@pytest.mark.parametrize(("threat", "defence", "tests"), THREATS, ids=lambda cell: cell.strip()[:40])
+def test_every_defence_names_tests_that_hold_it(threat: str, defence: str, tests: str) -> None:
+    """`docs/security.md` claims nothing for a test that is gone: after a file come the names of functions in it."""
+    assert threat.strip()
+    assert defence.strip()
+    for group in tests.split("; "):
+        found = re.match(r" *`(tests/[\w/]+\.py)`: (`test_\w+`(?: `test_\w+`)*) *$", group)
+        assert found, group
+        written = (ROOT / found[1]).read_text(encoding="utf-8")
+        there = set(re.findall(r"^ *(?:async )?def (test_\w+)\(", written, re.MULTILINE))
+        assert set(re.findall(r"test_\w+", found[2])) <= there, found[1]
+
+
+def test_there_are_threats() -> None:
+    assert len(THREATS) > 30
