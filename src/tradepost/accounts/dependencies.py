@@ -7,7 +7,7 @@ sessions and the second factor. The OpenAPI says by the same dependencies which 
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 from functools import partial
 from typing import Annotated, Any, Final, TypeVar
@@ -42,6 +42,7 @@ from tradepost.core.database.sessions import ReadSession, WriteSession
 from tradepost.core.errors import InsufficientPermissions, KeyNotAllowed, TradepostError, Unauthenticated
 from tradepost.core.messaging.messages import Message
 from tradepost.core.messaging.outbox import Outbox
+from tradepost.core.observability.server_timing import timing
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
 from tradepost.web.asgi_scope import API_KEY_KEY, IDENTITY_KEY, USER_ID_KEY, FromScope
@@ -101,8 +102,10 @@ async def _shown_identity(scope: Scope) -> Identity | None:
         if isinstance(known, TradepostError):
             raise known
         return known
+    asked = timing.get()
     try:
-        found = await _read_identity(scope)
+        with nullcontext() if asked is None else asked.spent_on("auth"):
+            found = await _read_identity(scope)
     except TradepostError as refusal:
         scope[IDENTITY_KEY] = refusal
         raise

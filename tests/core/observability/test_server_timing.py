@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 
+import httpx
 import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
+from tests.conftest import Person
 from tradepost.core.batching.coalescer import Coalescer
 from tradepost.core.database.engines import Database
 from tradepost.core.observability.server_timing import Timing, timing
@@ -107,3 +109,20 @@ async def test_waiting_for_a_connection(database: Database, asked: Timing) -> No
 async def hold(database: Database) -> None:
     async with database.write_gate.place():
         await asyncio.sleep(0)
+
+
+async def test_what_the_check_of_credentials_waits_for_is_its_own(
+    alice: Person, client: httpx.AsyncClient
+) -> None:
+    header = {"Server-Timing": "1"}
+    shown = {
+        name: float(value)
+        for answer in [await alice.api.get("/api/v1/users/me", headers=header)]
+        for name, _, value in (
+            part.partition(";dur=") for part in answer.headers["server-timing"].split(", ")
+        )
+    }
+    assert shown["auth"] > 0
+    assert sum(shown.values()) == pytest.approx(2 * shown["total"], abs=0.01)
+    stranger = await client.get("/api/v1/items/", headers=header)
+    assert "db;dur=0.000" not in stranger.headers["server-timing"]
