@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from tradepost.accounts import auth_routes, key_routes, recovery_routes, user_routes
+from tradepost.audit import routes as audit_routes
 from tradepost.categories import routes as category_routes
 from tradepost.events import routes as event_routes
 from tradepost.items import bulk_routes as item_bulk_routes
@@ -34,6 +35,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     upload_routes.router,
     item_upload_routes.router,
     outbox_routes.router,
+    audit_routes.router,
 )
 
 KEYLESS: frozenset[Callable[..., Any]] = frozenset(

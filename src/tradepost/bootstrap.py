@@ -18,9 +18,12 @@ from tradepost.accounts.credentials import CredentialService
 from tradepost.accounts.dependencies import AskersByCredentials, open_accounts
 from tradepost.accounts.grants import AccountGrants
 from tradepost.accounts.models import AccountToken, ApiKey, LoginSession, User
+from tradepost.audit import handlers as audit_handlers
 from tradepost.categories import handlers as category_handlers
 from tradepost.categories.dependencies import open_categories
 from tradepost.categories.models import Category
+from tradepost.core.audit.models import AuditLine
+from tradepost.core.audit.trail import AuditTrail
 from tradepost.core.batching.coalescer import Observe
 from tradepost.core.clock import Clock, SystemClock
 from tradepost.core.database import migrations
@@ -79,6 +82,7 @@ MODELS = (
     User,
     LoginSession,
     ApiKey,
+    AuditLine,
     AccountToken,
     Tag,
     Category,
@@ -118,6 +122,7 @@ def prune_keys(subscriptions: Subscriptions, resources: Resources) -> None:
 
 SUBSCRIBERS: tuple[Callable[[Subscriptions, Resources], None], ...] = (
     account_handlers.subscribe,
+    audit_handlers.subscribe,
     tag_handlers.subscribe,
     category_handlers.subscribe,
     notification_handlers.subscribe,
@@ -197,6 +202,11 @@ async def open_storage(resources: Resources) -> AsyncIterator[None]:
         await storage.close()
 
 
+def open_audit(resources: Resources) -> None:
+    """Put in what writes to the audit trail."""
+    resources.put(AuditTrail, AuditTrail(resources.clock))
+
+
 def open_search(resources: Resources) -> None:
     """Put in what every domain's search shares: the words that its vocabulary is known to hold."""
     resources.put(Vocabulary, Vocabulary())
@@ -246,6 +256,7 @@ Opener = Callable[[Resources], AbstractAsyncContextManager[None] | None]
 OPENERS: Final[tuple[Opener, ...]] = (
     open_storage,
     open_search,
+    open_audit,
     open_web,
     open_rate_limits,
     supply_ports,

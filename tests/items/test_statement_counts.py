@@ -15,6 +15,7 @@ from tradepost.accounts.key_schemas import MOST_KEYS
 from tradepost.accounts.models import ApiKey, LoginSession, User
 from tradepost.accounts.permissions import Role
 from tradepost.categories.models import Category
+from tradepost.core.audit.models import ActorKind, AuditLine
 from tradepost.core.messaging.messages import Message, Subscriptions
 from tradepost.core.messaging.outbox import MessageState, StoredMessage
 from tradepost.events.models import Event, Participant
@@ -143,6 +144,19 @@ async def fill(world: World, owner: Person, rows: int) -> dict[str, int]:
             ApiKey,
             *({**key, "slot": slot + 1, "prefix": f"p{slot}"} for slot in range(min(rows, MOST_KEYS))),
         )
+        await add(
+            AuditLine,
+            *(
+                {
+                    "at": now,
+                    "actor_kind": ActorKind.PERSON,
+                    "actor_id": owner.id,
+                    "action": "a",
+                    "details": {},
+                }
+                for _ in range(rows)
+            ),
+        )
         message = {
             "type": "t",
             "subscription": "s",
@@ -228,6 +242,8 @@ ENDPOINTS: list[tuple[str, str, int]] = [
     ("owner", f"{V1}/users/me", 1),
     ("owner", f"{V1}/auth/sessions", 3),
     ("owner", f"{V1}/auth/api-keys", 3),
+    ("owner", f"{V1}/audit/me", 2),
+    ("admin", f"{V1}/audit", 2),
     ("owner", f"{V1}/auth/api-keys/{{key}}", 2),
     ("stranger", f"{V1}/tags/", 3),
     ("stranger", f"{V1}/tags/?q=tag&total=false&sort=-created_at", 2),
@@ -304,6 +320,7 @@ def test_every_endpoint_that_reads_is_in_the_table(module_world: World) -> None:
         f"{V1}/notifications/stream",
         f"{V1}/upload/files/{{category}}/{{filename}}",
         f"{ITEMS}export",
+        f"{V1}/audit/export",
     }
     assert documented - asked == set()
 

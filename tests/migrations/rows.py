@@ -39,6 +39,7 @@ ROWS: Final[dict[str, dict[str, Any]]] = {
         "load_test": False,
         "created_at": NOW,
     },
+    "audit_lines": {"at": NOW, "actor_kind": "system", "action": "a", "details": {}},
     "account_tokens": {
         "user_id": 1,
         "purpose": "verify_email",

@@ -150,7 +150,7 @@ async def test_a_webhook_that_is_being_made_is_waited_for(
     token = (await asked(world, client, alice.email))[0]
     body = {"token": token, "new_password": NEW}
     async with world.database.transaction() as db:
-        principal = (await world.resources[SessionService].identify(alice.token)).principal
+        principal = (await world.resources[SessionService].identify(alice.token)).principal()
         webhooks = build_webhook_service(db, world.resources)
         await webhooks.create(WebhookCreate.model_validate(BODY), principal)
         resetting = asyncio.create_task(client.post(f"{AUTH}/password/reset", json=body))

@@ -21,6 +21,7 @@ from tradepost.accounts.models import ApiKey
 from tradepost.accounts.permissions import Permission
 from tradepost.accounts.repository.api_keys import ApiKeyRepository
 from tradepost.accounts.service import UserService
+from tradepost.core.audit.trail import AuditTrail, Target
 from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database
 from tradepost.core.database.faults import violations
@@ -90,8 +91,9 @@ class ApiKeyReader:
 class ApiKeyService:
     """Makes and revokes keys in the caller's transaction."""
 
-    def __init__(self, db: WriteSession, *, people: UserService, clock: Clock) -> None:
+    def __init__(self, db: WriteSession, *, people: UserService, audit: AuditTrail, clock: Clock) -> None:
         self._db = db
+        self._audit = audit
         self._keys = ApiKeyRepository(db)
         self._people = people
         self._clock = clock
@@ -120,6 +122,14 @@ class ApiKeyService:
             "created_at": now,
         }
         key = await self._claim(values, owner)
+        details = {"prefix": key.prefix, "permissions": values["permissions"], "load_test": new.load_test}
+        await self._audit.add(
+            self._db,
+            "api_key.created",
+            by=owner,
+            on=Target("api_key", key.id, owner.user_id),
+            details=details,
+        )
         shown = ApiKeyRead.model_validate(key).model_dump()
         # The entity tag is that of a read, which shows no secret.
         return _with_tag(key, lambda: ApiKeyWithSecret(**shown, key=f"tp_{key.prefix}_{secret}"))
@@ -130,6 +140,9 @@ class ApiKeyService:
             expected.check_shown(api_key_shown(await ApiKeyReader(self._db).get(key_id, owner)))
         if not await self._keys.delete(key_id, owner.user_id):
             raise ApiKeyNotFound
+        await self._audit.add(
+            self._db, "api_key.deleted", by=owner, on=Target("api_key", key_id, owner.user_id)
+        )
 
     async def _claim(self, values: dict[str, Any], owner: Principal) -> ApiKey:
         # After losing a slot to a concurrent request, look again: the other one has committed by then.

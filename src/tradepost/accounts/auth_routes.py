@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import APIRouter, Form, Request
 from starlette.responses import Response
 
 from tradepost.accounts.addresses import account_key
@@ -12,7 +12,6 @@ from tradepost.accounts.dependencies import (
     Credentials,
     LoggedIn,
     Sessions,
-    device_of,
     logged_in,
 )
 from tradepost.accounts.errors import EmailTaken, InactiveUser, LoginFailed, SessionNotFound
@@ -27,10 +26,10 @@ from tradepost.accounts.schemas import (
     UserRead,
     UserRegister,
 )
-from tradepost.accounts.sessions import Device
 from tradepost.core.errors import KeyNotAllowed, TooManyRequests, Unauthenticated
 from tradepost.core.wire.schemas import Confirmation
 from tradepost.web.answers.json_answer import resource_answer
+from tradepost.web.origin import RequestOrigin, origin_of
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.rate_limits import Limited
 from tradepost.web.routing.lists import ListPages, PlainWindow
@@ -44,19 +43,21 @@ router = APIRouter(prefix="/auth", tags=["auth"], route_class=Route)
 async def login(
     form: Annotated[LoginForm, Form()],
     sessions: Sessions,
-    device: Annotated[Device, Depends(device_of)],
+    origin: RequestOrigin,
     limited: Limited,
 ) -> TokenPair:
     """Open a session with e-mail address (`username`) and password."""
     await limited("login", f"{account_key(form.username)}|{limited.address}")
-    return await sessions.login(form.username, form.password, device)
+    return await sessions.login(form.username, form.password, origin)
 
 
 @router.post("/register", response_model=UserRead, responses=problem_responses(EmailTaken, TooManyRequests))
-async def register(applicant: UserRegister, credentials: Credentials, limited: Limited) -> Response:
+async def register(
+    applicant: UserRegister, credentials: Credentials, limited: Limited, origin: RequestOrigin
+) -> Response:
     """Make an account for oneself."""
     await limited("register", limited.address)
-    return resource_answer(user_shown(await credentials.register(applicant)))
+    return resource_answer(user_shown(await credentials.register(applicant, by=origin)))
 
 
 # The scheme is named here: as a dependency the bearer would be read, and could fail, although a body is sent.
@@ -71,7 +72,7 @@ async def refresh_token(
 ) -> TokenPair | RenewedTokens:
     """Rotate the refresh token in the body; without a body, renew the access token that is shown as the bearer."""
     if body is not None:
-        return await sessions.refresh(body.refresh_token)
+        return await sessions.refresh(body.refresh_token, origin_of(request.scope))
     principal = await logged_in(request.scope)
     return await sessions.renew(principal)
 

@@ -14,31 +14,46 @@ from tradepost.accounts.repository.sessions import SessionRepository
 from tradepost.accounts.repository.tokens import AccountTokenRepository
 from tradepost.accounts.repository.users import UserRepository
 from tradepost.accounts.schemas import PasswordChange, UserRead, UserRegister
+from tradepost.core.audit.trail import SYSTEM, AuditTrail, person
+from tradepost.core.audit.trail import user as account
 from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database
 from tradepost.core.database.faults import violations
 from tradepost.core.errors import RuleBroken, Unauthenticated
 from tradepost.core.idempotency.claim import CLAIM, settle
 from tradepost.core.messaging.outbox import Outbox
-from tradepost.core.principal import Principal
+from tradepost.core.principal import NOWHERE, Origin, Principal
 
 
 class CredentialService:
     """Registers people, makes accounts, and changes passwords, each in a short transaction of its own."""
 
     def __init__(
-        self, *, database: Database, hasher: PasswordHasher, links: Links, outbox: Outbox, clock: Clock
+        self,
+        *,
+        database: Database,
+        hasher: PasswordHasher,
+        links: Links,
+        outbox: Outbox,
+        audit: AuditTrail,
+        clock: Clock,
     ) -> None:
         self._database = database
         self._hasher = hasher
         self._links = links
         self._outbox = outbox
+        self._audit = audit
         self._clock = clock
 
     async def register(
-        self, applicant: UserRegister, *, role: Role = Role.USER, is_active: bool = True
+        self,
+        applicant: UserRegister,
+        *,
+        role: Role = Role.USER,
+        is_active: bool = True,
+        by: Principal | Origin = NOWHERE,
     ) -> User:
-        """Make an account; ``EmailTaken`` if the address has one.
+        """Make an account; ``EmailTaken`` if the address has one. ``by`` an admin, or from where somebody asks for oneself.
 
         The address is still to be proved, also when an admin makes the account: anybody can mistype one.
         """
@@ -66,6 +81,11 @@ class CredentialService:
                 row = self._links.fresh(TokenPurpose.VERIFY_EMAIL, user_id=user.id, email=user.email, now=now)
                 (token_id,) = await AccountTokenRepository(db).add_all([row])
             await self._outbox.add(db, UserRegistered(user.id, token_id))
+            if isinstance(by, Principal):
+                details = {"role": role.value, "is_active": is_active}
+                await self._audit.add(db, "user.created", by=by, on=account(user.id), details=details)
+            else:
+                await self._audit.add(db, "user.registered", by=person(user.id, by), on=account(user.id))
             await settle(db, CLAIM.get(), UserRead.model_validate(user).model_dump_json().encode, status=201)
         return user
 
@@ -77,6 +97,13 @@ class CredentialService:
             raise Unauthenticated
         seen = user.hashed_password
         if not await self._hasher.verify(seen, change.current_password):
+            await self._audit.refused(
+                self._database,
+                "password.change_failed",
+                by=principal,
+                on=account(user.id),
+                account=str(user.id),
+            )
             raise IncorrectPassword
         if change.new_password == change.current_password:
             message = "The new password must differ from the current one"
@@ -93,6 +120,7 @@ class CredentialService:
             await AccountTokenRepository(db).void(user.id, TokenPurpose.RESET_PASSWORD, now=now)
             await SessionRepository(db).end_all_of(user.id)
             await self._outbox.add(db, PasswordChanged(user.id))
+            await self._audit.add(db, "password.changed", by=principal, on=account(user.id))
 
     async def ensure_first_superuser(self, email: str, password: str) -> bool:
         """Make the first admin unless there is one; any number of processes may try at once. Tell whether it was made."""
@@ -117,4 +145,8 @@ class CredentialService:
             "updated_at": now,
         }
         async with self._database.transaction() as db:
-            return await UserRepository(db).add_unless_taken(values)
+            user_id = await UserRepository(db).add_unless_taken(values)
+            if user_id is not None:
+                details = {"role": Role.ADMIN.value}
+                await self._audit.add(db, "user.created", by=SYSTEM, on=account(user_id), details=details)
+        return user_id is not None

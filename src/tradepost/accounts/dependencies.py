@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Annotated, Any, Final, TypeVar
 
-from fastapi import Depends, Request
+from fastapi import Depends
 from fastapi.openapi.models import APIKey as ApiKeyModel
 from fastapi.openapi.models import APIKeyIn, OAuthFlowPassword, OAuthFlows
 from fastapi.openapi.models import OAuth2 as OAuth2Model
@@ -26,7 +26,6 @@ from tradepost.accounts.grants import AccountGrants
 from tradepost.accounts.identities import Identities, Identity, KeyIdentity
 from tradepost.accounts.key_uses import KeyUses
 from tradepost.accounts.links import Links
-from tradepost.accounts.models import IP_ADDRESS_LENGTH
 from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.permissions import Permission
 from tradepost.accounts.reader import UserReader
@@ -36,8 +35,9 @@ from tradepost.accounts.repository.sessions import SessionRepository
 from tradepost.accounts.repository.tokens import AccountTokenRepository
 from tradepost.accounts.repository.users import UserRepository
 from tradepost.accounts.service import UserService
-from tradepost.accounts.sessions import Device, SessionService
+from tradepost.accounts.sessions import SessionService
 from tradepost.accounts.tokens import Tokens
+from tradepost.core.audit.trail import AuditTrail
 from tradepost.core.database.sessions import ReadSession, WriteSession
 from tradepost.core.errors import InsufficientPermissions, KeyNotAllowed, TradepostError, Unauthenticated
 from tradepost.core.messaging.messages import Message
@@ -48,6 +48,7 @@ from tradepost.core.resources import Resources
 from tradepost.web.asgi_scope import API_KEY_KEY, IDENTITY_KEY, USER_ID_KEY, FromScope
 from tradepost.web.db import ReadDb, ResourcesDep, WriteDb, resource
 from tradepost.web.openapi.document import ALTERNATIVES
+from tradepost.web.origin import origin_of
 from tradepost.web.rate_limits import shown_key
 
 T = TypeVar("T")
@@ -83,7 +84,7 @@ async def _identity_of_key(scope: Scope, key: str, resources: Resources) -> Iden
     permission, and would take it.
     """
     found = await resources[KeyRing].identify(key)
-    principal = found.principal
+    principal = found.principal()
     scope[USER_ID_KEY] = principal.user_id
     scope[API_KEY_KEY] = principal.key
     if scope["method"] not in _READING and principal.permissions.isdisjoint(_CHANGING):
@@ -138,7 +139,7 @@ async def identity_of(scope: Scope) -> Identity:
 async def visitor_of(scope: Scope) -> Principal | None:
     """Return the principal of a request, or None for a stranger; a credential that does not hold is ``Unauthenticated``."""
     found = await _shown_identity(scope)
-    return None if found is None else found.principal
+    return None if found is None else found.principal(partial(origin_of, scope))
 
 
 class AskersByCredentials:
@@ -162,7 +163,7 @@ async def logged_in(scope: Scope) -> Principal:
     found = await identity_of(scope)
     if isinstance(found, KeyIdentity):
         raise KeyNotAllowed
-    return found.principal
+    return found.principal(partial(origin_of, scope))
 
 
 _LOG_IN: Final = OAuth2Model(
@@ -207,6 +208,7 @@ def build_session_service(resources: Resources) -> SessionService:
         identities=resources[Identities],
         hasher=resources[PasswordHasher],
         tokens=resources[Tokens],
+        audit=resources[AuditTrail],
         clock=resources.clock,
         lifetime=timedelta(days=resources.settings.REFRESH_TOKEN_EXPIRE_DAYS),
     )
@@ -219,6 +221,7 @@ def build_credential_service(resources: Resources) -> CredentialService:
         hasher=resources[PasswordHasher],
         links=resources[Links],
         outbox=resources[Outbox],
+        audit=resources[AuditTrail],
         clock=resources.clock,
     )
 
@@ -231,6 +234,7 @@ def build_recovery_service(resources: Resources) -> RecoveryService:
         links=resources[Links],
         grants=resources[AccountGrants],
         outbox=resources[Outbox],
+        audit=resources[AuditTrail],
         clock=resources.clock,
     )
 
@@ -264,6 +268,10 @@ async def _unannounced(message: Message) -> None:
     raise TypeError(f"{message.type} belongs into the transaction of its change, and this session only reads")
 
 
+async def _unrecorded(action: str, **_about: Any) -> None:
+    raise TypeError(f"{action} belongs into the transaction of its change, and this session only reads")
+
+
 async def _stays(**_whom: Any) -> None:
     raise TypeError("nobody leaves in a session that only reads")
 
@@ -275,6 +283,7 @@ def build_user_service(db: ReadSession | WriteSession, resources: Resources) -> 
         SessionRepository(db),
         ApiKeyRepository(db),
         AccountTokenRepository(db),
+        record=partial(resources[AuditTrail].add, db) if isinstance(db, WriteSession) else _unrecorded,
         announce=partial(resources[Outbox].add, db) if isinstance(db, WriteSession) else _unannounced,
         depart=partial(resources[Departures].leave_all, db) if isinstance(db, WriteSession) else _stays,
         clock=resources.clock,
@@ -321,16 +330,11 @@ async def key_reads(db: ReadDb) -> ApiKeyReader:
 
 async def key_writes(db: WriteDb, resources: ResourcesDep) -> ApiKeyService:
     """Return the service for API keys in the request's transaction."""
-    return ApiKeyService(db, people=build_user_service(db, resources), clock=resources.clock)
-
-
-async def device_of(request: Request) -> Device:
-    """Return the device that a session is listed with: its user agent and address."""
-    agent = request.headers.get("user-agent")
-    address = request.client.host if request.client else None
-    return Device(
-        user_agent=agent and "".join(filter(str.isprintable, agent)),
-        ip_address=address and address[:IP_ADDRESS_LENGTH],
+    return ApiKeyService(
+        db,
+        people=build_user_service(db, resources),
+        audit=resources[AuditTrail],
+        clock=resources.clock,
     )
 
 

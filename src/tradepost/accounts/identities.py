@@ -1,6 +1,6 @@
 """Identities: the user behind each session and API key, read anew for each request, in batches that many requests share."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -14,7 +14,7 @@ from tradepost.accounts.repository.sessions import IdentityRow, SessionRepositor
 from tradepost.core.batching.coalescer import Observe, ReadCoalescer
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
-from tradepost.core.principal import ApiKeyTerms, Credential, CredentialKind, Principal
+from tradepost.core.principal import ApiKeyTerms, Credential, CredentialKind, Origin, Principal, nowhere
 from tradepost.core.wire.representations import Representation
 
 
@@ -29,10 +29,9 @@ class Identity:
         """When the session ends at the latest."""
         return self.row.session_end  # type: ignore[no-any-return]
 
-    @property
-    def principal(self) -> Principal:
-        """The principal that domains are handed, with the permissions of the moment."""
-        return Principal(self.row.id, PERMISSIONS[self.row.role], self.row.session_id)
+    def principal(self, origin: Callable[[], Origin] = nowhere) -> Principal:
+        """Return the principal that domains are handed, with the permissions of the moment."""
+        return Principal(self.row.id, PERMISSIONS[self.row.role], self.row.session_id, None, origin)
 
     def profile(self) -> Representation:
         """Return the user as the user sees it: the JSON of ``UserRead``."""
@@ -44,10 +43,9 @@ class KeyIdentity(Identity):
 
     __slots__ = ()
 
-    @property
     @override
-    def principal(self) -> Principal:
-        """The principal, with those of the key's permissions that the person still has."""
+    def principal(self, origin: Callable[[], Origin] = nowhere) -> Principal:
+        """Return the principal, with those of the key's permissions that the person still has."""
         row = self.row
         owned = PERMISSIONS[row.role]
         terms = ApiKeyTerms(
@@ -57,7 +55,7 @@ class KeyIdentity(Identity):
             # Who was demoted keeps no key that lifts limits.
             lifts_limits=row.key_load_test and Permission.ADMIN_ACCESS in owned,
         )
-        return Principal(row.id, owned.intersection(row.key_permissions), None, terms)
+        return Principal(row.id, owned.intersection(row.key_permissions), None, terms, origin)
 
 
 _Asked = int | str

@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, validates
@@ -21,11 +20,7 @@ from tradepost.core.database.models import (
     choice,
 )
 from tradepost.core.database.sort_keys import follow, sort_key_column
-
-USER_AGENT_LENGTH: Final = 200
-"""Of a longer one only the beginning is kept."""
-IP_ADDRESS_LENGTH: Final = 45
-"""An IPv6 address that holds an IPv4 one, spelt in full."""
+from tradepost.core.principal import IP_ADDRESS_LENGTH, USER_AGENT_LENGTH
 
 
 class User(Identified, Timestamped, Versioned, Base):

@@ -23,13 +23,15 @@ from tradepost.accounts.repository.credentials import CredentialRepository
 from tradepost.accounts.repository.sessions import SessionRepository
 from tradepost.accounts.repository.tokens import AccountTokenRepository
 from tradepost.accounts.repository.users import UserRepository
+from tradepost.core.audit.trail import Actor, AuditTrail, person
+from tradepost.core.audit.trail import user as account
 from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import Unauthenticated
 from tradepost.core.messaging.messages import Envelope, Message
 from tradepost.core.messaging.outbox import Outbox
-from tradepost.core.principal import Principal
+from tradepost.core.principal import NOWHERE, Origin, Principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class RecoveryService:
         links: Links,
         grants: AccountGrants,
         outbox: Outbox,
+        audit: AuditTrail,
         clock: Clock,
     ) -> None:
         self._database = database
@@ -62,6 +65,7 @@ class RecoveryService:
         self._links = links
         self._grants = grants
         self._outbox = outbox
+        self._audit = audit
         self._clock = clock
 
     async def forgot(self, email: str) -> None:
@@ -82,7 +86,7 @@ class RecoveryService:
             raise Unauthenticated
         await self.resend(user.email)
 
-    async def reset(self, token: str, new_password: str) -> None:
+    async def reset(self, token: str, new_password: str, origin: Origin = NOWHERE) -> None:
         """Set a new password with the token of a link, and end all sessions. ``InvalidToken`` for one that is not good.
 
         The link proves the address. When that is for the first time, the account may have been registered by a stranger,
@@ -98,16 +102,21 @@ class RecoveryService:
             await CredentialRepository(db).reset_password(row.user_id, hashed=encoded, now=now)
             await SessionRepository(db).end_all_of(row.user_id)
             await self._outbox.add(db, PasswordChanged(row.user_id))
+            by, on = person(row.user_id, origin), account(row.user_id)
+            await self._audit.add(db, "password.reset", by=by, on=on)
             if is_first_proof:
-                await self._revoke_grants(db, row.user_id, now)
+                await self._revoke_grants(db, row.user_id, by, now)
 
-    async def verify(self, token: str) -> None:
+    async def verify(self, token: str, origin: Origin = NOWHERE) -> None:
         """Take the address of an account for proved, with the token of a link. ``InvalidToken`` for one that is not good."""
         row = await self._usable(token, TokenPurpose.VERIFY_EMAIL)
         async with self._database.transaction() as db:
             now = self._clock.now()
             await self._use_up(db, row, now)
             await CredentialRepository(db).verify_email(row.user_id, now=now)
+            await self._audit.add(
+                db, "email.verified", by=person(row.user_id, origin), on=account(row.user_id)
+            )
 
     async def addressee(self, user_id: int, *, token_id: int | None = None) -> Addressee | None:
         """Return the recipient, with the link of a token; None when the account is gone or switched off."""
@@ -162,7 +171,7 @@ class RecoveryService:
             raise InvalidToken
         return row
 
-    async def _revoke_grants(self, db: WriteSession, user_id: int, now: datetime) -> None:
+    async def _revoke_grants(self, db: WriteSession, user_id: int, by: Actor, now: datetime) -> None:
         # After the sessions were deleted: that waited for requests of theirs that were still granting something.
         keys = await ApiKeyRepository(db).delete_all_of(user_id)
         if keys:
@@ -170,6 +179,9 @@ class RecoveryService:
         number = await self._grants.revoke_all(db, user_id=user_id, now=now)
         if number:
             await self._outbox.add(db, GrantsRevoked(user_id, number))
+        if keys or number:
+            details = {"api_keys": keys, "webhooks": number}
+            await self._audit.add(db, "grants.revoked", by=by, on=account(user_id), details=details)
 
     async def _use_up(self, db: WriteSession, row: AccountToken, now: datetime) -> None:
         """Use the token, and make the person's others for the same purpose void; ``InvalidToken`` if it is too late.

@@ -9,6 +9,7 @@ from tradepost.accounts.errors import InvalidToken
 from tradepost.accounts.schemas import AddressRequest, EmailVerification, PasswordReset
 from tradepost.core.errors import KeyNotAllowed, TooManyRequests, Unauthenticated
 from tradepost.core.wire.schemas import Confirmation
+from tradepost.web.origin import RequestOrigin
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.rate_limits import Limited, Limits
 from tradepost.web.routing.route import Route
@@ -33,17 +34,19 @@ async def forgot_password(body: AddressRequest, recovery: Recovery, limited: Lim
 
 
 @router.post("/password/reset", responses=problem_responses(InvalidToken, TooManyRequests))
-async def reset_password(body: PasswordReset, recovery: Recovery, limited: Limited) -> Confirmation:
+async def reset_password(
+    body: PasswordReset, recovery: Recovery, limited: Limited, origin: RequestOrigin
+) -> Confirmation:
     """Set a new password with the token of the link; every session ends."""
     await limited("password", f"reset|{limited.address}")
-    await recovery.reset(body.token, body.new_password)
+    await recovery.reset(body.token, body.new_password, origin)
     return Confirmation(message="Password updated successfully")
 
 
 @router.post("/email/verify", responses=problem_responses(InvalidToken))
-async def verify_email(body: EmailVerification, recovery: Recovery) -> Confirmation:
+async def verify_email(body: EmailVerification, recovery: Recovery, origin: RequestOrigin) -> Confirmation:
     """Prove one's address with the token of the link."""
-    await recovery.verify(body.token)
+    await recovery.verify(body.token, origin)
     return Confirmation(message="E-mail address verified successfully")
 
 

@@ -1,6 +1,7 @@
 """People's profiles, and what admins do to accounts."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any
 
 from tradepost.accounts.errors import LastAdmin, SelfDelete, UserNotFound
 from tradepost.accounts.messages import UserDeleted
@@ -13,6 +14,8 @@ from tradepost.accounts.repository.sessions import SessionRepository
 from tradepost.accounts.repository.tokens import AccountTokenRepository
 from tradepost.accounts.repository.users import PublicRow, UserRepository
 from tradepost.accounts.schemas import ProfileUpdate
+from tradepost.core.audit.trail import SYSTEM, Actor
+from tradepost.core.audit.trail import user as account
 from tradepost.core.clock import Clock
 from tradepost.core.errors import PreconditionFailed, Unauthenticated
 from tradepost.core.principal import CredentialKind, Principal
@@ -30,6 +33,7 @@ class UserService:
         keys: ApiKeyRepository,
         tokens: AccountTokenRepository,
         *,
+        record: Callable[..., Awaitable[None]],
         announce: Callable[[UserDeleted], Awaitable[None]],
         depart: Callable[..., Awaitable[None]],
         clock: Clock,
@@ -39,6 +43,7 @@ class UserService:
         self._sessions = sessions
         self._keys = keys
         self._tokens = tokens
+        self._record = record
         self._announce = announce
         self._depart = depart
         self._clock = clock
@@ -66,7 +71,14 @@ class UserService:
         if not await held.lock_key_share(number):
             raise Unauthenticated
 
-    async def update(self, user_id: int, changes: ProfileUpdate, expected: Expected = ANY_VERSION) -> User:
+    async def update(
+        self,
+        user_id: int,
+        changes: ProfileUpdate,
+        expected: Expected = ANY_VERSION,
+        *,
+        by: Principal | Actor = SYSTEM,
+    ) -> User:
         """Change the fields that were sent, of an expected version.
 
         Switching an account off ends its sessions and deletes its API keys; a change of role ends none. ``LastAdmin`` if nobody could administer
@@ -86,6 +98,7 @@ class UserService:
         changed = {field: value for field, value in sent.items() if getattr(user, field) != value}
         if not changed:
             return user
+        await self._tell(user, changed, by)
         for field, value in changed.items():
             setattr(user, field, value)
         user.updated_at = self._clock.now()
@@ -97,6 +110,18 @@ class UserService:
             # A link that was sent before would work again once the account is switched on again.
             await self._tokens.void(user_id, now=user.updated_at)
         return user
+
+    async def _tell(self, user: User, changed: Mapping[str, Any], by: Principal | Actor) -> None:
+        """Record a change of role, a switch of the account, and which fields of somebody else's profile were changed."""
+        rest = sorted(changed.keys() - {"role", "is_active"})
+        if "role" in changed:
+            details = {"from": user.role.value, "to": changed["role"].value}
+            await self._record("user.role_changed", by=by, on=account(user.id), details=details)
+        if "is_active" in changed:
+            action = "user.activated" if changed["is_active"] else "user.deactivated"
+            await self._record(action, by=by, on=account(user.id))
+        if rest and not (isinstance(by, Principal) and by.user_id == user.id):
+            await self._record("user.updated", by=by, on=account(user.id), details={"fields": rest})
 
     async def set_avatar(self, user_id: int, url: str) -> bool:
         """Have a person show this picture; tell whether there is such a person. Holds them until the transaction ends."""
@@ -124,3 +149,4 @@ class UserService:
         if not await self._users.delete(user_id, version=user.version):
             raise PreconditionFailed
         await self._announce(UserDeleted(user_id))
+        await self._record("user.deleted", by=principal, on=account(user_id))

@@ -1,36 +1,29 @@
 """Logging in, staying in, and out."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from tradepost.accounts.addresses import normalised_email
 from tradepost.accounts.errors import InactiveUser, LoginFailed, SessionNotFound
 from tradepost.accounts.identities import Identities, Identity
-from tradepost.accounts.models import USER_AGENT_LENGTH, LoginSession
+from tradepost.accounts.models import LoginSession, User
 from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.repository.credentials import CredentialRepository
 from tradepost.accounts.repository.sessions import SessionRepository
 from tradepost.accounts.schemas import RenewedTokens, TokenPair
 from tradepost.accounts.tokens import Tokens
+from tradepost.core.audit.trail import AuditTrail, Target, person, user
 from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database
+from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import KeyNotAllowed, Unauthenticated
-from tradepost.core.principal import Principal
+from tradepost.core.principal import Origin, Principal
 from tradepost.core.wire.pagination import Page, Window
 
 REFRESH_GRACE: Final = timedelta(seconds=10)
 """How long the refresh token before the current one is still taken for an honest parallel refresh."""
 SESSIONS_KEPT: Final = 100
 """How many sessions a person may have; one log-in more ends the oldest."""
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """What a log-in is remembered by, as far as the client says."""
-
-    user_agent: str | None
-    ip_address: str | None
 
 
 class SessionService:
@@ -43,6 +36,7 @@ class SessionService:
         identities: Identities,
         hasher: PasswordHasher,
         tokens: Tokens,
+        audit: AuditTrail,
         clock: Clock,
         lifetime: timedelta,
     ) -> None:
@@ -50,10 +44,11 @@ class SessionService:
         self._identities = identities
         self._hasher = hasher
         self._tokens = tokens
+        self._audit = audit
         self._clock = clock
         self._lifetime = lifetime
 
-    async def login(self, email: str, password: str, device: Device) -> TokenPair:
+    async def login(self, email: str, password: str, origin: Origin) -> TokenPair:
         """Open a session. ``LoginFailed`` in the same time and words for an unknown address and a wrong password."""
         try:
             address = normalised_email(email)
@@ -61,40 +56,58 @@ class SessionService:
             address = ""
         # What was read before the hash may have changed since, as when another log-in renewed the hash of the same
         # password: a log-in that was overtaken once reads and verifies anew.
-        opened = await self._open(address, password, device) or await self._open(address, password, device)
+        opened = await self._open(address, password, origin) or await self._open(address, password, origin)
         if opened is None:
             raise LoginFailed
         return self._pair(opened)
 
-    async def _open(self, address: str, password: str, device: Device) -> LoginSession | None:
+    async def _open(self, address: str, password: str, origin: Origin) -> LoginSession | None:
         """Open a session; None if the user was changed while the password was verified."""
         async with self._database.read() as db:
-            user = await CredentialRepository(db).find_by_email(address)
-        seen = user.hashed_password if user else None
-        if not await self._hasher.verify(seen, password) or user is None or seen is None:
+            found = await CredentialRepository(db).find_by_email(address)
+        seen = found.hashed_password if found else None
+        if not await self._hasher.verify(seen, password) or found is None or seen is None:
+            # With the same statement for an unknown address: what takes longer would tell which are known.
+            await self._note_failure(found, "password" if found else "address", address, origin)
             raise LoginFailed
-        if not user.is_active:
+        if not found.is_active:
+            await self._note_failure(found, "inactive", address, origin)
             raise InactiveUser
         newer = await self._hasher.hash(password) if self._hasher.is_outdated(seen) else None
         now = self._clock.now()
         async with self._database.transaction() as db:
             credentials, sessions = CredentialRepository(db), SessionRepository(db)
-            if not await credentials.lock_password_no_key_update(user.id, seen=seen):
+            if not await credentials.lock_password_no_key_update(found.id, seen=seen):
                 return None
             if newer is not None:
-                await credentials.rehash(user.id, seen=seen, hashed=newer)
-            await sessions.make_room_for(user.id, keep=SESSIONS_KEPT - 1, now=now)
-            return await sessions.add(
+                await credentials.rehash(found.id, seen=seen, hashed=newer)
+            await sessions.make_room_for(found.id, keep=SESSIONS_KEPT - 1, now=now)
+            opened = await sessions.add(
                 LoginSession(
-                    user_id=user.id,
+                    user_id=found.id,
                     counter=0,
                     created_at=now,
                     rotated_at=now,
                     expires_at=now + self._lifetime,
-                    user_agent=device.user_agent[:USER_AGENT_LENGTH] if device.user_agent else None,
-                    ip_address=device.ip_address,
+                    user_agent=origin.user_agent or None,
+                    ip_address=origin.ip,
                 )
             )
+            await self._audit.add(
+                db, "auth.login", by=person(found.id, origin), on=Target("session", opened.id, found.id)
+            )
+        return opened
+
+    async def _note_failure(self, found: User | None, reason: str, address: str, origin: Origin) -> None:
+        # The address is in no line: people type passwords into the wrong field.
+        await self._audit.refused(
+            self._database,
+            "auth.login_failed",
+            by=person(None, origin),
+            on=user(None if found is None else found.id),
+            account=address,
+            details={"reason": reason},
+        )
 
     async def identify(self, token: str) -> Identity:
         """Return the session and user of an access token, as the database has them now."""
@@ -106,7 +119,7 @@ class SessionService:
             raise Unauthenticated
         return identity
 
-    async def refresh(self, refresh_token: str) -> TokenPair:
+    async def refresh(self, refresh_token: str, origin: Origin) -> TokenPair:
         """Exchange a refresh token for the next pair.
 
         The token before the current one gets the current one again for a while, so that parallel refreshes of an honest
@@ -123,6 +136,12 @@ class SessionService:
                 honest = counter == login.counter - 1 and now - login.rotated_at <= REFRESH_GRACE
                 if not honest:
                     await sessions.end(session_id)
+                    await self._audit.add(
+                        db,
+                        "session.ended_by_reuse",
+                        by=person(None, origin),
+                        on=Target("session", session_id, login.user_id),
+                    )
                     living = False
         if login is None or not living or counter > login.counter:
             raise Unauthenticated
@@ -140,12 +159,15 @@ class SessionService:
     async def logout(self, principal: Principal) -> None:
         """End the session that asks."""
         async with self._database.transaction() as db:
-            await SessionRepository(db).end(_session_of(principal))
+            session_id = _session_of(principal)
+            if await SessionRepository(db).end(session_id):
+                await self._record(db, "auth.logout", principal, session_id)
 
     async def logout_all(self, principal: Principal) -> None:
         """End every session of the person that asks."""
         async with self._database.transaction() as db:
             await SessionRepository(db).end_all_of(principal.user_id)
+            await self._audit.add(db, "auth.logout_all", by=principal, on=user(principal.user_id))
 
     async def page(self, principal: Principal, window: Window) -> Page[LoginSession]:
         """List the person's living sessions, newest first."""
@@ -157,6 +179,11 @@ class SessionService:
         async with self._database.transaction() as db:
             if not await SessionRepository(db).end(session_id, user_id=principal.user_id):
                 raise SessionNotFound
+            await self._record(db, "session.revoked", principal, session_id)
+
+    async def _record(self, db: WriteSession, action: str, principal: Principal, session_id: int) -> None:
+        target = Target("session", session_id, principal.user_id)
+        await self._audit.add(db, action, by=principal, on=target)
 
     def _access(self, login: LoginSession) -> tuple[str, int]:
         """Return an access token and the seconds for which it is good."""

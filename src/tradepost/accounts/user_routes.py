@@ -60,7 +60,7 @@ async def update_me(
     changes: ProfileUpdate, principal: CurrentPrincipal, users: UserWrites, expected: IfMatch
 ) -> Response:
     """Change one's own profile: only the fields that are sent."""
-    return resource_answer(user_shown(await users.update(principal.user_id, changes, expected)))
+    return resource_answer(user_shown(await users.update(principal.user_id, changes, expected, by=principal)))
 
 
 @router.put(
@@ -95,9 +95,9 @@ async def list_users(
     response_model=UserRead,
     responses=problem_responses(Unauthenticated, InsufficientPermissions, EmailTaken),
 )
-async def create_user(account: UserCreate, _writer: MayWriteUsers, credentials: Credentials) -> Response:
+async def create_user(account: UserCreate, writer: MayWriteUsers, credentials: Credentials) -> Response:
     """Make an account for somebody."""
-    user = await credentials.register(account, role=account.role, is_active=account.is_active)
+    user = await credentials.register(account, role=account.role, is_active=account.is_active, by=writer)
     return resource_answer(user_shown(user), status=201)
 
 
@@ -119,10 +119,10 @@ async def read_user(
     responses=problem_responses(Unauthenticated, InsufficientPermissions, UserNotFound, LastAdmin),
 )
 async def update_user(
-    user_id: UserId, changes: UserUpdate, _writer: MayWriteUsers, users: UserWrites, expected: IfMatch
+    user_id: UserId, changes: UserUpdate, writer: MayWriteUsers, users: UserWrites, expected: IfMatch
 ) -> Response:
     """Change somebody's profile, role or active flag: only the fields that are sent."""
-    return resource_answer(user_shown(await users.update(user_id, changes, expected)))
+    return resource_answer(user_shown(await users.update(user_id, changes, expected, by=writer)))
 
 
 @router.delete(

@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import Depends
 
 from tradepost.categories.reader import CategoryReader
-from tradepost.categories.repository import CategoryRepository
 from tradepost.categories.service import CategoryService
 from tradepost.categories.sorted import SortedItems
+from tradepost.core.audit.trail import AuditTrail
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.resources import Resources
 from tradepost.core.wire.cursors import Cursors
@@ -16,7 +16,7 @@ from tradepost.web.db import ResourcesDep, WriteDb
 
 def build_category_service(db: WriteSession, resources: Resources) -> CategoryService:
     """Build the service for categories."""
-    return CategoryService(CategoryRepository(db), resources[SortedItems], resources.clock)
+    return CategoryService(db, resources[SortedItems], resources[AuditTrail], resources.clock)
 
 
 def open_categories(resources: Resources) -> None:

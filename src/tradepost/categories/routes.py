@@ -98,10 +98,10 @@ async def read_category(
     responses=problem_responses(Unauthenticated, InsufficientPermissions, CategoryTooDeep),
 )
 async def create_category(
-    category: CategoryCreate, _admin: MayAdminister, categories: CategoryWrites
+    category: CategoryCreate, admin: MayAdminister, categories: CategoryWrites
 ) -> Response:
     """Make a category; its slug is made from its name."""
-    return resource_answer(await categories.create(category), status=201)
+    return resource_answer(await categories.create(category, by=admin), status=201)
 
 
 @router.put("/{id_or_slug}", response_model=CategoryRead, responses=UPDATE_ERRORS)
@@ -109,12 +109,12 @@ async def create_category(
 async def update_category(
     id_or_slug: Key,
     changes: CategoryUpdate,
-    _admin: MayAdminister,
+    admin: MayAdminister,
     categories: CategoryWrites,
     expected: IfMatch,
 ) -> Response:
     """Change a category: only the fields that are sent. A new name makes a new slug, a new parent moves the subtree."""
-    return resource_answer(await categories.update(id_or_slug, changes, expected))
+    return resource_answer(await categories.update(id_or_slug, changes, expected, by=admin))
 
 
 @router.delete(
@@ -126,11 +126,11 @@ async def update_category(
 async def delete_category(
     *,
     id_or_slug: Key,
-    _admin: MayAdminister,
+    admin: MayAdminister,
     categories: CategoryWrites,
     expected: IfMatch,
     move_to: MoveTo = None,
 ) -> Confirmation:
     """Delete a category; one with children or items only if `move_to` says where they go."""
-    await categories.delete(id_or_slug, expected, move_to=move_to)
+    await categories.delete(id_or_slug, expected, move_to=move_to, by=admin)
     return Confirmation(message="Category deleted successfully")

@@ -6,7 +6,7 @@ right alone could together make a circle.
 
 from collections.abc import Collection
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from slugify import slugify
 from sqlalchemy import Select
@@ -24,8 +24,10 @@ from tradepost.categories.nodes import CategoryNode, category_shown, topmost
 from tradepost.categories.repository import CategoryRepository, shown_ids, subtree_ids
 from tradepost.categories.schemas import CategoryCreate, CategoryUpdate
 from tradepost.categories.sorted import SortedItems
+from tradepost.core.audit.trail import SYSTEM, Asker, AuditTrail, Target
 from tradepost.core.clock import Clock
 from tradepost.core.database.faults import violations
+from tradepost.core.database.sessions import WriteSession
 from tradepost.core.wire.representations import ANY_VERSION, Expected, Representation
 
 MAX_LEVELS: Final = 10
@@ -64,12 +66,14 @@ def free_slug(stem: str, taken: set[str]) -> str:
 class CategoryService:
     """Changes the tree, in the caller's transaction."""
 
-    def __init__(self, categories: CategoryRepository, items: SortedItems, clock: Clock) -> None:
-        self._categories = categories
+    def __init__(self, db: WriteSession, items: SortedItems, audit: AuditTrail, clock: Clock) -> None:
+        self._db = db
+        self._categories = CategoryRepository(db)
         self._items = items
+        self._audit = audit
         self._clock = clock
 
-    async def create(self, new: CategoryCreate) -> Representation:
+    async def create(self, new: CategoryCreate, *, by: Asker = SYSTEM) -> Representation:
         """Make a category."""
         await self._categories.lock_tree()
         if new.parent_id is not None:
@@ -83,6 +87,7 @@ class CategoryService:
         added = await self._categories.add(
             Category(**new.model_dump(), slug=slug, created_at=now, updated_at=now)
         )
+        await self._note("category.created", added.id, by, name=added.name)
         return category_shown(
             CategoryNode(
                 added.id,
@@ -98,7 +103,7 @@ class CategoryService:
         )
 
     async def update(
-        self, key: str, changes: CategoryUpdate, expected: Expected = ANY_VERSION
+        self, key: str, changes: CategoryUpdate, expected: Expected = ANY_VERSION, *, by: Asker = SYSTEM
     ) -> Representation:
         """Change the fields that were sent, of an expected version.
 
@@ -120,9 +125,18 @@ class CategoryService:
                 setattr(category, name, value)
             category.updated_at = self._clock.now()
             await self._categories.save()
+            fields = sorted(changed.keys() - {"slug"})
+            await self._note("category.updated", category.id, by, name=category.name, fields=fields)
         return await self._shown(str(category.id))
 
-    async def delete(self, key: str, expected: Expected = ANY_VERSION, *, move_to: int | None = None) -> None:
+    async def delete(
+        self,
+        key: str,
+        expected: Expected = ANY_VERSION,
+        *,
+        move_to: int | None = None,
+        by: Asker = SYSTEM,
+    ) -> None:
         """Delete a category of an expected version; its children and items go to the category ``move_to``, without which it must have none.
 
         The row is locked before the items move: an item that is being put into the category is either there by then, and
@@ -137,6 +151,11 @@ class CategoryService:
             await self._empty(category, move_to)
         with violations(foreign_key=CategoryInUse):
             await self._categories.delete(category)
+        await self._note("category.deleted", category.id, by, name=category.name, move_to=move_to)
+
+    async def _note(self, action: str, category_id: int, by: Asker, **details: Any) -> None:
+        on = Target("category", category_id, None)
+        await self._audit.add(self._db, action, by=by, on=on, details=details)
 
     async def lock_key_share(self, category_ids: Collection[int]) -> set[int]:
         """Keep categories from being deleted until the transaction ends; return which of the ids there are.

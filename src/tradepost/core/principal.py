@@ -3,9 +3,34 @@
 A type of ``core``, filled in by ``accounts``: a domain that checks a permission needs no table of users.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+USER_AGENT_LENGTH: Final = 200
+"""Of a longer one only the beginning is kept."""
+IP_ADDRESS_LENGTH: Final = 45
+"""An IPv6 address that holds an IPv4 one, spelt in full."""
+REQUEST_ID_LENGTH: Final = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request came from, as far as it says: what sessions and the audit trail keep of it."""
+
+    ip: str | None = None
+    user_agent: str | None = None
+    request_id: str | None = None
+
+
+NOWHERE: Final = Origin()
+"""The origin of what no request asked for."""
+
+
+def nowhere() -> Origin:
+    """Return the origin of what no request asked for."""
+    return NOWHERE
 
 
 class CredentialKind(StrEnum):
@@ -37,12 +62,16 @@ class ApiKeyTerms:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated person: the user's id, the permissions, and the session or the API key that stands for them."""
+    """An authenticated person: the user's id, the permissions, and the session or the API key that stands for them.
+
+    ``origin`` tells where the request came from. It is a function, for few requests leave a line that names it.
+    """
 
     user_id: int
     permissions: frozenset[str]
     session_id: int | None
     key: ApiKeyTerms | None = None
+    origin: Callable[[], Origin] = field(default=nowhere, compare=False, repr=False)
 
     @property
     def credential(self) -> Credential:

@@ -7,6 +7,7 @@ from fastapi import Depends
 
 from tradepost.accounts.dependencies import Requires, build_user_service
 from tradepost.accounts.permissions import Permission
+from tradepost.core.audit.trail import AuditTrail
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.idempotency.keys import IdempotencyKeys
 from tradepost.core.messaging.outbox import Outbox
@@ -25,7 +26,11 @@ from tradepost.web.db import ReadDb, ResourcesDep, WriteDb, resource
 def build_seat_service(db: WriteSession, resources: Resources) -> SeatService:
     """Build the service for joining and leaving."""
     return SeatService(
-        db, users=build_user_service(db, resources), outbox=resources[Outbox], clock=resources.clock
+        db,
+        users=build_user_service(db, resources),
+        outbox=resources[Outbox],
+        audit=resources[AuditTrail],
+        clock=resources.clock,
     )
 
 
@@ -36,6 +41,7 @@ def build_event_service(db: WriteSession, resources: Resources) -> EventService:
         seats=build_seat_service(db, resources),
         users=build_user_service(db, resources),
         outbox=resources[Outbox],
+        audit=resources[AuditTrail],
         clock=resources.clock,
     )
 

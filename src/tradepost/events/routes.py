@@ -282,5 +282,5 @@ async def remove_participant(
     def check(event: Event) -> None:
         check_manager(event, principal)
 
-    await seats.leave(event_id, user_id, check=check)
+    await seats.leave(event_id, user_id, check=check, by=principal)
     return Confirmation(message="Participant removed")

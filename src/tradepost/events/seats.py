@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from tradepost.accounts.service import UserService
+from tradepost.core.audit.trail import AuditTrail, Target
 from tradepost.core.clock import Clock
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import TradepostError, Unauthenticated
 from tradepost.core.messaging.messages import Message, Traced
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.observability.trace_context import traceparent
+from tradepost.core.principal import Principal
 from tradepost.events.errors import EventCancelled, EventNotFound, EventOver, ParticipantNotFound
 from tradepost.events.messages import MOST_TOLD, EventJoined, EventLeft, SeatsGiven
 from tradepost.events.models import Event
@@ -52,12 +54,15 @@ def is_over(event: Event, now: datetime) -> bool:
 class SeatService:
     """Joins people to events and takes them out, in the caller's transaction."""
 
-    def __init__(self, db: WriteSession, *, users: UserService, outbox: Outbox, clock: Clock) -> None:
+    def __init__(
+        self, db: WriteSession, *, users: UserService, outbox: Outbox, audit: AuditTrail, clock: Clock
+    ) -> None:
         self._db = db
         self._events = EventRepository(db)
         self._participants = ParticipantRepository(db)
         self._users = users
         self._outbox = outbox
+        self._audit = audit
         self._clock = clock
 
     async def join_many(self, wanted: Sequence[Joining]) -> list[Joined | TradepostError]:
@@ -148,11 +153,16 @@ class SeatService:
         )
 
     async def leave(
-        self, event_id: int, user_id: int, *, check: Callable[[Event], None] = lambda _event: None
+        self,
+        event_id: int,
+        user_id: int,
+        *,
+        check: Callable[[Event], None] = lambda _event: None,
+        by: Principal | None = None,
     ) -> None:
         """Take a person out of an event, and give a seat that is free then to the first who waits.
 
-        ``check`` raises for an event that the asker may not take anybody out of.
+        ``check`` raises for an event that the asker may not take anybody out of. ``by`` staff is recorded.
         """
         event = await self._events.lock_for_update(event_id)
         if event is None:
@@ -163,6 +173,11 @@ class SeatService:
             raise ParticipantNotFound
         await self._outbox.add(self._db, EventLeft(event_id, event.organiser_id, user_id))
         await self.vacate(event, [status])
+        if by is not None and by.user_id not in {user_id, event.organiser_id}:
+            on = Target("event", event_id, user_id)
+            await self._audit.add(
+                self._db, "event.participant_removed", by=by, on=on, details={"user_id": user_id}
+            )
 
     async def vacate(self, event: Event, statuses: Collection[ParticipantStatus]) -> None:
         """Count people out of a locked event, whose rows are gone, and give their seats to those who wait."""

@@ -1,6 +1,6 @@
 """The rules of events: planning, changing, cancelling and deleting them, each change announced by a message."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import count
@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from tradepost.accounts.permissions import STAFF
 from tradepost.accounts.service import UserService
+from tradepost.core.audit.trail import AuditTrail, Target
 from tradepost.core.clock import Clock
 from tradepost.core.database.sessions import ReadSession, WriteSession
 from tradepost.core.errors import NotOwner, Unauthenticated
@@ -75,7 +76,14 @@ class EventService:
     """Changes events, in the caller's transaction, and returns them as reads do: the JSON of ``EventRead``."""
 
     def __init__(
-        self, db: WriteSession, *, seats: SeatService, users: UserService, outbox: Outbox, clock: Clock
+        self,
+        db: WriteSession,
+        *,
+        seats: SeatService,
+        users: UserService,
+        outbox: Outbox,
+        audit: AuditTrail,
+        clock: Clock,
     ) -> None:
         self._db = db
         self._events = EventRepository(db)
@@ -84,6 +92,7 @@ class EventService:
         self._seats = seats
         self._users = users
         self._outbox = outbox
+        self._audit = audit
         self._clock = clock
 
     async def create(self, new: EventCreate, principal: Principal) -> Representation:
@@ -155,6 +164,8 @@ class EventService:
             start_date = changed.get("start_date", event.start_date)
             facts.append(AnnouncementDue(event_id, Announcement.CHANGED, now, start_date))
         await self._outbox.add(self._db, *facts)
+        fields = sorted(changed.keys() & EventUpdate.model_fields.keys())
+        await self._note(event, "event.updated", principal, {"fields": fields})
         return await self._shown(event_id, principal)
 
     def _check_times(self, event: Event, changed: dict[str, Any], now: datetime) -> bool:
@@ -185,6 +196,7 @@ class EventService:
             )
             await self._reminders.put(event_id, {})
             await self._outbox.add(self._db, *cancellation(event, organiser_id=event.organiser_id, now=now))
+            await self._note(event, "event.cancelled", principal, {})
         return await self._shown(event_id, principal)
 
     async def delete(self, event_id: int, principal: Principal, expected: Expected = ANY_VERSION) -> None:
@@ -193,6 +205,15 @@ class EventService:
         if not await self._events.delete(event_id, version=event.version):
             raise HasParticipants
         await self._outbox.add(self._db, EventDeleted(event_id, event.organiser_id))
+        await self._note(event, "event.deleted", principal, {})
+
+    async def _note(
+        self, event: Event, action: str, principal: Principal, details: Mapping[str, Any]
+    ) -> None:
+        """Record what staff do to somebody else's event."""
+        if principal.user_id != event.organiser_id:
+            on = Target("event", event.id, event.organiser_id)
+            await self._audit.add(self._db, action, by=principal, on=on, details=details)
 
     async def _managed(self, event_id: int, principal: Principal, expected: Expected = ANY_VERSION) -> Event:
         """Return an event for writing, locked."""

@@ -16,6 +16,7 @@ from tradepost.accounts.dependencies import Requires, build_user_service
 from tradepost.accounts.permissions import Permission
 from tradepost.categories.dependencies import build_category_service
 from tradepost.categories.schemas import SLUG_LENGTH
+from tradepost.core.audit.trail import AuditTrail
 from tradepost.core.batching.coalescer import Observe
 from tradepost.core.database.models import Money
 from tradepost.core.database.sessions import WriteSession
@@ -236,6 +237,7 @@ def build_item_service(db: WriteSession, resources: Resources) -> ItemService:
         popular=resources[PopularItems],
         vocabulary=resources[Vocabulary],
         outbox=resources[Outbox],
+        audit=resources[AuditTrail],
         clock=resources.clock,
     )
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from tradepost.accounts.permissions import STAFF, Permission
 from tradepost.accounts.service import UserService
 from tradepost.categories.service import CategoryService
+from tradepost.core.audit.trail import AuditTrail, Target
 from tradepost.core.clock import Clock
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import NotOwner, TradepostError, Unauthenticated, Unprocessable
@@ -77,6 +78,7 @@ class ItemService:
         popular: PopularItems,
         vocabulary: Vocabulary,
         outbox: Outbox,
+        audit: AuditTrail,
         clock: Clock,
     ) -> None:
         self._db = db
@@ -88,6 +90,7 @@ class ItemService:
         self._categories = categories
         self._popular = popular
         self._outbox = outbox
+        self._audit = audit
         self._clock = clock
 
     async def create_many(self, new: Sequence[NewItem]) -> list[Representation | TradepostError]:
@@ -201,6 +204,8 @@ class ItemService:
             else:
                 await self._items.change(item, changed | _still_indexed(item, version))
             await self._outbox.add(self._db, ItemUpdated(item_id, item.owner_id, title, version))
+            fields = sorted({*changed, *(["tags"] if retagged else [])} & ItemUpdate.model_fields.keys())
+            await self._note(item, "item.updated", principal, {"fields": fields})
             self._db.after_commit(self._popular.forget_shown)
         return await self._shown(item_id)
 
@@ -209,7 +214,14 @@ class ItemService:
         item = await self._locked(item_id, principal, expected, overriding=Permission.DELETE_ITEMS)
         await self._items.delete(item)
         await self._outbox.add(self._db, ItemDeleted(item_id, item.owner_id))
+        await self._note(item, "item.deleted", principal, {})
         self._db.after_commit(self._popular.forget_shown)
+
+    async def _note(self, item: Item, action: str, principal: Principal, details: Mapping[str, Any]) -> None:
+        """Record what staff do to somebody else's item."""
+        if principal.user_id != item.owner_id:
+            on = Target("item", item.id, item.owner_id)
+            await self._audit.add(self._db, action, by=principal, on=on, details=details)
 
     async def lock_for_update(self, wanted: Sequence[tuple[int, Principal]]) -> dict[int, Item]:
         """Return these items, to which these principals add files, locked until the transaction ends.

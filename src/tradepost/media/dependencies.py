@@ -10,6 +10,7 @@ from fastapi import Depends
 
 from tradepost.accounts.dependencies import build_user_service
 from tradepost.accounts.reader import UserReader
+from tradepost.core.audit.trail import AuditTrail
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.resources import Resources
@@ -40,6 +41,7 @@ def build_file_service(db: WriteSession, resources: Resources) -> FileService:
         people=build_user_service(db, resources),
         subjects=resources[FileSubjects],
         outbox=resources[Outbox],
+        audit=resources[AuditTrail],
         files_url=files_url(resources.settings),
         clock=resources.clock,
     )

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from tradepost.accounts.permissions import STAFF
 from tradepost.accounts.service import UserService
+from tradepost.core.audit.trail import AuditTrail, Target
 from tradepost.core.clock import Clock
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import NotOwner, Unauthenticated
@@ -32,6 +33,7 @@ class FileService:
         people: UserService,
         subjects: FileSubjects,
         outbox: Outbox,
+        audit: AuditTrail,
         files_url: str,
         clock: Clock,
     ) -> None:
@@ -40,6 +42,7 @@ class FileService:
         self._people = people
         self._subjects = subjects
         self._outbox = outbox
+        self._audit = audit
         self._files_url = files_url
         self._clock = clock
 
@@ -77,6 +80,10 @@ class FileService:
         if not doomed:
             raise NoSuchFile
         await self._announce(doomed)
+        if principal.user_id != file.owner_id:
+            details = {"category": file.category.value, "filename": file.name}
+            on = Target("file", None, file.owner_id)
+            await self._audit.add(self._db, "file.deleted", by=principal, on=on, details=details)
 
     async def doom_owners(self, owner_ids: Collection[int]) -> None:
         """Doom every file of deleted people."""

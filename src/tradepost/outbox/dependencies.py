@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends
 
+from tradepost.core.audit.trail import AuditTrail
 from tradepost.core.database.sessions import ReadSession, WriteSession
 from tradepost.core.messaging.dispatcher import TOPIC
 from tradepost.core.resources import Resources
@@ -17,6 +18,7 @@ def build_outbox_service(db: ReadSession | WriteSession, resources: Resources) -
     """Build the service for an operator's look at messages."""
     return OutboxService(
         StoredMessageRepository(db),
+        resources[AuditTrail],
         resources.clock,
         lambda channels: resources[Signals].send(TOPIC, " ".join(channels)),
     )

@@ -60,13 +60,13 @@ async def read_message(message_id: PathId, _admin: MayAdminister, outbox: Outbox
 
 
 @router.post("/{message_id}/retry", responses=OF_A_DEAD_ONE)
-async def retry_message(message_id: PathId, _admin: MayAdminister, outbox: OutboxWrites) -> MessageRead:
+async def retry_message(message_id: PathId, admin: MayAdminister, outbox: OutboxWrites) -> MessageRead:
     """Have a message that was given up delivered after all, at once."""
-    return await outbox.retry(message_id)
+    return await outbox.retry(message_id, by=admin)
 
 
 @router.delete("/{message_id}", responses=OF_A_DEAD_ONE)
-async def delete_message(message_id: PathId, _admin: MayAdminister, outbox: OutboxWrites) -> Confirmation:
+async def delete_message(message_id: PathId, admin: MayAdminister, outbox: OutboxWrites) -> Confirmation:
     """Delete a message that was given up."""
-    await outbox.delete(message_id)
+    await outbox.delete(message_id, by=admin)
     return Confirmation(message="Message deleted successfully")

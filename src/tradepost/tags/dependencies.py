@@ -6,12 +6,12 @@ from fastapi import Depends
 
 from tradepost.accounts.dependencies import Requires
 from tradepost.accounts.permissions import STAFF
+from tradepost.core.audit.trail import AuditTrail
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
 from tradepost.core.wire.cursors import Cursors
 from tradepost.tags.reader import TagReader
-from tradepost.tags.repository import TagRepository
 from tradepost.tags.service import TagService
 from tradepost.tags.tagged import TaggedItems
 from tradepost.web.db import ResourcesDep, WriteDb
@@ -19,7 +19,7 @@ from tradepost.web.db import ResourcesDep, WriteDb
 
 def build_tag_service(db: WriteSession, resources: Resources) -> TagService:
     """Build the service for tags."""
-    return TagService(TagRepository(db), resources[TaggedItems], resources.clock)
+    return TagService(db, resources[TaggedItems], resources[AuditTrail], resources.clock)
 
 
 def open_tags(resources: Resources) -> None:

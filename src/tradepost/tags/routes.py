@@ -64,9 +64,9 @@ async def read_tag(tag_id: PathId, _visitor: Visitor, tags: TagReads, known: IfN
     response_model=TagRead,
     responses=problem_responses(Unauthenticated, InsufficientPermissions, TagExists),
 )
-async def create_tag(tag: TagCreate, _staff: Staff, tags: TagWrites) -> Response:
+async def create_tag(tag: TagCreate, staff: Staff, tags: TagWrites) -> Response:
     """Make a tag. Writing an item makes the tags it needs by itself."""
-    return resource_answer(await tags.create(tag), status=201)
+    return resource_answer(await tags.create(tag, by=staff), status=201)
 
 
 @router.put(
@@ -80,10 +80,10 @@ async def create_tag(tag: TagCreate, _staff: Staff, tags: TagWrites) -> Response
     responses=problem_responses(Unauthenticated, InsufficientPermissions, TagNotFound, TagExists),
 )
 async def update_tag(
-    tag_id: PathId, changes: TagUpdate, _staff: Staff, tags: TagWrites, expected: IfMatch
+    tag_id: PathId, changes: TagUpdate, staff: Staff, tags: TagWrites, expected: IfMatch
 ) -> Response:
     """Change a tag: only the fields that are sent. A new name reaches every item that bears the tag."""
-    return resource_answer(await tags.update(tag_id, changes, expected))
+    return resource_answer(await tags.update(tag_id, changes, expected, by=staff))
 
 
 @router.post(
@@ -91,15 +91,15 @@ async def update_tag(
     response_model=TagRead,
     responses=problem_responses(Unauthenticated, InsufficientPermissions, TagNotFound, SelfMerge),
 )
-async def merge_tag(tag_id: PathId, merge: TagMerge, _staff: Staff, tags: TagWrites) -> Response:
+async def merge_tag(tag_id: PathId, merge: TagMerge, staff: Staff, tags: TagWrites) -> Response:
     """Give all items of this tag to another, delete this one, and return the other."""
-    return resource_answer(await tags.merge(tag_id, merge))
+    return resource_answer(await tags.merge(tag_id, merge, by=staff))
 
 
 @router.delete(
     "/{tag_id}", responses=problem_responses(Unauthenticated, InsufficientPermissions, TagNotFound)
 )
-async def delete_tag(tag_id: PathId, _staff: Staff, tags: TagWrites, expected: IfMatch) -> Confirmation:
+async def delete_tag(tag_id: PathId, staff: Staff, tags: TagWrites, expected: IfMatch) -> Confirmation:
     """Delete a tag and take it off every item."""
-    await tags.delete(tag_id, expected)
+    await tags.delete(tag_id, expected, by=staff)
     return Confirmation(message="Tag deleted successfully")

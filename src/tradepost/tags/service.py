@@ -6,9 +6,12 @@ name or a deletion to every item, in the statement that changes the tag, and no 
 
 from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
+from tradepost.core.audit.trail import SYSTEM, Asker, AuditTrail, Target
 from tradepost.core.clock import Clock
 from tradepost.core.database.faults import violations
+from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import Unprocessable
 from tradepost.core.wire.folding import sort_key
 from tradepost.core.wire.representations import ANY_VERSION, Expected, Representation
@@ -23,22 +26,25 @@ from tradepost.tags.tagged import TaggedItems
 class TagService:
     """Changes tags, in the caller's transaction."""
 
-    def __init__(self, tags: TagRepository, items: TaggedItems, clock: Clock) -> None:
-        self._tags = tags
+    def __init__(self, db: WriteSession, items: TaggedItems, audit: AuditTrail, clock: Clock) -> None:
+        self._db = db
+        self._tags = TagRepository(db)
         self._items = items
+        self._audit = audit
         self._clock = clock
 
-    async def create(self, tag: TagCreate) -> Representation:
+    async def create(self, tag: TagCreate, *, by: Asker = SYSTEM) -> Representation:
         """Make a tag that no item bears yet; ``TagExists`` if the name is taken."""
         now = self._clock.now()
         with violations(unique=TagExists):
             added = await self._tags.add(
                 Tag(name=tag.name, description=tag.description, created_at=now, updated_at=now)
             )
+        await self._note("tag.created", added.id, by, name=added.name)
         return tag_shown(added, 0)
 
     async def update(
-        self, tag_id: int, changes: TagUpdate, expected: Expected = ANY_VERSION
+        self, tag_id: int, changes: TagUpdate, expected: Expected = ANY_VERSION, *, by: Asker = SYSTEM
     ) -> Representation:
         """Change the fields that were sent, of an expected version; a new name reaches all items that bear the tag.
 
@@ -52,6 +58,7 @@ class TagService:
             if "name" in changed:
                 # Items before their links, to which the database carries the new name: deleting an item locks in that order.
                 await self._items.note_change(self._tags.db, tag=tag.name, now=now)
+            await self._note("tag.updated", tag_id, by, name=tag.name, fields=sorted(changed))
             for field, value in changed.items():
                 setattr(tag, field, value)
             tag.updated_at = now
@@ -59,7 +66,7 @@ class TagService:
                 await self._tags.save()
         return await self._with_count(tag)
 
-    async def merge(self, tag_id: int, merge: TagMerge) -> Representation:
+    async def merge(self, tag_id: int, merge: TagMerge, *, by: Asker = SYSTEM) -> Representation:
         """Give the items of one tag to another, delete the first, and return the second.
 
         Both rows are locked first: a write that is giving one of the tags to an item is either finished by then, and its
@@ -77,13 +84,15 @@ class TagService:
         await self._items.note_change(db, tag=source.name, now=self._clock.now())
         await self._items.move(db, source=source.name, target=target.name)
         await self._tags.delete(source)
+        await self._note("tag.merged", tag_id, by, name=source.name, into_id=target.id)
         return await self._with_count(target)
 
-    async def delete(self, tag_id: int, expected: Expected = ANY_VERSION) -> None:
+    async def delete(self, tag_id: int, expected: Expected = ANY_VERSION, *, by: Asker = SYSTEM) -> None:
         """Delete a tag of an expected version, and take it off every item."""
         tag = await self._locked(tag_id, expected)
         await self._items.note_change(self._tags.db, tag=tag.name, now=self._clock.now())
         await self._tags.delete(tag)
+        await self._note("tag.deleted", tag_id, by, name=tag.name)
 
     async def ensure(self, names: Iterable[str]) -> None:
         """Make the tags of these normalised names exist, and keep them so until the transaction ends.
@@ -105,6 +114,9 @@ class TagService:
             ]
             # A name that another transaction inserted meanwhile may go again until its row is locked here.
             missing.difference_update(await self._tags.add_missing(new))
+
+    async def _note(self, action: str, tag_id: int, by: Asker, **details: Any) -> None:
+        await self._audit.add(self._db, action, by=by, on=Target("tag", tag_id, None), details=details)
 
     async def _locked(self, tag_id: int, expected: Expected) -> Tag:
         tag = await self._tags.lock_for_update(tag_id)

@@ -92,10 +92,10 @@ class UserRepository(Repository):
         """Write the changes that were made to users of this session."""
         await self.db.flush()
 
-    async def add_unless_taken(self, values: dict[str, Any]) -> bool:
-        """Insert a user unless the address is taken; tell whether it was inserted."""
+    async def add_unless_taken(self, values: dict[str, Any]) -> int | None:
+        """Insert a user and return the id; None when the address is taken."""
         statement = upsert(User).values(**values).on_conflict_do_nothing(index_elements=["email"])
-        return await self.db.scalar(statement.returning(User.id)) is not None
+        return await self.db.scalar(statement.returning(User.id))
 
     async def set_avatar(
         self, user_id: int, url: str | None, *, seen: str | None = None, now: datetime

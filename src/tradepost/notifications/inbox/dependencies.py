@@ -1,6 +1,7 @@
 """Dependencies that build the services for inboxes."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request
@@ -19,6 +20,7 @@ from tradepost.notifications.inbox.streams import InboxStream, InboxStreams
 from tradepost.notifications.inbox.tickets import StreamTickets
 from tradepost.web.asgi_scope import USER_ID_KEY
 from tradepost.web.db import ResourcesDep, WriteDb, resource
+from tradepost.web.origin import origin_of
 
 
 def open_inbox(resources: Resources) -> None:
@@ -79,7 +81,7 @@ async def listener(
     if found is None or found.row.id != user_id:
         raise Unauthenticated
     request.scope[USER_ID_KEY] = user_id
-    return found.principal
+    return found.principal(partial(origin_of, request.scope))
 
 
 async def open_stream(

@@ -50,6 +50,7 @@ _TAGS: Final = {
     "webhooks": "Facts, sent as signed requests to addresses of yours",
     "notifications": "What one was told, and what one wants to be told",
     "uploads": "Pictures and documents",
+    "audit": "Who did what to whom, when, and from where",
     "messages": "What is on its way to people and programs, and what was given up, for admins",
 }
 

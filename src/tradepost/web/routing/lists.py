@@ -99,6 +99,16 @@ PlainWindow = Annotated[Window, Depends(_plain_window)]
 """The window of a list that has one order."""
 
 
+async def _uncounted_window(
+    skip: Skip = None, limit: Limit = 100, cursor: Cursor = None, total: TotalQuery = None
+) -> Window:
+    return window_of(skip=skip, limit=limit, cursor=cursor, total=total or Total.NONE)
+
+
+UncountedWindow = Annotated[Window, Depends(_uncounted_window)]
+"""The window of a list that has one order, and is so long that it is counted only when somebody asks for the total."""
+
+
 def sorted_window(*fields: str, default: str) -> params.Depends:
     """Return the dependency on the window of a list that may be ordered by these fields."""
     sort_type = sort_query(*fields)
