@@ -4,7 +4,8 @@ import * as api from "./generated/hey-api";
 import { client } from "./generated/hey-api/client.gen";
 
 let token = "";
-client.setConfig({ baseUrl: base, auth: () => token });
+// It is asked for the credential of each scheme that an operation takes, and would send both of them.
+client.setConfig({ baseUrl: base, auth: (scheme) => (scheme.scheme === "bearer" ? token : undefined) });
 
 async function main(): Promise<void> {
   const person = await api.register({ body: { email, password, first_name: "Ada", last_name: "Lovelace" } });
