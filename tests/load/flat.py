@@ -13,6 +13,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -140,7 +141,102 @@ async def cases(database: Database) -> list[Case]:
         Case("tree with counts", "/categories/", [{"tree": "true", "counts": "true"}]),
         Case("popular", "/items/popular", [{}]),
     ]
-    return found
+    return found + await searches(database)
+
+
+async def searches(database: Database) -> list[Case]:
+    """Return the questions of search, whose words are common, middling and rare."""
+    texts = await _values(
+        database,
+        "SELECT title || ' ' || description AS words FROM item_texts "
+        "WHERE item_id % 97 = 0 ORDER BY item_id DESC LIMIT 5000",
+    )
+    seen = Counter(
+        word for row in texts for word in set(row.words.split()) if word.isascii() and len(word) > 2
+    )
+    words = [word for word, _ in seen.most_common()]
+    share = {word: number / len(texts) for word, number in seen.items()}
+    groups = {
+        "common": words[:40:4],
+        "middling": [word for word in words if share[word] < 0.03][:40:4],
+        "rare": [word for word in reversed(words) if word.isalpha()][:10],
+    }
+    typos = [word[0] + word[2:] for word in groups["middling"] if len(word) > 5]
+    pairs = [f"{a} {b}" for a, b in zip(groups["common"], reversed(groups["common"]), strict=True) if a != b]
+    phrases = [" ".join(row.words.split()[at : at + 2]) for at, row in enumerate(texts[:10])]
+    asked = {f"{name} word": group for name, group in groups.items()} | {
+        "typo": typos,
+        "two common words": pairs,
+        "common and middling word": [
+            f"{a} {b}" for a, b in zip(groups["common"], groups["middling"], strict=True)
+        ],
+        "two middling words": [f"{a} {b}" for a, b in itertools.pairwise(groups["middling"])],
+        "common and rare word": [f"{a} {b}" for a, b in zip(groups["common"], groups["rare"], strict=False)],
+        "phrase": [f'"{phrase}"' for phrase in phrases],
+        "phrase of common words": [
+            f'"{row.words.split()[-2]} {row.words.split()[-1]}"'
+            for row in texts[100:110]
+            if row.words.isascii()
+        ],
+        "exclusion": [f"{a} -{b}" for a, b in itertools.pairwise(groups["common"])],
+        "one letter": list("sabcmptdlw"),
+        "two letters": [word[:2] for word in groups["common"]],
+        "three letters": [word[:3] for word in groups["middling"]],
+        "nothing": ["qqxxqq", "zzyyxx"],
+    }
+    tags = [row.key for row in await _values(database, COUNTED.format(dimension="tag"))]
+    categories = [row.key for row in await _values(database, COUNTED.format(dimension="category"))]
+    owners = [row.key for row in await _values(database, COUNTED.format(dimension="owner"))]
+    filters: dict[str, list[dict[str, Any]]] = {
+        "common tag": [{"tag": tag} for tag in tags[:10]],
+        "rare tag": [{"tag": tag} for tag in tags[-10:]],
+        "category": [{"category": key} for key in categories[:40:4]],
+        "owner": [{"owner_id": key} for key in owners[:10]],
+        "narrow price range": [{"min_price": low, "max_price": low + 1} for low in range(5, 500, 50)],
+        "wide price range": [{"min_price": low, "max_price": low + 300} for low in range(11, 111, 10)],
+    }
+    extras: dict[str, dict[str, Any]] = {
+        "": {"total": "false"},
+        ", total": {"total": "exact"},
+        ", facets": {"facets": "category,tag,price", "total": "exact"},
+    }
+    found = [
+        Case(f"search {name}{extra}", "/items/search/", [{"q": word, **more} for word in given])
+        for name, given in asked.items()
+        for extra, more in extras.items()
+        if given
+    ]
+    found += [
+        Case(
+            f"search {name} word, {kind}{extra}",
+            "/items/search/",
+            [{"q": word, **one, **more} for word, one in zip(groups[name], itertools.cycle(given))],
+        )
+        for name in ("common", "middling")
+        for kind, given in filters.items()
+        for extra, more in extras.items()
+    ]
+    found += [
+        Case(
+            f"list by {name} word, {sort}{extra}",
+            "/items/",
+            [{"q": word, "sort": sort, "total": total} for word in group],
+        )
+        for name, group in groups.items()
+        for sort, extra, total in (
+            ("-created_at", "", "false"),
+            ("price", "", "false"),
+            ("-created_at", ", total", "exact"),
+        )
+    ]
+    return [
+        *found,
+        Case(
+            "search common word, by price",
+            "/items/search/",
+            [{"q": word, "sort": "price"} for word in groups["common"]],
+        ),
+    ]
 
 
 async def measure(url: str, rounds: int, only: str) -> None:
@@ -172,7 +268,7 @@ async def measure(url: str, rounds: int, only: str) -> None:
                 # What was seeded into PostgreSQL is told by differences that nothing has folded yet.
                 await ItemCounting(resources.database).fold()
                 for case in await cases(resources.database):
-                    if only not in case.name:
+                    if only not in case.name or not case.queries:
                         continue
                     headers = {"Authorization": f"Bearer {token}"} if case.staff else {}
                     asked = await _with_cursors(client, case)
@@ -217,7 +313,7 @@ async def _times(
     backends: list[Path] = []
     for query in itertools.islice(itertools.cycle(case.queries), max(rounds, len(case.queries)) + 2):
         params = {name: value for name, value in query.items() if name != "id"}
-        if case.path.endswith("s/") and "tree" not in query:
+        if case.path.endswith(("s/", "h/")) and "tree" not in query:
             params = {"limit": LIMIT, **params}
         began, spent = time.perf_counter(), _spent(backends)
         answer = await client.get(API + case.path.format(**query), params=params, headers=headers)
