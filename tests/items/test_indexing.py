@@ -1,17 +1,20 @@
 """The texts that search looks into follow the items, whoever changed them."""
 
+from decimal import Decimal
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import delete, select, update
 
 from tests.conftest import Person, World
-from tests.items.market import change, new_category, sell, set_columns
+from tests.items.market import ITEMS, SEARCH, change, new_category, sell, set_columns, titles
 from tradepost.core.wire import folding
 from tradepost.items import indexing
 from tradepost.items.indexing import ItemIndexer
 from tradepost.items.models import Item, ItemText, TextRule
 from tradepost.items.repository import texts as statements
+from tradepost.items.texts import Facts
 
 
 async def texts_of(world: World, item: dict[str, Any]) -> tuple[str, str, str] | None:
@@ -120,3 +123,48 @@ async def test_a_new_rule_has_everything_made_anew(
     assert await refresh(world) == 0
     assert await world.resources[ItemIndexer].rebuild() == 5
     assert await texts_of(world, items[0]) == ("new", "", "")
+
+
+async def facts_of(world: World, item: dict[str, Any]) -> tuple[str | None, str]:
+    """Return the facts that search has of an item, and those that it should have."""
+    async with world.database.read() as db:
+        columns = (Item.status, Item.owner_id, Item.category_id, Item.price)
+        row = (await db.execute(select(*columns).where(Item.id == item["id"]))).one()
+        kept = select(ItemText.facts).where(ItemText.item_id == item["id"])
+        return await db.scalar(kept), Facts(*row).words()
+
+
+async def test_facts_follow_every_writer(world: World, alice: Person, bob: Person, admin: Person) -> None:
+    category = await new_category(admin, "Light")
+    item = await sell(alice, price=12)
+    assert await facts_of(world, item) == (f"\u00a7sactive \u00a7o{alice.id} \u00a7p4",) * 2
+    await change(alice, item, status="draft", category_id=category["id"], title="Lamp 2")
+    kept, wanted = await facts_of(world, item)
+    assert kept == wanted == f"\u00a7sdraft \u00a7o{alice.id} \u00a7c{category['id']} \u00a7p4"
+    # The previous release knows nothing of facts.
+    changes: tuple[dict[str, Any], ...] = (
+        {"status": "active"},
+        {"category_id": None},
+        {"owner_id": bob.id},
+        *({"price": Decimal(price)} for price in ("0.01", "2.49", "2.5", "999.99", "1000", "99999999.99")),
+    )
+    for columns in changes:
+        await set_columns(world, item, **columns, version=Item.version + 1)
+        kept, wanted = await facts_of(world, item)
+        assert kept == wanted, columns
+    async with world.database.transaction() as db:
+        await db.execute(delete(ItemText).where(ItemText.item_id == item["id"]))
+    await refresh(world)
+    kept, wanted = await facts_of(world, item)
+    assert kept == wanted
+
+
+async def test_search_hides_at_once_what_the_previous_release_hides(
+    world: World, client: httpx.AsyncClient, alice: Person
+) -> None:
+    item = await sell(alice, "Hidden lamp")
+    assert await titles(client, SEARCH, q="lamp") == ["Hidden lamp"]
+    await set_columns(world, item, status="draft", version=Item.version + 1)
+    for path in (SEARCH, ITEMS):
+        assert await titles(client, path, q="lamp") == []
+        assert await titles(alice.api, path, q="lamp") == ["Hidden lamp"]

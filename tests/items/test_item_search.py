@@ -7,9 +7,10 @@ import pytest
 
 from tests.conftest import Person, World
 from tests.items.market import ITEMS, SEARCH, change, faults, new_category, sell, titles
-from tradepost.core.search import index
+from tradepost.core.search import statements
 from tradepost.items import searching
 from tradepost.items.indexing import ItemIndexer
+from tradepost.items.repository import search as repository
 
 
 class TestWhatIsFound:
@@ -250,8 +251,8 @@ class TestTheAnswer:
     async def test_counting_ends(
         self, client: httpx.AsyncClient, alice: Person, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(index, "RANKED", 3)
-        monkeypatch.setattr(searching, "RANKED", 3)
+        for module in (statements, repository, searching):
+            monkeypatch.setattr(module, "RANKED", 3)
         for number in range(5):
             await sell(alice, f"lamp {number}")
         await sell(alice, "lampshade")

@@ -227,7 +227,7 @@ ENDPOINTS: list[tuple[str, str, int]] = [
     ("stranger", f"{ITEMS}?q=glow", 4),
     # No item is a draft: their kept count says so, and none is looked for.
     ("admin", f"{ITEMS}?status_filter=draft", 2),
-    ("owner", f"{ITEMS}?q=lamp&tag=tag+0&category=root&min_price=1&max_price=99&sort=price", 5),
+    ("owner", f"{ITEMS}?q=lamp&tag=tag+0&category=root&min_price=1&max_price=99&sort=price", 6),
     ("stranger", f"{SEARCH}?q=lamp", 4),
     ("owner", f"{SEARCH}?q=lamp&total=false", 5),
     ("owner", MINE, 3),

@@ -17,7 +17,7 @@ from tradepost.core.search.vocabulary import Vocabulary
 from tradepost.core.wire.folding import sort_key
 from tradepost.items.counting import ItemCounting
 from tradepost.items.indexing import ItemIndexer
-from tradepost.items.texts import text_row
+from tradepost.items.texts import Facts, text_row
 
 BEFORE = "0008"
 """The revision that the previous release knows."""
@@ -111,7 +111,11 @@ async def test_the_previous_release_writes_on_while_its_database_is_migrated(old
         assert one["title_key"] == sort_key(one["title"])
         assert one["indexed_version"] == one["version"]
         wanted = text_row(
-            one["id"], title=one["title"], description=one["description"], tags=tags.get(one["id"], [])
+            one["id"],
+            title=one["title"],
+            description=one["description"],
+            tags=tags.get(one["id"], []),
+            facts=Facts(one["status"], one["owner_id"], one["category_id"], one["price"]),
         )
         # Columns that later revisions added to the texts are made of these.
         assert {name: kept[one["id"]][name] for name in wanted} == wanted

@@ -154,8 +154,8 @@ class TestAFreshDatabase:
             await db.execute(delete(Item).where(Item.id == 51))
         assert await ItemCounting(fresh).differences() == []
         async with fresh.read() as db:
-            matching = await ItemSearchRepository(db).matching("vintage")
-            found = set(await db.scalars(matching))
+            is_found = await ItemSearchRepository(db).find_all("vintage")
+            found = set(await db.scalars(select(Item.id).where(is_found)))
             texts = select(
                 ItemText.title + " " + ItemText.tags + " " + ItemText.description, ItemText.item_id
             )

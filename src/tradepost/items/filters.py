@@ -105,11 +105,15 @@ class ItemFilter:
         return self.hides_active and not self.sees_all
 
     def conditions(
-        self, category_ids: Select[int] | None, found: Select[int] | None = None, *, plan: Plan = BY_ENGINE
+        self,
+        category_ids: Select[int] | None,
+        by_words: ColumnElement[bool] | None = None,
+        *,
+        plan: Plan = BY_ENGINE,
     ) -> list[ColumnElement[bool]]:
         """Return what a row must fulfil, so that the rows are found as planned; the values come with the execution.
 
-        ``found`` are the ids of what ``q`` finds, which the conditions themselves say nothing of.
+        ``by_words`` is the condition for what ``q`` finds, which the filter itself does not know.
         """
 
         def seen(part: str, column: InstrumentedAttribute[T]) -> Any:
@@ -126,8 +130,8 @@ class ItemFilter:
             wanted.append(seen("seller_id", Item.owner_id) == bindparam("seller_id"))
         wanted += self.price_range(seen(PRICE, Item.price))
         wanted += self._tagged(plan)
-        if found is not None:
-            wanted.append(Item.id.in_(found))
+        if by_words is not None:
+            wanted.append(by_words)
         return wanted
 
     def price_range(self, price: Any = Item.price) -> list[ColumnElement[bool]]:

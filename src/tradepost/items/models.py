@@ -78,6 +78,8 @@ class ItemText(Base):
     title: Mapped[str] = mapped_column(Text)
     tags: Mapped[str] = mapped_column(Text)
     description: Mapped[str] = mapped_column(Text)
+    facts: Mapped[str] = mapped_column(Text, server_default=text("''"))
+    """What filters ask of the item, as words; triggers on ``items`` keep it."""
 
 
 class TextRule(Base):

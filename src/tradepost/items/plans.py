@@ -41,6 +41,8 @@ class Plan:
 
 
 BY_ENGINE: Final = Plan(by_engine=True)
+ROW_BY_ROW: Final = Plan()
+"""Each row is checked, and none is found by an index of the filter's."""
 LOOKED_UP: Final = 2.5
 """What a row costs that is gathered, in rows that are walked past: it is looked up by its id, and sorted."""
 IN_ONE_PLACE: Final = 0.15

@@ -191,8 +191,10 @@ class ItemReader:
     async def _read_list(self, items: ItemRepository, asked: _Question) -> RenderedPage:
         wanted, window, projection = asked.wanted, asked.window, asked.projection
         categories = None if wanted.category is None else CategoryService.subtree(wanted.category)
-        found = None if wanted.q is None else await ItemSearchRepository(items.db).matching(wanted.q)
-        page = await items.page(wanted, window, projection, category_ids=categories, matching=found)
+        by_words = None
+        if wanted.q is not None:
+            by_words = await ItemSearchRepository(items.db).find_for_list(wanted, categories)
+        page = await items.page(wanted, window, projection, category_ids=categories, by_words=by_words)
         written = item_json if projection is WHOLE else projection.json
         rendered = Page([written(row) for row in page.rows], page.total, window, page.end)
         shown = self._cursors.sealed(rendered, asked.scope)

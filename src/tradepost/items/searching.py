@@ -12,8 +12,9 @@ from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
 from tradepost.core.principal import Principal
 from tradepost.core.search.highlights import Marker
-from tradepost.core.search.index import RANKED, Resolved
 from tradepost.core.search.question import parse
+from tradepost.core.search.statements import RANKED
+from tradepost.core.search.steps import Resolved
 from tradepost.core.wire.cursors import Cursors
 from tradepost.core.wire.pagination import Page, Total
 from tradepost.items.projections import WHOLE

@@ -41,7 +41,7 @@ from tradepost.items.schemas import (
     item_shown,
     new_item_shown,
 )
-from tradepost.items.texts import indexed, text_row
+from tradepost.items.texts import Facts, indexed, text_row
 from tradepost.tags.service import TagService
 
 MOMENT: Final = timedelta(microseconds=1)
@@ -162,7 +162,13 @@ class ItemService:
         await self._links.add({one.item_id: by.item.tags for one, by in zip(created, new, strict=True)})
         await self._texts.add(
             [
-                text_row(one.item_id, title=by.item.title, description=by.item.description, tags=by.item.tags)
+                text_row(
+                    one.item_id,
+                    title=by.item.title,
+                    description=by.item.description,
+                    tags=by.item.tags,
+                    facts=Facts(by.item.status, by.owner_id, by.item.category_id, by.item.price),
+                )
                 for one, by in zip(created, new, strict=True)
             ]
         )
@@ -198,8 +204,9 @@ class ItemService:
                 changed |= indexed(title, version)
                 await self._items.change(item, changed)
                 tags = changes.tags if retags else await self._links.find_names(item_id)
+                facts = Facts(item.status, item.owner_id, item.category_id, item.price)
                 await self._texts.put(
-                    [text_row(item_id, title=title, description=item.description, tags=tags)]
+                    [text_row(item_id, title=title, description=item.description, tags=tags, facts=facts)]
                 )
             else:
                 await self._items.change(item, changed | _still_indexed(item, version))

@@ -17,7 +17,7 @@ from itertools import islice
 from typing import BinaryIO, Final, NamedTuple, TypeVar
 
 from tradepost.core.wire.folding import sort_key
-from tradepost.items.texts import TextRow, text_row
+from tradepost.items.texts import Facts, TextRow, text_row
 from tradepost.seeding import generator
 from tradepost.seeding.fingerprint import rows_as_json
 from tradepost.seeding.generator import ItemRow, Marketplace
@@ -31,7 +31,7 @@ ITEM_COLUMNS: Final = (
     *("id", "title", "description", "price", "discount_price", "tax", "status", "category_id"),
     *("images", "views", "owner_id", "version", "title_key", "indexed_version", "created_at", "updated_at"),
 )
-TEXT_COLUMNS: Final = ("item_id", "title", "tags", "description")
+TEXT_COLUMNS: Final = ("item_id", "title", "tags", "description", "facts")
 NULL: Final = r"\N"
 """COPY's."""
 _SPECIAL: Final = re.compile(r"[\\\t\n\r]")
@@ -202,7 +202,7 @@ def _sqlite(order: Order, numbered: list[tuple[int, ItemRow, _Texts]], words: se
             )
         )
     tags = [(item_id, tag, place) for item_id, item, _ in numbered for place, tag in enumerate(item.tags)]
-    texts = [tuple(_text_row(item_id, item, words).values()) for item_id, item, _ in numbered]
+    texts = [tuple(_text_row(order, item_id, item, words).values()) for item_id, item, _ in numbered]
     return Frame(len(rows), marshal.dumps(rows), marshal.dumps(tags), marshal.dumps(texts))
 
 
@@ -223,15 +223,18 @@ def _postgres(order: Order, numbered: list[tuple[int, ItemRow, _Texts]], words: 
             f"{_escaped(sort_key(item.title))}\t1\t{moment}\t{moment}\n"
         )
         tags += [f"{item_id}\t{_escaped(tag)}\t{place}\n" for place, tag in enumerate(item.tags)]
-        text = _text_row(item_id, item, words)
+        text = _text_row(order, item_id, item, words)
         texts.append(
-            f"{item_id}\t{_escaped(text['title'])}\t{_escaped(text['tags'])}\t{_escaped(text['description'])}\n"
+            f"{item_id}\t{_escaped(text['title'])}\t{_escaped(text['tags'])}\t{_escaped(text['description'])}\t"
+            f"{text['facts']}\n"
         )
     return Frame(len(rows), *("".join(lines).encode() for lines in (rows, tags, texts)))
 
 
-def _text_row(item_id: int, item: ItemRow, words: set[str]) -> TextRow:
-    row = text_row(item_id, title=item.title, description=item.description, tags=item.tags)
+def _text_row(order: Order, item_id: int, item: ItemRow, words: set[str]) -> TextRow:
+    category_id = None if item.category is None else order.category_ids[item.category]
+    facts = Facts(item.status, order.first_user_id + item.owner, category_id, item.price)
+    row = text_row(item_id, title=item.title, description=item.description, tags=item.tags, facts=facts)
     words.update(row["title"].split(), row["tags"].split(), row["description"].split())
     return row
 

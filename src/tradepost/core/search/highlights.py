@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from typing import NamedTuple
 
-from tradepost.core.search.index import Resolved
+from tradepost.core.search.steps import Resolved
 from tradepost.core.wire.folding import WORD_LENGTH, fold, is_unspaced, spaced
 
 

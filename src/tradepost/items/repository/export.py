@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 
-from sqlalchemy import Select
+from sqlalchemy import ColumnElement, Select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from tradepost.items.filters import ItemFilter
@@ -22,11 +22,11 @@ class ItemExportRepository:
         self, wanted: ItemFilter, *, category_ids: Select[int] | None, size: int
     ) -> AsyncGenerator[Sequence[ItemRow]]:
         """Yield the wanted items, so many at a time."""
-        matching: Select[int] | None = None
+        by_words: ColumnElement[bool] | None = None
         if wanted.q is not None:
             async with AsyncSession(self._connection) as db:
-                matching = await ItemSearchRepository(db).matching(wanted.q)
-        statement = EVERY_ITEM.where(*wanted.conditions(category_ids, matching)).order_by(Item.id)
+                by_words = await ItemSearchRepository(db).find_all(wanted.q)
+        statement = EVERY_ITEM.where(*wanted.conditions(category_ids, by_words)).order_by(Item.id)
         reading = self._connection.execution_options(yield_per=size)
         found = await (await reading).stream(statement, wanted.parameters())
         try:

@@ -19,6 +19,7 @@ from tradepost.items.projections import WHOLE, Projection
 from tradepost.items.repository.sizes import ItemSizeRepository, is_kept
 from tradepost.items.repository.statements import (
     ROWS_OF,
+    ByWords,
     PageStatement,
     lock_no_key_update_in_order,
     page_statement,
@@ -69,12 +70,12 @@ class ItemRepository(Repository):
         projection: Projection = WHOLE,
         *,
         category_ids: Select[int] | None = None,
-        matching: Select[int] | None = None,
+        by_words: ByWords | None = None,
     ) -> Page[Any]:
         """Return a part of the wanted items; the total is counted as the window says.
 
         A row is an ``ItemRow``, or has the columns of another ``projection``. ``category_ids`` is the statement for the
-        wanted category and its descendants, ``matching`` that for the ids of what ``q`` finds.
+        wanted category and its descendants, ``by_words`` is how what ``q`` finds is found.
         """
         counts = ItemSizeRepository(self.db)
         # The list of all needs no plan, and a search by words has one of its own.
@@ -83,17 +84,17 @@ class ItemRepository(Repository):
         is_counted = wanted.q is None and (
             window.total is Total.EXACT or (window.total is Total.ESTIMATED and is_kept(wanted))
         )
-        plan, sizes = BY_ENGINE, None
+        plan, sizes = BY_ENGINE if by_words is None else by_words.plan, None
         if is_planned or is_counted:
             sizes = await counts.find(wanted, category_ids)
             if sizes.is_empty:
                 return Page([], None if window.total is Total.NONE else 0, window)
             plan = await counts.plan(sizes, sort=window.sort, needed=window.skip + window.limit + 1)
         values = wanted.parameters()
-        asked = page_statement(wanted, window, projection, category_ids, matching, plan=plan)
+        asked = page_statement(wanted, window, projection, category_ids, by_words, plan=plan)
         found = await self.rows(asked.rows, values | _place_values(asked, window))
         if plan.second is not None and len(found) <= window.limit:
-            asked = page_statement(wanted, window, projection, category_ids, matching, plan=plan.second)
+            asked = page_statement(wanted, window, projection, category_ids, by_words, plan=plan.second)
             found = await self.rows(asked.rows, values | _place_values(asked, window))
         shown: Sequence[Any] = found[: window.limit]
         end = asked.place(shown[-1]) if len(found) > len(shown) else None
@@ -101,6 +102,10 @@ class ItemRepository(Repository):
             shown = [ItemRow._make(row[: asked.width]) for row in shown]
         if sizes is not None and is_counted:
             total: int | None = await counts.total(sizes, category_ids)
+        elif by_words is not None and window.total is Total.EXACT:
+            total = by_words.number
+            if by_words.counted is not None:
+                total = int(await self.db.scalar(by_words.counted, values) or 0)
         else:
             total = await self.count(asked.matching, window.total, values)
         return Page(shown, total, window, end)

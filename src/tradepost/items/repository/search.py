@@ -1,32 +1,72 @@
 """The statements of search: which items a question finds, the best first, and how they are spread over the facets."""
 
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final, NamedTuple, cast
 
-from sqlalchemy import CTE, ColumnElement, Select, Table, case, false, func, select, tuple_
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Select,
+    String,
+    Table,
+    false,
+    func,
+    literal_column,
+    select,
+    tuple_,
+    union_all,
+)
 
+from tradepost.core.database.elements import AmongSelected
 from tradepost.core.database.keyset import Order, nulls_of
 from tradepost.core.database.locks import has_one_writer
 from tradepost.core.database.repository import Repository
-from tradepost.core.search.index import Resolved, Rows, TextIndex, resolve
-from tradepost.core.search.question import Question, parse
+from tradepost.core.search.index import TextIndex
+from tradepost.core.search.question import Question, Term, parse
+from tradepost.core.search.statements import RANKED, End, Narrowing, Rows, SearchStatements
+from tradepost.core.search.steps import Choice, Resolved, resolve
 from tradepost.core.search.vocabulary import VocabularyRepository
+from tradepost.core.wire.folding import searchable
 from tradepost.core.wire.pagination import Place, Total, Window
 from tradepost.items.filters import ItemFilter
 from tradepost.items.models import Item, ItemTag, ItemText
-from tradepost.items.repository.statements import SORTS
+from tradepost.items.plans import ROW_BY_ROW
+from tradepost.items.repository.statements import SORTS, ByWords
+from tradepost.items.schemas import ItemStatus
+from tradepost.items.texts import (
+    CATEGORY,
+    PRICE_CLASSES,
+    of_category,
+    of_owner,
+    of_price,
+    of_status,
+    price_class,
+)
 
 BEST_FIRST: Final = "-rank"
 """The order of a search unless another is asked for."""
 MOST_VALUES: Final = 100
 """Values of a facet that are told of: those with the most items."""
-PRICES: Final = ("0", "10", "25", "50", "100", "250", "500", "1000", "2500", "10000")
-"""Where the ranges of the facet of prices begin."""
+SAMPLE: Final = 1_000
+"""Texts among which a beginning is counted that very many words have."""
+DENSE: Final = 5
+"""It is better looked for text by text, if one of so many has it."""
+PRICES: Final = tuple(map(Decimal, ("0", "10", "25", "50", "100", "250", "500", "1000", "2500", "10000")))
+"""Where the ranges of the facet of prices begin: each begins a class of prices, too."""
+
+MOST_FACTS: Final = 64
+"""Categories that the index is asked for one by one; of more, items are."""
 
 _TEXTS = cast("Table", ItemText.__table__)
 ITEM_TEXTS: Final = TextIndex(
-    _TEXTS, _TEXTS.c.item_id, ((_TEXTS.c.title, 4), (_TEXTS.c.tags, 2), (_TEXTS.c.description, 1))
+    _TEXTS,
+    _TEXTS.c.item_id,
+    ((_TEXTS.c.title, 4), (_TEXTS.c.tags, 2), (_TEXTS.c.description, 1)),
+    _TEXTS.c.facts,
 )
 
 
@@ -52,14 +92,43 @@ class ItemSearchRepository(Repository):
         """Look up what the vocabulary knows of a question."""
         words = VocabularyRepository(self.db)
         beginnings = {term: await words.find_beginning(term.word) for term in question.terms if term.begins}
-        return resolve(question, beginnings, await words.find_similar(question.terms))
+        similar = await words.find_similar(question.terms)
+        dense = {
+            term.word for term, begun in beginnings.items() if begun is None and await self._is_dense(term)
+        }
+        return resolve(question, beginnings, similar, dense=frozenset(dense))
 
-    async def matching(self, q: str) -> Select[int]:
-        """Return the statement for the ids of everything that a question finds, for the filter of a list."""
+    async def _is_dense(self, term: Term) -> bool:
+        """Tell whether a large part of the newest texts has a word that begins like this one."""
+        newest = select(*_TEXTS.c).order_by(_TEXTS.c.item_id.desc()).limit(SAMPLE).subquery()
+        index = replace(
+            ITEM_TEXTS, fields=tuple((newest.c[text.name], weight) for text, weight in ITEM_TEXTS.fields)
+        )
+        met = index.meets(Choice((), term.word))
+        number = await self.db.scalar(select(func.count()).select_from(newest).where(met))
+        return int(number or 0) * DENSE >= SAMPLE
+
+    async def find_all(self, q: str) -> ColumnElement[bool]:
+        """Return the condition for everything that a question finds."""
         question = parse(q)
         if question.is_empty:
-            return select(Item.id).where(false())
-        return ITEM_TEXTS.matching(await self.resolve(question), is_sqlite=has_one_writer(self.db))
+            return false()
+        statements = await self._statements(await self.resolve(question), None, None)
+        return Item.id.in_(statements.matching())
+
+    async def find_for_list(self, wanted: ItemFilter, category_ids: Select[int] | None) -> ByWords:
+        """Return how a list finds what its filter wants by words, and otherwise: by whether that is much."""
+        question = parse(wanted.q or "")
+        if question.is_empty:
+            return ByWords(false(), number=0)
+        asked = await self._statements(await self.resolve(question), wanted, category_ids)
+        values = wanted.parameters()
+        number = int(await self.db.scalar(asked.counted(), values) or 0)
+        if number < RANKED:
+            return ByWords(AmongSelected(Item.id.expression, asked.matching(RANKED)), number=number)
+        counted = select(func.count()).select_from(asked.matching().subquery("found"))
+        has_text = select(_TEXTS.c.item_id).where(_TEXTS.c.item_id == Item.id, *asked.matches())
+        return ByWords(has_text.correlate_except(_TEXTS).scalar_subquery().is_not(None), counted=counted)
 
     async def page(
         self,
@@ -70,45 +139,54 @@ class ItemSearchRepository(Repository):
         category_ids: Select[int] | None = None,
     ) -> Found:
         """Return a part of what a question finds among the wanted items, and one total for all parts."""
-        ranked = self._ranked(resolved, wanted, category_ids)
-        values = wanted.parameters()
-        page, order = self._ordered(ranked, window, values)
+        asked = await self._statements(resolved, wanted, category_ids)
+        values, by_rank = wanted.parameters(), window.sort == BEST_FIRST
+        needed = min(RANKED, window.skip + window.limit + 1) if by_rank else RANKED
+        after = (
+            None
+            if window.after is None or not by_rank
+            else End(*cast("tuple[int, int, int, int]", window.after))
+        )
+        page, order = self._ordered(asked.ranked(needed, after), window, values, after)
         page = page.limit(window.limit + 1)
         if window.skip:
             page = page.offset(window.skip)
         counted = window.total is not Total.NONE
         if counted:
-            page = page.add_columns(select(func.count()).select_from(ranked).scalar_subquery().label("total"))
+            page = page.add_columns(asked.counted().scalar_subquery().label("total"))
         found = await self.rows(page, values)
         total: int | None = None
         if counted:
-            total = found[0].total if found else await self._count(ranked, window, values)
+            total = found[0].total if found else await self._count(asked, window, values)
         shown = found[: window.limit]
         end: Place | None = None
         if len(found) > len(shown):
             last: Any = shown[-1]
-            end = (last.tier, last.score, last.id) if order is None else order.place_of(last)
+            seen = (window.skip if after is None else after.seen) + len(shown)
+            end = End(last.tier, last.score, last.id, seen) if order is None else order.place_of(last)
         return Found([row.id for row in shown], total, end)
 
-    async def _count(self, ranked: CTE, window: Window, values: Mapping[str, Any]) -> int:
+    async def _count(self, asked: SearchStatements, window: Window, values: Mapping[str, Any]) -> int:
         """Count the results behind an empty page."""
         if window.skip == 0 and window.after is None:
             return 0
-        return (await self.rows(select(func.count()).select_from(ranked), values))[0][0]  # type: ignore[no-any-return]
+        return int(await self.db.scalar(asked.counted(), values) or 0)
 
     @staticmethod
-    def _ordered(ranked: CTE, window: Window, values: dict[str, Any]) -> tuple[Select[Any], Order | None]:
+    def _ordered(
+        ranked: CTE, window: Window, values: dict[str, Any], after: End | None
+    ) -> tuple[Select[Any], Order | None]:
         """Return the results from the place of a window on, by rank or by the columns of the sort."""
         if window.sort == BEST_FIRST:
             # All one way, as a comparison of rows wants it: the highest score and the highest id first.
             key = (ranked.c.tier, -ranked.c.score, -ranked.c.id)
             page = select(ranked.c.id, ranked.c.tier, ranked.c.score).order_by(*key)
-            if window.after is not None:
-                tier, score, item_id = cast("tuple[int, int, int]", window.after)
-                page = page.where(tuple_(*key) > tuple_(tier, -score, -item_id))
+            if after is not None:
+                page = page.where(tuple_(*key) > tuple_(after.tier, -after.score, -after.row_id))
             return page, None
         order = Order(window.sort, SORTS, ties=Item.id)
-        page = select(ranked.c.id, *order.columns()).join(Item, Item.id == ranked.c.id).order_by(*order.by())
+        found = AmongSelected(Item.id, select(ranked.c.id))
+        page = select(Item.id, *order.columns()).where(found).order_by(*order.by())
         if window.after is not None:
             page = page.where(order.after(nulls_of(window.after)))
             values.update(order.parameters(window.after))
@@ -123,51 +201,105 @@ class ItemSearchRepository(Repository):
         category_ids: Select[int] | None = None,
     ) -> dict[str, list[Counted]]:
         """Count how the results are spread over categories, tags or prices."""
-        ranked = self._ranked(resolved, wanted, category_ids)
-        values = wanted.parameters()
-        counts: dict[str, list[Counted]] = {}
-        for name in names:
-            rows = await self.rows(_FACETS[name](ranked), values)
-            counts[name] = [Counted(row[0], row[1]) for row in rows]
-        if "price" in counts:
-            counts["price"] = [Counted(_range(int(at)), n) for at, n in sorted(counts["price"])]
-        return counts
+        asked = await self._statements(resolved, wanted, category_ids)
+        best, values = asked.best(), wanted.parameters()
+        # Categories and prices are among the facts that come with the rows; for tags their links are read.
+        parts = [
+            select(
+                literal_column("''", String()).label("tag"),
+                func.count().label("number"),
+                func.aggregate_strings(best.c.facts, " ").label("facts"),
+            ).select_from(best)
+        ]
+        if "tag" in names:
+            tags = _by_tag(best).subquery("tags")
+            parts.append(select(tags.c.tag, tags.c.number, literal_column("''", String())))
+        (_, _, facts), *links = await self.rows(select(union_all(*parts).subquery("facets")), values)
+        counted = Counter((facts or "").split())
+        found = {
+            "category": _most_categories(counted),
+            "price": _in_ranges(counted),
+            "tag": [Counted(tag, number) for tag, number, _ in links],
+        }
+        return {name: found[name] for name in names}
 
-    def _ranked(self, resolved: Resolved, wanted: ItemFilter, category_ids: Select[int] | None) -> CTE:
-        conditions = wanted.conditions(category_ids)
+    async def _statements(
+        self, resolved: Resolved, wanted: ItemFilter | None, category_ids: Select[int] | None
+    ) -> SearchStatements:
+        narrowing = Narrowing() if wanted is None else await self._narrowing(wanted, category_ids)
+        return SearchStatements(ITEM_TEXTS, resolved, narrowing, is_sqlite=has_one_writer(self.db))
 
-        def narrowed(rows: Rows, key: ColumnElement[int]) -> Rows:
+    async def _narrowing(self, wanted: ItemFilter, category_ids: Select[int] | None) -> Narrowing:
+        """Return the filter of a list as facts that the index has, and what only items themselves can tell."""
+        facts = _facts(wanted)
+        if category_ids is not None:
+            ids = (await self.db.scalars(category_ids)).all()
+            if len(ids) <= MOST_FACTS:
+                facts.append([of_category(category_id) for category_id in ids] or [of_category(0)])
+                category_ids = None
+        rest = ItemFilter(
+            tags=wanted.tags, min_price=wanted.min_price, max_price=wanted.max_price, sees_all=True
+        )
+        conditions = rest.conditions(category_ids, plan=ROW_BY_ROW)
+
+        def join(rows: Rows, key: ColumnElement[int]) -> Rows:
             return rows.join(Item, Item.id == key).where(*conditions)
 
-        return ITEM_TEXTS.ranked(resolved, is_sqlite=has_one_writer(self.db), narrowed=narrowed)
+        return Narrowing(
+            facts=tuple(Choice(tuple(words)) for words in facts),
+            # The words of a tag, wherever they stand, let few other items through.
+            words=tuple(Choice((word,)) for tag in wanted.tags for word in searchable(tag).split()),
+            join=join if conditions else None,
+        )
 
 
-def _most(rows: Select[Any], value: ColumnElement[Any]) -> Select[Any]:
-    number = func.count()
-    return rows.add_columns(value, number).group_by(value).order_by(number.desc(), value).limit(MOST_VALUES)
+def _facts(wanted: ItemFilter) -> list[Sequence[str]]:
+    """Return groups of words of each of which an item must have one, so that a filter lets it through."""
+    groups: list[Sequence[str]] = []
+    if not wanted.sees_all:
+        groups.append([of_status(ItemStatus.ACTIVE)])
+        if wanted.visitor_id is not None:
+            groups[0] = [*groups[0], of_owner(wanted.visitor_id)]
+    if wanted.status is not None:
+        groups.append([of_status(wanted.status)])
+    groups += [[of_owner(owner)] for owner in (wanted.owner_id, wanted.seller_id) if owner is not None]
+    if wanted.is_priced:
+        lowest = 0 if wanted.min_price is None else price_class(wanted.min_price)
+        highest = len(PRICE_CLASSES) if wanted.max_price is None else price_class(wanted.max_price)
+        # No price is of the last class, which stands for a range that has none.
+        groups.append(
+            [of_price(number) for number in range(lowest, highest + 1)] or [of_price(len(PRICE_CLASSES) + 1)]
+        )
+    return groups
 
 
-def _by_category(ranked: CTE) -> Select[Any]:
-    items = select().select_from(ranked).join(Item, Item.id == ranked.c.id)
-    return _most(items.where(Item.category_id.is_not(None)), Item.category_id.expression)
+def _by_tag(best: CTE) -> Select[str, int]:
+    number = func.count().label("number")
+    links = select(ItemTag.tag, number).where(AmongSelected(ItemTag.item_id, select(best.c.id)))
+    return links.group_by(ItemTag.tag).order_by(number.desc(), ItemTag.tag).limit(MOST_VALUES)
 
 
-def _by_tag(ranked: CTE) -> Select[Any]:
-    links = select().select_from(ranked).join(ItemTag, ItemTag.item_id == ranked.c.id)
-    return _most(links, ItemTag.tag.expression)
+def _most_categories(counted: Mapping[str, int]) -> list[Counted]:
+    """Return the categories with the most items, from the numbers of all facts."""
+    found = [
+        Counted(int(word.removeprefix(CATEGORY)), number)
+        for word, number in counted.items()
+        if word.startswith(CATEGORY)
+    ]
+    return sorted(found, key=lambda one: (-one.number, one.value))[:MOST_VALUES]
 
 
-def _by_price(ranked: CTE) -> Select[Any]:
-    items = select().select_from(ranked).join(Item, Item.id == ranked.c.id)
-    place = case(
-        *((Item.price >= Decimal(PRICES[at]), at) for at in range(len(PRICES) - 1, 0, -1)), else_=0
-    ).label("place")
-    placed = items.add_columns(place).subquery("placed")
-    return select(placed.c.place, func.count()).group_by(placed.c.place)
+def _in_ranges(counted: Mapping[str, int]) -> list[Counted]:
+    """Return the ranges of prices in ascending order, likewise."""
+    found: Counter[int] = Counter()
+    for number in range(len(PRICE_CLASSES) + 1):
+        lowest = PRICE_CLASSES[number - 1] if number else Decimal(0)
+        if has := counted.get(of_price(number)):
+            found[bisect_right(PRICES, lowest) - 1] += has
+    return [Counted(_range(at), number) for at, number in sorted(found.items())]
 
 
-_FACETS: Final = {"category": _by_category, "tag": _by_tag, "price": _by_price}
-FACETS: Final = frozenset(_FACETS)
+FACETS: Final = frozenset({"category", "tag", "price"})
 """The names of the facets."""
 
 
@@ -175,4 +307,4 @@ def _range(at: int) -> str:
     """Return a range of prices as a client can ask for it: from ``min_price`` to ``max_price``."""
     if at == len(PRICES) - 1:
         return f"{PRICES[at]}-"
-    return f"{PRICES[at]}-{Decimal(PRICES[at + 1]) - Decimal('0.01')}"
+    return f"{PRICES[at]}-{PRICES[at + 1] - Decimal('0.01')}"

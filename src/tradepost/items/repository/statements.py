@@ -153,6 +153,21 @@ class _Shape(NamedTuple):
     plan: Plan
 
 
+class ByWords(NamedTuple):
+    """How a list finds what its filter's words want."""
+
+    condition: ColumnElement[bool]
+    number: int | None = None
+    """How many items the whole filter finds, if these are few: they are gathered then, and sorted."""
+    counted: Select[int] | None = None
+    """The statement for the number of items that the whole filter finds, if it is not known."""
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the list: of many items, the first ones in an order are found along the order's index."""
+        return Plan(gathers=self.number is not None)
+
+
 class PageStatement(NamedTuple):
     """The statement for the rows of a page and one more, and the one for all items that it is a page of."""
 
@@ -166,7 +181,10 @@ class PageStatement(NamedTuple):
 
 
 def _page(
-    wanted: ItemFilter, category_ids: Select[int] | None, by_words: Select[int] | None, shape: _Shape
+    wanted: ItemFilter,
+    category_ids: Select[int] | None,
+    by_words: ColumnElement[bool] | None,
+    shape: _Shape,
 ) -> PageStatement:
     order = Order(shape.sort, SORTS, ties=Item.id)
     matching = select(Item.id).where(*wanted.conditions(category_ids, by_words))
@@ -218,7 +236,7 @@ def page_statement(
     window: Window,
     projection: Projection,
     category_ids: Select[int] | None,
-    found: Select[int] | None = None,
+    by_words: ByWords | None = None,
     *,
     plan: Plan = BY_ENGINE,
 ) -> PageStatement:
@@ -228,9 +246,9 @@ def page_statement(
     """
     after = None if window.after is None else nulls_of(window.after)
     shape = _Shape(window.sort, window.limit, _reach(window), after, projection, plan)
-    if found is None and category_ids is None:
+    if by_words is None and category_ids is None:
         return _page_like(wanted.shape, shape)
-    return _page(wanted, category_ids, found, shape)
+    return _page(wanted, category_ids, None if by_words is None else by_words.condition, shape)
 
 
 async def lock_no_key_update_in_order(db: AsyncSession, condition: ColumnElement[bool]) -> None:

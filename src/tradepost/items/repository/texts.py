@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 from sqlalchemy import Select, Table, bindparam, insert, select, update
 
@@ -13,13 +13,14 @@ from tradepost.core.database.sessions import WriteSession
 from tradepost.core.search.vocabulary import Vocabulary
 from tradepost.core.wire.folding import RULE, sort_key
 from tradepost.items.models import Item, ItemTag, ItemText, TextRule
-from tradepost.items.texts import TextRow, text_row
+from tradepost.items.texts import Facts, TextRow, text_row
 
 _ITEMS = cast("Table", Item.__table__)
 _INSERT = insert(cast("Table", ItemText.__table__))
 _NEW = upsert(cast("Table", ItemText.__table__))
 _PUT = _NEW.on_conflict_do_update(
     index_elements=["item_id"],
+    # Not the facts: from the first row on, triggers keep them.
     set_={name: _NEW.excluded[name] for name in ("title", "tags", "description")},
 )
 _MARK = (
@@ -27,9 +28,10 @@ _MARK = (
     .where(_ITEMS.c.id == bindparam("of_item"))
     .values(title_key=bindparam("key"), indexed_version=_ITEMS.c.version)
 )
-_STALE = select(Item.id, Item.title, Item.description).where(
-    Item.indexed_version.is_distinct_from(Item.version)
+_TOLD = select(
+    Item.id, Item.title, Item.description, Item.status, Item.owner_id, Item.category_id, Item.price
 )
+_STALE = _TOLD.where(Item.indexed_version.is_distinct_from(Item.version))
 _RULE_OF = "items"
 
 
@@ -65,11 +67,10 @@ class ItemTextRepository(Repository):
 
     async def refresh_after(self, item_id: int, limit: int) -> Sequence[int]:
         """Make anew the texts of the next items after this one, and return their ids."""
-        following = select(Item.id, Item.title, Item.description).where(Item.id > item_id)
-        return await self._refresh(following, limit, skip_locked=False)
+        return await self._refresh(_TOLD.where(Item.id > item_id), limit, skip_locked=False)
 
     async def _refresh(
-        self, wanted: Select[int, str, str | None], limit: int, *, skip_locked: bool = True
+        self, wanted: Select[*tuple[Any, ...]], limit: int, *, skip_locked: bool = True
     ) -> Sequence[int]:
         chosen = lock_no_key_update(wanted.order_by(Item.id).limit(limit), Item, skip_locked=skip_locked)
         items = (await self.db.execute(chosen)).all()
@@ -86,7 +87,13 @@ class ItemTextRepository(Repository):
             tags[item_id].append(tag)
         await self.put(
             [
-                text_row(item.id, title=item.title, description=item.description, tags=tags[item.id])
+                text_row(
+                    item.id,
+                    title=item.title,
+                    description=item.description,
+                    tags=tags[item.id],
+                    facts=Facts(item.status, item.owner_id, item.category_id, item.price),
+                )
                 for item in items
             ]
         )

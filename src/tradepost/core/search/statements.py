@@ -1,0 +1,285 @@
+"""The statements that ask a full-text index, spelt for either engine: the best results, their number, and all matches.
+
+A word that is in very many texts is not looked up to its end: the newest rows that match are read, from the highest id
+down, until there are enough. FTS5 can walk that way by itself. GIN cannot, so the number of each row's block of ids is one
+of its facts, and blocks are asked for one after the other.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    Text,
+    bindparam,
+    column,
+    func,
+    literal_column,
+    select,
+    true,
+    union_all,
+)
+from sqlalchemy import table as lightweight
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.selectable import CTE
+
+from tradepost.core.search.index import BLOCK_BITS, BLOCKS, LARGE_BLOCK_BITS, TextIndex, number
+from tradepost.core.search.spelling import FACT, Fts5, Gin
+from tradepost.core.search.steps import Choice, Resolved, Step, Tier, steps_of
+
+RANKED: Final = 10_000
+"""Rows that a search ranks and counts, and no more: the best ones, and of equal ones the newest."""
+FEW_WORDS: Final = 8
+"""Words of a choice that GIN looks up again for each small block."""
+
+Rows: TypeAlias = Select[*tuple[Any, ...]]
+Join = Callable[[Rows, ColumnElement[int]], Rows]
+"""Adds to a statement the table that ids are of, joined on them, and the conditions of a filter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowing:
+    """A filter of a search: facts that rows must have, words that they must have, and what only their table can tell."""
+
+    facts: Tier = ()
+    words: Tier = ()
+    join: Join | None = None
+
+
+class End(NamedTuple):
+    """Where a page of ranked rows ends."""
+
+    tier: int
+    score: int
+    row_id: int
+    seen: int
+    """The number of rows up to there."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of a statement: the rows of a step."""
+
+    name: str
+    step: Step
+    shown: tuple[ColumnElement[Any], ...] = ()
+    """What is read besides the ids."""
+    reads_texts: bool = False
+    """Whether that is in the table of the texts."""
+    below: int | None = None
+    """The rows have lower ids than this."""
+    in_order: bool = True
+
+
+class _Asked(NamedTuple):
+    """What a step asks of the index, and what of the texts of the rows that the index finds."""
+
+    wanted: tuple[Tier, ...]
+    without: tuple[Tier, ...]
+    texts: list[ColumnElement[bool]]
+
+
+class SearchStatements:
+    """Makes the statements of one question and its filter."""
+
+    def __init__(
+        self, index: TextIndex, resolved: Resolved, narrowing: Narrowing, *, is_sqlite: bool
+    ) -> None:
+        self._index = index
+        self._resolved = resolved
+        self._narrowing = narrowing
+        self._is_sqlite = is_sqlite
+        self._checks = index.checks(resolved.question)
+        self._fts = lightweight(index.name, column("rowid", BigInteger))
+        self._steps = steps_of(resolved, index.weights)
+
+    def ranked(self, needed: int, after: End | None = None) -> CTE:
+        """Return the best ``needed`` rows as ``id``, ``tier`` (the lowest is the best) and ``score``.
+
+        With ``after`` those that come after that place; some before it may be among them.
+        """
+        steps, below = self._steps, None
+        if after is not None:
+            needed = min(needed, max(0, RANKED - after.seen))
+            classes = [(step.rank, step.score) for step in steps]
+            if (after.tier, after.score) in classes:
+                steps, below = steps[classes.index((after.tier, after.score)) :], after.row_id
+            else:
+                # Among the rows of that tier that have scores of their own.
+                steps, needed = steps[classes.index((after.tier, None)) :], RANKED
+        parts = [
+            _Part(
+                f"step_{place}",
+                step,
+                (number(step.rank).label("tier"), self._score(step).label("score")),
+                reads_texts=step.score is None,
+                below=None if place else below,
+            )
+            for place, step in enumerate(steps)
+        ]
+        return self._chained("ranked", parts, needed)
+
+    def best(self) -> CTE:
+        """Return the rows that a search ranks, in no order, as ``id`` and ``facts``."""
+        parts = [
+            _Part(
+                f"step_{place}",
+                step,
+                (self._index.facts.label("facts"), self._score(step).label("score")),
+                reads_texts=True,
+            )
+            for place, step in enumerate(self._steps)
+        ]
+        return self._chained("best", parts, RANKED)
+
+    def counted(self) -> Select[int]:
+        """Return the number of matches, as far as they are counted."""
+        return select(func.count()).select_from(self.matching(RANKED).subquery("found"))
+
+    def matching(self, limit: int | None = None) -> Rows:
+        """Return the ids of the rows that meet the question, in no order: all of them, or no more than ``limit``."""
+        part = _Part("found", Step(0, (self._resolved.widest,), (), 0), in_order=False)
+        if limit is not None:
+            return self._newest(part, number(limit))
+        asked = self._asked(part.step, reads_dense=False)
+        if self._is_sqlite:
+            return self._by_fts5(part, asked)
+        return self._rows(part, asked).where(*self._documents(asked))
+
+    def matches(self) -> list[ColumnElement[bool]]:
+        """Return the conditions by which the texts of a row alone tell whether it meets the question."""
+        return [*map(self._index.meets, self._resolved.widest), *self._checks]
+
+    def _chained(self, name: str, parts: Sequence[_Part], needed: int) -> CTE:
+        """Return the first ``needed`` rows of several parts, one after the other: a part is read once those before it ended.
+
+        Parts are materialized: PostgreSQL could read others at once, and would mix their rows.
+        """
+        chain: list[Rows] = []
+        for part in parts:
+            is_sorted = part.step.score is None
+            newest = self._newest(part, number(RANKED if is_sorted else needed))
+            rows = newest.cte(part.name).prefix_with("MATERIALIZED")
+            if is_sorted:
+                by_score = select(*rows.c).order_by(rows.c.score.desc(), rows.c.id.desc())
+                rows = by_score.cte(f"sorted_{part.name}").prefix_with("MATERIALIZED")
+            chain.append(select(*rows.c))
+        first = union_all(*chain).limit(number(needed))
+        return first.cte(name).prefix_with("MATERIALIZED")
+
+    def _score(self, step: Step) -> ColumnElement[int]:
+        return self._index.score(self._resolved, step.rank) if step.score is None else number(step.score)
+
+    def _asked(self, step: Step, *, reads_dense: bool) -> _Asked:
+        def is_read(tier: Tier) -> bool:
+            return reads_dense and any(choice.is_dense for choice in tier)
+
+        wanted, read = step.wanted, list[Choice]()
+        if len(wanted) == 1:
+            read = [choice for choice in wanted[0] if is_read((choice,))]
+            wanted = (tuple(choice for choice in wanted[0] if not is_read((choice,))),)
+        without = tuple(tier for tier in step.without if any(wanted) and not is_read(tier))
+        texts = list(map(self._index.meets, read))
+        texts += [self._index.misses(tier) for tier in step.without if tier not in without]
+        return _Asked(wanted, without, [*texts, *self._checks])
+
+    def _newest(self, part: _Part, limit: ColumnElement[int]) -> Rows:
+        """Return the newest rows of a part."""
+        asked, facts, words = (
+            self._asked(part.step, reads_dense=True),
+            self._narrowing.facts,
+            self._narrowing.words,
+        )
+        if any(asked.wanted) or words or (facts and (self._is_sqlite or len(facts) > 1)):
+            if self._is_sqlite:
+                return self._by_fts5(part, asked).order_by(self._fts.c.rowid.desc()).limit(limit)
+            return self._by_blocks(part, asked, limit)
+        # What nearly every row has: they are read one after the other.
+        rows = self._rows(part, asked).where(*map(self._index.has, facts))
+        return rows.order_by(self._index.key.desc()).limit(limit)
+
+    def _rows(self, part: _Part, asked: _Asked) -> Rows:
+        key = self._index.key
+        rows = select(key.label("id"), *part.shown).select_from(self._index.texts).where(*asked.texts)
+        if part.below is not None:
+            rows = rows.where(key < number(part.below))
+        return rows if self._narrowing.join is None else self._narrowing.join(rows, key)
+
+    def _by_fts5(self, part: _Part, asked: _Asked) -> Rows:
+        facts = (*self._narrowing.facts, *self._narrowing.words)
+        if not (facts or any(asked.wanted)):
+            return self._rows(part, asked)
+        row_id = self._fts.c.rowid
+        rows = select(row_id.label("id"), *part.shown).select_from(self._fts)
+        if asked.texts or part.reads_texts:
+            rows = rows.join(self._index.texts, self._index.key == row_id).where(*asked.texts)
+        question = bindparam(None, Fts5().question(asked.wanted, facts, asked.without), type_=Text())
+        rows = rows.where(literal_column(self._index.name, Text()).op("MATCH")(question))
+        if part.below is not None:
+            rows = rows.where(row_id < number(part.below))
+        return rows if self._narrowing.join is None else self._narrowing.join(rows, row_id)
+
+    def _by_blocks(self, part: _Part, asked: _Asked, limit: ColumnElement[int]) -> Rows:
+        key = self._index.key
+        is_long = any(
+            choice.beginning is not None or len(choice.words) > FEW_WORDS
+            for tier in asked.wanted
+            for choice in tier
+        )
+        bits = LARGE_BLOCK_BITS if is_long else BLOCK_BITS
+        top: ColumnElement[int] = select(func.max(key).op(">>")(number(bits))).scalar_subquery()
+        if part.below is not None:
+            top = number(part.below >> bits)
+        blocks = (
+            func.generate_series(top, number(0), number(-1))
+            .table_valued("number", name=f"blocks_{part.name}")
+            .render_derived()
+        )
+        rows = self._rows(part, asked).where(*self._documents(asked))
+        rows = rows.where(_InBlock(self._document, blocks.c.number, sign=BLOCKS[bits]))
+        if part.in_order:
+            rows = rows.order_by(key.desc())
+        block = rows.limit(number(RANKED)).lateral(f"block_{part.name}")
+        return select(*block.c).select_from(blocks.join(block, true())).limit(limit)
+
+    @property
+    def _document(self) -> ColumnElement[Any]:
+        return literal_column(self._index.document())
+
+    def _documents(self, asked: _Asked) -> list[ColumnElement[bool]]:
+        gin = Gin(self._index.marked)
+        queries = gin.conditions(asked.wanted, asked.without)
+        queries += gin.conditions([(*self._narrowing.facts, *self._narrowing.words)], ())
+        return [_Matches(self._document, bindparam(None, query, type_=Text())) for query in queries]
+
+
+class _InBlock(FunctionElement[bool]):
+    """A row is of a block; PostgreSQL alone."""
+
+    inherit_cache = True
+
+    def __init__(self, document: ColumnElement[Any], block: ColumnElement[int], *, sign: str) -> None:
+        super().__init__(document, block, literal_column(f"'''{FACT}{sign}'", Text()))
+
+
+@compiles(_InBlock, "postgresql")
+def _in_block(element: _InBlock, compiler: SQLCompiler, **options: Any) -> str:
+    document, block, beginning = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{document} @@ CAST({beginning} || {block} || '''' AS tsquery)"
+
+
+class _Matches(FunctionElement[bool]):
+    """The document of a row meets a question; PostgreSQL alone."""
+
+    inherit_cache = True
+
+
+@compiles(_Matches, "postgresql")
+def _matches(element: _Matches, compiler: SQLCompiler, **options: Any) -> str:
+    document, query = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{document} @@ CAST({query} AS tsquery)"
