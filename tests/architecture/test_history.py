@@ -1,0 +1,16 @@
+"""Migrations are one line: two that were written at the same time may have taken the same number."""
+
+from collections import Counter
+from pathlib import Path
+
+from alembic.script import ScriptDirectory
+
+from tradepost.core.database import migrations
+
+
+def test_migrations_follow_each_other_by_number() -> None:
+    directory = Path(ScriptDirectory.from_config(migrations.configuration()).versions)
+    numbers = Counter(path.name.partition("_")[0] for path in directory.glob("[0-9]*.py"))
+    assert [number for number, files in numbers.items() if files > 1] == []
+    revisions = ScriptDirectory.from_config(migrations.configuration()).walk_revisions()
+    assert [one.revision for one in revisions] == sorted(numbers, reverse=True)
