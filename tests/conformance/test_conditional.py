@@ -98,6 +98,7 @@ COPPER: Final = replace(TAG, body={"name": "copper"})
 WEBHOOK: Final = RESOURCES["webhooks/{webhook_id}"]
 WITHOUT: Final = {
     "items/user/me": "a list",
+    "audit/me": "a list",
     "users/me/password": "is shown nowhere",
     "auth/sessions/{session_id}": "can be ended, and not read alone",
     "events/{event_id}/participants": "one's own seat, which a list shows",
