@@ -61,7 +61,7 @@ OPERATIONS = {
         list_tags read_tag list_categories read_category list_events read_event""",
     "members who read": """
         read_me list_my_items list_webhooks list_notifications stream_notifications read_preferences read_my_usage
-        list_api_keys""",
+        list_api_keys list_my_audit_lines""",
     "members": """
         update_me create_item create_items_in_bulk create_event join_event leave_event create_webhook
         upload_avatar process_image change_preferences create_stream_ticket mark_all_notifications_read""",
@@ -74,7 +74,7 @@ OPERATIONS = {
     "staff": "create_tag update_tag patch_tag delete_tag merge_tag list_users read_user read_usage",
     "admins": """
         create_user update_user delete_user create_category update_category patch_category delete_category
-        list_messages read_message retry_message delete_message
+        list_messages read_message retry_message delete_message list_audit_lines export_audit_lines
         create_webhook:of-all""",
     "owner alone, reading": "read_webhook list_deliveries read_delivery read_api_key",
     "owner alone": """
