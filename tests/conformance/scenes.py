@@ -73,6 +73,15 @@ def new_email() -> str:
     return f"person{next(_numbers)}@scenes.example.com"
 
 
+def own(place: str, path: str, values: dict[str, Any]) -> Maker:
+    """Return what makes something of the owner's by a POST, and puts its id into the path."""
+
+    async def make(scene: Scene) -> None:
+        scene.path[place] = (await made(scene.owner.api, path, values))["id"]
+
+    return make
+
+
 async def item(scene: Scene, status: str = "active") -> None:
     values = {"title": "Desk lamp", "price": 10, "status": status}
     scene.path["item_id"] = (await made(scene.owner.api, ITEMS, values))["id"]
@@ -113,8 +122,7 @@ async def inactive_category(scene: Scene) -> None:
     await category(scene, is_active=False)
 
 
-async def gathering(scene: Scene) -> None:
-    scene.path["event_id"] = (await made(scene.owner.api, "events/", EVENT))["id"]
+gathering = own("event_id", "events/", EVENT)
 
 
 async def seat(scene: Scene) -> None:
@@ -134,18 +142,13 @@ async def notification(scene: Scene) -> None:
     scene.path["notification_id"] = (await inbox_of(scene.owner))["notifications"][0]["id"]
 
 
-async def webhook(scene: Scene) -> None:
-    scene.path["webhook_id"] = (await made(scene.owner.api, "webhooks/", HOOK))["id"]
+webhook = own("webhook_id", "webhooks/", HOOK)
 
 
 async def webhook_delivery(scene: Scene) -> None:
     await webhook(scene)
     sent = await made(scene.owner.api, f"webhooks/{scene.path['webhook_id']}/test")
     scene.path["delivery_id"] = sent["id"]
-
-
-async def api_key(scene: Scene) -> None:
-    scene.path["key_id"] = (await made(scene.owner.api, "auth/api-keys", {"name": "Robot"}))["id"]
 
 
 async def file(scene: Scene, kind: str = "images", status: str = "active") -> None:
@@ -194,7 +197,7 @@ PATHS: Final[dict[tuple[str, ...], Maker]] = {
     ("notification_id",): notification,
     ("webhook_id",): webhook,
     ("webhook_id", "delivery_id"): webhook_delivery,
-    ("key_id",): api_key,
+    ("key_id",): own("key_id", "auth/api-keys", {"name": "Robot"}),
     ("category", "filename"): file,
     ("message_id",): dead_message,
 }

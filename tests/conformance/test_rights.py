@@ -76,7 +76,8 @@ OPERATIONS = {
         create_user update_user delete_user create_category update_category patch_category delete_category
         list_messages read_message retry_message delete_message list_audit_lines export_audit_lines
         create_webhook:of-all""",
-    "owner alone, reading": "read_webhook list_deliveries read_delivery read_api_key",
+    "owner alone, reading": """
+        read_webhook list_deliveries read_delivery read_api_key""",
     "owner alone": """
         update_webhook patch_webhook delete_webhook rotate_webhook_secret test_webhook redeliver
         mark_notification_read delete_notification delete_api_key""",
