@@ -156,8 +156,8 @@ def test_both_engines_spell_an_upsert_alike() -> None:
     inserted = upsert(Tag).values(name="a", name_key="a")
     nothing = inserted.on_conflict_do_nothing(index_elements=["name"])
     assert spelt(nothing.returning(Tag.id)) == (
-        'INSERT INTO tags (name, name_key) VALUES ($1::VARCHAR, $2::VARCHAR COLLATE "C") ON CONFLICT (name) DO NOTHING RETURNING tags.id',
-        "INSERT INTO tags (name, name_key) VALUES (?, ?) ON CONFLICT (name) DO NOTHING RETURNING id",
+        'INSERT INTO tags (name, name_key, version) VALUES ($1::VARCHAR, $2::VARCHAR COLLATE "C", $3::INTEGER) ON CONFLICT (name) DO NOTHING RETURNING tags.id',
+        "INSERT INTO tags (name, name_key, version) VALUES (?, ?, ?) ON CONFLICT (name) DO NOTHING RETURNING id",
     )
     raised = inserted.on_conflict_do_update(
         index_elements=["name"],
@@ -166,11 +166,11 @@ def test_both_engines_spell_an_upsert_alike() -> None:
     ).returning(Tag.id)
     assert spelt(raised) == (
         (
-            'INSERT INTO tags (name, name_key) VALUES ($1::VARCHAR, $2::VARCHAR COLLATE "C") ON CONFLICT (name) DO UPDATE '
-            "SET description = excluded.name WHERE length(excluded.name) > $3::INTEGER RETURNING tags.id"
+            'INSERT INTO tags (name, name_key, version) VALUES ($1::VARCHAR, $2::VARCHAR COLLATE "C", $3::INTEGER) ON CONFLICT (name) DO UPDATE '
+            "SET description = excluded.name WHERE length(excluded.name) > $4::INTEGER RETURNING tags.id"
         ),
         (
-            "INSERT INTO tags (name, name_key) VALUES (?, ?) ON CONFLICT (name) DO UPDATE "
+            "INSERT INTO tags (name, name_key, version) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE "
             "SET description = excluded.name WHERE length(excluded.name) > ? RETURNING id"
         ),
     )
