@@ -30,7 +30,7 @@ from tests.load.report import markdown
 from tests.load.rounds import WARM_UP, Load, Rounds
 from tests.load.summary import Spread, summarise
 from tests.load.uploads import MEBIBYTE, UPLOAD, UPLOADERS, compare, table
-from tests.load.workloads import build_workloads, deep_cursors, log_in, plan_events
+from tests.load.workloads import build_workloads, deep_cursors, log_in, make_keys, plan_events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -56,9 +56,9 @@ WORKLOADS = (
         "search-rare",
         "search-typo",
     ),
-    *("me", "create", "create-key", "join", UPLOAD, BULK, EXPORT),
+    *("me", "me-key", "create", "create-key", "join", UPLOAD, BULK, EXPORT),
 )
-ON_SQLITE = {"tradepost", "tradepost-local", "straightforward"}
+ON_SQLITE = {"tradepost", "tradepost-limited", "tradepost-local", "straightforward"}
 EXTRA = 0.5
 """Seconds that starting the generator takes beside the measuring, for the estimate of a run's length."""
 
@@ -160,7 +160,8 @@ def main() -> int:
         tokens = log_in(servers["tradepost"], dataset)
         event_ids = plan_events(servers["tradepost"], tokens) if "join" in options.workloads else []
         cursors = deep_cursors(servers["tradepost"], dataset) if "deep" in options.workloads else []
-        workloads = build_workloads(dataset, tokens, event_ids, cursors)
+        keys = make_keys(servers["tradepost"], tokens) if "me-key" in options.workloads else []
+        workloads = build_workloads(dataset, tokens, event_ids, cursors, keys)
         measured = [servers[name] for name in options.contestants]
         rounds = Rounds(dataset, measured, rounds=options.rounds, seconds=options.seconds, say=say)
         for workload in workloads.values():

@@ -22,7 +22,7 @@ from tests.load.bench import WORKLOADS, say
 from tests.load.contestants import CONTESTANTS, ROOT, running
 from tests.load.database import filled_database
 from tests.load.generator import Job, Result
-from tests.load.workloads import build_workloads, deep_cursors, log_in
+from tests.load.workloads import build_workloads, deep_cursors, log_in, make_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -61,7 +61,10 @@ def main() -> int:
             CONTESTANTS["tradepost"], database_url=dataset.url, secret=secret, ready_path="/readyz"
         ) as server,
     ):
-        workloads = build_workloads(dataset, log_in(server, dataset), cursors=deep_cursors(server, dataset))
+        tokens = log_in(server, dataset)
+        workloads = build_workloads(
+            dataset, tokens, cursors=deep_cursors(server, dataset), keys=make_keys(server, tokens)
+        )
         workload = workloads[options.workload]
         job = Job(
             port=server.port,

@@ -65,6 +65,22 @@ def log_in(server: Server, dataset: Dataset) -> list[str]:
     return tokens
 
 
+def make_keys(server: Server, tokens: list[str]) -> list[str]:
+    """API keys of the people whose tokens these are, one each."""
+    keys = []
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    for token in tokens:
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+        connection.request("POST", "/api/v1/auth/api-keys", json.dumps({"name": "Bench"}), headers)
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status != 201:
+            raise RuntimeError(f"no API key: {answer.status} {body[:300]!r}")
+        keys.append(json.loads(body)["key"])
+    connection.close()
+    return keys
+
+
 def plan_events(server: Server, tokens: list[str]) -> list[int]:
     """Ids of `EVENTS` events, which the first person organises."""
     planned = []
@@ -107,8 +123,9 @@ def build_workloads(
     tokens: list[str],
     event_ids: list[int] | None = None,
     cursors: list[str] | None = None,
+    keys: list[str] | None = None,
 ) -> Mapping[str, Workload]:
-    """All workloads by name, in the order in which they are to be measured; `join` needs events, `deep` cursors."""
+    """All workloads by name, in the order in which they are to be measured; `join` needs events, `deep` cursors, `me-key` keys."""
     workloads = (
         Workload("read", "read one item", [_get(f"/api/v1/items/{item_id}") for item_id in dataset.item_ids]),
         Workload(
@@ -155,6 +172,12 @@ def build_workloads(
             )
         ),
         Workload("me", "users/me with JWT", [_get("/api/v1/users/me", token) for token in tokens]),
+        Workload(
+            "me-key",
+            "users/me by API key",
+            [_get("/api/v1/users/me", headers=(f"X-API-Key: {key}",)) for key in keys or ()],
+            only="tradepost",
+        ),
         Workload(
             "create",
             "create an item with 2 tags, with JWT",
