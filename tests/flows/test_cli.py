@@ -72,7 +72,7 @@ async def test_seeding_fills_an_empty_database_and_adds_to_a_full_one_when_told_
     assert "--append adds to them" in refused.output
     added = await called("seed", *sizes, "--append", env=env)
     assert added.status == 0, added.output
-    assert "5 users, 40 items, 0 tags, 0 categories" in added.output
+    assert "5 users, 40 items, 1 events, 0 tags, 0 categories" in added.output
 
     async with world_on(url, tmp_path) as world, world.caller() as client:
         # Everybody can log in, those that were added as well.
