@@ -17,6 +17,7 @@ from sqlalchemy import URL, event, exc
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
+from typing_extensions import override
 
 from tradepost.core.database.faults import is_full
 from tradepost.core.database.gate import Gate
@@ -238,11 +239,34 @@ def _sqlite_engine(options: DatabaseOptions, *, writes: bool, snapshots: bool = 
     return engine
 
 
+_NO_CONNECTION: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresError,
+)
+"""What asyncpg raises when a connection cannot be made, or breaks off while it is."""
+
+
+class _Connection(asyncpg.Connection):
+    """A connection whose set-up, which SQLAlchemy does past its own translation of errors, may find it broken again."""
+
+    @override
+    async def set_type_codec(self, *args: Any, **options: Any) -> None:
+        try:
+            await super().set_type_codec(*args, **options)
+        except _NO_CONNECTION as error:
+            raise DatabaseUnavailable from error
+
+
 def _postgres_engine(options: DatabaseOptions) -> AsyncEngine:
     async def connect(*args: Any, **arguments: Any) -> "asyncpg.Connection[asyncpg.Record]":
         try:
-            connection: asyncpg.Connection[Any] = await asyncpg.connect(*args, **arguments)
-        except (OSError, TimeoutError, asyncpg.InternalClientError, asyncpg.PostgresError) as error:
+            connection: asyncpg.Connection[Any] = await asyncpg.connect(
+                *args, connection_class=_Connection, **arguments
+            )
+        except _NO_CONNECTION as error:
             # Whatever the reason is (no server, one that is starting up, no such database, a password that is being
             # changed): there is no connection now, and later there may be one.
             raise DatabaseUnavailable from error

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+import asyncpg
 from sqlalchemy import exc
 
 from tradepost.core.errors import Conflict, DatabaseUnavailable, OperationFailed, TradepostError
@@ -103,6 +104,8 @@ def translate(error: BaseException) -> TradepostError | None:
         passing = (
             error.connection_invalidated
             or isinstance(error.orig, (ConnectionError, TimeoutError))
+            # The driver lost its place: the connection broke off in the middle of what it was doing.
+            or isinstance(getattr(error.orig, "__cause__", None), asyncpg.InternalClientError)
             or (isinstance(code, str) and (code in PASSING_STATES or code.startswith("08")))
             or (isinstance(code, int) and (code & 0xFF) in PASSING_SQLITE)
             # SQLite has one code for every fault of a statement; PostgreSQL has one for a schema that is yet to come.
