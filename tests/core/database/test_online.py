@@ -26,7 +26,7 @@ op.bulk_insert(sa.table("parcels", sa.column("id"), sa.column("n")), [{"id": at,
 INDEX = """online.create_index_online("ix_parcels_n", "parcels", ["n"], unique=True)"""
 FILL = """
 def fill(connection, first, last):
-    if first > int(os.environ.get("DIES_AFTER", "9999999")):
+    if first > float(os.environ.get("DIES_AFTER", "inf")):
         os._exit(9)
     connection.execute(sa.text("UPDATE parcels SET n = n + 10000 WHERE id BETWEEN :first AND :last"), {"first": first, "last": last})
 
