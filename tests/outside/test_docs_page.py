@@ -87,7 +87,7 @@ async def log_in(browser: Browser, email: str, password: str) -> None:
     await browser.click(".auth-wrapper .authorize")
     await browser.write("#oauth_username", email)
     await browser.write("#oauth_password", password)
-    await browser.click(".modal-ux .btn.authorize")
+    await browser.click(".auth-container:has(#oauth_username) .btn.authorize")
     await browser.until("return document.querySelector('.modal-ux').innerText.includes('Authorized')")
     await browser.click(".modal-ux .btn-done")
 
