@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from tests.conftest import Person
 from tradepost.core.batching.coalescer import Coalescer
+from tradepost.core.clock import SystemClock
 from tradepost.core.database.engines import Database
 from tradepost.core.observability.server_timing import Timing, timing
 
@@ -21,14 +22,14 @@ def parts_of(asked: Timing, total: float = 1.0) -> dict[str, float]:
 
 @pytest_asyncio.fixture
 async def asked() -> AsyncIterator[Timing]:
-    asked = Timing()
+    asked = Timing(SystemClock().monotonic)
     token = timing.set(asked)
     yield asked
     timing.reset(token)
 
 
 async def test_the_rest_is_for_rendering() -> None:
-    asked = Timing()
+    asked = Timing(SystemClock().monotonic)
     asked.add("wait", 0.25)
     asked.add("db", 0.5)
     assert parts_of(asked) == {"auth": 0, "wait": 250, "db": 500, "render": 250, "total": 1000}
@@ -37,7 +38,7 @@ async def test_the_rest_is_for_rendering() -> None:
 
 
 async def test_what_is_within_a_part_counts_once() -> None:
-    asked = Timing()
+    asked = Timing(SystemClock().monotonic)
     with asked.spent_on("auth"):
         asked.add("db", 10)
         with asked.spent_on("wait"):

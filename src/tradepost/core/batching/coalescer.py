@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Final, Generic, TypeVar
 
 from typing_extensions import override
@@ -46,7 +47,7 @@ class _Batching(ABC, Generic[K, V]):
         self._waiting: OrderedDict[K, list[asyncio.Future[V | None]]] = OrderedDict()
         self._running: set[asyncio.Task[None]] = set()
         # When the batch of a caller began who asked where the time goes; few do.
-        self._taken_at: dict[asyncio.Future[V | None], float] = {}
+        self._taken_at: dict[asyncio.Future[V | None], tuple[Timing, float]] = {}
 
     async def get(self, key: K) -> V:
         """Return the answer to ``key`` of a read that starts after this call; for reads that answer every key.
@@ -86,11 +87,11 @@ class _Batching(ABC, Generic[K, V]):
     async def _timed(self, answer: "asyncio.Future[V | None]", asked: Timing) -> V | None:
         """Await an answer, and add up how long its batch was waited for and how long that was read."""
         came = asked.now()
-        self._taken_at[answer] = came
+        self._taken_at[answer] = asked, came
         try:
             return await answer
         finally:
-            taken = self._taken_at.pop(answer)
+            _, taken = self._taken_at.pop(answer)
             asked.add("wait", taken - came)
             asked.add("db", asked.now() - taken)
 
@@ -122,9 +123,10 @@ class _Batching(ABC, Generic[K, V]):
             self._observe(size)
         batch = dict(self._waiting.popitem(last=False) for _ in range(size))
         if self._taken_at:
-            now = asyncio.get_running_loop().time()
-            for callers in batch.values():
-                self._taken_at.update({answer: now for answer in callers if answer in self._taken_at})
+            for answer in chain.from_iterable(batch.values()):
+                if answer in self._taken_at:
+                    asked, _ = self._taken_at[answer]
+                    self._taken_at[answer] = asked, asked.now()
         return batch
 
     async def _answer(self, batch: _Batch[K, V], load: Load[K, V]) -> bool:

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import Token
 from enum import Enum, auto
 from typing import Final
@@ -160,7 +160,7 @@ class Exchange:
         caching = Caching.PUBLIC if method in _SAFE_METHODS else Caching.UNSAFE
         if b"authorization" in sent or b"x-api-key" in sent:
             caching = Caching.PRIVATE
-        asked, untimed = _timed(sent)
+        asked, untimed = _timed(sent, self.monotonic)
         traced, untraced = _traced(sent)
         answer = Answer(self, scope, send, raw_id, caching=caching, timing=asked)
         scope[ANSWER_KEY] = answer
@@ -199,7 +199,9 @@ class Exchange:
                 traceparent.reset(untraced)
 
 
-def _timed(sent: Mapping[bytes, bytes]) -> "tuple[Timing, Token[Timing | None]] | tuple[None, None]":
+def _timed(
+    sent: Mapping[bytes, bytes], monotonic: Callable[[], float]
+) -> "tuple[Timing, Token[Timing | None]] | tuple[None, None]":
     """Begin to time a request that asks for it."""
     if b"server-timing" in sent:
         asks = sent[b"server-timing"] != b"0"
@@ -207,7 +209,7 @@ def _timed(sent: Mapping[bytes, bytes]) -> "tuple[Timing, Token[Timing | None]] 
         asks = b"prefer" in sent and _TIMING.search(sent[b"prefer"].lower()) is not None
     if not asks:
         return None, None
-    asked = Timing()
+    asked = Timing(monotonic)
     return asked, timing.set(asked)
 
 
