@@ -12,6 +12,9 @@ from starlette.types import Scope
 
 T = TypeVar("T")
 
+ARRIVED_KEY: Final = "tradepost.arrived"
+"""When the request's turn came, in seconds of ``Clock.monotonic``: its head was there, and what came before it on the same
+connection was answered."""
 REQUEST_ID_KEY: Final = "tradepost.request_id"
 """The request's id."""
 REQUEST_HEADERS_KEY: Final = "tradepost.request_headers"

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from tradepost.core.clock import SystemClock
-from tradepost.web.asgi_scope import ENDLESS_KEY, REQUEST_ID_KEY
+from tradepost.web.asgi_scope import ARRIVED_KEY, ENDLESS_KEY, REQUEST_ID_KEY
 from tradepost.web.problems.rendering import refusal
 
 MAX_HEAD_BYTES: Final = 64 * 1024
@@ -211,6 +211,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.headers = []
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cycle.scope[ARRIVED_KEY] = _clock.monotonic()  # type: ignore[typeddict-unknown-key]
         started: Any = _in_http_1_0(cycle, app) if cycle.scope["http_version"] == "1.0" else app
         super()._start_asgi_task(cycle, started)
 

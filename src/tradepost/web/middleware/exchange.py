@@ -19,6 +19,7 @@ from tradepost.core.observability.trace_context import traceparent
 from tradepost.web.asgi_scope import (
     ANSWER_HEADERS_KEY,
     API_KEY_KEY,
+    ARRIVED_KEY,
     ERROR_CODE_KEY,
     LIMIT_KEY,
     REQUEST_HEADERS_KEY,
@@ -77,7 +78,8 @@ class Answer:
         self.caching = caching
         self.timing = timing
         self.status = 0
-        self.began = layer.monotonic()
+        # Before this task had its turn: with many requests at once, most of the waiting is for that.
+        self.began: float = scope[ARRIVED_KEY]
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -160,7 +162,9 @@ class Exchange:
         caching = Caching.PUBLIC if method in _SAFE_METHODS else Caching.UNSAFE
         if b"authorization" in sent or b"x-api-key" in sent:
             caching = Caching.PRIVATE
-        asked, untimed = _timed(sent, self.monotonic)
+        # A server of another kind does not say it.
+        arrived = scope.setdefault(ARRIVED_KEY, self.monotonic())
+        asked, untimed = _timed(sent, self.monotonic, arrived)
         traced, untraced = _traced(sent)
         answer = Answer(self, scope, send, raw_id, caching=caching, timing=asked)
         scope[ANSWER_KEY] = answer
@@ -200,9 +204,9 @@ class Exchange:
 
 
 def _timed(
-    sent: Mapping[bytes, bytes], monotonic: Callable[[], float]
+    sent: Mapping[bytes, bytes], monotonic: Callable[[], float], arrived: float
 ) -> "tuple[Timing, Token[Timing | None]] | tuple[None, None]":
-    """Begin to time a request that asks for it."""
+    """Begin to time a request that asks for it; until now it has waited for its turn."""
     if b"server-timing" in sent:
         asks = sent[b"server-timing"] != b"0"
     else:
@@ -210,6 +214,7 @@ def _timed(
     if not asks:
         return None, None
     asked = Timing(monotonic)
+    asked.add("wait", monotonic() - arrived)
     return asked, timing.set(asked)
 
 

@@ -1,0 +1,77 @@
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from tradepost.web.asgi_scope import ARRIVED_KEY
+from tradepost.web.protocol import BoundedHttpProtocol
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+STOPPED = 0.05
+"""Seconds for which each request keeps the loop from everything else."""
+
+
+class Blocking:
+    """An application that stops the loop, and keeps when requests arrived and when it began with them."""
+
+    def __init__(self) -> None:
+        self.arrived: list[float] = []
+        self.began: list[float] = []
+        self.ended: list[float] = []
+
+    async def __call__(self, scope: Any, _receive: Any, send: Any) -> None:
+        self.arrived.append(scope[ARRIVED_KEY])
+        self.began.append(time.monotonic())
+        while time.monotonic() < self.began[-1] + STOPPED:
+            pass
+        self.ended.append(time.monotonic())
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+
+@asynccontextmanager
+async def served(app: Any) -> AsyncIterator[int]:
+    """Yield the port on which our protocol serves an application, in this loop."""
+    config = uvicorn.Config(app, http=BoundedHttpProtocol, lifespan="off", log_config=None)
+    config.load()
+    state = ServerState()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: BoundedHttpProtocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
+    )
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+async def test_a_request_knows_since_when_it_waits_for_its_turn() -> None:
+    app = Blocking()
+    async with served(app) as port:
+        clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
+        await asyncio.sleep(0.02)  # until all are accepted
+        for client in clients:
+            client.sendall(REQUEST)
+        for client in clients:
+            client.settimeout(0)
+            assert (await asyncio.get_running_loop().sock_recv(client, 100)).startswith(b"HTTP/1.1 204")
+            client.close()
+    assert max(app.arrived) <= app.began[0]
+    assert app.began[2] - app.arrived[2] >= 2 * STOPPED
+
+
+async def test_the_turn_of_a_pipelined_request_comes_after_the_answer_before_it() -> None:
+    app = Blocking()
+    async with served(app) as port:
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(REQUEST * 3)
+            client.settimeout(0)
+            received = b""
+            while received.count(b"HTTP/1.1 204") < 3:
+                received += await asyncio.get_running_loop().sock_recv(client, 1000)
+    assert app.arrived[1] >= app.ended[0]
+    assert app.arrived[2] >= app.ended[1]
