@@ -226,7 +226,7 @@ def open_web(resources: Resources) -> None:
     leases = KeyLeases(resources.database, keys)
     resources.put(KeyLeases, leases)
     resources.put(ProgressKeeper, ProgressKeeper(resources.database, keys, leases))
-    resources.put(Cursors, Cursors(resources.settings.SECRET_KEY.get_secret_value()))
+    resources.put(Cursors, Cursors(resources.settings.secret_keys))
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from tradepost.accounts.models import AccountToken, TokenPurpose, User
 from tradepost.accounts.recovery import RecoveryService
 from tradepost.core.messaging.dispatcher import Dispatcher
 from tradepost.core.messaging.outbox import StoredMessage
+from tradepost.core.secret_keys import SecretKeys
 
 AUTH = "/api/v1/auth"
 NEW = "Brandnew99"
@@ -269,7 +270,9 @@ async def test_a_link_made_under_another_key_is_none(
 ) -> None:
     await asked(world, client, alice.email)
     (row,) = await rows(world)
-    other = Links(secret="another key of at least thirty-two bytes", public_url="", clock=world.clock)
+    other = Links(
+        keys=SecretKeys("another key of at least thirty-two bytes"), public_url="", clock=world.clock
+    )
     assert other.url(row) is None
 
 

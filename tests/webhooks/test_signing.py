@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from tradepost.core.secret_keys import SecretKeys
 from tradepost.webhooks.signing import Signer
 
-SIGNER = Signer("a key of at least thirty-two bytes for tests")
+SIGNER = Signer(SecretKeys("a key of at least thirty-two bytes for tests"))
 BODY = b'{"type":"items.created","data":{"title":"\\u00e9"}}'
 
 
@@ -26,9 +27,22 @@ def test_each_of_two_secrets_does() -> None:
         Webhook(SIGNER.secret(7, nonce)).verify(BODY, both)
 
 
+def test_a_receiver_keeps_its_secret_when_the_key_is_exchanged() -> None:
+    exchanged = Signer(
+        SecretKeys("another key of thirty-two bytes!", "a key of at least thirty-two bytes for tests")
+    )
+    signed = exchanged.headers(7, ["n"], message_id="msg_1", now=datetime.now(UTC), body=BODY)
+    for secret in (SIGNER.secret(7, "n"), exchanged.secret(7, "n")):
+        assert Webhook(secret).verify(BODY, signed)["type"] == "items.created"
+
+
 @pytest.mark.parametrize(
     "secret",
-    [SIGNER.secret(8, "n"), SIGNER.secret(7, "m"), Signer("another key of thirty-two bytes!").secret(7, "n")],
+    [
+        SIGNER.secret(8, "n"),
+        SIGNER.secret(7, "m"),
+        Signer(SecretKeys("another key of thirty-two bytes!")).secret(7, "n"),
+    ],
 )
 def test_no_other_secret_does(secret: str) -> None:
     with pytest.raises(WebhookVerificationError):

@@ -243,13 +243,13 @@ def build_recovery_service(resources: Resources) -> RecoveryService:
 async def open_accounts(resources: Resources) -> AsyncIterator[None]:
     """Put in what accounts keep for the life of the process, and close it at the end of the block; needs the outbox."""
     settings, database, clock = resources.settings, resources.database, resources.clock
-    secret = settings.SECRET_KEY.get_secret_value()
+    keys = settings.secret_keys
     lifetime = timedelta(minutes=settings.ACCESS_TOKEN_EXPIRE_MINUTES)
     # In a thread: it hashes once.
     hasher = await asyncio.to_thread(PasswordHasher)
     resources.put(PasswordHasher, hasher)
-    resources.put(Tokens, Tokens(secret=secret, algorithm=settings.ALGORITHM, lifetime=lifetime, clock=clock))
-    resources.put(Links, Links(secret=secret, public_url=settings.PUBLIC_URL, clock=clock))
+    resources.put(Tokens, Tokens(keys=keys, algorithm=settings.ALGORITHM, lifetime=lifetime, clock=clock))
+    resources.put(Links, Links(keys=keys, public_url=settings.PUBLIC_URL, clock=clock))
     resources.put(Identities, Identities(database, observe=resources.batch_observer("identity")))
     uses = KeyUses(database, clock)
     resources.put(KeyUses, uses)

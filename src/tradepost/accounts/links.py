@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from tradepost.accounts.models import AccountToken, TokenPurpose
 from tradepost.core.clock import Clock
+from tradepost.core.secret_keys import DerivedKeys, SecretKeys
 
 LIFETIMES: Final[Mapping[TokenPurpose, timedelta]] = {
     TokenPurpose.VERIFY_EMAIL: timedelta(days=3),
@@ -30,9 +31,9 @@ PAGES: Final[Mapping[TokenPurpose, str]] = {
 class Links:
     """Makes the tokens of links. ``public_url`` is how people reach this service."""
 
-    def __init__(self, *, secret: str, public_url: str, clock: Clock) -> None:
+    def __init__(self, *, keys: SecretKeys, public_url: str, clock: Clock) -> None:
         # A key of its own, so that no MAC made for another purpose can ever serve as a link.
-        self._key = hmac.digest(secret.encode(), b"tradepost account link v1", hashlib.sha256)
+        self._keys = keys.derived(b"tradepost account link v1")
         self._public_url = public_url
         self._clock = clock
 
@@ -43,25 +44,27 @@ class Links:
             "user_id": user_id,
             "purpose": purpose,
             "nonce": nonce,
-            "token_hash": hashed(self._token(purpose, user_id, nonce)),
+            "token_hash": hashed(_tokens(self._keys, purpose, user_id, nonce)[0]),
             "email": email,
             "created_at": now,
             "expires_at": now + LIFETIMES[purpose],
         }
 
     def url(self, row: AccountToken) -> str | None:
-        """Return the link of a token; None when its row was made under another ``SECRET_KEY``.
+        """Return the link of a token; None when its row was made under a key that counts no more.
 
         The token is in the fragment, which browsers keep to themselves: no server, proxy or log on the way sees it.
         """
-        token = self._token(row.purpose, row.user_id, row.nonce)
-        if not hmac.compare_digest(hashed(token), row.token_hash):
-            return None
-        return f"{self._public_url}{PAGES[row.purpose]}#token={token}"
+        for token in _tokens(self._keys, row.purpose, row.user_id, row.nonce):
+            if hmac.compare_digest(hashed(token), row.token_hash):
+                return f"{self._public_url}{PAGES[row.purpose]}#token={token}"
+        return None
 
-    def _token(self, purpose: TokenPurpose, user_id: int, nonce: str) -> str:
-        mac = hmac.digest(self._key, f"{purpose}.{user_id}.{nonce}".encode(), hashlib.sha256)
-        return base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
+
+def _tokens(keys: DerivedKeys, purpose: TokenPurpose, user_id: int, nonce: str) -> list[str]:
+    """Return the token of a nonce under each key, that of the one in force first."""
+    macs = keys.macs(f"{purpose}.{user_id}.{nonce}".encode())
+    return [base64.urlsafe_b64encode(mac).rstrip(b"=").decode() for mac in macs]
 
 
 def hashed(token: str) -> str:

@@ -1,17 +1,17 @@
 """Access tokens (JWT, after RFC 8725) and refresh tokens (a session id, a counter, and a MAC over both)."""
 
 import base64
-import hashlib
 import hmac
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import jwt
 
 from tradepost.core.clock import Clock
 from tradepost.core.errors import Unauthenticated
+from tradepost.core.secret_keys import SecretKeys
 from tradepost.core.wire.numbers import plain_number
 from tradepost.core.wire.schemas import MAX_ID
 
@@ -34,13 +34,12 @@ class Claims:
 class Tokens:
     """Makes and reads both kinds. ``lifetime`` is an access token's, at most to the end of its session."""
 
-    def __init__(self, *, secret: str, algorithm: str, lifetime: timedelta, clock: Clock) -> None:
-        self._secret = secret
+    def __init__(self, *, keys: SecretKeys, algorithm: str, lifetime: timedelta, clock: Clock) -> None:
+        self._secrets = keys.all
         self._algorithm = algorithm
         self._lifetime = lifetime
         self._clock = clock
-        # A key of its own, so that no MAC made for one purpose can ever serve the other.
-        self._refresh_key = hmac.digest(secret.encode(), b"tradepost refresh token v1", hashlib.sha256)
+        self._refresh_keys = keys.derived(b"tradepost refresh token v1")
         # Only what passes is kept, so nobody can fill it with nonsense.
         self._checked = lru_cache(maxsize=KEPT_TOKENS)(self._check)
         self._jwt = jwt.PyJWT(
@@ -67,7 +66,7 @@ class Tokens:
             "exp": int(expires.timestamp()),
             "jti": self._clock.token(12),
         }
-        return self._jwt.encode(claims, self._secret, algorithm=self._algorithm), int(
+        return self._jwt.encode(claims, self._secrets[0], algorithm=self._algorithm), int(
             (expires - now).total_seconds()
         )
 
@@ -83,9 +82,7 @@ class Tokens:
 
     def _check(self, token: str) -> tuple[Claims, int]:
         try:
-            claims = self._jwt.decode(
-                token, self._secret, algorithms=[self._algorithm], audience=AUDIENCE, issuer=ISSUER
-            )
+            claims = self._decoded(token)
         except (jwt.PyJWTError, ValueError, TypeError) as error:
             raise Unauthenticated from error
         user_id, session_id, end = plain_number(claims["sub"]), claims["sid"], claims["exp"]
@@ -96,9 +93,20 @@ class Tokens:
             raise Unauthenticated
         return Claims(user_id=user_id, session_id=session_id), end
 
+    def _decoded(self, token: str) -> dict[str, Any]:
+        for number, secret in enumerate(self._secrets, 1):
+            try:
+                return self._jwt.decode(
+                    token, secret, algorithms=[self._algorithm], audience=AUDIENCE, issuer=ISSUER
+                )
+            except jwt.InvalidSignatureError:
+                if number == len(self._secrets):
+                    raise
+        raise AssertionError("there is always a key")
+
     def refresh(self, *, session_id: int, counter: int) -> str:
         """Return the refresh token number ``counter`` of a session: the same each time it is asked for."""
-        return f"{session_id}.{counter}.{self._mac(session_id, counter)}"
+        return f"{session_id}.{counter}.{_shown(self._refresh_keys.mac(_about(session_id, counter)))}"
 
     def read_refresh(self, token: str) -> tuple[int, int]:
         """Return the session id and the counter of ``token``, or raise ``Unauthenticated``."""
@@ -108,13 +116,18 @@ class Tokens:
         session_id, counter = plain_number(parts[0]), plain_number(parts[1])
         if not session_id or counter is None:
             raise Unauthenticated
-        if not hmac.compare_digest(parts[2], self._mac(session_id, counter)):
+        known = self._refresh_keys.macs(_about(session_id, counter))
+        if not any(hmac.compare_digest(parts[2], _shown(mac)) for mac in known):
             raise Unauthenticated
         return session_id, counter
 
-    def _mac(self, session_id: int, counter: int) -> str:
-        digest = hmac.digest(self._refresh_key, f"{session_id}.{counter}".encode(), hashlib.sha256)
-        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+def _about(session_id: int, counter: int) -> bytes:
+    return f"{session_id}.{counter}".encode()
+
+
+def _shown(mac: bytes) -> str:
+    return base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
 
 
 def _is_in_range(value: object) -> bool:

@@ -22,7 +22,7 @@ from tradepost.webhooks.targets import TargetRules
 
 def build_signer(settings: Settings) -> Signer:
     """Build the signer, which derives secrets from ``SECRET_KEY``."""
-    return Signer(settings.SECRET_KEY.get_secret_value())
+    return Signer(settings.secret_keys)
 
 
 def build_target_rules(settings: Settings) -> TargetRules:

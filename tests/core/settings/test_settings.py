@@ -41,6 +41,7 @@ class TestDefaults:
             "PUBLIC_URL": "http://localhost:8000",
             "ALGORITHM": "HS256",
             "SECRET_KEY": SecretStr(""),
+            "SECRET_KEYS_OLD": [],
             "ACCESS_TOKEN_EXPIRE_MINUTES": 60,
             "REFRESH_TOKEN_EXPIRE_DAYS": 30,
             "FIRST_SUPERUSER": "admin@example.com",
@@ -180,6 +181,17 @@ class TestValues:
         assert fault_of(SMTP_HOST="mail") == "EMAILS_FROM_EMAIL: is missing, and SMTP_HOST is set"
         assert "SMTP_USER" in fault_of(SMTP_USER="u")
         assert "SMTP_USER" in fault_of(SMTP_PASSWORD="p")
+
+    def test_keys_beside_the_one_in_force(self) -> None:
+        keys = Settings(SECRET_KEY=GOOD_KEY, SECRET_KEYS_OLD=f"{'a' * 32}, {'b' * 32}").secret_keys
+        assert keys.all == (GOOD_KEY, "a" * 32, "b" * 32)
+        fault = fault_of(SECRET_KEYS_OLD=f"{'a' * 32},short")
+        assert fault == (
+            "SECRET_KEYS_OLD: has a key, number 2, that is of no use: it has 5 bytes, and HS256 needs at least 32"
+        )
+        assert faults_of(
+            lambda: Settings(ENVIRONMENT="production", **SAFE, SECRET_KEYS_OLD="changethis" * 4)
+        ) == ["SECRET_KEYS_OLD: holds the published example changethis, which only local accepts"]
 
     def test_a_misspelt_name_is_named_with_the_likely_one(self) -> None:
         assert misspelt({"PATH", "HOME", "SMTP_HOST", "SECRET_KEY_FILE", "DB_POOL_SIZE"}) == []

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tradepost.core.secret_keys import SecretKeys
 from tradepost.core.wire.cursors import LONGEST, BadCursor, Cursors
 from tradepost.core.wire.pagination import Page, Place, Window
 
-CURSORS = Cursors("a secret")
+CURSORS = Cursors(SecretKeys("a secret"))
 VALUES = st.one_of(
     st.none(),
     st.integers(-(2**63), 2**63 - 1),
@@ -61,7 +62,7 @@ def test_it_is_bound_to_list_order_and_secret() -> None:
         (CURSORS, "price", "items x"),
         (CURSORS, "-price,views", "items x"),
         (CURSORS, "-price", "items y"),
-        (Cursors("another secret"), "-price", "items x"),
+        (Cursors(SecretKeys("another secret")), "-price", "items x"),
     ):
         with pytest.raises(BadCursor):
             cursors.opened(Window(limit=1, sort=sort, cursor=page.next_cursor), scope)

@@ -13,6 +13,7 @@ from tests.notifications.inbox.test_inbox import tell
 from tests.notifications.inbox.test_streams import numbers
 from tests.notifications.listening import STREAM, listening
 from tradepost.accounts.models import LoginSession, User
+from tradepost.core.secret_keys import SecretKeys
 from tradepost.notifications.inbox.tickets import StreamTickets
 
 TICKET = f"{STREAM}/ticket"
@@ -162,7 +163,7 @@ async def test_what_was_not_made_here_is_refused(
     for key in (secret, hmac.digest(secret, b"tradepost account link v1", "sha256"), b"other"):
         wrong = base64.urlsafe_b64encode(hmac.digest(key, content.encode(), "sha256")).rstrip(b"=").decode()
         forged.append(f"{content}.{wrong}")
-    elsewhere = StreamTickets(secret="another key of at least thirty-two bytes", clock=world.clock)
+    elsewhere = StreamTickets(keys=SecretKeys("another key of at least thirty-two bytes"), clock=world.clock)
     user_id, session_id = world.resources[StreamTickets].read(ticket)
     assert (user_id, session_id) == (alice.id, int(session))
     for bad in forged:

@@ -9,11 +9,12 @@ from tests.conftest import Person, World
 from tests.flows.live import environment, serving
 from tests.notifications.inbox.test_inbox import inbox_of, tell, titles
 from tests.notifications.preferences.test_preferences import choose
+from tradepost.core.secret_keys import SecretKeys
 from tradepost.notifications.preferences.dependencies import build_unsubscribe_links
 from tradepost.notifications.preferences.unsubscribe import PATH, UnsubscribeLinks
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
-LINKS = UnsubscribeLinks(secret="x" * 32, public_url="https://market.example.com")
+LINKS = UnsubscribeLinks(keys=SecretKeys("x" * 32), public_url="https://market.example.com")
 
 
 def token_for(world: World, user_id: int, kind: str = "item_created") -> str:
@@ -110,13 +111,17 @@ def test_a_link_is_read_as_it_was_made() -> None:
     token = url.partition("?token=")[2]
     assert LINKS.read(token) == (7, "item_created")
     assert LINKS.url(7, "item_created") == url, "each attempt to send an e-mail makes the same bytes"
-    other = UnsubscribeLinks(secret="y" * 32, public_url="https://market.example.com")
+    other = UnsubscribeLinks(keys=SecretKeys("y" * 32), public_url="https://market.example.com")
     assert other.read(token) is None
 
 
 async def test_no_log_holds_the_token(tmp_path: Path) -> None:
     secret = "unsubscribe-secret-key-of-32-bytes-or-more"
-    token = UnsubscribeLinks(secret=secret, public_url="").url(1, "item_created").partition("?token=")[2]
+    token = (
+        UnsubscribeLinks(keys=SecretKeys(secret), public_url="")
+        .url(1, "item_created")
+        .partition("?token=")[2]
+    )
     with serving(environment(tmp_path, SECRET_KEY=secret, LOG_LEVEL="DEBUG")) as server:
         await server.ready()
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:

@@ -14,6 +14,7 @@ from starlette.types import Message, Receive, Scope
 from tests.conftest import NewPerson, Person, World
 from tradepost.accounts.tokens import Tokens
 from tradepost.core.resources import Resources
+from tradepost.core.secret_keys import SecretKeys
 from tradepost.items.view_counter import ViewCounter
 from tradepost.main import create_app
 from tradepost.web.asgi_scope import ERROR_CODE_KEY, TEMPLATE_KEY, USER_ID_KEY
@@ -168,7 +169,7 @@ async def credentials_of(
         user_id=alice.id, session_id=2**63 - 1, session_end=now + timedelta(1)
     )
     forger = Tokens(
-        secret="another key of at least thirty-two bytes",
+        keys=SecretKeys("another key of at least thirty-two bytes"),
         algorithm="HS256",
         lifetime=timedelta(1),
         clock=world.resources.clock,

@@ -20,6 +20,7 @@ from pydantic import ByteSize, Field, SecretStr, ValidationError, ValidationInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy.engine import URL
 
+from tradepost.core.secret_keys import SecretKeys
 from tradepost.core.settings.database_url import async_url
 from tradepost.core.settings.faults import SettingsError, faults_in
 from tradepost.core.settings.secret_key import check_length, own_key
@@ -43,6 +44,7 @@ from tradepost.core.settings.values import (
     RedisUrl,
     Region,
     Seconds,
+    SecretTexts,
     SecretWebUrl,
     UrlPath,
     WebUrl,
@@ -131,6 +133,10 @@ class Settings(BaseSettings):
     SECRET_KEY: SecretStr = Field(
         SecretStr(""),
         description="signs tokens: at least 32 bytes (`HS384` 48, `HS512` 64), the same in every replica",
+    )
+    SECRET_KEYS_OLD: SecretTexts = Field(
+        [],
+        description="keys that still open what they signed, by commas: the last one, and the next one before it is in force",
     )
     ACCESS_TOKEN_EXPIRE_MINUTES: int = Field(
         60, ge=1, le=43_200, description="minutes for which an access token is good"
@@ -291,10 +297,13 @@ class Settings(BaseSettings):
             raise ValueError(value.message)  # noqa: TRY004 - pydantic collects ValueErrors
         return value
 
-    @field_validator("SECRET_KEY", "FIRST_SUPERUSER_PASSWORD")
+    @field_validator("SECRET_KEY", "FIRST_SUPERUSER_PASSWORD", "SECRET_KEYS_OLD")
     @classmethod
-    def _check_published(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
-        if _is_strict(info) and PUBLISHED in value.get_secret_value().lower():
+    def _check_published(
+        cls, value: SecretStr | list[SecretStr], info: ValidationInfo
+    ) -> SecretStr | list[SecretStr]:
+        secrets = value if isinstance(value, list) else [value]
+        if _is_strict(info) and any(PUBLISHED in secret.get_secret_value().lower() for secret in secrets):
             raise ValueError(f"holds the published example {PUBLISHED}, which only local accepts")
         return value
 
@@ -308,6 +317,16 @@ class Settings(BaseSettings):
             raise ValueError(
                 'is missing; make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"'
             )
+        return value
+
+    @field_validator("SECRET_KEYS_OLD")
+    @classmethod
+    def _check_old_keys(cls, value: list[SecretStr], info: ValidationInfo) -> list[SecretStr]:
+        for number, secret in enumerate(value, 1):
+            try:
+                check_length(secret.get_secret_value(), info.data.get("ALGORITHM", "HS256"))
+            except ValueError as error:
+                raise ValueError(f"has a key, number {number}, that is of no use: {error}") from None
         return value
 
     @field_validator("DATABASE_URL")
@@ -376,6 +395,13 @@ class Settings(BaseSettings):
     def is_local(self) -> bool:
         """Whether this is a developer's machine, where unsafe defaults are welcome."""
         return self.ENVIRONMENT is Environment.LOCAL
+
+    @property
+    def secret_keys(self) -> SecretKeys:
+        """The key in force, and those that still count."""
+        return SecretKeys(
+            self.SECRET_KEY.get_secret_value(), *(key.get_secret_value() for key in self.SECRET_KEYS_OLD)
+        )
 
     @property
     def database_url(self) -> URL:

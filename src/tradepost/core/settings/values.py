@@ -12,7 +12,16 @@ from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 import phonenumbers
-from pydantic import AfterValidator, BeforeValidator, ByteSize, EmailStr, Field, Secret, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ByteSize,
+    EmailStr,
+    Field,
+    Secret,
+    SecretStr,
+    StringConstraints,
+)
 
 DAY = 86_400.0
 
@@ -193,6 +202,7 @@ PublicUrl = Annotated[
     ),
     AfterValidator(lambda url: url.removesuffix("/")),
 ]
+SecretTexts = Annotated[list[SecretStr], BeforeValidator(_read_list)]
 SecretWebUrl = Secret[WebUrl]
 RedisUrl = Secret[Annotated[str, _url("redis", "rediss", "unix")]]
 UrlPath = Annotated[

@@ -6,8 +6,6 @@ filter or order would silently answer another question.
 
 import base64
 import binascii
-import hashlib
-import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,6 +15,7 @@ from typing import Any, Final, TypeVar
 from pydantic_core import from_json, to_json
 
 from tradepost.core.errors import Unprocessable
+from tradepost.core.secret_keys import SecretKeys
 from tradepost.core.wire.pagination import KeyValue, Page, Place, Window
 
 T = TypeVar("T")
@@ -25,8 +24,8 @@ LONGEST: Final = 4_096
 """Characters of the longest cursor: one that holds the longest sort keys of text has fewer."""
 _TAG: Final = 12
 """Bytes of the tag: enough to tell our own from a guess, and a cursor opens nothing that its bearer may not see."""
-_FORM: Final = b"tradepost cursors 2\0"
-"""Part of the key: a cursor of an earlier form of places is refused like any other that is not ours."""
+_FORM: Final = b"tradepost cursors 3"
+"""The purpose of the key: a cursor of an earlier form of places is refused like any other that is not ours."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _MOMENT: Final = "t"
@@ -45,13 +44,15 @@ class BadCursor(Unprocessable):
 class Cursors:
     """Makes and reads cursors. ``scope`` names the list with every filter that shapes it; the order is added to it."""
 
-    def __init__(self, secret: str) -> None:
-        self._key = hashlib.sha256(_FORM + secret.encode()).digest()
+    def __init__(self, keys: SecretKeys) -> None:
+        self._keys = keys.derived(_FORM, size=_TAG)
 
     def issue(self, scope: str, place: Place) -> str:
         """Return the cursor of a place in a list."""
         written = to_json([_written(value) for value in place])
-        return base64.urlsafe_b64encode(self._tag(scope, written) + written).rstrip(b"=").decode()
+        return (
+            base64.urlsafe_b64encode(self._keys.mac(_content(scope, written)) + written).rstrip(b"=").decode()
+        )
 
     def read(self, scope: str, cursor: str) -> Place:
         """Return the place of a cursor that was issued for ``scope``, or raise ``BadCursor``."""
@@ -62,7 +63,7 @@ class Cursors:
         except binascii.Error as error:
             raise BadCursor from error
         tag, written = raw[:_TAG], raw[_TAG:]
-        if not hmac.compare_digest(tag, self._tag(scope, written)):
+        if not self._keys.hold(_content(scope, written), tag):
             raise BadCursor
         return tuple(map(_value, from_json(written)))
 
@@ -82,8 +83,9 @@ class Cursors:
         """Return the page of a list that ``read`` reads, from the cursor of the window to that of the next one."""
         return self.sealed(await read(self.opened(window, scope)), scope)
 
-    def _tag(self, scope: str, written: bytes) -> bytes:
-        return hmac.digest(self._key, scope.encode() + b"\0" + written, "sha256")[:_TAG]
+
+def _content(scope: str, written: bytes) -> bytes:
+    return scope.encode() + b"\0" + written
 
 
 def _written(value: KeyValue) -> Any:

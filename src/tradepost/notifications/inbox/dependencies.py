@@ -26,8 +26,8 @@ from tradepost.web.origin import origin_of
 def open_inbox(resources: Resources) -> None:
     """Put in what inboxes keep for the life of the process; needs the signals, the cursors and the identities."""
     identities, clock = resources[Identities], resources.clock
-    secret = resources.settings.SECRET_KEY.get_secret_value()
-    resources.put(StreamTickets, StreamTickets(secret=secret, clock=clock))
+    keys = resources.settings.secret_keys
+    resources.put(StreamTickets, StreamTickets(keys=keys, clock=clock))
     resources.put(InboxReader, InboxReader(resources.database, resources[Cursors]))
     resources.put(
         InboxStreams,

@@ -12,7 +12,7 @@ from tradepost.web.db import ReadDb, ResourcesDep, WriteDb
 
 def build_unsubscribe_links(settings: Settings) -> UnsubscribeLinks:
     """Build the maker of links that switch off one kind of e-mail."""
-    return UnsubscribeLinks(secret=settings.SECRET_KEY.get_secret_value(), public_url=settings.PUBLIC_URL)
+    return UnsubscribeLinks(keys=settings.secret_keys, public_url=settings.PUBLIC_URL)
 
 
 async def preference_reads(db: ReadDb, resources: ResourcesDep) -> PreferenceService:

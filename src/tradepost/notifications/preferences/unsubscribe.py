@@ -6,8 +6,9 @@ under a MAC and can do nothing else. It does not expire, because people unsubscr
 
 import base64
 import binascii
-import hmac
 from typing import Final
+
+from tradepost.core.secret_keys import SecretKeys
 
 PATH: Final = "/notifications/unsubscribe"
 _PURPOSE: Final = b"tradepost unsubscribe links 1"
@@ -19,14 +20,14 @@ _LONGEST: Final = 200
 class UnsubscribeLinks:
     """Makes and reads the links. ``public_url`` is how people reach this service."""
 
-    def __init__(self, *, secret: str, public_url: str) -> None:
-        self._key = hmac.digest(secret.encode(), _PURPOSE, "sha256")
+    def __init__(self, *, keys: SecretKeys, public_url: str) -> None:
+        self._keys = keys.derived(_PURPOSE, size=_TAG)
         self._public_url = public_url
 
     def url(self, user_id: int, kind: str) -> str:
         """Return the link that switches the e-mails of ``kind`` off for a person."""
         content = f"{user_id}.{kind}".encode()
-        token = base64.urlsafe_b64encode(self._tag(content) + content).rstrip(b"=").decode()
+        token = base64.urlsafe_b64encode(self._keys.mac(content) + content).rstrip(b"=").decode()
         return f"{self._public_url}{PATH}?token={token}"
 
     def read(self, token: str) -> tuple[int, str] | None:
@@ -38,10 +39,7 @@ class UnsubscribeLinks:
         except binascii.Error:
             return None
         tag, content = raw[:_TAG], raw[_TAG:]
-        if not hmac.compare_digest(tag, self._tag(content)):
+        if not self._keys.hold(content, tag):
             return None
         user_id, _, kind = content.decode().partition(".")
         return int(user_id), kind
-
-    def _tag(self, content: bytes) -> bytes:
-        return hmac.digest(self._key, content, "sha256")[:_TAG]
