@@ -2,9 +2,8 @@
 
 import asyncio
 import signal
-import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,12 @@ import httpx
 import pytest
 from sqlalchemy import select
 
+from tests import preloaded
 from tests.conftest import Template, settings_for
 from tests.core.messaging.post import Rang, running, until
 from tests.faults.ringing import Doom, open_post
 from tests.faults.stoppable import StoppablePostgres, stoppable_postgres
-from tests.flows.live import TRADEPOST, environment, eventually, reserved_port, tradepost
+from tests.flows.live import environment, eventually, reserved_port, tradepost
 from tradepost.bootstrap import opened
 from tradepost.core.messaging.outbox import MessageState, Outbox, StoredMessage
 from tradepost.core.resources import Resources
@@ -33,7 +33,7 @@ def stoppable() -> Iterator[StoppablePostgres]:
 class Worker:
     """A ``tradepost worker`` and what it writes."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+    def __init__(self, process: preloaded.Process, log: Path) -> None:
         self.process = process
         self._log = log
 
@@ -46,18 +46,11 @@ class Worker:
         await until(lambda: self.output.count(words) >= times, patience=60)
 
 
-@asynccontextmanager
-async def working(env: dict[str, str], directory: Path, *arguments: str) -> AsyncIterator[Worker]:
+@contextmanager
+def working(env: dict[str, str], directory: Path, *arguments: str) -> Iterator[Worker]:
     log = directory / "worker.log"
     with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            TRADEPOST,
-            *("worker", *arguments),
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
+        process = preloaded.start(["worker", *arguments], env=env, output=output.fileno())
     worker = Worker(process, log)
     try:
         yield worker
@@ -65,9 +58,7 @@ async def working(env: dict[str, str], directory: Path, *arguments: str) -> Asyn
         error.add_note(f"The worker wrote:\n{worker.output[-4000:]}")
         raise
     finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+        process.kill()
 
 
 async def announce(resources: Resources, title: str) -> None:
@@ -107,7 +98,7 @@ async def test_a_worker_waits_for_the_schema_delivers_and_ends_when_told_to(
 async def delivers_and_ends(
     url: str, env: dict[str, str], tmp_path: Path, number: signal.Signals, port: int
 ) -> None:
-    async with working(env, tmp_path, "--metrics-port", str(port)) as worker:
+    with working(env, tmp_path, "--metrics-port", str(port)) as worker:
         await worker.says("no database of this version's schema yet")
         migrated = await tradepost("migrate", env=env)
         assert migrated.status == 0, migrated.output
@@ -117,9 +108,9 @@ async def delivers_and_ends(
         async with httpx.AsyncClient() as client:
             metrics = await client.get(f"http://127.0.0.1:{port}/metrics")
             assert 'tradepost_messages_total{channel="reactions",outcome="done"}' in metrics.text
-        worker.process.send_signal(number)
+        worker.process.send(number)
         async with asyncio.timeout(30):
-            assert await worker.process.wait() == 0
+            assert await worker.process.ended(30) == 0
         assert "Traceback" not in worker.output
         assert worker.output.count("no database of this version's schema yet") == 1
 
@@ -130,7 +121,7 @@ async def test_a_worker_outlives_the_database(stoppable: StoppablePostgres, tmp_
     env = environment(tmp_path, url, LOG_LEVEL="INFO")
     migrated = await tradepost("migrate", env=env)
     assert migrated.status == 0, migrated.output
-    async with working(env, tmp_path) as worker:
+    with working(env, tmp_path) as worker:
         for absences in (1, 2):
             async with in_touch(url, tmp_path) as parts:
                 await announce(parts, f"Lamp {absences}")
@@ -147,9 +138,9 @@ async def test_a_worker_outlives_the_database(stoppable: StoppablePostgres, tmp_
             await announce(parts, "The last lamp")
             await eventually(lambda: all_done(parts))
         await asyncio.to_thread(stoppable.stop)
-        worker.process.terminate()
+        worker.process.send(signal.SIGTERM)
         async with asyncio.timeout(30):
-            assert await worker.process.wait() == 0
+            assert await worker.process.ended(30) == 0
 
 
 async def test_no_message_is_lost_or_blamed_while_the_database_comes_and_goes(

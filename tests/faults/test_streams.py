@@ -4,20 +4,19 @@ import asyncio
 import os
 import signal
 import socket
-import subprocess
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests import preloaded
 from tests.conftest import Template, settings_for
 from tests.faults.stoppable import stoppable_postgres
 from tests.faults.test_drain import STAGING
 from tests.flows.live import (
-    TRADEPOST,
     Account,
     LiveServer,
     environment,
@@ -337,16 +336,14 @@ async def test_streams_outlive_a_database_that_goes_and_comes_back(tmp_path: Pat
                 assert (event.id, title_of(event)) == ("3", "B")
 
 
-@asynccontextmanager
-async def delivering(env: Mapping[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
+@contextmanager
+def delivering(env: Mapping[str, str]) -> Iterator[preloaded.Process]:
     """Run a worker, which is killed at the end of the block."""
-    worker = await asyncio.create_subprocess_exec(TRADEPOST, "worker", env=env, stdin=subprocess.DEVNULL)
+    worker = preloaded.start(["worker"], env=env, output=2)
     try:
         yield worker
     finally:
-        with suppress(ProcessLookupError):
-            worker.kill()
-        await worker.wait()
+        worker.kill()
 
 
 async def test_workers_that_are_killed_lose_and_double_nothing_and_keep_the_order(
@@ -365,7 +362,7 @@ async def test_workers_that_are_killed_lose_and_double_nothing_and_keep_the_orde
 
         async def kill_again_and_again() -> None:
             while not over.is_set():
-                async with delivering(env) as worker, delivering(env):
+                with delivering(env) as worker, delivering(env):
                     with suppress(TimeoutError):
                         await asyncio.wait_for(over.wait(), 2.5)
                     worker.kill()
@@ -376,7 +373,7 @@ async def test_workers_that_are_killed_lose_and_double_nothing_and_keep_the_orde
         finally:
             over.set()
             await killing
-        async with delivering(env), delivering(env):
+        with delivering(env), delivering(env):
             for account in accounts:
                 async with server.client(account.token) as client:
                     await settled(client, ITEMS + 1)

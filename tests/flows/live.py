@@ -5,22 +5,19 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 
-from tests.servers import LIFELINE
+from tests import preloaded
 
 ROOT: Final = Path(__file__).parents[2]
-TRADEPOST: Final = Path(sys.executable).with_name("tradepost")
 START_TIMEOUT: Final = 60.0
 """Seconds until a server must answer; it takes two, more on a machine that is busy."""
 STOP_TIMEOUT: Final = 30.0
@@ -52,21 +49,14 @@ class Finished:
 
 async def tradepost(*arguments: str, env: Mapping[str, str], cwd: Path | None = None) -> Finished:
     """Run a command of ``tradepost`` to its end."""
-    process = await asyncio.create_subprocess_exec(
-        TRADEPOST,
-        *arguments,
-        env=env,
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    try:
-        output, _ = await asyncio.wait_for(process.communicate(), COMMAND_TIMEOUT)
-    finally:
-        with suppress(ProcessLookupError):
+    with tempfile.TemporaryFile(prefix="tradepost-") as output:
+        process = preloaded.start(arguments, env=env, cwd=cwd, output=output.fileno())
+        try:
+            status = await process.ended(COMMAND_TIMEOUT)
+        finally:
             process.kill()
-    return Finished(process.returncode or 0, output.decode())
+        output.seek(0)
+        return Finished(status, output.read().decode())
 
 
 @dataclass
@@ -75,9 +65,7 @@ class LiveServer:
 
     port: int
     log: Path
-    _lifeline: "subprocess.Popen[bytes]"
-    _pid_file: Path
-    _pid: int | None = None
+    _process: preloaded.Process
 
     @property
     def url(self) -> str:
@@ -87,13 +75,7 @@ class LiveServer:
     @property
     def pid(self) -> int:
         """The process that an operator would signal: the only one, or the one that the workers belong to."""
-        while self._pid is None and self.running:
-            with suppress(FileNotFoundError):
-                self._pid = int(self._pid_file.read_text())
-            time.sleep(0.01)
-        if self._pid is None:
-            raise ProcessLookupError("the server has ended")
-        return self._pid
+        return self._process.pid
 
     @property
     def output(self) -> str:
@@ -103,7 +85,7 @@ class LiveServer:
     @property
     def running(self) -> bool:
         """Whether its first process is still there."""
-        return self._lifeline.poll() is None
+        return self._process.poll() is None
 
     def client(self, token: str | None = None, **options: Any) -> httpx.AsyncClient:
         """Return a client of the API, for a stranger or whoever has the token."""
@@ -137,14 +119,11 @@ class LiveServer:
 
     async def ended(self, within: float = STOP_TIMEOUT) -> int:
         """Wait for its end and return its status."""
-        return await asyncio.to_thread(self._lifeline.wait, within)
+        return await self._process.ended(within)
 
     def kill(self) -> None:
         """End every process of it at once, as a power cut would: none gets to tidy up."""
-        if self.running:
-            with suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
-        self._lifeline.wait(STOP_TIMEOUT)
+        self._process.kill()
 
 
 @contextmanager
@@ -164,34 +143,30 @@ def serving(
 
     It listens on a free port, or on one that is ``reserved`` for servers that come one after the other.
     """
-    # The lifeline ends the server when this process is gone, however that went, and removes this directory.
-    lifeline_directory = Path(tempfile.mkdtemp(prefix="tradepost-serve-"))
-    pid_file = lifeline_directory / "pid"
+    # Its temporary directory: what a killed server leaves behind in it is removed with the rest.
+    directory = Path(tempfile.mkdtemp(prefix="tradepost-serve-"))
     handle, log = tempfile.mkstemp(prefix="tradepost-serve-", suffix=".log")
-    note_pid = f'echo $$ > "{pid_file}.new" && mv "{pid_file}.new" "{pid_file}" && exec "$@"'
-    with nullcontext(reserved) if reserved else reserved_port() as port, os.fdopen(handle, "wb") as output:
-        serve = [str(TRADEPOST), "serve", "--port", str(port), *arguments]
-        lifeline = subprocess.Popen(
-            [sys.executable, LIFELINE, lifeline_directory, "sh", "-c", note_pid, "sh", *serve],
-            # What a killed server leaves behind in it is removed with the rest.
-            env={"TMPDIR": str(lifeline_directory), **env},
-            cwd=cwd,
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        server = LiveServer(port, Path(log), lifeline, pid_file)
-        with lifeline:
-            try:
-                yield server
-            except BaseException as error:
-                error.add_note(f"The server wrote:\n{server.output[-_LOG_SHOWN:]}")
-                raise
-            finally:
-                server.kill()
-                server.log.unlink()
-                shutil.rmtree(lifeline_directory, ignore_errors=True)
+    with nullcontext(reserved) if reserved else reserved_port() as port:
+        try:
+            process = preloaded.start(
+                ["serve", "--port", str(port), *arguments],
+                env={"TMPDIR": str(directory), **env},
+                cwd=cwd,
+                output=handle,
+                directory=directory,
+            )
+        finally:
+            os.close(handle)
+        server = LiveServer(port, Path(log), process)
+        try:
+            yield server
+        except BaseException as error:
+            error.add_note(f"The server wrote:\n{server.output[-_LOG_SHOWN:]}")
+            raise
+        finally:
+            server.kill()
+            server.log.unlink()
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
