@@ -43,13 +43,11 @@ from tradepost.web import docs, meta
 from tradepost.web.middleware import stack
 from tradepost.web.openapi import document
 from tradepost.web.problems import handlers
-from tradepost.web.protocol import STOPPING_KEY
+from tradepost.web.protocol import READINESS_KEY, STOPPING_KEY
 from tradepost.web.readiness import Readiness
 
 RETRY_PREPARATION: Final = 2.0
 """Seconds between two tries to migrate, in ``local``, while the database is away."""
-DRAIN_SECONDS: Final = 3.0
-"""Seconds, outside ``local``, for which requests are still taken after SIGTERM while ``/readyz`` is not ready any more."""
 
 OLD_SCHEMA: Final = (
     "the database's schema is older than this version's; bring it up to date with: tradepost migrate"
@@ -132,8 +130,12 @@ async def _lifespan(
                 alongside(_background(resources, metrics, dispatches=dispatches)),
                 alongside(await _preparation(resources)),
             ):
-                with _drained(readiness, 0 if settings.is_local else DRAIN_SECONDS):
-                    yield {"resources": resources, STOPPING_KEY: resources[InboxStreams].close}
+                with _drained(readiness, settings.drain_seconds):
+                    yield {
+                        "resources": resources,
+                        STOPPING_KEY: resources[InboxStreams].close,
+                        READINESS_KEY: readiness,
+                    }
         finally:
             metrics.close()
 

@@ -9,18 +9,19 @@ import pytest
 
 from tests.conftest import settings_for
 from tests.flows.live import API, environment, eventually, serving, tradepost
-from tradepost.main import DRAIN_SECONDS, create_app
+from tradepost.main import create_app
 
 STAGING = {
     "ENVIRONMENT": "staging",
     "SECRET_KEY": "a secret of more than thirty-two bytes",
     "FIRST_SUPERUSER_PASSWORD": "Uncommon1",
 }
+DRAIN_SECONDS = 2.0
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_it_is_not_ready_first_and_then_gone(tmp_path: Path, workers: int) -> None:
-    env = environment(tmp_path, **STAGING)
+    env = environment(tmp_path, DRAIN_SECONDS=DRAIN_SECONDS, **STAGING)
     assert (await tradepost("migrate", env=env)).status == 0
     loop = asyncio.get_running_loop()
     with serving(env, "--workers", str(workers)) as server:
@@ -36,6 +37,26 @@ async def test_it_is_not_ready_first_and_then_gone(tmp_path: Path, workers: int)
         assert await server.ended() == 0
         assert DRAIN_SECONDS <= loop.time() - told_at < DRAIN_SECONDS + 10
         assert "Traceback" not in server.output
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+async def test_its_connections_end_with_an_answer_that_says_so(tmp_path: Path, version: str) -> None:
+    # In `local`, too, where a drain is asked for.
+    with serving(environment(tmp_path, DRAIN_SECONDS=10)) as server:
+        await server.ready()
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        request = f"GET /livez HTTP/{version}\r\nHost: x\r\nConnection: keep-alive\r\n\r\n".encode()
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b"connection: close" not in head.lower()
+        await reader.readuntil(b"}")
+        server.send(signal.SIGTERM)
+        await server.answers("/readyz", 503)
+        writer.write(request)
+        answer = await reader.read()  # to the end of the connection
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"connection: close" in answer.lower()
+        writer.close()
 
 
 async def test_the_socket_is_gone_while_workers_finish_what_they_began(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from tradepost.core.clock import SystemClock
 from tradepost.web.asgi_scope import ARRIVED_KEY, ENDLESS_KEY, REQUEST_ID_KEY
 from tradepost.web.problems.rendering import refusal
+from tradepost.web.readiness import Readiness
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 """Size of a request line with all header fields, at most; also of the trailer fields, and of a chunk's extensions."""
@@ -32,6 +33,8 @@ LINGER_BYTES: Final = 2**20
 
 STOPPING_KEY: Final = "tradepost.stopping"
 """Where the lifespan's state has a function that ends the answers that would go on for ever: the server stops."""
+READINESS_KEY: Final = "tradepost.readiness"
+"""Where the lifespan's state has the `Readiness` of the process, which says whether it drains."""
 
 _log = structlog.stdlib.get_logger("tradepost.web")
 _clock = SystemClock()
@@ -58,6 +61,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._half_closed = False
         self._hosts = 0
         self._codings = b""
+        self._readiness: Readiness | None = self.app_state.get(READINESS_KEY)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first byte."""
@@ -212,7 +216,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         cycle.scope[ARRIVED_KEY] = _clock.monotonic()  # type: ignore[typeddict-unknown-key]
-        started: Any = _in_http_1_0(cycle, app) if cycle.scope["http_version"] == "1.0" else app
+        draining = self._readiness is not None and self._readiness.draining
+        if draining:
+            # The client comes back on a new connection, to a process that stays. One that was kept would be closed under
+            # the next request.
+            cycle.keep_alive = False
+        started: Any = app
+        if cycle.scope["http_version"] == "1.0":
+            started = _in_http_1_0(cycle, app, may_stay=not draining)
         super()._start_asgi_task(cycle, started)
 
     def on_chunk_header(self) -> None:
@@ -287,7 +298,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._timer = None
 
 
-def _in_http_1_0(cycle: RequestResponseCycle, app: ASGIApp) -> ASGIApp:
+def _in_http_1_0(cycle: RequestResponseCycle, app: ASGIApp, *, may_stay: bool) -> ASGIApp:
     """Answer a client of HTTP/1.0, which knows no chunks, and keeps its connection only where it is told so.
 
     ``ab -k`` and old proxies are such clients. An answer of known length leaves the connection open if that was asked
@@ -305,7 +316,11 @@ def _in_http_1_0(cycle: RequestResponseCycle, app: ASGIApp) -> ASGIApp:
                 sized = bare or any(name.lower() == b"content-length" for name, _ in headers)
                 if not sized:
                     cycle.chunked_encoding = False
-                elif _asks_to_stay(scope) and not any(name.lower() == b"connection" for name, _ in headers):
+                elif (
+                    may_stay
+                    and _asks_to_stay(scope)
+                    and not any(name.lower() == b"connection" for name, _ in headers)
+                ):
                     cycle.keep_alive = True
                     message = {**message, "headers": [*headers, (b"connection", b"keep-alive")]}
             elif not sized:

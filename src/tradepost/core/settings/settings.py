@@ -193,6 +193,10 @@ class Settings(BaseSettings):
         75.0,
         description="seconds for which an idle connection is kept; more than a load balancer in front keeps its own",
     )
+    DRAIN_SECONDS: Annotated[float, SECONDS, Field(ge=0, le=600)] = Field(
+        3.0,
+        description="seconds after SIGTERM in which requests are still taken, and `/readyz` says that no more are wanted",
+    )
     LOG_LEVEL: Annotated[LogLevel, UPPER] = Field(
         LogLevel.INFO, description="`DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`"
     )
@@ -402,6 +406,11 @@ class Settings(BaseSettings):
         return SecretKeys(
             self.SECRET_KEY.get_secret_value(), *(key.get_secret_value() for key in self.SECRET_KEYS_OLD)
         )
+
+    @property
+    def drain_seconds(self) -> float:
+        """``DRAIN_SECONDS``; in ``local``, where nobody stands in front, none unless it was set."""
+        return 0.0 if self.is_local and "DRAIN_SECONDS" not in self.model_fields_set else self.DRAIN_SECONDS
 
     @property
     def database_url(self) -> URL:

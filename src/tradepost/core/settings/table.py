@@ -15,6 +15,7 @@ _MADE = {
     "SECRET_KEY": "in `local` made and kept in `{DATA_DIR}/secret_key`",
     "DATABASE_URL": "`sqlite:///{DATA_DIR}/tradepost.db`",
     "UPLOAD_DIR": "`{DATA_DIR}/uploads`",
+    "DRAIN_SECONDS": "`3`, in `local` none",
     "RATE_LIMIT_DEFAULT": "`100/60s`, in `local` none",
 }
 
