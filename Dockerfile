@@ -15,6 +15,16 @@ RUN uv pip install --no-cache --python /venv/bin/python --compile-bytecode \
         --no-deps --build-constraints requirements-dev.lock .
 
 FROM python:3.13-slim
+ARG VERSION=0 REVISION=unknown
+LABEL org.opencontainers.image.title="Tradepost" \
+    org.opencontainers.image.description="The backend of a marketplace as an asynchronous HTTP API" \
+    org.opencontainers.image.licenses="MIT" \
+    org.opencontainers.image.version="${VERSION}" \
+    org.opencontainers.image.revision="${REVISION}"
+# The first process of a container hands signals on, and buries processes whose parent is gone.
+# Debian's archive keeps the newest version alone: a pinned one would be gone with the next.
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install --yes --no-install-recommends tini && rm -rf /var/lib/apt/lists/*
 # Numbers, not names: Kubernetes checks runAsNonRoot by the number.
 RUN mkdir /data && chown 10001:10001 /data
 COPY --from=build /venv /venv
@@ -30,5 +40,5 @@ USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/livez', timeout=4)"]
-ENTRYPOINT ["tradepost"]
+ENTRYPOINT ["tini", "--", "tradepost"]
 CMD ["serve", "--host", "0.0.0.0"]

@@ -75,6 +75,10 @@ build/uv/bin/uv: requirements-dev.lock
 run: setup ## Serve on PORT, with a database that is made, migrated and filled the first time
 	@exec .venv/bin/tradepost serve --host 127.0.0.1 --port $(PORT) --demo $(ARGS)
 
+.PHONY: secrets
+secrets: ## Write ./secrets for compose.yaml, each where none is yet
+	@deploy/secrets.sh
+
 .PHONY: migrate
 migrate: setup ## Bring the database of DATABASE_URL to the newest schema
 	@.venv/bin/tradepost migrate $(ARGS)
@@ -101,10 +105,10 @@ AGAIN = echo "Those that failed once more, with the machine to themselves. What 
 
 # The programs of `make test-outside`, with their Debian packages. Node.js is not among them: Debian's may be too old for
 # the generators of clients.
-OUTSIDE = chromium:chromium chromedriver:chromium-driver nginx:nginx postfix:postfix
+OUTSIDE = chromium:chromium chromedriver:chromium-driver nginx:nginx haproxy:haproxy postfix:postfix
 
 .PHONY: test-outside
-test-outside: .venv/.dev ## Test beside programs from elsewhere: Chromium, nginx, Postfix (as root, apt installs them), generated clients
+test-outside: .venv/.dev ## Test beside programs from elsewhere: Chromium, nginx, haproxy, Postfix (as root, apt installs them), generated clients
 	@mkdir -p build; PATH="$$PATH:/usr/sbin"; missing() { for program in $(OUTSIDE); do \
 		command -v "$${program%:*}" >/dev/null || printf ' %s' "$${program#*:}"; done; }; \
 	wanted=$$(missing); \
@@ -128,9 +132,28 @@ check: .venv/.dev ## Check format, lint, types, layers, locks and container file
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
 	@$(MAKE) check-locks
-	SECRET_KEY=x POSTGRES_PASSWORD=x FIRST_SUPERUSER_PASSWORD=x .venv/bin/docker-compose config --quiet
+	.venv/bin/docker-compose --profile observability --profile mail --profile s3 config --quiet
 	.venv/bin/hadolint Dockerfile
 	@echo "All checks passed"
+
+# The proxies' own checks of their files, Prometheus' of its rules, and the schemas of Kubernetes. What is not here is said.
+.PHONY: check-deploy
+check-deploy: .venv/.dev ## Check deploy/ with the programs it is for (Debian: nginx haproxy prometheus)
+	@mkdir -p build; PATH="$$PATH:/usr/sbin"; status=0; \
+	check() { program=$$1; shift; command -v "$$program" >/dev/null || { echo "Not checked for want of $$program"; return; }; \
+		"$$program" "$$@" >build/deploy.log 2>&1 && echo "$$program: in order" || { cat build/deploy.log; status=1; }; }; \
+	rm -rf build/nginx && cp -r deploy/nginx build/nginx && \
+		sed -i -e '/^resolver/d' -e 's/api:8000 resolve/127.0.0.1:8000/' build/nginx/upstream.conf; \
+	check nginx -t -p $(CURDIR)/build/nginx -c $(CURDIR)/build/nginx/nginx.conf; \
+	LISTEN=127.0.0.1:1 API1=127.0.0.1:2 API2=127.0.0.1:3 API3=127.0.0.1:4 check haproxy -c -f deploy/haproxy/haproxy.cfg; \
+	check promtool check config deploy/prometheus/prometheus.yml; \
+	check promtool test rules deploy/prometheus/rules_test.yml; \
+	for file in deploy/kubernetes/base/[!k]*.yaml deploy/kubernetes/overlays/*/[!k]*.yaml; do \
+		check .venv/bin/uv tool run --quiet kubernetes-validate==$(KUBERNETES_VALIDATE) --strict $$file; done; \
+	exit $$status
+
+# Over a hundred megabytes of schemas: fetched when they are asked for.
+KUBERNETES_VALIDATE = 1.37.0
 
 # Resolved again on top of itself a lock only changes with pyproject.toml, never with what was released since.
 # Without the package index: nothing that pyproject.toml asks for may be missing from what the locks installed.
