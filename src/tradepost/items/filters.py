@@ -31,6 +31,9 @@ IS_ACTIVE_UNINDEXED: Final = UnindexedOnSqlite(Item.status) == literal_column(
 )
 """The same for orders that the index by status does not serve."""
 
+IS_MUCH_VIEWED: Final = Item.views_class > literal_column("0")
+"""The items in the index of those with many views, spelt as the index has it."""
+
 
 @dataclass(frozen=True, slots=True)
 class ItemFilter:

@@ -46,6 +46,13 @@ class Item(Identified, Timestamped, Base):
             postgresql_where=text("indexed_version IS DISTINCT FROM version"),
             sqlite_where=text("indexed_version IS NOT version"),
         ),
+        # Those with many views by their class, which few views change: views themselves would be written with every one.
+        Index(
+            "ix_items_much_viewed",
+            "views_class",
+            postgresql_where=text("views_class > 0"),
+            sqlite_where=text("views_class > 0"),
+        ),
         # Room in each page for the next version of a row: writing a view then touches no index.
         NEVER_REUSED | {"postgresql_with": {"fillfactor": 85}},
     )
@@ -67,6 +74,8 @@ class Item(Identified, Timestamped, Base):
     title_key: Mapped[str] = sort_key_column("title")
     indexed_version: Mapped[int | None]
     """The version that ``title_key`` and ``item_texts`` are of; they are stale while it is not ``version``."""
+    views_class: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    """About how many ``views`` there are (``views_class`` in ``items/texts.py``); triggers keep it."""
 
 
 class ItemText(Base):

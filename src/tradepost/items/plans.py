@@ -29,6 +29,8 @@ class Plan:
     steps: int | None = None
     """How far is walked at the most; what it did not find by then is gathered by ``otherwise``."""
     otherwise: str | None = None
+    much_viewed: bool = False
+    """Only items with many views are looked at, the most first; what comes after them, the database finds by itself."""
 
     def shows(self, part: str) -> bool:
         """Tell whether the database may find rows by this part."""
@@ -37,10 +39,13 @@ class Plan:
     @property
     def second(self) -> "Plan | None":
         """The plan for when this one did not find enough; None where this one finds all there is."""
+        if self.much_viewed:
+            return BY_ENGINE
         return None if self.steps is None else Plan(self.otherwise, gathers=True)
 
 
 BY_ENGINE: Final = Plan(by_engine=True)
+MUCH_VIEWED: Final = Plan(much_viewed=True)
 ROW_BY_ROW: Final = Plan()
 """Each row is checked, and none is found by an index of the filter's."""
 LOOKED_UP: Final = 2.5
@@ -65,13 +70,18 @@ def smallest(parts: Mapping[str, int]) -> str:
     return min(parts, key=lambda part: parts[part])
 
 
+def unfiltered(sort: str) -> Plan:
+    """Return the plan for everything in an order."""
+    return MUCH_VIEWED if sort == "-views" else BY_ENGINE
+
+
 def chosen(everything: int, parts: Mapping[str, int], *, sort: str, needed: int) -> Plan:
     """Return the plan for the first ``needed`` rows in an order, of ``everything`` there is.
 
     ``parts`` tells how many rows each part of the filter leaves; it is as if they had nothing to do with each other.
     """
     if not parts:
-        return BY_ENGINE
+        return unfiltered(sort)
     driver = smallest(parts)
     field = sort.removeprefix("-")
     expected = everything * prod(min(1.0, number / everything) for number in parts.values())

@@ -23,7 +23,8 @@ PRICE_CLASSES: Final = tuple(
 )
 """Where all classes of prices but the cheapest begin."""
 
-
+MANY_VIEWS: Final = 100
+"""Views from which on an item has a class of views: most items never do, and no index is written for them."""
 CATEGORY: Final = f"{FACT}c"
 """Begins the word for items of a category."""
 
@@ -77,6 +78,11 @@ def of_price(number: int) -> str:
 def price_class(price: Decimal) -> int:
     """Return the number of a price's class."""
     return bisect_right(PRICE_CLASSES, price)
+
+
+def views_class(views: int) -> int:
+    """Return the class of so many views, which sorts like them; migration 0029 spells it for the triggers that keep it."""
+    return 0 if views < MANY_VIEWS else len(str(views)) * 10 + int(str(views)[0])
 
 
 def indexed(title: str, version: int) -> dict[str, Any]:

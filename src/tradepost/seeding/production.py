@@ -17,7 +17,7 @@ from itertools import islice
 from typing import BinaryIO, Final, NamedTuple, TypeVar
 
 from tradepost.core.wire.folding import sort_key
-from tradepost.items.texts import Facts, TextRow, text_row
+from tradepost.items.texts import Facts, TextRow, text_row, views_class
 from tradepost.seeding import generator
 from tradepost.seeding.fingerprint import rows_as_json
 from tradepost.seeding.generator import ItemRow, Marketplace
@@ -29,7 +29,8 @@ BATCH: Final = 2000
 HEADER: Final = struct.Struct(">QQQQQQ")
 ITEM_COLUMNS: Final = (
     *("id", "title", "description", "price", "discount_price", "tax", "status", "category_id"),
-    *("images", "views", "owner_id", "version", "title_key", "indexed_version", "created_at", "updated_at"),
+    *("images", "views", "views_class", "owner_id", "version", "title_key", "indexed_version"),
+    *("created_at", "updated_at"),
 )
 TEXT_COLUMNS: Final = ("item_id", "title", "tags", "description", "facts")
 NULL: Final = r"\N"
@@ -197,8 +198,8 @@ def _sqlite(order: Order, numbered: list[tuple[int, ItemRow, _Texts]], words: se
         rows.append(
             (
                 *(item_id, item.title, item.description, _cents(price), _cents(discount_price), _cents(tax)),
-                *(status, category, "[]", item.views, order.first_user_id + item.owner, 1),
-                *(sort_key(item.title), 1, naive, naive),
+                *(status, category, "[]", item.views, views_class(item.views)),
+                *(order.first_user_id + item.owner, 1, sort_key(item.title), 1, naive, naive),
             )
         )
     tags = [(item_id, tag, place) for item_id, item, _ in numbered for place, tag in enumerate(item.tags)]
@@ -219,8 +220,8 @@ def _postgres(order: Order, numbered: list[tuple[int, ItemRow, _Texts]], words: 
         category = r"\N" if item.category is None else order.category_ids[item.category]
         rows.append(
             f"{item_id}\t{_escaped(item.title)}\t{_escaped(item.description)}\t{price}\t{discount_price or NULL}\t"
-            f"{tax or NULL}\t{status}\t{category}\t[]\t{item.views}\t{order.first_user_id + item.owner}\t1\t"
-            f"{_escaped(sort_key(item.title))}\t1\t{moment}\t{moment}\n"
+            f"{tax or NULL}\t{status}\t{category}\t[]\t{item.views}\t{views_class(item.views)}\t"
+            f"{order.first_user_id + item.owner}\t1\t{_escaped(sort_key(item.title))}\t1\t{moment}\t{moment}\n"
         )
         tags += [f"{item_id}\t{_escaped(tag)}\t{place}\n" for place, tag in enumerate(item.tags)]
         text = _text_row(order, item_id, item, words)

@@ -14,11 +14,12 @@ from tradepost.core.errors import PreconditionFailed
 from tradepost.core.wire.pagination import Page, Total, Window
 from tradepost.items.filters import IS_ACTIVE, ItemFilter
 from tradepost.items.models import Item
-from tradepost.items.plans import BY_ENGINE
+from tradepost.items.plans import Plan, unfiltered
 from tradepost.items.projections import WHOLE, Projection
 from tradepost.items.repository.sizes import ItemSizeRepository, is_kept
 from tradepost.items.repository.statements import (
     ROWS_OF,
+    VIEWS_CLASS,
     ByWords,
     PageStatement,
     lock_no_key_update_in_order,
@@ -26,6 +27,7 @@ from tradepost.items.repository.statements import (
     rows_of,
 )
 from tradepost.items.schemas import ItemRow
+from tradepost.items.texts import views_class
 
 _ITEMS = cast("Table", Item.__table__)
 _INSERT = insert(_ITEMS).returning(_ITEMS.c.id, _ITEMS.c.created_at)
@@ -84,7 +86,7 @@ class ItemRepository(Repository):
         is_counted = wanted.q is None and (
             window.total is Total.EXACT or (window.total is Total.ESTIMATED and is_kept(wanted))
         )
-        plan, sizes = BY_ENGINE if by_words is None else by_words.plan, None
+        plan, sizes = unfiltered(window.sort) if by_words is None else by_words.plan, None
         if is_planned or is_counted:
             sizes = await counts.find(wanted, category_ids)
             if sizes.is_empty:
@@ -92,10 +94,10 @@ class ItemRepository(Repository):
             plan = await counts.plan(sizes, sort=window.sort, needed=window.skip + window.limit + 1)
         values = wanted.parameters()
         asked = page_statement(wanted, window, projection, category_ids, by_words, plan=plan)
-        found = await self.rows(asked.rows, values | _place_values(asked, window))
+        found = await self.rows(asked.rows, values | _place_values(asked, window, plan))
         if plan.second is not None and len(found) <= window.limit:
             asked = page_statement(wanted, window, projection, category_ids, by_words, plan=plan.second)
-            found = await self.rows(asked.rows, values | _place_values(asked, window))
+            found = await self.rows(asked.rows, values | _place_values(asked, window, plan.second))
         shown: Sequence[Any] = found[: window.limit]
         end = asked.place(shown[-1]) if len(found) > len(shown) else None
         if projection is WHOLE:
@@ -176,8 +178,11 @@ class ItemRepository(Repository):
         )
 
 
-def _place_values(asked: PageStatement, window: Window) -> dict[str, Any]:
+def _place_values(asked: PageStatement, window: Window, plan: Plan) -> dict[str, Any]:
     """Return the values that say where in the list a page is."""
     if window.after is not None:
-        return asked.order.parameters(window.after)
+        values = asked.order.parameters(window.after)
+        if plan.much_viewed:
+            values[VIEWS_CLASS] = views_class(cast("int", window.after[0]))
+        return values
     return {"skip": window.skip} if window.skip else {}

@@ -13,6 +13,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Select,
+    SmallInteger,
     String,
     and_,
     bindparam,
@@ -35,7 +36,7 @@ from tradepost.core.database.locks import has_one_writer, lock_no_key_update
 from tradepost.core.database.models import ConvertedOnSqlite
 from tradepost.core.wire.pagination import Place, Window
 from tradepost.core.wire.schemas import MAX_ID
-from tradepost.items.filters import IS_ACTIVE, IS_ACTIVE_UNINDEXED, ItemFilter
+from tradepost.items.filters import IS_ACTIVE, IS_ACTIVE_UNINDEXED, IS_MUCH_VIEWED, ItemFilter
 from tradepost.items.models import Item
 from tradepost.items.plans import BY_ENGINE, PRICE, Plan
 from tradepost.items.projections import CATEGORY, WHOLE, Expansion, Projection
@@ -47,6 +48,10 @@ SORTS: Final[Sorts] = {
     "title": Item.title_key,
     "views": Item.views,
 }
+
+
+VIEWS_CLASS: Final = "views_class"
+"""The parameter for the class of views at which a page begins."""
 
 
 class _TagNames(ConvertedOnSqlite[list[str]]):
@@ -197,6 +202,10 @@ def _page(
     # is shown, however many are skipped or sorted. One more than is shown tells whether the list goes on.
     if shape.after is not None:
         found, along = (rows.where(order.after(shape.after)) for rows in (found, along))
+    if shape.plan.much_viewed:
+        found = found.where(IS_MUCH_VIEWED)
+        if shape.after is not None:
+            found = found.where(Item.views_class <= bindparam(VIEWS_CLASS, type_=SmallInteger()))
     if shape.plan.steps is not None:
         found = found.where(order.among_first(along.limit(_spelt_out(shape.plan.steps))))
     found = found.add_columns(*order.columns())
@@ -205,7 +214,9 @@ def _page(
         gathered = found.offset(_spelt_out(0)).subquery("gathered")
         ids = select(*gathered.c).order_by(*order.by(gathered))
     else:
-        ids = found.order_by(*order.by())
+        # The index sorts by the class of views; within one class both engines sort by the views themselves.
+        first = [Item.views_class.desc()] if shape.plan.much_viewed else []
+        ids = found.order_by(*first, *order.by())
     ids = ids.limit(_spelt_out(shape.reach or shape.limit + 1))
     if shape.reach is not None:
         near = ids.subquery("near")

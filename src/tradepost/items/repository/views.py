@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, select, update
 from tradepost.core.database.elements import AmongIds
 from tradepost.core.database.locks import has_one_writer, lock_no_key_update
 from tradepost.core.database.repository import Repository
-from tradepost.items.filters import IS_ACTIVE
+from tradepost.items.filters import IS_ACTIVE_UNINDEXED, IS_MUCH_VIEWED
 from tradepost.items.models import Item
 
 
@@ -16,8 +16,12 @@ class ItemViewRepository(Repository):
 
     async def find_most_viewed(self, limit: int) -> Sequence[int]:
         """Return the ids of the active items with the most views, the most first."""
-        ranked = select(Item.id).where(IS_ACTIVE)
-        return (await self.db.scalars(ranked.order_by(Item.views.desc(), Item.id.desc()).limit(limit))).all()
+        active, by_views = select(Item.id).where(IS_ACTIVE_UNINDEXED), (Item.views.desc(), Item.id.desc())
+        much_viewed = active.where(IS_MUCH_VIEWED).order_by(Item.views_class.desc(), *by_views)
+        found = (await self.db.scalars(much_viewed.limit(limit))).all()
+        if len(found) < limit:
+            found = (await self.db.scalars(active.order_by(*by_views).limit(limit))).all()
+        return found
 
     async def lock_free_no_key_update(self, item_ids: Collection[int]) -> Collection[int]:
         """Lock those of these items that nobody else has locked, and return their ids; waits for nobody.
