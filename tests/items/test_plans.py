@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import NewPerson, Person, World
 from tests.items.market import ITEMS, sell
 from tradepost.categories.models import Category
-from tradepost.items.plans import BY_ENGINE, Plan, chosen
+from tradepost.items.plans import BY_ENGINE, MUCH_VIEWED, Plan, chosen, counting
 from tradepost.items.repository import sizes
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -21,6 +21,8 @@ MILLION = 1_000_000
     ("parts", "sort", "plan"),
     [
         ({}, "price", BY_ENGINE),
+        ({}, "-views", MUCH_VIEWED),
+        ({}, "views", BY_ENGINE),
         ({"tag_0": 300}, "price", Plan("tag_0", gathers=True)),
         # What is known to be common is walked to, and gathered should it be nowhere near.
         ({"tag_0": 300_000}, "price", Plan("price", steps=256, otherwise="tag_0")),
@@ -36,12 +38,40 @@ MILLION = 1_000_000
         ({"owner_id": 20_000}, "price", Plan("owner_id", gathers=True)),
         # Two that are common each have few rows in common.
         ({"tag_0": 9_000, "tag_1": 9_000}, "title", Plan("tag_0", gathers=True)),
+        # Both are many: they are read as wholes, not one link for each item of the category.
+        (
+            {"tag_0": 100_000, "category": 150_000},
+            "-views",
+            Plan("category", gathers=True, joins_tags=True),
+        ),
+        (
+            {"tag_0": 100_000, "category": 150_000},
+            "price",
+            Plan("price", steps=4096, otherwise="category", joins_tags=True),
+        ),
+        ({"tag_0": 40_000, "category": 50_000}, "price", Plan("category", gathers=True, joins_tags=True)),
+        ({"tag_0": 300_000, "category": 20_000}, "-views", Plan("category", gathers=True)),
+        ({"tag_0": 1_000, "category": 20_000}, "-views", Plan("tag_0", gathers=True)),
         ({"tag_0": 200_000, "tag_1": 300_000}, "title", Plan(steps=1024, otherwise="tag_0")),
         ({"status": MILLION}, "price", Plan("price", steps=64, otherwise="status")),
     ],
 )
 def test_the_choice(parts: dict[str, int], sort: str, plan: Plan) -> None:
     assert chosen(MILLION, parts, sort=sort, needed=21) == plan
+
+
+@pytest.mark.parametrize(
+    ("parts", "plan"),
+    [
+        ({"tag_0": 100_000, "category": 150_000}, Plan("category", gathers=True, joins_tags=True)),
+        ({"tag_0": 100_000, "price": 300_000}, Plan("price", gathers=True, joins_tags=True)),
+        ({"tag_0": 20_000, "price": 300_000}, Plan("tag_0", gathers=True)),
+        ({"tag_0": 100_000, "tag_1": 90_000}, Plan("tag_1", gathers=True)),
+        ({"category": 100_000, "price": 300_000}, Plan("category", gathers=True)),
+    ],
+)
+def test_what_is_counted_is_joined_where_that_is_cheaper(parts: dict[str, int], plan: Plan) -> None:
+    assert counting(parts) == plan
 
 
 FILTERS: list[dict[str, Any]] = [
@@ -96,6 +126,8 @@ async def test_every_plan_finds_the_same(
         lambda _part: Plan(),
         # Given up before it found enough.
         lambda part: Plan(steps=3, otherwise=part),
+        lambda part: Plan(part, gathers=True, joins_tags=True),
+        lambda part: Plan(steps=3, otherwise=part, joins_tags=True),
     ]
     async with world.caller() as stranger:
         caller = {"stranger": stranger, "ann": ann.api, "moderator": moderator.api}[who]
@@ -119,6 +151,7 @@ async def test_every_plan_finds_the_same(
             with monkeypatch.context() as patch:
                 if plan is not None:
                     patch.setattr(sizes, "chosen", _always(plan))
+                    patch.setattr(sizes, "counting", lambda parts, plan=plan: plan(next(iter(parts))))
                 assert await _listed(caller, query | {"sort": sort}) == [item["id"] for item in seen], (
                     query,
                     sort,

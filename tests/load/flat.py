@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -287,9 +287,13 @@ async def _backends(database: Database) -> list[Path]:
     return [Path(f"/proc/{row.pid}/schedstat") for row in await _values(database, mine)]
 
 
-def _spent(backends: list[Path]) -> float:
-    """Return the processor time of the server and the database so far, in milliseconds."""
-    return time.process_time() * 1e3 + sum(int(path.read_text().split()[0]) for path in backends) / 1e6
+def _spent(backends: list[Path]) -> dict[Path | None, float]:
+    """Return the processor time of the server and of each backend so far, in milliseconds; a backend may have ended."""
+    spent: dict[Path | None, float] = {None: time.process_time() * 1e3}
+    for path in backends:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            spent[path] = int(path.read_text().split()[0]) / 1e6
+    return spent
 
 
 async def _with_cursors(client: httpx.AsyncClient, case: Case) -> Case:
@@ -317,7 +321,8 @@ async def _times(
             params = {"limit": LIMIT, **params}
         began, spent = time.perf_counter(), _spent(backends)
         answer = await client.get(API + case.path.format(**query), params=params, headers=headers)
-        times.append(((time.perf_counter() - began) * 1000, _spent(backends) - spent))
+        took, after = (time.perf_counter() - began) * 1000, _spent(backends)
+        times.append((took, sum(after[one] - spent[one] for one in after.keys() & spent.keys())))
         if answer.status_code != 200:
             raise SystemExit(f"{case.name}: {answer.status_code} {answer.text[:200]}")
         if len(times) == 2:

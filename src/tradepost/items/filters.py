@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Select,
     String,
@@ -21,6 +22,8 @@ from tradepost.items.plans import BY_ENGINE, PRICE, Plan
 from tradepost.items.schemas import ItemStatus
 
 T = TypeVar("T")
+
+_NONE: Final = literal_column("0", BigInteger())
 
 ACTIVE: Final = literal_column(f"'{ItemStatus.ACTIVE}'", Item.status.type)
 IS_ACTIVE: Final = Item.status == ACTIVE
@@ -132,7 +135,8 @@ class ItemFilter:
         if self.seller_id is not None:
             wanted.append(seen("seller_id", Item.owner_id) == bindparam("seller_id"))
         wanted += self.price_range(seen(PRICE, Item.price))
-        wanted += self._tagged(plan)
+        if not plan.joins_tags or plan.steps is not None:
+            wanted += self._tagged(plan)
         if by_words is not None:
             wanted.append(by_words)
         return wanted
@@ -142,6 +146,19 @@ class ItemFilter:
         low, high = (bindparam(name, type_=Item.price.type) for name in ("min_price", "max_price"))
         within = [price >= low] if self.min_price is not None else []
         return [*within, price <= high] if self.max_price is not None else within
+
+    def joined(self, found: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+        """Return the rows found, by their ``id``, that are among all links of each tag.
+
+        What stands behind OFFSET neither engine turns into looks at single links or items.
+        """
+        gathered = found.offset(_NONE).subquery("gathered")
+        rows = select(*gathered.c)
+        for number in range(len(self.tags)):
+            links = select(ItemTag.item_id).where(ItemTag.tag == bindparam(f"tag_{number}"))
+            of_tag = links.offset(_NONE).subquery(f"of_tag_{number}")
+            rows = rows.join(of_tag, of_tag.c.item_id == gathered.c.id)
+        return rows
 
     def _visible(self, plan: Plan) -> list[ColumnElement[bool]]:
         if self.sees_all:

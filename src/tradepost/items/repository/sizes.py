@@ -22,7 +22,7 @@ from tradepost.core.database.elements import AmongSelected, Unindexed, counted
 from tradepost.core.database.repository import Repository
 from tradepost.items.filters import ACTIVE, IS_ACTIVE_UNINDEXED, ItemFilter
 from tradepost.items.models import Item
-from tradepost.items.plans import BY_ENGINE, PRICE, Plan, chosen, smallest
+from tradepost.items.plans import BY_ENGINE, PRICE, Plan, chosen, counting
 from tradepost.items.repository.counts import Dimension, Matches, as_key, kept_counts
 from tradepost.items.schemas import ItemStatus
 
@@ -179,8 +179,10 @@ class ItemSizeRepository(Repository):
             return await self._kept_total(sizes, category_ids)
         if not _parts_of(wanted) and not wanted.hides_active:
             return await self._range_total(sizes)
-        plan = Plan(smallest(await self._parts(sizes)), gathers=True)
+        plan = counting(await self._parts(sizes))
         found = select(Item.id).where(*wanted.conditions(category_ids, plan=plan))
+        if plan.joins_tags:
+            found = wanted.joined(found)
         return int(await self.db.scalar(counted(found), wanted.parameters()) or 0)
 
     async def _kept_total(self, sizes: Sizes, category_ids: Select[int] | None) -> int:

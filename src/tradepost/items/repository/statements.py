@@ -209,14 +209,7 @@ def _page(
     if shape.plan.steps is not None:
         found = found.where(order.among_first(along.limit(_spelt_out(shape.plan.steps))))
     found = found.add_columns(*order.columns())
-    if shape.plan.gathers:
-        # Behind OFFSET, both engines find it without regard to the order, and sort then.
-        gathered = found.offset(_spelt_out(0)).subquery("gathered")
-        ids = select(*gathered.c).order_by(*order.by(gathered))
-    else:
-        # The index sorts by the class of views; within one class both engines sort by the views themselves.
-        first = [Item.views_class.desc()] if shape.plan.much_viewed else []
-        ids = found.order_by(*first, *order.by())
+    ids = _sorted(found, wanted, order, shape.plan)
     ids = ids.limit(_spelt_out(shape.reach or shape.limit + 1))
     if shape.reach is not None:
         near = ids.subquery("near")
@@ -234,6 +227,21 @@ def _page(
             rows = rows.add_columns(key.column.label(key.field))
     place = itemgetter(*(names.index(key.field) for key in order.keys))
     return PageStatement(rows, matching, order, width, place)
+
+
+def _sorted(
+    found: Select[*tuple[Any, ...]], wanted: ItemFilter, order: Order, plan: Plan
+) -> Select[*tuple[Any, ...]]:
+    """Return what a plan found in its order."""
+    if plan.gathers:
+        # Behind OFFSET, both engines find it without regard to the order, and sort then.
+        if plan.joins_tags:
+            found = wanted.joined(found)
+        gathered = found.offset(_spelt_out(0)).subquery("found")
+        return select(*gathered.c).order_by(*order.by(gathered))
+    # The index sorts by the class of views; within one class both engines sort by the views themselves.
+    first = [Item.views_class.desc()] if plan.much_viewed else []
+    return found.order_by(*first, *order.by())
 
 
 @lru_cache(maxsize=512)
