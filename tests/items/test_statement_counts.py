@@ -219,6 +219,7 @@ ENDPOINTS: list[tuple[str, str, int]] = [
     ("stranger", f"{ITEMS}?sort=-price", 2),
     ("stranger", f"{ITEMS}?sort=title&total=false", 1),
     ("stranger", f"{ITEMS}?sort=views&total=false", 1),
+    ("stranger", f"{ITEMS}?sort=-views&total=false", 2),
     ("stranger", f"{ITEMS}?tag=tag+0", 2),
     ("stranger", f"{ITEMS}?category=root", 2),
     # With a filter, the sizes of its parts are read first.
@@ -232,8 +233,9 @@ ENDPOINTS: list[tuple[str, str, int]] = [
     ("owner", f"{SEARCH}?q=lamp&total=false", 5),
     ("owner", MINE, 3),
     ("owner", f"{MINE}?total=false&sort=title", 3),
-    ("stranger", POPULAR, 2),
-    ("owner", f"{POPULAR}?limit=100", 3),
+    # There are not as many items with many views, so all are looked at.
+    ("stranger", POPULAR, 3),
+    ("owner", f"{POPULAR}?limit=100", 4),
     ("stranger", f"{ITEMS}{{item}}", 1),
     ("owner", f"{ITEMS}{{item}}", 2),
     ("admin", f"{V1}/users/", 3),
