@@ -8,7 +8,6 @@ import pytest
 from tests.conftest import Person, World
 from tests.items.market import ITEMS, SEARCH, change, faults, new_category, sell, titles
 from tradepost.core.search import statements
-from tradepost.items import searching
 from tradepost.items.indexing import ItemIndexer
 from tradepost.items.repository import search as repository
 
@@ -251,8 +250,9 @@ class TestTheAnswer:
     async def test_counting_ends(
         self, client: httpx.AsyncClient, alice: Person, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        for module in (statements, repository, searching):
+        for module in (statements, repository):
             monkeypatch.setattr(module, "RANKED", 3)
+        monkeypatch.setattr(repository, "FEW", 0)
         for number in range(5):
             await sell(alice, f"lamp {number}")
         await sell(alice, "lampshade")
@@ -260,6 +260,27 @@ class TestTheAnswer:
         assert [item["title"] for item in answer.json()] == ["lamp 4", "lamp 3", "lamp 2"]
         assert answer.headers["x-total-count"] == "3"
         assert answer.headers["x-total-count-relation"] == "at-least"
+
+    @pytest.mark.parametrize("few", [0, 2])
+    async def test_phrases_are_looked_for_in_so_many_texts(
+        self, client: httpx.AsyncClient, alice: Person, monkeypatch: pytest.MonkeyPatch, few: int
+    ) -> None:
+        for module in (statements, repository):
+            monkeypatch.setattr(module, "RANKED", 3)
+        monkeypatch.setattr(repository, "FEW", few)
+        for title in ("old lamp first", "a very old lamp", "lamp old", "nothing", "old lamp last"):
+            await sell(alice, title)
+        query = {"q": '"old lamp"', "facets": "price"}
+        found = (await client.get(SEARCH, params=query)).json()
+        assert [item["title"] for item in found["items"]] == ["old lamp last", "a very old lamp"]
+        assert (found["total"], found["total_relation"]) == (2, "at-least")
+        assert sum(one["count"] for one in found["facets"]["price"]) == 2
+        query = {"q": 'nothing "old lamp"', "facets": "price"}
+        found = (await client.get(SEARCH, params=query)).json()
+        assert (found["items"], found["total"], found["total_relation"]) == ([], 0, "exact")
+        # A list that words filter is exact.
+        listed = (await client.get(ITEMS, params={"q": '"old lamp"'})).json()
+        assert (len(listed["items"]), listed["total"]) == (3, 3)
 
     async def test_highlights(self, client: httpx.AsyncClient, alice: Person) -> None:
         await sell(alice, "Café <b> & Lámpshade", description="Old lamps, 'lamb' and LAMP")

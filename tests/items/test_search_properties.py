@@ -25,6 +25,7 @@ from tradepost.core.wire.pagination import Window
 from tradepost.items.filters import ItemFilter
 from tradepost.items.indexing import ItemIndexer
 from tradepost.items.models import Item, ItemTag, ItemText
+from tradepost.items.repository import search as repository
 from tradepost.items.repository.items import ItemRepository
 from tradepost.items.repository.search import BEST_FIRST, ItemSearchRepository
 from tradepost.items.schemas import ItemStatus
@@ -283,14 +284,17 @@ async def compare(database: Database, rows: Sequence[Row], wanted: ItemFilter, t
         assert ({row.id for row in listed.rows}, listed.total) == (set(model), len(model)), text
 
 
-@pytest.mark.parametrize("most_beginnings", [300, 0])
+@pytest.mark.parametrize(("most_beginnings", "few"), [(300, 1_000), (0, 1_000), (300, 0), (0, 0)])
 def test_both_engines_find_what_the_model_finds(
     filled: tuple[asyncio.Runner, Database, list[Row], list[int]],
     monkeypatch: pytest.MonkeyPatch,
     most_beginnings: int,
+    few: int,
 ) -> None:
     runner, database, rows, owners = filled
     monkeypatch.setattr(vocabulary, "MOST_BEGINNINGS", most_beginnings)
+    monkeypatch.setattr(repository, "FEW", few)
+    monkeypatch.setattr(repository, "MOST_PRICED", few)
 
     @HELD
     @given(st.one_of(TYPED, TYPED, TYPED, ANYTHING), FILTERS)

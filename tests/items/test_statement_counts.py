@@ -229,8 +229,8 @@ ENDPOINTS: list[tuple[str, str, int]] = [
     # No item is a draft: their kept count says so, and none is looked for.
     ("admin", f"{ITEMS}?status_filter=draft", 2),
     ("owner", f"{ITEMS}?q=lamp&tag=tag+0&category=root&min_price=1&max_price=99&sort=price", 6),
-    ("stranger", f"{SEARCH}?q=lamp", 4),
-    ("owner", f"{SEARCH}?q=lamp&total=false", 5),
+    ("stranger", f"{SEARCH}?q=lamp", 5),
+    ("owner", f"{SEARCH}?q=lamp&total=false", 6),
     ("owner", MINE, 3),
     ("owner", f"{MINE}?total=false&sort=title", 3),
     # There are not as many items with many views, so all are looked at.

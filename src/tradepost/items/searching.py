@@ -13,7 +13,6 @@ from tradepost.core.database.sessions import ReadSession
 from tradepost.core.principal import Principal
 from tradepost.core.search.highlights import Marker
 from tradepost.core.search.question import parse
-from tradepost.core.search.statements import RANKED
 from tradepost.core.search.steps import Resolved
 from tradepost.core.wire.cursors import Cursors
 from tradepost.core.wire.pagination import Page, Total
@@ -42,11 +41,8 @@ class SearchPage:
 
     page: Page[bytes]
     facets: Mapping[str, Sequence[Counted]]
-
-    @property
-    def is_capped(self) -> bool:
-        """Whether there may be more results than were counted."""
-        return self.page.total == RANKED
+    is_capped: bool = False
+    """Whether there may be more results than were counted."""
 
     def json(self) -> bytes:
         """Return the envelope of a search with facets."""
@@ -99,13 +95,13 @@ class ItemSearch:
         resolved = await search.resolve(question)
         found = await search.page(resolved, wanted, window, category_ids=categories)
         facets = (
-            await search.facets(resolved, wanted, query.facets, category_ids=categories)
+            await search.facets(resolved, wanted, query.facets, found, category_ids=categories)
             if query.facets
             else {}
         )
         rows = await self._rows(db, query, found, resolved)
         page = Page(rows, found.total, window, found.end)
-        return SearchPage(self._cursors.sealed(page, _scope(query.listed)), facets)
+        return SearchPage(self._cursors.sealed(page, _scope(query.listed)), facets, found.is_capped)
 
     @staticmethod
     async def _rows(db: ReadSession, query: SearchQuery, found: Found, resolved: Resolved) -> list[bytes]:

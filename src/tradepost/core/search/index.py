@@ -33,7 +33,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from tradepost.core.search.question import Question, Term
 from tradepost.core.search.spelling import FACT, MARKS
-from tradepost.core.search.steps import SCORED_TERMS, Choice, Resolved, Tier, begins
+from tradepost.core.search.steps import SCORED_TERMS, Choice, Resolved, Tier, begins, is_classed
 from tradepost.core.wire.folding import APART
 
 BLOCK_BITS: Final = 14
@@ -144,28 +144,61 @@ class TextIndex:
             *(~contains(self.whole, passage.text) for passage in question.excluded),
         ]
 
-    def score(self, resolved: Resolved, rank: int) -> ColumnElement[int]:
+    def met(self, resolved: Resolved, rank: int) -> list[ColumnElement[bool]]:
+        """Match a row that meets each term in a tier, by a look at its texts."""
+        return [_has(self.whole, parts) for parts in _parts_of(resolved, rank)]
+
+    def score(
+        self, resolved: Resolved, rank: int, *, most_typos: int | None = SCORED_TYPOS
+    ) -> ColumnElement[int]:
         """Return how much the fields weigh in which the terms are found, each in its heaviest."""
-        padded = [(_SPACE + text + _SPACE, number(weight)) for text, weight in self.fields]
-        tier = dict(resolved.tiers)[rank]
+        *heavier, (_, lightest) = [(_SPACE + text + _SPACE, number(weight)) for text, weight in self.fields]
         scores = [
-            case(
-                *((or_(*(contains(text, part) for part in parts)), weight) for text, weight in padded[:-1]),
-                else_=padded[-1][1],
-            )
-            for term, choice in list(zip(resolved.question.terms, tier, strict=True))[:SCORED_TERMS]
-            if (parts := _parts(term, choice, rank))
+            case(*((_has(text, parts), weight) for text, weight in heavier), else_=lightest)
+            if heavier
+            else lightest
+            for parts in _parts_of(resolved, rank, most_typos)[:SCORED_TERMS]
         ]
         return reduce(add, scores) if scores else number(0)
 
+    def place(self, resolved: Resolved) -> tuple[ColumnElement[int], ColumnElement[int]]:
+        """Return tier and score of a row that meets a question, from its texts: the same that the steps of a search tell."""
+        *better, (last, _) = resolved.tiers
+        tier, score = number(last), self._score_of_step(resolved, last)
+        if not better:
+            return tier, score
+        in_tier = [(and_(*self.met(resolved, rank)), rank) for rank, _ in better]
+        return (
+            case(*((is_met, number(rank)) for is_met, rank in in_tier), else_=tier),
+            case(*((is_met, self._score_of_step(resolved, rank)) for is_met, rank in in_tier), else_=score),
+        )
 
-def _parts(term: Term, choice: Choice, rank: int) -> Sequence[str]:
-    """Return what a field has in it, spaces at its ends, when it meets a term."""
+    def _score_of_step(self, resolved: Resolved, rank: int) -> ColumnElement[int]:
+        score, tier = self.score(resolved, rank, most_typos=None), dict(resolved.tiers)[rank]
+        if not tier or is_classed(tier):
+            return score
+        # What has all words in the heaviest field is a step before all others.
+        heaviest = _SPACE + self.fields[0][0] + _SPACE
+        is_top = and_(*(_has(heaviest, parts) for parts in _parts_of(resolved, rank)))
+        return score + case((is_top, number(1)), else_=number(0))
+
+
+def _has(text: ColumnElement[str], parts: Sequence[str]) -> ColumnElement[bool]:
+    return or_(*(contains(text, part) for part in parts))
+
+
+def _parts_of(resolved: Resolved, rank: int, most_typos: int | None = None) -> list[Sequence[str]]:
+    """Return for each term what a field has in it, spaces at its ends, when it meets the term in a tier."""
+    pairs = zip(resolved.question.terms, dict(resolved.tiers)[rank], strict=True)
+    return [_parts(term, choice, rank, most_typos) for term, choice in pairs]
+
+
+def _parts(term: Term, choice: Choice, rank: int, most_typos: int | None) -> Sequence[str]:
     is_begun = begins(term, rank)
     typos = [
         word for word in choice.words if word != term.word and not (is_begun and word.startswith(term.word))
     ]
     return [
         f" {term.word}" if is_begun else f" {term.word} ",
-        *(f" {word} " for word in typos[:SCORED_TYPOS]),
+        *(f" {word} " for word in typos[:most_typos]),
     ]

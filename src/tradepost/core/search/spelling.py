@@ -19,7 +19,7 @@ class Gin:
     """A GIN index of the words of a row. ``fields`` are those whose words are in it once more, under a mark."""
 
     def __init__(self, fields: Sequence[str]) -> None:
-        self._marks = dict(zip(fields, MARKS, strict=True))
+        self._marks = dict(zip(fields, MARKS, strict=False))
 
     def conditions(self, wanted: Sequence[Tier], without: Sequence[Tier]) -> list[str]:
         """Return queries all of which must be met, to have what one of ``wanted`` lets in and none of ``without``.

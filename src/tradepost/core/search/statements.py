@@ -6,7 +6,7 @@ of its facts, and blocks are asked for one after the other.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from sqlalchemy import (
@@ -14,6 +14,7 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     Text,
+    and_,
     bindparam,
     column,
     func,
@@ -28,6 +29,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.selectable import CTE
 
+from tradepost.core.database.elements import AmongIds, AmongSelected
 from tradepost.core.search.index import BLOCK_BITS, BLOCKS, LARGE_BLOCK_BITS, TextIndex, number
 from tradepost.core.search.spelling import FACT, Fts5, Gin
 from tradepost.core.search.steps import Choice, Resolved, Step, Tier, steps_of
@@ -88,13 +90,21 @@ class SearchStatements:
     """Makes the statements of one question and its filter."""
 
     def __init__(
-        self, index: TextIndex, resolved: Resolved, narrowing: Narrowing, *, is_sqlite: bool
+        self,
+        index: TextIndex,
+        resolved: Resolved,
+        narrowing: Narrowing,
+        *,
+        is_sqlite: bool,
+        looks_at: int | None = None,
     ) -> None:
+        """Take ``looks_at`` for the most rows of a step whose texts are looked into for phrases and exclusions: the newest."""
         self._index = index
         self._resolved = resolved
         self._narrowing = narrowing
         self._is_sqlite = is_sqlite
         self._checks = index.checks(resolved.question)
+        self._looks_at = looks_at
         self._fts = lightweight(index.name, column("rowid", BigInteger))
         self._steps = steps_of(resolved, index.weights)
 
@@ -124,6 +134,31 @@ class SearchStatements:
         ]
         return self._chained("ranked", parts, needed)
 
+    def placed(self) -> CTE:
+        """Return the rows of the parameter ``ids``, all of which meet the question, likewise: by a look at their texts."""
+        key, (tier, score) = self._index.key, self._index.place(self._resolved)
+        rows = select(key.label("id"), tier.label("tier"), score.label("score")).where(AmongIds(key))
+        return rows.cte("ranked").prefix_with("MATERIALIZED")
+
+    def among(self, rows: Rows) -> Rows:
+        """Return which of these rows, of a statement for their ids, meet the question, by a look at their texts."""
+        part = _Part("among", Step(0, (), (), 0))
+        found = self._rows(
+            part, _Asked((), (), [*self.matches(), *map(self._index.has, self._narrowing.facts)])
+        )
+        return found.where(AmongSelected(self._index.key, rows))
+
+    def told(self) -> CTE:
+        """Return the rows of the parameter ``ids`` as ``best`` does."""
+        key = self._index.key
+        rows = select(key.label("id"), self._index.facts.label("facts")).where(AmongIds(key))
+        return rows.cte("best").prefix_with("MATERIALIZED")
+
+    def unranked(self) -> CTE:
+        """Return all rows that meet the question as ``best`` does, where they are no more than a search ranks."""
+        part = replace(self._found, shown=(self._index.facts.label("facts"),), reads_texts=True)
+        return self._newest(part, number(RANKED)).cte("best").prefix_with("MATERIALIZED")
+
     def best(self) -> CTE:
         """Return the rows that a search ranks, in no order, as ``id`` and ``facts``."""
         parts = [
@@ -137,23 +172,34 @@ class SearchStatements:
         ]
         return self._chained("best", parts, RANKED)
 
+    def looked_at(self) -> Select[int] | None:
+        """Return the number of rows whose texts are looked into; None for a question that looks into none, or into all."""
+        if not self._checks or self._looks_at is None:
+            return None
+        looked_at = self._first(self._found, number(self._looks_at), checks=False)
+        return select(func.count()).select_from(looked_at.subquery("looked_at"))
+
     def counted(self) -> Select[int]:
         """Return the number of matches, as far as they are counted."""
         return select(func.count()).select_from(self.matching(RANKED).subquery("found"))
 
     def matching(self, limit: int | None = None) -> Rows:
         """Return the ids of the rows that meet the question, in no order: all of them, or no more than ``limit``."""
-        part = _Part("found", Step(0, (self._resolved.widest,), (), 0), in_order=False)
+        part = self._found
         if limit is not None:
             return self._newest(part, number(limit))
-        asked = self._asked(part.step, reads_dense=False)
+        asked = self._asked(part.step, reads_dense=False, checks=True)
         if self._is_sqlite:
             return self._by_fts5(part, asked)
         return self._rows(part, asked).where(*self._documents(asked))
 
     def matches(self) -> list[ColumnElement[bool]]:
         """Return the conditions by which the texts of a row alone tell whether it meets the question."""
-        return [*map(self._index.meets, self._resolved.widest), *self._checks]
+        return [*self._index.met(self._resolved, self._resolved.tiers[-1][0]), *self._checks]
+
+    @property
+    def _found(self) -> _Part:
+        return _Part("found", Step(0, (self._resolved.widest,), (), 0), in_order=False)
 
     def _chained(self, name: str, parts: Sequence[_Part], needed: int) -> CTE:
         """Return the first ``needed`` rows of several parts, one after the other: a part is read once those before it ended.
@@ -175,7 +221,7 @@ class SearchStatements:
     def _score(self, step: Step) -> ColumnElement[int]:
         return self._index.score(self._resolved, step.rank) if step.score is None else number(step.score)
 
-    def _asked(self, step: Step, *, reads_dense: bool) -> _Asked:
+    def _asked(self, step: Step, *, reads_dense: bool, checks: bool) -> _Asked:
         def is_read(tier: Tier) -> bool:
             return reads_dense and any(choice.is_dense for choice in tier)
 
@@ -186,12 +232,21 @@ class SearchStatements:
         without = tuple(tier for tier in step.without if any(wanted) and not is_read(tier))
         texts = list(map(self._index.meets, read))
         texts += [self._index.misses(tier) for tier in step.without if tier not in without]
-        return _Asked(wanted, without, [*texts, *self._checks])
+        return _Asked(wanted, without, [*texts, *self._checks] if checks else texts)
 
     def _newest(self, part: _Part, limit: ColumnElement[int]) -> Rows:
         """Return the newest rows of a part."""
+        if self._looks_at is None or not self._checks:
+            return self._first(part, limit, checks=True)
+        is_met = and_(*self._checks).label("is_met")
+        looked_at = replace(part, shown=(*part.shown, is_met), reads_texts=True, in_order=True)
+        rows = self._first(looked_at, number(self._looks_at), checks=False).subquery(f"looked_at_{part.name}")
+        shown = [column for column in rows.c if column is not rows.c.is_met]
+        return select(*shown).where(rows.c.is_met).limit(limit)
+
+    def _first(self, part: _Part, limit: ColumnElement[int], *, checks: bool) -> Rows:
         asked, facts, words = (
-            self._asked(part.step, reads_dense=True),
+            self._asked(part.step, reads_dense=True, checks=checks),
             self._narrowing.facts,
             self._narrowing.words,
         )

@@ -121,12 +121,17 @@ def steps_of(resolved: Resolved, fields: Sequence[tuple[str, int]]) -> list[Step
     return steps
 
 
+def is_classed(tier: Tier) -> bool:
+    """Tell whether each score of a tier is a step of its own; else only what has all words in the heaviest field is one."""
+    return len(tier) <= CLASSED_TERMS and all(choice.beginning is None for choice in tier)
+
+
 def _steps_of_tier(
     rank: int, tier: Tier, before: tuple[Tier, ...], fields: Sequence[tuple[str, int]]
 ) -> list[Step]:
     if not tier:
         return [Step(rank, ((),), (), 0)]
-    if len(tier) <= CLASSED_TERMS and all(choice.beginning is None for choice in tier):
+    if is_classed(tier):
         return _classes(rank, tier, before, fields)
     (heaviest, weight), *lighter = fields
     top = tuple(choice.within(heaviest) for choice in tier)

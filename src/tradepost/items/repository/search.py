@@ -58,6 +58,12 @@ DENSE: Final = 5
 PRICES: Final = tuple(map(Decimal, ("0", "10", "25", "50", "100", "250", "500", "1000", "2500", "10000")))
 """Where the ranges of the facet of prices begin: each begins a class of prices, too."""
 
+FEW: Final = 1_000
+"""Results that are all placed by a look at their texts: more are asked for class by class."""
+MOST_PRICED: Final = 5_000
+"""Items of a price range whose texts are looked at, whatever is asked for."""
+MANY_BEGINNINGS: Final = 50
+"""Words that begin alike of which it is worth to know whether very many texts have one."""
 MOST_FACTS: Final = 64
 """Categories that the index is asked for one by one; of more, items are."""
 
@@ -76,6 +82,10 @@ class Found(NamedTuple):
     ids: list[int]
     total: int | None
     end: Place | None
+    few: Sequence[int] | None = None
+    """All that is found, in no order, if it is little."""
+    is_capped: bool = False
+    """Whether there may be more than ``total`` says."""
 
 
 class Counted(NamedTuple):
@@ -94,8 +104,11 @@ class ItemSearchRepository(Repository):
         beginnings = {term: await words.find_beginning(term.word) for term in question.terms if term.begins}
         similar = await words.find_similar(question.terms)
         dense = {
-            term.word for term, begun in beginnings.items() if begun is None and await self._is_dense(term)
+            term.word
+            for term, begun in beginnings.items()
+            if (begun is None or len(begun) > MANY_BEGINNINGS) and await self._is_dense(term)
         }
+        beginnings = {term: None if term.word in dense else begun for term, begun in beginnings.items()}
         return resolve(question, beginnings, similar, dense=frozenset(dense))
 
     async def _is_dense(self, term: Term) -> bool:
@@ -139,7 +152,7 @@ class ItemSearchRepository(Repository):
         category_ids: Select[int] | None = None,
     ) -> Found:
         """Return a part of what a question finds among the wanted items, and one total for all parts."""
-        asked = await self._statements(resolved, wanted, category_ids)
+        asked = await self._statements(resolved, wanted, category_ids, looks_at=RANKED)
         values, by_rank = wanted.parameters(), window.sort == BEST_FIRST
         needed = min(RANKED, window.skip + window.limit + 1) if by_rank else RANKED
         after = (
@@ -147,16 +160,22 @@ class ItemSearchRepository(Repository):
             if window.after is None or not by_rank
             else End(*cast("tuple[int, int, int, int]", window.after))
         )
-        page, order = self._ordered(asked.ranked(needed, after), window, values, after)
+        few = await self._few(asked, wanted, values)
+        if few is not None:
+            values["ids"] = few
+        ranked = asked.ranked(needed, after) if few is None else asked.placed()
+        page, order = self._ordered(ranked, window, values, after)
         page = page.limit(window.limit + 1)
         if window.skip:
             page = page.offset(window.skip)
         counted = window.total is not Total.NONE
-        if counted:
+        if counted and few is None:
             page = page.add_columns(asked.counted().scalar_subquery().label("total"))
         found = await self.rows(page, values)
         total: int | None = None
-        if counted:
+        if counted and few is not None:
+            total = len(few)
+        elif counted:
             total = found[0].total if found else await self._count(asked, window, values)
         shown = found[: window.limit]
         end: Place | None = None
@@ -164,7 +183,27 @@ class ItemSearchRepository(Repository):
             last: Any = shown[-1]
             seen = (window.skip if after is None else after.seen) + len(shown)
             end = End(last.tier, last.score, last.id, seen) if order is None else order.place_of(last)
-        return Found([row.id for row in shown], total, end)
+        is_capped = total is not None and await self._is_capped(asked, total, values)
+        return Found([row.id for row in shown], total, end, few, is_capped)
+
+    async def _is_capped(self, asked: SearchStatements, total: int, values: Mapping[str, Any]) -> bool:
+        """Tell whether not all was counted: it is much, or what is looked into for a phrase is."""
+        looked_at = asked.looked_at()
+        if total >= RANKED or looked_at is None:
+            return total >= RANKED
+        return int(await self.db.scalar(looked_at, values) or 0) >= RANKED
+
+    async def _few(
+        self, asked: SearchStatements, wanted: ItemFilter, values: Mapping[str, Any]
+    ) -> Sequence[int] | None:
+        """Return all that a question finds, if it is little; None if it is much."""
+        if wanted.is_priced:
+            priced = select(Item.id).where(*wanted.price_range())
+            some = select(func.count()).select_from(priced.limit(MOST_PRICED + 1).subquery())
+            if int(await self.db.scalar(some, values) or 0) <= MOST_PRICED:
+                return [row.id for row in await self.rows(asked.among(priced), values)]
+        found = [row.id for row in await self.rows(asked.matching(FEW + 1), values)]
+        return found if len(found) <= FEW else None
 
     async def _count(self, asked: SearchStatements, window: Window, values: Mapping[str, Any]) -> int:
         """Count the results behind an empty page."""
@@ -197,12 +236,19 @@ class ItemSearchRepository(Repository):
         resolved: Resolved,
         wanted: ItemFilter,
         names: Sequence[str],
+        found: Found,
         *,
         category_ids: Select[int] | None = None,
     ) -> dict[str, list[Counted]]:
-        """Count how the results are spread over categories, tags or prices."""
-        asked = await self._statements(resolved, wanted, category_ids)
-        best, values = asked.best(), wanted.parameters()
+        """Count how the results are spread over categories, tags or prices, of which a page was found."""
+        asked = await self._statements(resolved, wanted, category_ids, looks_at=RANKED)
+        values = wanted.parameters()
+        if found.few is not None:
+            best, values["ids"] = asked.told(), found.few
+        elif found.total is not None and found.total < RANKED:
+            best = asked.unranked()
+        else:
+            best = asked.best()
         # Categories and prices are among the facts that come with the rows; for tags their links are read.
         parts = [
             select(
@@ -216,18 +262,24 @@ class ItemSearchRepository(Repository):
             parts.append(select(tags.c.tag, tags.c.number, literal_column("''", String())))
         (_, _, facts), *links = await self.rows(select(union_all(*parts).subquery("facets")), values)
         counted = Counter((facts or "").split())
-        found = {
+        facets = {
             "category": _most_categories(counted),
             "price": _in_ranges(counted),
             "tag": [Counted(tag, number) for tag, number, _ in links],
         }
-        return {name: found[name] for name in names}
+        return {name: facets[name] for name in names}
 
     async def _statements(
-        self, resolved: Resolved, wanted: ItemFilter | None, category_ids: Select[int] | None
+        self,
+        resolved: Resolved,
+        wanted: ItemFilter | None,
+        category_ids: Select[int] | None,
+        *,
+        looks_at: int | None = None,
     ) -> SearchStatements:
         narrowing = Narrowing() if wanted is None else await self._narrowing(wanted, category_ids)
-        return SearchStatements(ITEM_TEXTS, resolved, narrowing, is_sqlite=has_one_writer(self.db))
+        is_sqlite = has_one_writer(self.db)
+        return SearchStatements(ITEM_TEXTS, resolved, narrowing, is_sqlite=is_sqlite, looks_at=looks_at)
 
     async def _narrowing(self, wanted: ItemFilter, category_ids: Select[int] | None) -> Narrowing:
         """Return the filter of a list as facts that the index has, and what only items themselves can tell."""
