@@ -206,6 +206,7 @@ soak: .venv/.dev ## Run the long forms of the tests: kills, histories, memory, r
 LONG = tests/faults/test_kill.py \
 	tests/faults/test_uploads.py \
 	tests/faults/test_memory.py \
+	tests/core/overload/test_simulation.py \
 	tests/faults/test_messages_kill.py \
 	tests/faults/test_streams.py \
 	tests/flows/test_linearizable.py \

@@ -42,6 +42,7 @@ from tradepost.notifications.preferences import page_routes as unsubscribe_route
 from tradepost.web import docs, meta
 from tradepost.web.middleware import stack
 from tradepost.web.openapi import document
+from tradepost.web.overload.door import DOOR_KEY, Door
 from tradepost.web.problems import handlers
 from tradepost.web.protocol import READINESS_KEY, STOPPING_KEY
 from tradepost.web.readiness import Readiness
@@ -79,7 +80,7 @@ def create_app(
         webhooks=FACTS,
         # Else each request would look for a provider that is never set up: that costs as much as a layer of ours.
         telemetry={"tracing": False, "metrics": False, "logs": False},
-        lifespan=lambda _app: _lifespan(settings, clock, metrics, readiness, dispatches=dispatches),
+        lifespan=lambda _app: _lifespan(settings, clock, metrics, readiness, door, dispatches=dispatches),
     )
     app.include_router(meta.build_router(settings=settings, readiness=readiness, metrics=metrics))
     app.include_router(docs.build_router(app, settings))
@@ -91,7 +92,7 @@ def create_app(
     document.install(app, settings, keyless=KEYLESS)
     answers = handlers.ErrorAnswers(faults.translate, clock)
     handlers.install(app, answers)
-    stack.install(
+    door: Door | None = stack.install(
         app,
         settings=settings,
         clock=clock,
@@ -118,13 +119,21 @@ def create_served_app() -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(
-    settings: Settings, clock: Clock, metrics: Metrics, readiness: Readiness, *, dispatches: bool
+    settings: Settings,
+    clock: Clock,
+    metrics: Metrics,
+    readiness: Readiness,
+    door: Door | None,
+    *,
+    dispatches: bool,
 ) -> AsyncIterator[Mapping[str, Any]]:
     async with opened(
         settings, clock=clock, batches=metrics.batch_observer, attempts=metrics.observe_attempt
     ) as resources:
         _add_probes(readiness, resources)
         _add_gauges(metrics, resources)
+        if door is not None:
+            _show_door(metrics, door)
         try:
             async with (
                 alongside(_background(resources, metrics, dispatches=dispatches)),
@@ -135,8 +144,11 @@ async def _lifespan(
                         "resources": resources,
                         STOPPING_KEY: resources[InboxStreams].close,
                         READINESS_KEY: readiness,
+                        DOOR_KEY: door,
                     }
         finally:
+            if door is not None:
+                door.close()
             metrics.close()
 
 
@@ -185,6 +197,24 @@ def _add_gauges(metrics: Metrics, resources: Resources) -> None:
     metrics.add_gauge("bulk_lines", "Lines of bulks that were written since the start", lambda: bulk.lines)
     metrics.add_gauge("exported_items", "Items that exports wrote since the start", lambda: exports.items)
     metrics.add_gauge("exports", "Exports under way", lambda: exports.running)
+
+
+def _show_door(metrics: Metrics, door: Door) -> None:
+    """Show how overload control stands."""
+    control = door.control
+    for name, text, reading, mode in (
+        ("level", "Classes of requests that are served, 5 for all", lambda: control.level, "livemin"),
+        ("ceiling", "Requests that may be under way", lambda: control.ceiling, "livesum"),
+        ("under_way", "Requests under way that wait for the server", lambda: control.busy, "livesum"),
+    ):
+        metrics.add_gauge(f"overload_{name}", text, reading, mode=mode)
+    for kind in door.waits:
+        metrics.add_gauge(
+            f"overload_{kind}_wait_seconds",
+            f"The smallest wait for a {kind} lately, where it is longest",
+            partial(door.wait, kind),
+            mode="livemax",
+        )
 
 
 def _background(

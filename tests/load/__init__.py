@@ -8,6 +8,7 @@
 - `generator` (`exchange`, `histogram`, `processor_time`): one process that sends them and measures;
 - `sameness`: whether contestants answered the same request with the same content;
 - `rounds`, `summary`, `report`, `picture`: interleaved rounds, their medians, tables and a drawing.
+- `overload`, `crowd`: many times what can be answered (`python -m tests.load.overload`).
 
 All traffic stays on 127.0.0.1. Linux only: the generator uses epoll, and CPU time comes from `/proc`.
 """

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 
 CHUNK = 256 * 1024
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
+RETRY_AFTER = re.compile(rb"\r\nretry-after:[ \t]*(\d+)", re.IGNORECASE)
 CLOSE = re.compile(rb"\r\nconnection:[ \t]*close", re.IGNORECASE)
 HEAD_END = b"\r\n\r\n"
 STATUS = slice(9, 12)
 NOT_MODIFIED = b"304"
+UNAVAILABLE = 503
 
 
 class ProtocolError(Exception):
@@ -65,6 +67,10 @@ class Connection:
     request: int = -1
     """The number of the request in flight, -1 for none."""
     answers: int = 0
+    kind: int = 0
+    """What the one who sent the request calls it."""
+    retry_after: int = 0
+    """Seconds, as the last answer had it."""
     _received: bytes = b""
 
     is_closed: bool = True
@@ -113,4 +119,7 @@ class Connection:
             chunk = self._received + chunk
         answer = parse(chunk)
         self._received = b"" if answer is not None else chunk
+        if answer is not None and answer.status == UNAVAILABLE:
+            told = RETRY_AFTER.search(chunk)
+            self.retry_after = 0 if told is None else int(told[1])
         return answer

@@ -1,11 +1,14 @@
 """Small applications to try one part of ``web`` on."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+import uvicorn
 from fastapi import APIRouter, FastAPI
+from uvicorn.server import ServerState
 
 from tradepost.core.clock import SystemClock
 from tradepost.core.database.faults import translate
@@ -15,6 +18,7 @@ from tradepost.core.settings.settings import Settings
 from tradepost.web.middleware import stack
 from tradepost.web.openapi import document
 from tradepost.web.problems import handlers
+from tradepost.web.protocol import BoundedHttpProtocol
 from tradepost.web.routing.route import Route
 
 
@@ -38,7 +42,10 @@ def new_app(
     extend: Callable[[FastAPI], object] = lambda _app: None,
     **values: Any,
 ) -> FastAPI:
-    """Return an application with all layers; ``values`` are its settings, ``extend`` adds to it before they come."""
+    """Return an application with all layers; ``values`` are its settings, ``extend`` adds to it before they come.
+
+    Its ``state.door`` is that of overload control.
+    """
     clock = SystemClock()
     settings = Settings(**{"_env_file": None, **values})
     app = FastAPI(**document.options(settings))
@@ -48,7 +55,7 @@ def new_app(
     extend(app)
     answers = handlers.ErrorAnswers(translate)
     handlers.install(app, answers)
-    stack.install(
+    app.state.door = stack.install(
         app,
         settings=settings,
         clock=clock,
@@ -66,3 +73,21 @@ async def caller(app: Any, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app, client=options.pop("client", ("127.0.0.1", 123)))
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver", **options) as client:
         yield client
+
+
+@asynccontextmanager
+async def served(app: Any, **state: Any) -> AsyncIterator[int]:
+    """Yield the port on which our protocol serves an application, in this loop; ``state`` is the lifespan's."""
+    config = uvicorn.Config(app, http=BoundedHttpProtocol, lifespan="off", log_config=None)
+    config.load()
+    server_state = ServerState()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: BoundedHttpProtocol(config=config, server_state=server_state, app_state=state),
+        "127.0.0.1",
+        0,
+        backlog=2048,
+    )
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()

@@ -1,15 +1,10 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
-import uvicorn
-from uvicorn.server import ServerState
-
+from tests.web.apps import served
 from tradepost.web.asgi_scope import ARRIVED_KEY
-from tradepost.web.protocol import BoundedHttpProtocol
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 STOPPED = 0.05
@@ -32,21 +27,6 @@ class Blocking:
         self.ended.append(time.monotonic())
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})
-
-
-@asynccontextmanager
-async def served(app: Any) -> AsyncIterator[int]:
-    """Yield the port on which our protocol serves an application, in this loop."""
-    config = uvicorn.Config(app, http=BoundedHttpProtocol, lifespan="off", log_config=None)
-    config.load()
-    state = ServerState()
-    server = await asyncio.get_running_loop().create_server(
-        lambda: BoundedHttpProtocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
-    )
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
 
 
 async def test_a_request_knows_since_when_it_waits_for_its_turn() -> None:

@@ -205,6 +205,12 @@ class Unavailable(TradepostError):
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
 
 
+class Overloaded(Unavailable):
+    """More is asked than can be answered, and others come first."""
+
+    detail = "More is asked of the server than it can answer; try again later"
+
+
 class DatabaseUnavailable(Unavailable):
     """The database cannot be reached, or no connection came free in time."""
 

@@ -4,6 +4,7 @@ The scope is the one thing that the server, every layer, FastAPI and the endpoin
 counts learns which route answered and which user asked, whichever of them gave the answer.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Final, Generic, TypeVar
 
@@ -39,6 +40,9 @@ CLAIM_KEY: Final = "tradepost.claim"
 """The ``Claim`` of a request with an idempotency key whose work is one transaction."""
 ENDLESS_KEY: Final = "tradepost.endless"
 """Is there when the answer goes on until the client leaves, so that the server need not wait for its end."""
+
+SANE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+"""A request's id that is taken from the client."""
 
 
 def add_header(scope: Scope, name: bytes, value: bytes) -> None:

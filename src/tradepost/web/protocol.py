@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from tradepost.core.clock import SystemClock
 from tradepost.web.asgi_scope import ARRIVED_KEY, ENDLESS_KEY, REQUEST_ID_KEY
+from tradepost.web.overload.door import DOOR_KEY, Door
 from tradepost.web.problems.rendering import refusal
 from tradepost.web.readiness import Readiness
 
@@ -58,6 +59,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._write_timer: asyncio.TimerHandle | None = None
         self._refused = False
         self._in_known_head = False
+        self._is_in_head = False
         self._half_closed = False
         self._hosts = 0
         self._codings = b""
@@ -209,22 +211,42 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if is_old:
             # Such a client would take it for the answer (RFC 9110, section 10.1.1).
             self.expect_100_continue = False
+        self._is_in_head = True
         super().on_headers_complete()
+        self._is_in_head = False
         # uvicorn's list is the scope's own, and the parser reports the fields of a trailer as it does those of a head:
         # credentials and lengths in them would count, unseen by every proxy on the way.
         self.headers = []
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        cycle.scope[ARRIVED_KEY] = _clock.monotonic()  # type: ignore[typeddict-unknown-key]
+        scope: Any = cycle.scope
+        scope[ARRIVED_KEY] = _clock.monotonic()
         draining = self._readiness is not None and self._readiness.draining
         if draining:
             # The client comes back on a new connection, to a process that stays. One that was kept would be closed under
             # the next request.
             cycle.keep_alive = False
+        door: Door | None = self.app_state.get(DOOR_KEY)
+        if door is not None and not door.admits(cycle):
+            # At once, and without a task: a refusal has to cost as little as it can. Not from within the end of another
+            # answer, where hundreds that came in one piece would lie on the stack, and not to who takes no answers.
+            if self._is_in_head and not self.flow.write_paused:
+                answer = door.refusal(scope, self.server_state.default_headers, stays=cycle.keep_alive)
+                if answer is not None:
+                    self._answer_whole(cycle, answer)
+                    return
+            app = door.refusing
         started: Any = app
         if cycle.scope["http_version"] == "1.0":
             started = _in_http_1_0(cycle, app, may_stay=not draining)
         super()._start_asgi_task(cycle, started)
+
+    def _answer_whole(self, cycle: RequestResponseCycle, answer: bytes) -> None:
+        cycle.response_started = cycle.response_complete = True
+        self.transport.write(answer)
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
 
     def on_chunk_header(self) -> None:
         """Count anew: what follows is a chunk of a body, or the trailer fields."""

@@ -8,10 +8,12 @@ import pytest_asyncio
 from sqlalchemy import select, text
 
 from tradepost.accounts.models import User
+from tradepost.core.batching import coalescer
 from tradepost.core.batching.coalescer import MAX_SERIES, ReadCoalescer
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
-from tradepost.core.errors import DatabaseUnavailable
+from tradepost.core.errors import DatabaseUnavailable, Overloaded
+from tradepost.core.overload.waits import PATIENCE
 
 
 @pytest_asyncio.fixture
@@ -132,3 +134,31 @@ async def test_without_a_connection_everybody_is_told(own: Database, monkeypatch
         patch.setattr(own, "read", away)
         assert [type(answer) for answer in await source.asked(2)] == [DatabaseUnavailable] * 2
     assert await source.asked(1) == [0]
+
+
+async def test_who_waits_for_too_long_in_overload_is_refused_for_who_came_later(
+    own: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coalescer, "PATIENCE", 0.5)
+    source = Source(own)
+    async with own.read() as db:
+        await db.execute(text("SELECT 1"))
+    waits = source.reads._waits
+    waits.impatient = True
+    first = [asyncio.create_task(source.reads.get(key)) for key in (1, 2, 3)]
+    shared = [asyncio.create_task(source.reads.get(4)) for _ in range(2)]
+    await asyncio.sleep(0.6)
+    last = asyncio.create_task(source.reads.get(5))
+    await asyncio.sleep(0)
+    source.goes_on.set()
+    answers = await asyncio.gather(*first, *shared, last, return_exceptions=True)
+    # The first is being read already, and what two want is read once for both.
+    assert [isinstance(answer, Overloaded) for answer in answers] == [False, True, True, False, False, False]
+
+
+async def test_nobody_is_refused_however_long_the_wait_without_overload(own: Database) -> None:
+    source = Source(own)
+    first = [asyncio.create_task(source.reads.get(key)) for key in (1, 2, 3)]
+    await asyncio.sleep(PATIENCE + 0.05)
+    source.goes_on.set()
+    assert await asyncio.gather(*first) == [0, 0, 0]

@@ -17,9 +17,10 @@ from typing_extensions import override
 
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
-from tradepost.core.errors import Unavailable
+from tradepost.core.errors import Overloaded, Unavailable
 from tradepost.core.observability.server_timing import Timing, timing
 from tradepost.core.observability.trace_context import traceparent
+from tradepost.core.overload.waits import PATIENCE, Waits, monotonic
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -45,6 +46,9 @@ class _Batching(ABC, Generic[K, V]):
         self._observe = observe
         # Each caller has a future of its own: cancelling one leaves the others waiting.
         self._waiting: OrderedDict[K, list[asyncio.Future[V | None]]] = OrderedDict()
+        # Since when each of those keys has been wanted.
+        self._came: dict[K, float] = {}
+        self._waits = Waits.shared("lane", self._first_came)
         self._running: set[asyncio.Task[None]] = set()
         # When the batch of a caller began who asked where the time goes; few do.
         self._taken_at: dict[asyncio.Future[V | None], tuple[Timing, float]] = {}
@@ -67,6 +71,7 @@ class _Batching(ABC, Generic[K, V]):
         callers = self._waiting.get(key)
         if callers is None:
             self._waiting[key] = [answer]
+            self._came[key] = monotonic()
         else:
             callers.append(answer)
         if self._free_lanes:
@@ -102,6 +107,10 @@ class _Batching(ABC, Generic[K, V]):
             callers.remove(answer)
             if not callers:
                 del self._waiting[key]
+                del self._came[key]
+
+    def _first_came(self) -> float | None:
+        return self._came[next(iter(self._waiting))] if self._waiting else None
 
     async def _run_lane(self) -> None:
         # The lane works for many: it is not in the time, nor in the trace, of the one request whose task began it.
@@ -122,6 +131,11 @@ class _Batching(ABC, Generic[K, V]):
         if self._observe is not None:
             self._observe(size)
         batch = dict(self._waiting.popitem(last=False) for _ in range(size))
+        now, came = monotonic(), 0.0
+        for key in batch:
+            came = self._came.pop(key)
+        # Of a batch its last key has waited the shortest.
+        self._waits.ended(now - came)
         if self._taken_at:
             for answer in chain.from_iterable(batch.values()):
                 if answer in self._taken_at:
@@ -190,6 +204,23 @@ class ReadCoalescer(_Batching[K, V]):
         super().__init__(lanes=lanes, max_batch=max_batch, max_waiting=MAX_WAITING, observe=observe)
         self._database = database
         self._load = load
+
+    @override
+    def _take(self) -> _Batch[K, V]:
+        if self._waits.impatient:
+            self._refuse_late()
+        return super()._take()
+
+    def _refuse_late(self) -> None:
+        """Refuse who has waited for too long, unless somebody who came later wants the same."""
+        since = monotonic() - PATIENCE
+        for key, callers in list(self._waiting.items()):
+            if self._came[key] > since or len(self._waiting) == 1:
+                return
+            if len(callers) == 1:
+                del self._waiting[key]
+                del self._came[key]
+                _fail({key: callers}, Overloaded())
 
     @override
     async def _run_batches(self, batch: _Batch[K, V]) -> None:

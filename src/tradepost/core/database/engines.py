@@ -104,7 +104,7 @@ class Database:
     async def read(self) -> AsyncIterator[ReadSession]:
         """Open a session for reading; its connection goes back to the pool at the end of the block."""
         async with (
-            self.read_gate.place(),
+            self.read_gate.place(gives_way=True),
             ReadSession(self.read_engine, expire_on_commit=False, autoflush=False) as db,
         ):
             yield db

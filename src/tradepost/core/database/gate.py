@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
-from tradepost.core.errors import DatabaseUnavailable
+from tradepost.core.errors import DatabaseUnavailable, Overloaded
 from tradepost.core.observability.server_timing import timing
+from tradepost.core.overload.waits import PATIENCE, Waits, monotonic
 
 
 class Gate:
@@ -17,10 +18,17 @@ class Gate:
 
     def __init__(self, size: int, timeout: float) -> None:
         self.size = size
-        self.waiting = 0
         self._timeout = timeout
         self._places = asyncio.Semaphore(size)
         self._holders: set[asyncio.Task[Any] | None] = set()
+        # Since when each has waited, in the order in which they came.
+        self._came: dict[object, float] = {}
+        self._waits = Waits.shared("connection", lambda: next(iter(self._came.values()), None))
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a place."""
+        return len(self._came)
 
     @property
     def held(self) -> int:
@@ -28,14 +36,18 @@ class Gate:
         return len(self._holders)
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Hold a place for the length of the block; ``DatabaseUnavailable`` when none becomes free in time."""
+    async def place(self, *, gives_way: bool = False) -> AsyncIterator[None]:
+        """Hold a place for the length of the block; ``DatabaseUnavailable`` when none becomes free in time.
+
+        Who ``gives_way`` is refused after a wait for which there is no time while there is overload.
+        """
         task = asyncio.current_task()
         if task in self._holders:
             message = "this task holds a database connection already; hand on its session instead of opening another"
             raise RuntimeError(message)
         if self._places.locked():
-            self.waiting += 1
+            place = object()
+            came = self._came[place] = monotonic()
             asked = timing.get()
             try:
                 with nullcontext() if asked is None else asked.spent_on("wait"):
@@ -44,9 +56,15 @@ class Gate:
             except TimeoutError as error:
                 raise DatabaseUnavailable from error
             finally:
-                self.waiting -= 1
+                del self._came[place]
+            waited = monotonic() - came
+            self._waits.ended(waited)
+            if gives_way and waited > PATIENCE and self._waits.impatient:
+                self._places.release()
+                raise Overloaded
         else:
             await self._places.acquire()
+            self._waits.ended(0.0)
         self._holders.add(task)
         try:
             yield

@@ -115,6 +115,13 @@ class Metrics:
             registry=self._registry,
         )
 
+        self._refused = Counter(
+            "tradepost_overload_refused",
+            "Requests that were refused because there were too many",
+            ("importance",),
+            registry=self._registry,
+        )
+
     def _add_message_metrics(self) -> None:
         self._messages = Counter(
             "tradepost_messages",
@@ -183,9 +190,17 @@ class Metrics:
             server.server_close()
             thread.join()
 
-    def add_gauge(self, name: str, text: str, reading: Reading) -> None:
-        """Show what ``reading`` returns as ``tradepost_<name>``."""
-        self._gauges.append((self._gauge(name, text), reading))
+    def add_gauge(self, name: str, text: str, reading: Reading, *, mode: str = "livesum") -> None:
+        """Show what ``reading`` returns as ``tradepost_<name>``; ``mode`` says how workers' values make one."""
+        self._gauges.append((self._gauge(name, text, mode=mode), reading))
+
+    def observe_refused(self, importance: str, number: int) -> None:
+        """Count requests of a class that overload control refused."""
+        self._refused.labels(importance).inc(number)
+
+    def observe_refusals(self, method: str, number: int) -> None:
+        """Count those of them that were answered before any layer saw them."""
+        self._requests.labels(method if method in _METHODS else "OTHER", UNMATCHED, "503").inc(number)
 
     def observe(
         self, method: str, template: str | None, status: int, seconds: float, *, limit: str | None = None

@@ -246,6 +246,9 @@ class Settings(BaseSettings):
     RATE_LIMIT_ENABLED: bool = Field(
         default=True, description="`false` lifts every limit, for load tests; `production` refuses that"
     )
+    OVERLOAD_CONTROL: bool = Field(
+        default=True, description="whether requests past what can be answered are refused with 503 at once"
+    )
     RATE_LIMIT_DEFAULT: RateText | None = Field(
         default_factory=_default_rate,
         description="requests of one client or person to all routes together, as `requests/period`",

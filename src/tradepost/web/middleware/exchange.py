@@ -24,6 +24,7 @@ from tradepost.web.asgi_scope import (
     LIMIT_KEY,
     REQUEST_HEADERS_KEY,
     REQUEST_ID_KEY,
+    SANE_ID,
     TEMPLATE_KEY,
     USER_ID_KEY,
 )
@@ -34,7 +35,6 @@ ANSWER_KEY: Final = "tradepost.answer"
 CLIENT_CLOSED_REQUEST: Final = 499
 """The status in log and metrics of a request whose client went away before the answer began (nginx's number)."""
 
-_SANE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _TIMING: Final = re.compile(rb"(?:^|,)\s*timing\s*(?:;|,|$)")
 """The preference ``timing`` among others (RFC 7240)."""
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "QUERY"})
@@ -46,6 +46,22 @@ _ALWAYS: Final = (
 )
 _VARY: Final = (b"vary", b"Authorization, X-API-Key")
 _TRANSPORT: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+
+
+def fields_of_all(*, secure_transport: bool) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the fields that every answer has, whatever it is."""
+    return (*_ALWAYS, _TRANSPORT) if secure_transport else _ALWAYS
+
+
+def fields_of_refusals(*, secure_transport: bool) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the fields of an answer that is made before any layer sees the request, but for its id."""
+    return (
+        *fields_of_all(secure_transport=secure_transport),
+        (b"x-process-time", b"0.000000"),
+        (b"content-security-policy", _API_POLICY),
+        (b"cache-control", b"no-store"),
+        _VARY,
+    )
 
 
 class Caching(Enum):
@@ -137,7 +153,7 @@ class Exchange:
     ) -> None:
         self.app = app
         self.monotonic = clock.monotonic
-        self.headers = (*_ALWAYS, _TRANSPORT) if secure_transport else _ALWAYS
+        self.headers = fields_of_all(secure_transport=secure_transport)
         self._metrics = metrics
         self._access_line = access_line
         # Unique, not secret: chance for the process, a number for the request.
@@ -150,7 +166,7 @@ class Exchange:
             return
         sent = dict(scope["headers"])
         raw_id = sent.get(b"x-request-id")
-        if raw_id is not None and _SANE_ID.fullmatch(raw_id):
+        if raw_id is not None and SANE_ID.fullmatch(raw_id):
             request_id = raw_id.decode("ascii")
         else:
             request_id = f"{self._prefix}-{next(self._count):08x}"

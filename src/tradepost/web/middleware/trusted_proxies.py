@@ -12,6 +12,7 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tradepost.web.middleware.forwarded import IpAddress, Reported, parse_address, reported
+from tradepost.web.rate_limits import address_of
 
 _PEERS_KEPT: Final = 4_096
 _MAPPED_BITS: Final = 96
@@ -35,6 +36,14 @@ class TrustedProxies:
             if client and self._is_proxy(str(client[0])):
                 apply(scope, reported(scope["headers"], trusts=self._trusts))
         await self.app(scope, receive, send)
+
+    def address(self, scope: Scope) -> str:
+        """Return the key of who asked, as this layer will tell it, without a change to the scope."""
+        client = scope.get("client")
+        if client and self._is_proxy(str(client[0])):
+            found = reported(scope["headers"], trusts=self._trusts).client
+            client = client if found is None else found
+        return address_of({"client": client})
 
     def _judge(self, peer: str) -> bool:
         address = parse_address(peer)

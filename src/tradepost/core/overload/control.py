@@ -1,0 +1,152 @@
+"""Overload control: past capacity it refuses the least important at once, and serves the others as if it were not there.
+
+A server that takes all serves nobody in time: each answer comes when its client has gone. What tells is how long requests
+wait for their turn (``waits``), and only when nobody went past for a tenth of a second. Then two things hold the work back.
+A *ceiling* on what is under way follows the wait, as TCP's window does its losses: it answers at once, whoever comes. The
+*border* (``arrivals``) lies where those on its near side are as many as are served: it says who comes, so that it is the
+least important who do not, and within a class always the same people, instead of everybody now and then.
+
+Nothing here knows the event loop or the time: whoever owns it calls ``step`` every ``STEP`` seconds while it ``is_needed``.
+"""
+
+from typing import Final
+
+from tradepost.core.overload.arrivals import Arrivals, Importance, importance_of
+
+STEP: Final = 0.02
+"""Seconds between two looks at the queues."""
+TARGET: Final = 0.015
+"""Seconds: a queue in which nobody waits less for a tenth of a second stands, and does not come and go."""
+HARD_CEILING: Final = 4_096
+"""The ceiling while there is no overload, and at most."""
+
+_WORKED_OFF: Final = 0.2
+"""Seconds in which the border lets what is under way come to what is wanted."""
+_FULL: Final = 0.75
+"""The part of the ceiling that the border aims at: the rest is for the moment."""
+_CUTS_EVERY: Final = 5
+"""Steps from one cut of the ceiling to the next: its effect comes after a while."""
+_FIRST: Final = 2.0
+"""Times the target that the first ceiling lets be waited."""
+_CALM: Final = 25
+"""Steps without a refusal after which there is no overload any more."""
+_SMOOTH: Final = 0.2
+"""The part that the last step has in the mean of the rate."""
+
+_ROOM: Final = (1.5, 1.25, 1.0, 1.0, 0.9)
+"""How much of the ceiling each class may fill."""
+
+
+class OverloadControl:
+    """Admits requests, or refuses them.
+
+    ``floor`` requests are always under way, if so many come: more than the database has connections for, so that none waits
+    for work.
+    """
+
+    def __init__(self, *, floor: int) -> None:
+        self.floor = floor
+        self.under_way = 0
+        self.stalled = 0
+        """How many of those wait for their client, and not for us."""
+        self.is_overloaded = False
+        self.ceiling = float(HARD_CEILING)
+        self.wait = 0.0
+        """The smallest wait of the last look."""
+        self._arrivals = Arrivals()
+        self._ended = 0
+        self._served = 0.0
+        self._busy = 0.0
+        self._refused_now = 0
+        self._since_cut = _CUTS_EVERY
+        self._calm = 0
+
+    @property
+    def level(self) -> float:
+        """How many of the classes are served: all of them, or fewer, with a part of the last."""
+        return self._arrivals.level
+
+    @property
+    def busy(self) -> int:
+        """How many requests wait for us."""
+        return self.under_way - self.stalled
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether there may be anything to hold back."""
+        return self.is_overloaded or self.under_way > self.floor
+
+    @property
+    def is_impatient(self) -> bool:
+        """Whether more is under way than fits: then who has waited for long already is refused after all."""
+        return self.is_overloaded and self.busy > max(self.floor, self.ceiling * _ROOM[0])
+
+    @property
+    def load(self) -> float:
+        """How many times as many come as are served, 1 at least; for telling them when to come back."""
+        share = self.level / len(Importance)
+        return 1.0 if share >= 1 else 1.0 / max(share, 0.1)
+
+    def admit(self, rank: int) -> bool:
+        """Tell whether a request is let in, which then ``began``; asked only while ``is_overloaded``."""
+        importance = importance_of(rank)
+        fits = self.busy < max(self.floor, self.ceiling * _ROOM[importance])
+        if self._arrivals.is_served(rank) and fits:
+            return True
+        self._refused_now += 1
+        return False
+
+    def began(self) -> None:
+        """Count a request that is let in."""
+        self.under_way += 1
+
+    def ended(self) -> None:
+        """Count it out."""
+        self.under_way -= 1
+        self._ended += 1
+
+    def ended_unserved(self) -> None:
+        """Count out one that was let in and is refused all the same."""
+        self.under_way -= 1
+
+    def step(self, seconds: float, wait: float) -> None:
+        """Look at the last ``seconds``, in which nobody waited less than ``wait``."""
+        self.wait = wait
+        self._served += _SMOOTH * (self._ended / seconds - self._served)
+        # What was there too much goes at once: what was let in too long ago is refused.
+        self._busy = min(float(self.busy), self._busy + _SMOOTH * (self.busy - self._busy))
+        self._ended = 0
+        if not self.is_overloaded:
+            if wait > TARGET and self.busy > self.floor:
+                self._begin()
+            return
+        self._move_ceiling(wait)
+        aim = max(self.floor, self.ceiling * _FULL)
+        self._arrivals.step(seconds, self._served + (aim - self._busy) / _WORKED_OFF)
+        self._calm = 0 if self._refused_now or wait > TARGET else self._calm + 1
+        self._refused_now = 0
+        if self._calm >= _CALM:
+            self.is_overloaded = False
+            self.ceiling = float(HARD_CEILING)
+            self._arrivals.forget()
+
+    def _begin(self) -> None:
+        self.is_overloaded = True
+        # What is served within a few times the target, by Little's law, and what is being worked on.
+        self.ceiling = self.floor + self._served * TARGET * _FIRST
+        self._busy = float(self.busy)
+        self._arrivals.forget()
+        self._since_cut = 0
+        self._calm = 0
+        self._refused_now = 0
+
+    def _move_ceiling(self, wait: float) -> None:
+        if wait > TARGET:
+            # While what was let in before is still being worked off, the waits say nothing of this ceiling.
+            fits = self.busy <= max(self.floor, self.ceiling * _ROOM[0])
+            self._since_cut = self._since_cut + 1 if fits else 0
+            if self._since_cut > _CUTS_EVERY:
+                self.ceiling = max(self.floor, self.ceiling * max(0.5, TARGET / wait))
+                self._since_cut = 0
+        elif self._refused_now:
+            self.ceiling = min(HARD_CEILING, self.ceiling * 1.02)

@@ -1,0 +1,109 @@
+"""Overload control in simulated time: each schedule is drawn by a seed, and a failing one can be looked at again.
+
+``SOAK_ROUNDS=2000`` goes through as many schedules of each kind; a test run through a few.
+"""
+
+import os
+from itertools import pairwise
+
+import pytest
+
+from tests.core.overload.plant import Plant
+from tradepost.core.overload.arrivals import Importance
+from tradepost.core.overload.control import OverloadControl
+
+SEEDS = range(max(3, int(os.environ.get("SOAK_ROUNDS", "0"))))
+CALM = 0.6
+BEGINS = 0.5
+ENDS = 1.5
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("times", [1.5, 3, 10])
+def test_what_is_served_stays_near_the_capacity_and_quick(seed: int, times: float) -> None:
+    plant = Plant(seed).run(lambda now: times if BEGINS <= now < ENDS else CALM, 3)
+    # From 0.3 s after the step on; what the refusals themselves cost nobody can have.
+    possible = (1 - times * plant.refusal) / (1 - plant.refusal)
+    assert plant.goodput(BEGINS + 0.3, ENDS) >= 0.85 * min(1.0, possible)
+    assert plant.latency(BEGINS + 0.3) < 0.2
+    # And all is as before soon after.
+    assert all(plant.served(importance, ENDS + 1) == 1 for importance in Importance)
+    assert not plant.control.is_overloaded
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("times", [1.5, 3, 10])
+def test_the_least_important_are_refused_first(seed: int, times: float) -> None:
+    plant = Plant(seed).run(lambda now: times if now >= BEGINS else CALM, ENDS)
+    shares = [plant.served(importance, BEGINS + 0.3) for importance in Importance]
+    for more, less in pairwise(shares):
+        assert more >= less - 0.1
+    if times == 3:
+        assert shares[Importance.KEYED] >= 0.9
+        assert shares[Importance.STRANGER] <= 0.05
+        assert shares[Importance.HEAVY] <= 0.02
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_whoever_is_served_stays_served(seed: int) -> None:
+    plant = Plant(seed, shares=(0, 0, 1, 0, 0), people=20).run(lambda _now: 2.0, 3)
+    shares = []
+    for person in range(20):
+        asked = [one for one in plant.asked if one.person == person and one.at > 0.5]
+        shares.append(sum(not one.refused for one in asked) / max(1, len(asked)))
+    assert sum(share > 0.8 or share < 0.2 for share in shares) >= 14
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_one_address_that_sends_everything_gets_a_share(seed: int) -> None:
+    plant = Plant(seed, people=1, shares=(0, 0, 0, 1, 0)).run(lambda _now: 3.0, 2)
+    assert plant.goodput(0.5, 2) >= 0.85
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_crowd_below_the_capacity_is_let_alone(seed: int) -> None:
+    plant = Plant(seed).run(lambda _now: 0.7, 3)
+    assert sum(one.refused for one in plant.asked) <= 0.02 * len(plant.asked)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_burst_that_drains_at_once_is_let_alone(seed: int) -> None:
+    plant = Plant(seed, cost=0.001).run(lambda now: 8.0 if 0.5 <= now < 0.51 else 0.3, 1)
+    assert not any(one.refused for one in plant.asked)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_who_comes_back_when_told_to_forms_no_wave(seed: int) -> None:
+    plant = Plant(seed, again=lambda chance, load: 1 + int(chance * min(10, 4 + load)))
+    plant.run(lambda now: 10 if 0.5 <= now < 1 else CALM, 6)
+    came = [sum(start <= one.at < start + 0.25 for one in plant.asked) for start in (2, 3, 4, 5)]
+    assert max(came) < 4 * 0.25 / plant.cost
+    assert plant.goodput(2, 6) >= CALM
+    assert plant.latency(2) < 0.2
+
+
+def test_without_control_the_same_crowd_gets_nothing() -> None:
+    plant = Plant(1, controlled=False).run(lambda now: 3.0 if now >= BEGINS else CALM, 4)
+    assert plant.goodput(3, 4) < 0.1
+
+
+def test_so_many_as_there_are_connections_are_never_refused() -> None:
+    control = OverloadControl(floor=8)
+    for _ in range(8):
+        control.began()
+    for _ in range(50):
+        control.step(0.02, 5.0)
+    assert not control.is_overloaded
+    control.began()
+    control.step(0.02, 5.0)
+    assert control.is_overloaded
+
+
+def test_what_waits_for_its_client_fills_no_room() -> None:
+    seen = []
+    for stalled in (499, 0):
+        control = OverloadControl(floor=2)
+        control.under_way, control.stalled = 500, stalled
+        control.step(0.02, 1.0)
+        seen.append((control.is_overloaded, control.admit(0)))
+    assert seen == [(False, True), (True, False)]

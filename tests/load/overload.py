@@ -1,0 +1,242 @@
+"""`python -m tests.load.overload`: what is left of Tradepost at a multiple of what it can do, with overload control and without.
+
+For each workload: the closed loop says the capacity, half of it how quick an unloaded server is, and then so many times the
+capacity comes for a while, followed by half of it. The exit status is 1 when a promise of docs/performance.md was broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+import subprocess
+import sys
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from tests.load.contestants import CONTESTANTS, ROOT, running
+from tests.load.crowd import PROBE, Job
+from tests.load.database import filled_database
+from tests.load.generator import Job as ClosedJob
+from tests.load.workloads import log_in
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.load.contestants import Server
+    from tests.load.database import Dataset
+
+CONTROLLED = replace(CONTESTANTS["tradepost"], name="controlled", title="Tradepost")
+UNCONTROLLED = replace(
+    CONTROLLED,
+    name="uncontrolled",
+    title="the same without overload control",
+    environment={**CONTROLLED.environment, "OVERLOAD_CONTROL": "false"},
+)
+IN_TIME = 1.0
+"""Seconds within which an answer is of use."""
+AFTER = 3.0
+"""Seconds of half the capacity after the overload."""
+LEAD = 2.0
+EXPECTED = {"create": 201}
+CONNECTIONS = 64
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What came of one overload; times in milliseconds."""
+
+    workload: str
+    contestant: str
+    times: float
+    capacity: float
+    unloaded_p99: float
+    goodput: float
+    """Answers within a second, to those that there can be."""
+    p50: float
+    p99: float
+    refused: float
+    refusal_p99: float
+    unanswered: int
+    others: dict[str, int]
+    probe_worst: float
+    probes_failed: int
+    refused_after: int
+    """Refusals from two seconds after the end on."""
+    faults: dict[str, int]
+
+
+def filtered_lists(dataset: Dataset) -> list[str]:
+    """Lists that are filtered, each another: nobody shares them."""
+    return [
+        f"/api/v1/items/?tag={quote(tag)}&min_price={price}&limit=20&sort=-price"
+        for price in range(1, 60)
+        for tag in dataset.tags[:20]
+    ]
+
+
+def searches(dataset: Dataset) -> list[str]:
+    """Searches for words of titles."""
+    words = sorted({word for title in dataset.titles for word in title.split() if len(word) > 3})
+    return [
+        f"/api/v1/items/search/?q={quote(word)}&limit=20&skip={skip}" for skip in range(20) for word in words
+    ]
+
+
+def points(dataset: Dataset) -> list[str]:
+    """Items, one at a time."""
+    return [f"/api/v1/items/{item_id}" for item_id in dataset.item_ids]
+
+
+def encoded(name: str, dataset: Dataset, tokens: Sequence[str]) -> list[str]:
+    """The requests of a workload, by many people in turn."""
+    if name == "create":
+        body = '{"title":"Past its capacity","price":9.5,"tags":["load","test"]}'
+        return [
+            f"POST /api/v1/items/ HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+            for token in tokens
+        ]
+    paths = {"lists": filtered_lists, "searches": searches, "points": points}[name](dataset)
+    return [
+        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {tokens[number % len(tokens)]}\r\n\r\n"
+        for number, path in enumerate(paths)
+    ]
+
+
+def capacity(server: Server, name: str, requests: list[str], seconds: float = 3.0) -> float:
+    """Answers a second in a closed loop, of a server that refuses nothing."""
+    job = ClosedJob(server.port, requests, EXPECTED.get(name, 200), CONNECTIONS, seconds, settling=0.3)
+    run("generator", asdict(replace(job, seconds=1.0)), 1)
+    result = run("generator", asdict(job), seconds)
+    answers: int = result["answers_in_window"]
+    if not answers:
+        raise RuntimeError(f"no answers: {result['faults']}")
+    return answers / seconds
+
+
+def run(module: str, job: dict[str, object], seconds: float) -> Any:
+    """Run a generator with a job to its end."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"tests.load.{module}"],
+        input=json.dumps(job),
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        check=True,
+        timeout=seconds + 60,
+    )
+    return json.loads(done.stdout)
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """A quantile in milliseconds, 0 of nothing."""
+    ordered = sorted(values)
+    return 1e3 * ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+
+
+def overload(
+    server: Server, name: str, requests: list[str], *, most: float, times: float, seconds: float
+) -> Seen:
+    """Ask for a multiple of what can be answered."""
+    expected = EXPECTED.get(name, 200)
+    calm = run("crowd", asdict(Job(server.port, requests, [(3.0, most * 0.5)])), 3)
+    phases = [(LEAD, most * 0.5), (seconds, most * times), (AFTER, most * 0.5)]
+    came = run("crowd", asdict(Job(server.port, requests, phases)), sum(phase[0] for phase in phases))
+    end = LEAD + seconds
+    asked = [tuple(each) for each in came["asked"]]
+    during = [each for each in asked if each[1] != PROBE and LEAD <= each[0] < end]
+    good = [each for each in during if each[2] == expected]
+    in_time = [each for each in good if each[3] <= IN_TIME and each[0] + each[3] < end]
+    refused = [each for each in during if each[2] == 503]
+    probes = [each for each in asked if each[1] == PROBE]
+    statuses = {str(each[2]): 0 for each in during}
+    for each in during:
+        statuses[str(each[2])] += 1
+    return Seen(
+        workload=name,
+        contestant=server.contestant.name,
+        times=times,
+        capacity=most,
+        unloaded_p99=quantile([each[3] for each in calm["asked"] if each[1] != PROBE], 0.99),
+        goodput=len(in_time) / seconds / most,
+        p50=quantile([each[3] for each in good], 0.5),
+        p99=quantile([each[3] for each in good], 0.99),
+        refused=len(refused) / max(1, len(during)),
+        refusal_p99=quantile([each[3] for each in refused], 0.99),
+        unanswered=statuses.get("0", 0),
+        others={
+            status: count for status, count in statuses.items() if status not in {"0", "503", str(expected)}
+        },
+        probe_worst=1e3 * max(each[3] for each in probes),
+        probes_failed=sum(each[2] != 200 for each in probes),
+        refused_after=sum(each[2] != expected for each in asked if each[1] != PROBE and each[0] > end + 2),
+        faults=came["faults"],
+    )
+
+
+def table(seen: Sequence[Seen]) -> str:
+    """A table for a page."""
+    lines = [
+        "| workload | x capacity | | goodput | p50 / p99 ms (unloaded p99) | refused, p99 ms | unanswered | slowest probe ms | refused 2 s after |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {one.workload} ({one.capacity:,.0f}/s) | {one.times:g} | {one.contestant} | {one.goodput:.0%} | "
+        f"{one.p50:,.0f} / {one.p99:,.0f} ({one.unloaded_p99:,.0f}) | {one.refused:.0%}, {one.refusal_p99:,.0f} | "
+        f"{one.unanswered:,} | {one.probe_worst:,.0f} | {one.refused_after} |"
+        for one in seen
+    ]
+    return "\n".join(lines)
+
+
+def measure(options: argparse.Namespace, dataset: Dataset, secret: str) -> list[Seen]:
+    """Measure all that was asked for, one after the other."""
+    seen: list[Seen] = []
+    with ExitStack() as stack:
+        servers = [
+            stack.enter_context(
+                running(contestant, database_url=dataset.url, secret=secret, ready_path="/readyz")
+            )
+            for contestant in (UNCONTROLLED, CONTROLLED)
+        ]
+        tokens = log_in(servers[0], dataset)
+        for name in options.workloads.split(","):
+            requests = encoded(name, dataset, tokens)
+            for times in map(float, options.times.split(",")):
+                most = capacity(servers[0], name, requests)
+                for server in servers if options.beside else servers[1:]:
+                    one = overload(server, name, requests, most=most, times=times, seconds=options.seconds)
+                    seen.append(one)
+                    sys.stderr.write(f"{json.dumps(asdict(one))}\n")
+    return seen
+
+
+def main() -> int:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.load.overload", description=__doc__)
+    parser.add_argument("--workloads", default="lists", help="of lists,searches,points,create")
+    parser.add_argument("--times", default="3,10")
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--items", type=int, default=20_000)
+    parser.add_argument("--sqlite", action="store_true")
+    parser.add_argument("--beside", action="store_true", help="the same server without overload control, too")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    secret = secrets.token_urlsafe(32)
+    seen: list[Seen] = []
+    with filled_database(
+        items=options.items, users=100, secret=secret, durable=False, sqlite=options.sqlite
+    ) as dataset:
+        seen += measure(options, dataset, secret)
+    sys.stdout.write(f"{table(seen)}\n")
+    if options.json:
+        options.json.write_text(json.dumps([asdict(one) for one in seen], indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
