@@ -51,6 +51,13 @@ class Claim:
     is_settled: bool = False
     kept: Kept | None = None
 
+    def whole_fingerprint(self) -> bytes:
+        """Return the fingerprint of a request that is answered, and so has come whole."""
+        fingerprint = self.fingerprint()
+        if fingerprint is None:
+            raise RuntimeError("the answer was made before the request had come whole")
+        return fingerprint
+
 
 CLAIM: Final[ContextVar[Claim | None]] = ContextVar("idempotency_claim", default=None)
 """The claim of the request that this task answers, for work that is handed to a group or takes several transactions.

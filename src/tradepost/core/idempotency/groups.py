@@ -57,13 +57,13 @@ async def each_once(
     # Last: what a row refers to is locked by the work, in the order of every transaction.
     if group.aged:
         await repository.remove(group.aged)
-    rows = [
-        keys.row_of(claimed[at], keeping.keep(outcome))
+    answered = [
+        (claimed[at], keeping.keep(outcome))
         for at in group.firsts.values()
         if not isinstance(outcome := group.outcomes[at], TradepostError)
     ]
-    if rows:
-        await repository.add(rows)
+    if answered:
+        await keys.add(db, answered)
     return [group.outcomes[at] for at in range(len(jobs))]
 
 

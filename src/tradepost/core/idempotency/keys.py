@@ -1,7 +1,7 @@
 """The rules of idempotency keys: who may go on, who gets the answer that was kept, and who is refused."""
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -82,9 +82,7 @@ class IdempotencyKeys:
 
         ``IdempotencyInFlight`` when the lease ended and another request took the key over: the work is to be undone.
         """
-        fingerprint = claim.fingerprint()
-        if fingerprint is None:
-            raise RuntimeError("the answer was made before the request had come whole")
+        fingerprint = claim.whole_fingerprint()
         if not await KeyRepository(db).settle(claim.digest, claim.lease, fingerprint=fingerprint, kept=kept):
             raise IdempotencyInFlight
 
@@ -114,16 +112,9 @@ class IdempotencyKeys:
     def _oldest(self) -> datetime:
         return self._clock.now() - self._lifetime
 
-    def row_of(self, claim: Claim, kept: Kept) -> dict[str, Any]:
-        """Return the row of a key whose answer is there already."""
-        return {
-            **self._row(claim),
-            "lease": None,
-            "lease_until": None,
-            "status": kept.status,
-            "headers": list(kept.headers),
-            "answer": kept.answer,
-        }
+    async def add(self, db: WriteSession, answered: Sequence[tuple[Claim, Kept]]) -> None:
+        """Keep keys that nobody has claimed, each with its answer."""
+        await KeyRepository(db).add(answered, at=self._clock.now())
 
     def _row(self, claim: Claim) -> dict[str, Any]:
         now = self._clock.now()
