@@ -216,3 +216,36 @@ def test_rules_that_a_schema_can_say_are_in_it() -> None:
         assert faults(profile, {"website": website}) == [], website
     for website in ("https://com", "http://example..com", "ftp://example.com", "https://a@example.com"):
         assert faults(profile, {"website": website}), website
+
+
+def test_what_a_post_makes_is_linked_to_what_can_be_done_with_it() -> None:
+    paths = document()["paths"]
+    made = paths["/api/v1/items/"]["post"]["responses"]["201"]["links"]
+    assert made.keys() == {"read_item", "replace_item", "patch_item", "delete_item"}
+    assert made["read_item"] == {
+        "operationId": "read_item",
+        "parameters": {"path.item_id": "$response.body#/id"},
+    }
+    seat = paths["/api/v1/events/{event_id}/participants"]["post"]["responses"]["201"]["links"]
+    assert seat["leave_event"]["parameters"] == {"path.event_id": "$request.path.event_id"}
+    # Whose answer has no id, and what has no path of its own, is linked to nothing.
+    assert not any("links" in answer for answer in paths["/api/v1/auth/login"]["post"]["responses"].values())
+
+
+def test_every_link_leads_to_an_operation_and_fills_its_path() -> None:
+    known = {one["operationId"]: (name, one) for name, one in operations()}
+    linking = set()
+    for name, operation in operations():
+        for answer in operation["responses"].values():
+            for link in answer.get("links", {}).values():
+                linking.add(name)
+                _, target = known[link["operationId"]]
+                needed = {f"path.{one['name']}" for one in target["parameters"] if one["in"] == "path"}
+                assert link["parameters"].keys() == needed, f"{name} to {link['operationId']}"
+    made_below = {
+        f"POST {path}"
+        for path in document()["paths"]
+        if any(other.startswith(f"{path.rstrip('/')}/{{") for other in document()["paths"])
+        and "post" in document()["paths"][path]
+    }
+    assert made_below <= linking

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.conftest import Template
@@ -17,8 +18,14 @@ CHECKS = (
     "unsupported_method",
     "allow_header_conformance",
 )
+OF_SEQUENCES = ("use_after_free", "ensure_resource_availability")
+"""What only several requests show: what was deleted is gone, and what was made is there."""
 EXAMPLES = os.environ.get("SOAK_EXAMPLES", "5")
 """Requests for each operation, besides those that cover its schema one rule after the other."""
+SEQUENCES = os.environ.get("SOAK_EXAMPLES", "5")
+"""Sequences of requests along the document's links: each goes on with what an earlier request made."""
+ONLY_OURS = "[phases.stateful.inference]\nalgorithms = []\n"
+"""Schemathesis' configuration for the short form: the links that the document has, without hundreds that are guessed."""
 EVERYTHING = "coverage,fuzzing"
 PHASES = {"postgresql": EVERYTHING, "sqlite": EVERYTHING if "SOAK_EXAMPLES" in os.environ else "fuzzing"}
 """What is sent to each engine. Rules of a schema are kept before a database is asked: one engine will do for them, and in
@@ -41,14 +48,21 @@ async def token(server: LiveServer) -> str:
         return str(answer.json()["access_token"])
 
 
-async def examine(server: LiveServer, directory: Path, phases: str, *selection: str) -> None:
+async def examine(
+    server: LiveServer,
+    directory: Path,
+    phases: str,
+    *selection: str,
+    checks: Sequence[str] = CHECKS,
+    examples: str = EXAMPLES,
+) -> None:
     """Let schemathesis loose on the server, as the first superuser."""
     command = await asyncio.create_subprocess_exec(
         Path(sys.executable).with_name("st"),
         "run",
         f"{server.url}/api/v1/openapi.json",
         *("--header", f"Authorization: Bearer {await token(server)}"),
-        *("--checks", ",".join(CHECKS), "--phases", phases, "--max-examples", EXAMPLES),
+        *("--checks", ",".join(checks), "--phases", phases, "--max-examples", examples),
         *("--seed", "1", "--no-color", "--warnings", "off", "--request-timeout", "20", *selection),
         # How long a request takes to make up says how busy the machine is, and nothing of the server.
         *("--suppress-health-check", "too_slow"),
@@ -73,3 +87,20 @@ async def test_every_answer_is_a_documented_one(template: Template, tmp_path: Pa
         less = ("--exclude-checks", "unsupported_method,allow_header_conformance")
         await examine(server, tmp_path, phases, "--include-path-regex", TAKES_QUERY, *less)
         await examine(server, tmp_path, phases, "--include-path-regex", ENDS_THE_SESSION)
+
+
+async def test_what_was_made_can_be_gone_on_with(template: Template, tmp_path: Path) -> None:
+    variables = environment(tmp_path, await template.empty())
+    await tradepost("seed", "--users", "5", "--items", "40", env=variables)
+    if "SOAK_EXAMPLES" not in os.environ:
+        (tmp_path / "schemathesis.toml").write_text(ONLY_OURS)
+    with serving(variables) as server:
+        await server.ready()
+        await examine(
+            server,
+            tmp_path,
+            "stateful",
+            *("--exclude-path-regex", f"{ENDS_THE_SESSION}|{HAS_NO_END}"),
+            checks=(*CHECKS, *OF_SEQUENCES),
+            examples=SEQUENCES,
+        )

@@ -17,6 +17,7 @@ from tradepost.web.bodies.checked_request import FORM_TYPES, URLENCODED
 from tradepost.web.openapi import keys
 from tradepost.web.openapi.conditions import conditional_operations, describe_conditions
 from tradepost.web.openapi.examples import field_problem
+from tradepost.web.openapi.links import describe_links
 from tradepost.web.openapi.shapes import restore_integers, tidy_parameter, tidy_stream, without_null
 from tradepost.web.problems import documentation
 from tradepost.web.problems.schemas import Problem
@@ -167,6 +168,15 @@ def _finish(document: dict[str, Any], prefix: str, conditional: Mapping[str, boo
         used.update(operation.get("tags", ()))
         _finish_operation(operation, schemas)
     describe_conditions(list(_operations(document)), conditional)
+    describe_links(
+        [
+            (path, method, one)
+            for path, methods in document.get("paths", {}).items()
+            for method, one in methods.items()
+            if method in _METHODS
+        ],
+        schemas,
+    )
     document["tags"] = [{"name": name, "description": text} for name, text in _TAGS.items() if name in used]
     document["components"]["schemas"] = dict(sorted(schemas.items()))
     restore_integers(document)
