@@ -58,27 +58,49 @@ def created(asked: int, answered: int, told: State) -> Operation:
     return Operation(asked, answered, "create", told, effect)
 
 
-def changed(asked: int, answered: int, field: str, value: str, told: State | None) -> Operation:
-    """Return a change of one field, which leaves the others alone; what is so already is no change."""
+def changed(
+    asked: int, answered: int, field: str, value: str, told: State | None, *, expected: int | None = None
+) -> Operation:
+    """Return a change of one field, which leaves the others alone; what is so already is no change.
+
+    ``expected`` is the version that it was a change of, if it named one.
+    """
 
     def effect(before: State | None) -> Outcome:
+        if before is not None and expected not in {None, before.version}:
+            return IMPOSSIBLE
         after = before
         if before is not None and getattr(before, field) != value:
             values = {"title": before.title, "description": before.description, "status": before.status}
             after = State(version=before.version + 1, **values | {field: value})  # type: ignore[arg-type]
         return after if after == told else IMPOSSIBLE
 
-    return Operation(asked, answered, f"set {field} to {value}", told, effect)
+    return Operation(asked, answered, f"set {field} to {value}{_if_it_is(expected)}", told, effect)
 
 
-def deleted(asked: int, answered: int, *, was_there: bool) -> Operation:
-    """Return a deletion, or one that came too late."""
+def deleted(asked: int, answered: int, *, was_there: bool, expected: int | None = None) -> Operation:
+    """Return a deletion, of an expected version or of any, or one that came too late."""
 
     def effect(before: State | None) -> Outcome:
-        return None if (before is not None) == was_there else IMPOSSIBLE
+        as_expected = before is None or expected in {None, before.version}
+        return None if (before is not None) == was_there and as_expected else IMPOSSIBLE
 
     words = "delete" if was_there else "delete in vain"
-    return Operation(asked, answered, words, None, effect, deletes=was_there)
+    return Operation(asked, answered, f"{words}{_if_it_is(expected)}", None, effect, deletes=was_there)
+
+
+def refused(asked: int, answered: int, *, expected: int, current: int) -> Operation:
+    """Return a change or a deletion of an expected version that found another one: the refusal names it."""
+
+    def effect(before: State | None) -> Outcome:
+        is_true = before is not None and before.version == current != expected
+        return before if is_true else IMPOSSIBLE
+
+    return Operation(asked, answered, f"refused{_if_it_is(expected)}, it is {current}", None, effect)
+
+
+def _if_it_is(expected: int | None) -> str:
+    return "" if expected is None else f" if it is version {expected}"
 
 
 def was_read(asked: int, answered: int, how: str, told: State | None, *, by_stranger: bool) -> Operation:

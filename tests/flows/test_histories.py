@@ -15,6 +15,7 @@ from tests.flows.histories import (
     created,
     deleted,
     is_linearizable,
+    refused,
     was_read,
     went_back,
 )
@@ -44,6 +45,13 @@ def seen(asked: int, answered: int, told: State | None, *, by_stranger: bool = F
         [created(0, 1, NEW), deleted(2, 5, was_there=True), deleted(3, 4, was_there=False), seen(6, 7, None)],
         [created(0, 1, NEW), deleted(2, 5, was_there=True), changed(3, 4, "title", "b", None)],
         [created(0, 1, NEW), changed(2, 3, "status", "draft", HIDDEN), seen(4, 5, None, by_stranger=True)],
+        # Of two that expect one version, the second is told of what the first has made.
+        [
+            created(0, 1, NEW),
+            changed(2, 9, "title", "b", SECOND, expected=1),
+            refused(3, 8, expected=1, current=2),
+        ],
+        [created(0, 1, NEW), deleted(2, 3, was_there=True, expected=1), seen(4, 5, None)],
     ],
     ids=lambda history: "-then-".join(operation.words for operation in history) or "nothing",
 )
@@ -81,6 +89,43 @@ def test_what_can_have_been(history: list[Operation]) -> None:
             ],
             False,
         ),
+        # Two that changed one version.
+        (
+            [
+                created(0, 1, NEW),
+                changed(2, 9, "title", "b", SECOND, expected=1),
+                changed(3, 8, "description", "c", THIRD, expected=1),
+            ],
+            False,
+        ),
+        # Changed though another version was expected, and deleted likewise.
+        ([created(0, 1, NEW), changed(2, 3, "title", "b", SECOND, expected=2)], False),
+        (
+            [
+                created(0, 1, NEW),
+                changed(2, 3, "title", "b", SECOND),
+                deleted(4, 5, was_there=True, expected=1),
+            ],
+            False,
+        ),
+        # Refused though it was as expected, for a version that it had no more, or not yet.
+        ([created(0, 1, NEW), refused(2, 3, expected=1, current=1)], False),
+        (
+            [
+                created(0, 1, NEW),
+                changed(2, 3, "title", "b", SECOND),
+                refused(4, 5, expected=2, current=1),
+            ],
+            False,
+        ),
+        ([created(0, 1, NEW), refused(2, 3, expected=1, current=2)], False),
+        # Refused after it was gone.
+        (
+            [created(0, 1, NEW), deleted(2, 3, was_there=True), refused(4, 5, expected=2, current=1)],
+            False,
+        ),
+        # A request that was sent twice, and done twice.
+        ([created(0, 9, NEW), created(1, 8, NEW)], False),
         # A secret told to a stranger.
         (
             [
@@ -131,7 +176,8 @@ def histories(draw: st.DrawFn) -> list[Operation]:
         moment = 10 * at + 100
         asked = moment - draw(st.integers(1, 25))
         answered = moment + draw(st.integers(1, 25))
-        kind = draw(st.sampled_from(["create", "change", "delete", "read", "read"]))
+        kind = draw(st.sampled_from(["create", "change", "delete", "refuse", "read", "read"]))
+        expected = draw(st.none() | st.integers(1, 3))
         stranger = draw(st.booleans())
         lie = draw(states) if draw(st.integers(0, 4)) == 0 else state
         if kind == "create" and state is None:
@@ -141,9 +187,12 @@ def histories(draw: st.DrawFn) -> list[Operation]:
             told = lie
             if told is not None and getattr(told, field) != value:
                 told = State(**{**vars(told), field: value, "version": told.version + 1})
-            operation = changed(asked, answered, field, value, told)
+            operation = changed(asked, answered, field, value, told, expected=expected)
         elif kind == "delete":
-            operation = deleted(asked, answered, was_there=lie is not None)
+            operation = deleted(asked, answered, was_there=lie is not None, expected=expected)
+        elif kind == "refuse":
+            current = 1 if lie is None else lie.version
+            operation = refused(asked, answered, expected=expected or 1, current=current)
         else:
             visible = lie if lie is not None and (lie.is_public or not stranger) else None
             operation = seen(asked, answered, visible, by_stranger=stranger)

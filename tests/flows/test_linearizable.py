@@ -1,5 +1,8 @@
 """Many clients at once see one item as if there were no batches: each answer is true at a moment of its own request.
 
+Some change what they expect to be of one version, some send a request again under its key: what was refused must have been
+refusable, and what was sent twice is done once, and answered alike.
+
 ``SOAK_ROUNDS=50`` plays as many rounds, with more clients; a test run plays a short one.
 """
 
@@ -25,6 +28,7 @@ from tests.flows.histories import (
     created,
     deleted,
     is_linearizable,
+    refused,
     was_read,
     went_back,
 )
@@ -36,7 +40,6 @@ from tradepost.core.database.sessions import ReadSession
 ROUNDS = int(os.environ.get("SOAK_ROUNDS", "1"))
 PAIRS, STEPS = (4, 40) if ROUNDS == 1 else (8, 100)
 """One of each pair sells and one looks on; both take so many steps."""
-soaking = pytest.mark.skipif(ROUNDS == 1, reason="takes long to start: only with SOAK_ROUNDS")
 DELAYS = (0.0, 0.0, 0.002, 0.015)
 """Seconds."""
 ITEMS_AT_ONCE = 2
@@ -45,6 +48,10 @@ ITEMS_AT_ONCE = 2
 
 def is_stranger(client: httpx.AsyncClient) -> bool:
     return "Authorization" not in client.headers
+
+
+def version_in(tag: str) -> int:
+    return int(tag.strip('"').partition("-")[0])
 
 
 def state_of(item: Mapping[str, Any]) -> State:
@@ -69,8 +76,12 @@ class Round:
     moments: "itertools.count[int]" = field(default_factory=itertools.count)
     histories: dict[int, list[Operation]] = field(default_factory=lambda: defaultdict(list))
     listings: list[Listing] = field(default_factory=list)
+    tags: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
+    """The entity tags that each item was seen with; the last may be older than the one before."""
     live: list[int] = field(default_factory=list)
     gone: list[int] = field(default_factory=list)
+    to_repeat: list[tuple[str, httpx.Response]] = field(default_factory=list)
+    """Titles of items that were made under a key of the same name, and how that was answered."""
 
     def any_item(self) -> int:
         """Return the id of an item; now and then of one that is gone, and must stay so."""
@@ -100,43 +111,119 @@ class Round:
                 await self.read(self.chance.choice([owner, stranger, stranger]), item_id)
             elif dice < 0.6:
                 await self.look(stranger)
+            elif dice < 0.7:
+                await self.repeat(owner)
 
     async def ask(
         self, client: httpx.AsyncClient, method: str, path: str, **options: Any
     ) -> tuple[int, int, httpx.Response]:
         asked = next(self.moments)
         answer = await client.request(method, f"/items/{path}", **options)
-        assert answer.status_code in {200, 201, 404}, answer.text
+        assert answer.status_code in {200, 201, 404, 409, 412}, answer.text
         return asked, next(self.moments), answer
 
     async def create(self, client: httpx.AsyncClient, word: str) -> int:
-        asked, answered, answer = await self.ask(client, "POST", "", json={"title": word, "price": 1})
-        assert answer.status_code == 201
-        item_id: int = answer.json()["id"]
-        self.histories[item_id].append(created(asked, answered, state_of(answer.json())))
+        """Make an item: with a key some send the request several times at once, until each was answered."""
+        times = self.chance.choice([1, 1, 2, 3])
+        headers = {"Idempotency-Key": word} if times > 1 else {}
+        sent = [self.create_once(client, word, headers) for _ in range(times)]
+        answers = await asyncio.gather(*sent)
+        first, last = min(asked for asked, _, _ in answers), min(answered for _, answered, _ in answers)
+        made = answers[0][2]
+        assert {(answer.content, answer.headers["etag"]) for _, _, answer in answers} == {
+            (made.content, made.headers["etag"])
+        }
+        replayed = [answer for _, _, answer in answers if "idempotency-replayed" in answer.headers]
+        assert len(replayed) == times - 1
+        item_id: int = made.json()["id"]
+        assert item_id not in self.histories
+        self.histories[item_id].append(created(first, last, state_of(made.json())))
+        self.tags[item_id].append(made.headers["etag"])
         self.live.append(item_id)
+        if headers and self.chance.random() < 0.5:
+            self.to_repeat.append((word, made))
         return item_id
+
+    async def create_once(
+        self, client: httpx.AsyncClient, word: str, headers: Mapping[str, str]
+    ) -> tuple[int, int, httpx.Response]:
+        """Send a request until it is answered: while the same one is under way, it is refused."""
+        begun = None
+        while True:
+            body = {"title": word, "price": 1}
+            asked, answered, answer = await self.ask(client, "POST", "", json=body, headers=headers)
+            begun = asked if begun is None else begun
+            if answer.status_code == 201:
+                return begun, answered, answer
+            assert headers, answer.text
+            assert answer.json()["error_code"] == "IDEMPOTENCY_IN_FLIGHT"
+            await asyncio.sleep(0.01)
+
+    async def repeat(self, client: httpx.AsyncClient) -> None:
+        """Send a request once more that was answered long ago: it is answered alike, whatever became of the item."""
+        if self.to_repeat:
+            word, made = self.to_repeat.pop(0)
+            _, _, answer = await self.create_once(client, word, {"Idempotency-Key": word})
+            assert (answer.content, answer.headers["etag"]) == (made.content, made.headers["etag"])
+            assert answer.headers["idempotency-replayed"] == "true"
+
+    def condition(self, item_id: int) -> tuple[dict[str, str], int | None]:
+        """Expect nothing of an item, or one of the last states that it was seen in."""
+        tags = self.tags[item_id]
+        if not tags or self.chance.random() < 0.4:
+            return {}, None
+        tag = self.chance.choice(tags[-3:])
+        return {"If-Match": tag}, version_in(tag)
 
     async def change(self, client: httpx.AsyncClient, item_id: int, word: str) -> int:
         name = self.chance.choice(["title", "description", "status"])
         value = self.chance.choice(["active", "active", "draft"]) if name == "status" else word
         method = self.chance.choice(["PUT", "PATCH"])
-        asked, answered, answer = await self.ask(client, method, str(item_id), json={name: value})
-        told = state_of(answer.json()) if answer.is_success else None
-        self.histories[item_id].append(changed(asked, answered, name, value, told))
+        headers, expected = self.condition(item_id)
+        asked, answered, answer = await self.ask(
+            client, method, str(item_id), json={name: value}, headers=headers
+        )
+        self.note(item_id, answer)
+        if answer.status_code == 412:
+            assert expected is not None
+            current = version_in(answer.headers["etag"])
+            told = refused(asked, answered, expected=expected, current=current)
+        else:
+            shown = state_of(answer.json()) if answer.is_success else None
+            told = changed(
+                asked, answered, name, value, shown, expected=expected if answer.is_success else None
+            )
+        self.histories[item_id].append(told)
         return item_id
 
     async def delete(self, client: httpx.AsyncClient, item_id: int) -> int:
+        headers, expected = self.condition(item_id)
+        if not headers and item_id in self.live:
+            self.live.remove(item_id)
+        asked, answered, answer = await self.ask(client, "DELETE", str(item_id), headers=headers)
+        if answer.status_code == 412:
+            assert expected is not None
+            current = version_in(answer.headers["etag"])
+            self.histories[item_id].append(refused(asked, answered, expected=expected, current=current))
+            return item_id
         if item_id in self.live:
             self.live.remove(item_id)
-        asked, answered, answer = await self.ask(client, "DELETE", str(item_id))
-        self.histories[item_id].append(deleted(asked, answered, was_there=answer.is_success))
+        was_there = answer.is_success
+        self.histories[item_id].append(
+            deleted(asked, answered, was_there=was_there, expected=expected if was_there else None)
+        )
         self.gone.append(item_id)
         return item_id
+
+    def note(self, item_id: int, answer: httpx.Response) -> None:
+        """Note the entity tag that an item was seen with."""
+        if "etag" in answer.headers:
+            self.tags[item_id].append(answer.headers["etag"])
 
     async def read(self, client: httpx.AsyncClient, item_id: int) -> None:
         asked, answered, answer = await self.ask(client, "GET", str(item_id))
         told = state_of(answer.json()) if answer.is_success else None
+        self.note(item_id, answer)
         self.histories[item_id].append(
             was_read(asked, answered, "read", told, by_stranger=is_stranger(client))
         )
@@ -221,7 +308,6 @@ async def test_in_one_process(
     assert len(game.histories) > ITEMS_AT_ONCE
 
 
-@soaking
 @pytest.mark.parametrize("engine", ENGINES)
 async def test_over_two_processes(engine: str, tmp_path: Path, postgres: PostgresServer) -> None:
     url = None if engine == "sqlite" else await postgres.create_database("linearizable")
@@ -232,4 +318,7 @@ async def test_over_two_processes(engine: str, tmp_path: Path, postgres: Postgre
             owners = [await stack.enter_async_context(server.client(person.token)) for _ in range(PAIRS)]
             strangers = [await stack.enter_async_context(server.client()) for _ in range(PAIRS)]
             for seed in range(ROUNDS):
-                await played(seed, owners, strangers)
+                game = await played(seed, owners, strangers)
+                happened = [one.words for history in game.histories.values() for one in history]
+                assert any(words.startswith("refused") for words in happened)
+                assert any(words.startswith("set") and "if it is" in words for words in happened)
