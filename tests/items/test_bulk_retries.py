@@ -16,7 +16,7 @@ from tradepost.items.models import Item
 
 BULK = "/api/v1/items/bulk"
 KIND = "application/x-ndjson"
-BODY = b"\n".join(b'{"title": "Lamp %d", "price": 1}' % number for number in range(1, 351)) + b"\nno item\n"
+BODY = b"\n".join(b'{"title": "Lamp %d", "price": 1}' % number for number in range(1, 701)) + b"\nno item\n"
 
 
 async def send(person: Person, body: bytes = BODY, key: str = "one", **query: Any) -> httpx.Response:
@@ -88,21 +88,21 @@ async def test_a_retry_is_answered_as_the_first(world: World, alice: Person) -> 
     first, second = [await send(alice) for _ in range(2)]
     assert (first.status_code, second.status_code) == (200, 200)
     assert first.content == second.content
-    assert json.loads(first.text.splitlines()[-1]) == {"created": 350, "failed": 1}
+    assert json.loads(first.text.splitlines()[-1]) == {"created": 700, "failed": 1}
     assert ["idempotency-replayed" in one.headers for one in (first, second)] == [False, True]
-    assert (await count(world, Item), await told(world)) == (350, [350])
+    assert (await count(world, Item), await told(world)) == (700, [700])
 
     other = await send(alice, BODY + b"{}\n")
     assert (other.status_code, other.json()["error_code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
     other_query = await send(alice, atomic="true")
     assert (other_query.status_code, other_query.json()["error_code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
-    assert await count(world, Item) == 350
+    assert await count(world, Item) == 700
 
 
 async def test_a_retry_goes_on_where_the_first_ended(world: World, alice: Person) -> None:
     begun = await leave_after_the_first_group(world, alice)
     before = await count(world, Item)
-    assert 0 < before < 350
+    assert 0 < before < 700
 
     other = await send(alice, b"{}\n")
     assert (other.status_code, other.json()["error_code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
@@ -112,12 +112,12 @@ async def test_a_retry_goes_on_where_the_first_ended(world: World, alice: Person
     assert answer.content.startswith(begun)
     assert answer.content == again.content
     *lines, summary = map(json.loads, answer.text.splitlines())
-    assert summary == {"created": 350, "failed": 1}
-    assert [line["line"] for line in lines] == [*range(1, 352)]
-    assert len({line["id"] for line in lines if "id" in line}) == 350
-    assert await count(world, Item) == 350
+    assert summary == {"created": 700, "failed": 1}
+    assert [line["line"] for line in lines] == [*range(1, 702)]
+    assert len({line["id"] for line in lines if "id" in line}) == 700
+    assert await count(world, Item) == 700
     # Of each item the owner was told once.
-    assert await told(world) == [before, 350 - before]
+    assert await told(world) == [before, 700 - before]
 
 
 async def test_all_or_none_is_replayed_whole(world: World, alice: Person) -> None:
@@ -128,7 +128,7 @@ async def test_all_or_none_is_replayed_whole(world: World, alice: Person) -> Non
     first, second = [await send(alice, good, atomic="true") for _ in range(2)]
     assert first.content == second.content
     assert (first.status_code, second.headers.get("idempotency-replayed")) == (200, "true")
-    assert (await count(world, Item), await told(world)) == (350, [350])
+    assert (await count(world, Item), await told(world)) == (700, [700])
 
 
 async def test_a_bulk_of_nothing_but_faults_is_replayed(world: World, alice: Person) -> None:
@@ -152,7 +152,7 @@ async def test_of_two_at_once_one_is_told_to_wait(world: World, alice: Person) -
     assert {one.json()["error_code"] for one in answers if one.status_code != 200} <= {
         "IDEMPOTENCY_IN_FLIGHT"
     }
-    assert (await count(world, Item), await told(world)) == (350, [350])
+    assert (await count(world, Item), await told(world)) == (700, [700])
 
 
 async def test_pieces_go_with_their_key(world: World, alice: Person, admin: Person) -> None:

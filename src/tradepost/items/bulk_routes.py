@@ -58,6 +58,7 @@ ONLY_EXPORTED: Final = (ItemRead.model_fields.keys() - ItemCreate.model_fields.k
 """What an export has and a new item has not."""
 FAILED_DEPENDENCY: Final = 424
 _NEW: Final = TypeAdapter(ItemCreate)
+_Group = tuple[Sequence[Line], Sequence[ItemCreate | Response]]
 
 
 class BulkLine(Output):
@@ -208,10 +209,12 @@ async def _each(spool: Spool, run: BulkRun, scope: Scope) -> AsyncGenerator[byte
                     done = run.progress.last
                     async for answer in run.progress.answers():
                         yield answer
-                async for group in spool.groups(BATCH):
-                    lines = [line for line in group if line.number > done]
-                    if lines:
-                        yield await _answered(lines, run, scope)
+                groups = _groups(spool, done, scope)
+                group = await anext(groups, None)
+                while group is not None:
+                    # The next lines are read while the database is at work on these.
+                    answer, group = await asyncio.gather(_answered(group, run, scope), anext(groups, None))
+                    yield answer
                 summary = _summary(run.created, spool.count - run.created)
                 await run.complete(summary)
                 yield summary
@@ -219,8 +222,16 @@ async def _each(spool: Spool, run: BulkRun, scope: Scope) -> AsyncGenerator[byte
         await run.end()
 
 
-async def _answered(lines: Sequence[Line], run: BulkRun, scope: Scope) -> bytes:
-    read = await _parsed(lines, scope)
+async def _groups(spool: Spool, done: int, scope: Scope) -> AsyncGenerator[_Group]:
+    """Yield the lines after those that are done, a transaction's worth at a time, with what was read of each."""
+    async for group in spool.groups(BATCH):
+        lines = [line for line in group if line.number > done]
+        if lines:
+            yield lines, await _parsed(lines, scope)
+
+
+async def _answered(group: _Group, run: BulkRun, scope: Scope) -> bytes:
+    lines, read = group
 
     def answered(outcomes: Sequence[Outcome]) -> bytes:
         return _lines(lines, _merged(read, outcomes, scope))

@@ -21,7 +21,7 @@ from tradepost.items.schemas import ItemRow, item_json, total_price
 
 AT_ONCE: Final = 2
 """Exports of a process: each holds a connection for as long as its client takes."""
-GROUP: Final = 100
+GROUP: Final = 250
 """Items of a chunk: other requests have their turn between two."""
 _RUNS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a spreadsheet takes for the beginning of a formula, in either width, or may strip to find one."""

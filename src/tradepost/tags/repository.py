@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Row, Select, delete, func, select
 
-from tradepost.core.database.elements import AmongIds, upsert
+from tradepost.core.database.elements import AmongIds, AmongTexts, upsert
 from tradepost.core.database.keyset import Order, Sorts
 from tradepost.core.database.locks import lock_for_update, lock_key_share
 from tradepost.core.database.repository import Repository, escaped
@@ -27,6 +27,7 @@ def _rows() -> Select[int, str, str | None, datetime, datetime, int]:
 
 
 _ROWS_OF: Final = _rows().where(AmongIds(Tag.id))
+_TAKEN: Final = lock_key_share(select(Tag.name).where(AmongTexts(Tag.name)).order_by(Tag.id), Tag)
 
 
 class TagRepository(Repository):
@@ -73,8 +74,7 @@ class TagRepository(Repository):
 
         In the order of ids, as ``lock_several_for_update``: two that lock several tags wait for each other in one direction only.
         """
-        taken = select(Tag.name).where(Tag.name.in_(names)).order_by(Tag.id)
-        return (await self.db.scalars(lock_key_share(taken, Tag))).all()
+        return (await self.db.scalars(_TAKEN, {"texts": sorted(names)})).all()
 
     async def add_missing(self, tags: Sequence[Mapping[str, Any]]) -> Sequence[str]:
         """Insert those of these tags whose names are free, in this order, and return the names inserted."""

@@ -21,6 +21,8 @@ _PRESENTATION: Final = str.maketrans("", "", "\ufe0e\ufe0f")
 
 def normalised_tag(text: str) -> str:
     """Return the form a tag is stored and compared in: trimmed, NFC, lower-case, one space between words."""
+    if text.isascii():
+        return " ".join(text.lower().split())
     composed = unicodedata.normalize("NFC", text.translate(_PRESENTATION))
     return unicodedata.normalize("NFC", " ".join(composed.lower().split()))
 

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from sqlalchemy import Index, String, insert, text
+from sqlalchemy import Index, String, Table, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tradepost.core.clock import Clock
+from tradepost.core.database.many_rows import insert_many
 from tradepost.core.database.models import NEVER_REUSED, Base, Identified, PortableJson, choice
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.messaging.messages import NAME_LENGTH, Message, Subscriptions, Traced, payload_of
@@ -74,6 +75,9 @@ class StoredMessage(Identified, Base):
         return self.state is MessageState.PENDING and self.lease is not None
 
 
+_MESSAGES: Final = cast("Table", StoredMessage.__table__)
+
+
 class Outbox:
     """Takes messages in the caller's transaction: rolled back with it, delivered once it is committed."""
 
@@ -110,7 +114,7 @@ class Outbox:
         ]
         if not rows:
             return
-        await db.execute(insert(StoredMessage), rows)
+        await insert_many(db, _MESSAGES, rows)
         if due_at > now:
             return  # a dispatcher woken now would find nothing; polling tells it what is due next
         channels = sorted({row["channel"] for row in rows})

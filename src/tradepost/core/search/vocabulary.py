@@ -11,7 +11,8 @@ from typing import Final, cast
 from sqlalchemy import String, Table, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tradepost.core.database.elements import AmongTexts, upsert
+from tradepost.core.database.elements import AmongTexts
+from tradepost.core.database.many_rows import insert_many
 from tradepost.core.database.models import Base
 from tradepost.core.database.repository import Repository
 from tradepost.core.database.sessions import WriteSession
@@ -47,7 +48,6 @@ class SearchWord(Base):
 
 
 _WORDS: Final = cast("Table", SearchWord.__table__)
-_ADD: Final = upsert(_WORDS).on_conflict_do_nothing()
 
 
 def _cuts(length: int, typos: int) -> Iterator[tuple[int, int]]:
@@ -112,7 +112,12 @@ class Vocabulary:
             return
         # In one order for everybody: two that put the same new words in would wait for each other.
         rows = sorted((piece, word) for word in new for piece in pieces(word))
-        await (await db.connection()).execute(_ADD, [{"piece": piece, "word": word} for piece, word in rows])
+        await insert_many(
+            db,
+            _WORDS,
+            [{"piece": piece, "word": word} for piece, word in rows],
+            conflicts="ON CONFLICT DO NOTHING",
+        )
         db.after_commit(lambda: self._remember(new))
 
     def _remember(self, words: Collection[str]) -> None:

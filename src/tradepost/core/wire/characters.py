@@ -49,11 +49,16 @@ def is_invisible(character: str) -> bool:
 
 def is_blank(text: str) -> bool:
     """Tell whether nothing of ``text`` is seen on a screen."""
+    if text.isascii() and text.isprintable():
+        return not text.strip()
     return all(character.isspace() or is_invisible(character) for character in text)
 
 
 def has_controls(text: str) -> bool:
     """Tell whether ``text`` holds a control character other than a joiner that joins something."""
+    if text.isprintable():
+        # No character of category C, and no separator but the space: what most text is, told by one call.
+        return False
     return any(is_control(character) and not _joins(text, index) for index, character in enumerate(text))
 
 

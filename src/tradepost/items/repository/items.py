@@ -4,11 +4,12 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Row, Select, Table, case, delete, insert, select, update
+from sqlalchemy import Row, Select, Table, case, delete, select, update
 from sqlalchemy.orm.attributes import set_committed_value
 
 from tradepost.core.database.elements import AmongIds
 from tradepost.core.database.locks import lock_for_update
+from tradepost.core.database.many_rows import insert_many
 from tradepost.core.database.repository import Repository
 from tradepost.core.errors import PreconditionFailed
 from tradepost.core.wire.pagination import Page, Total, Window
@@ -30,7 +31,6 @@ from tradepost.items.schemas import ItemRow
 from tradepost.items.texts import views_class
 
 _ITEMS = cast("Table", Item.__table__)
-_INSERT = insert(_ITEMS).returning(_ITEMS.c.id, _ITEMS.c.created_at)
 
 
 class ItemRepository(Repository):
@@ -123,10 +123,7 @@ class ItemRepository(Repository):
 
     async def add_many(self, rows: Sequence[Mapping[str, Any]]) -> dict[datetime, int]:
         """Insert items, no two with the same ``created_at``, and return their ids by it."""
-        if not rows:
-            return {}
-        connection = await self.db.connection()
-        made = await connection.execute(_INSERT, rows)
+        made = await insert_many(self.db, _ITEMS, rows, returning=("id", "created_at"))
         return {created_at: item_id for item_id, created_at in made}
 
     async def change(self, item: Item, values: Mapping[str, Any]) -> None:

@@ -4,15 +4,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import cast
 
-from sqlalchemy import Table, delete, insert, select, update
+from sqlalchemy import Table, delete, select, update
 
+from tradepost.core.database.many_rows import insert_many
 from tradepost.core.database.repository import Repository
 from tradepost.items.models import Item, ItemTag
 from tradepost.items.repository.statements import lock_no_key_update_in_order
 
 _LINKS = cast("Table", ItemTag.__table__)
-_INSERT = insert(_LINKS).returning(_LINKS.c.item_id)
-"""RETURNING makes one statement of many rows, which the trigger of kept counts is called for once, not for each row."""
 
 
 class ItemTagRepository(Repository):
@@ -30,8 +29,8 @@ class ItemTagRepository(Repository):
             for item_id, tags in names.items()
             for at, name in enumerate(tags)
         ]
-        if links:
-            await (await self.db.connection()).execute(_INSERT, links)
+        # In one statement: the trigger of kept counts is called for it once, not for each row.
+        await insert_many(self.db, _LINKS, links)
 
     async def remove(self, item_id: int) -> None:
         """Unlink every tag of an item."""

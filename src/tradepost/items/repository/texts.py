@@ -4,10 +4,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, cast
 
-from sqlalchemy import Select, Table, bindparam, insert, select, update
+from sqlalchemy import Select, Table, bindparam, select, update
 
 from tradepost.core.database.elements import AmongIds, upsert
 from tradepost.core.database.locks import lock_no_key_update
+from tradepost.core.database.many_rows import insert_many
 from tradepost.core.database.repository import Repository
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.search.vocabulary import Vocabulary
@@ -16,8 +17,8 @@ from tradepost.items.models import Item, ItemTag, ItemText, TextRule
 from tradepost.items.texts import Facts, TextRow, text_row
 
 _ITEMS = cast("Table", Item.__table__)
-_INSERT = insert(cast("Table", ItemText.__table__))
-_NEW = upsert(cast("Table", ItemText.__table__))
+_TEXTS = cast("Table", ItemText.__table__)
+_NEW = upsert(_TEXTS)
 _PUT = _NEW.on_conflict_do_update(
     index_elements=["item_id"],
     # Not the facts: from the first row on, triggers keep them.
@@ -46,7 +47,7 @@ class ItemTextRepository(Repository):
     async def add(self, rows: Sequence[TextRow]) -> None:
         """Insert the texts of items that are new."""
         if rows:
-            await (await self.db.connection()).execute(_INSERT, rows)
+            await insert_many(self.db, _TEXTS, rows)
             await self._learn(rows)
 
     async def put(self, rows: Sequence[TextRow]) -> None:
