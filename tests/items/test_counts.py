@@ -21,7 +21,7 @@ from tests.items.market import CATEGORIES, ITEMS, change, path_of, sell
 from tradepost.accounts.models import User
 from tradepost.items.counting import ItemCounting
 from tradepost.items.models import Item, ItemCount, ItemCountChange, ItemTag
-from tradepost.items.repository.counts import Difference, Dimension, kept_counts
+from tradepost.items.repository.counts import Difference, Dimension, ItemCountRepository, kept_counts
 from tradepost.tags.models import Tag
 
 TAGS = "/api/v1/tags/"
@@ -349,3 +349,33 @@ async def test_what_is_wrong_is_found_and_repaired(
     async with world.database.read() as db:
         assert await db.scalar(select(ItemCount.n).where(ItemCount.key == "gone")) is None
     ok(await alice.api.delete(path_of(item)))
+
+
+async def test_two_repairs_at_once_add_what_is_missing_once(
+    world: World, alice: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sell(alice, tags=["red"])
+    await fold(world)
+    looked = asyncio.Barrier(2)
+    find = ItemCountRepository.find_differences
+    for wrongly in (4, -1):
+        async with world.database.transaction() as db:
+            await db.execute(
+                update(ItemCount).where(ItemCount.dimension == "all").values(n=ItemCount.n + wrongly)
+            )
+        first = 2
+
+        async def find_both(counts: ItemCountRepository) -> list[Difference]:
+            nonlocal first
+            found = await find(counts)
+            if first:
+                # Both have seen what is wrong before either makes it right.
+                first -= 1
+                await looked.wait()
+            return found
+
+        monkeypatch.setattr(ItemCountRepository, "find_differences", find_both)
+        await asyncio.gather(*(ItemCounting(world.database).repair() for _ in range(2)))
+        monkeypatch.undo()
+        assert await differences(world) == []
+        assert (await kept(world))["all", "", "active"] == 1

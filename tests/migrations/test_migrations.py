@@ -263,6 +263,25 @@ async def test_rebuilding_a_parent_keeps_its_children_and_its_next_id(empty: Dat
         assert set(await reading.scalars(sa.select(sa.func.sum(tables["item_counts"].c.n)))) <= {0, 3}
 
 
+@pytest.mark.parametrize("spelt", ["DROP TRIGGER {}", 'drop trigger if exists "{}"'])
+async def test_a_trigger_that_a_rebuilding_migration_drops_stays_away(empty: Database, spelt: str) -> None:
+    if not empty.is_sqlite:
+        pytest.skip("PostgreSQL rebuilds no table")
+    await migrations.upgrade(empty)
+
+    def rebuild(connection: Connection) -> None:
+        connection.execute(sa.text(spelt.format("item_counts_added")))
+        operations = Operations(MigrationContext.configure(connection, opts={"target_metadata": METADATA}))
+        with operations.batch_alter_table(
+            "items", recreate="always", table_kwargs={"sqlite_autoincrement": True}
+        ) as batch:
+            batch.add_column(sa.Column("extra", sa.Integer()))
+
+    before = await triggers(empty)
+    await migrations.exclusively(empty, rebuild)
+    assert await triggers(empty) == [name for name in before if name != "item_counts_added"]
+
+
 async def triggers(database: Database) -> list[Any]:
     """Return the names of the triggers of all tables."""
     names = "SELECT name FROM sqlite_master WHERE type = 'trigger' ORDER BY name"

@@ -15,7 +15,12 @@ FOLD_BATCH: Final = 10_000
 async def count_anew(db: WriteSession) -> None:
     """Make every count what the rows themselves say, in the transaction of somebody who wrote them past the triggers."""
     counts = ItemCountRepository(db)
-    await counts.repair(await counts.find_differences())
+    while True:
+        seen = await counts.find_repairs()
+        wrong = await counts.find_differences()
+        if await counts.claim_repair(seen):
+            await counts.repair(wrong)
+            return
 
 
 class ItemCounting:
@@ -33,15 +38,26 @@ class ItemCounting:
 
     async def differences(self) -> list[Difference]:
         """Return the counts that are not what the rows themselves say; writers go on meanwhile."""
+        _, wrong = await self._look()
+        return wrong
+
+    async def _look(self) -> tuple[int, list[Difference]]:
         # On SQLite every transaction is a writer's, and would keep the others out for as long as it reads.
         reading = self._database.read() if self._database.is_sqlite else self._database.transaction()
         async with reading as db:
             counts = ItemCountRepository(db)
             await counts.take_time()
-            return await counts.find_differences()
+            # Before the differences: a repair in between is noticed, and its differences are not added once more.
+            return await counts.find_repairs(), await counts.find_differences()
 
     async def repair(self) -> None:
-        """Make every count what the rows themselves say; writers go on meanwhile. To be run by one process at a time."""
-        wrong = await self.differences()
-        async with self._database.transaction() as db:
-            await ItemCountRepository(db).repair(wrong)
+        """Make every count what the rows themselves say; writers go on meanwhile, and another repair is noticed."""
+        while True:
+            seen, wrong = await self._look()
+            if not wrong:
+                return
+            async with self._database.transaction() as db:
+                counts = ItemCountRepository(db)
+                if await counts.claim_repair(seen):
+                    await counts.repair(wrong)
+            return

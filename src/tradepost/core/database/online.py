@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy import Connection, exc, text
+from sqlalchemy import Connection, event, exc, text
 from sqlalchemy.util import await_only
 
 from tradepost.core.database.faults import UNDONE_STATES, violation_code
@@ -38,6 +38,9 @@ PROGRESS: Final = sa.table(
 """How far the back-fills of the revision under way have come; it is gone when the revision is done."""
 
 _STATE: Final = "tradepost_migration"
+_DROP_TRIGGER: Final = re.compile(
+    r"\s*DROP\s+TRIGGER\s+(IF\s+EXISTS\s+)?[\"`\[]?(?P<name>\w+)", re.IGNORECASE
+)
 
 T = TypeVar("T")
 
@@ -52,6 +55,8 @@ class _Part:
     virtual: int = 0
     triggers: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """By name: the table, and the statement that makes it."""
+    dropped: set[str] = field(default_factory=set)
+    """Triggers that the migration drops by their names."""
 
 
 def begin_part(connection: Connection) -> None:
@@ -69,6 +74,8 @@ def begin_part(connection: Connection) -> None:
         virtual=sum(page == 0 for _, page in pages),
         triggers=_triggers(connection),
     )
+    if not event.contains(connection, "before_cursor_execute", _note_dropped):
+        event.listen(connection, "before_cursor_execute", _note_dropped)
 
 
 def end_part(connection: Connection) -> None:
@@ -97,6 +104,13 @@ def end_part(connection: Connection) -> None:
     connection.commit()
 
 
+def _note_dropped(connection: Connection, _cursor: Any, statement: str, *_rest: Any) -> None:
+    part: _Part | None = connection.info.get(_STATE)
+    found = _DROP_TRIGGER.match(statement)
+    if part is not None and found is not None:
+        part.dropped.add(found["name"])
+
+
 def _triggers(connection: Connection) -> dict[str, tuple[str, str]]:
     found = connection.execute(text("SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger'"))
     return {name: (table, statement) for name, table, statement in found}
@@ -105,14 +119,15 @@ def _triggers(connection: Connection) -> dict[str, tuple[str, str]]:
 def _restore_triggers(connection: Connection, part: _Part, pages: frozenset[tuple[str, int]]) -> None:
     """Make the triggers of rebuilt tables again: SQLite drops them with the old table.
 
-    Not those that speak of a table that is gone, which went with it.
+    Not those that the migration dropped itself, nor those that speak of a table that is gone, which went with it.
     """
     names = {name for name, _ in pages}
     rebuilt = names & {name for name, _ in part.pages - pages}
     gone = {name for name, _ in part.pages} - names
     left = _triggers(connection)
     for name, (table, statement) in part.triggers.items():
-        if name not in left and table in rebuilt and not gone & set(re.findall(r"\w+", statement)):
+        is_wanted = name not in left and name not in part.dropped and table in rebuilt
+        if is_wanted and not gone & set(re.findall(r"\w+", statement)):
             connection.exec_driver_sql(statement)
 
 

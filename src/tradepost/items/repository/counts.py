@@ -34,6 +34,8 @@ from tradepost.items.schemas import ItemStatus
 _KEPT: Final = cast("Table", ItemCount.__table__)
 _CHANGES: Final = cast("Table", ItemCountChange.__table__)
 _COLUMNS: Final = ("dimension", "key", "status", "n")
+_REPAIRS: Final = "repairs"
+"""The dimension of the one row that counts repairs, and is no count of items."""
 
 
 class Dimension(StrEnum):
@@ -132,6 +134,7 @@ def _truth() -> Iterator[Select[str, str, str, int]]:
 def _differences() -> Select[str, str, str, int, int]:
     """Return the statement for the counts that are wrong: one, so that the truth and what is kept are of one snapshot."""
     kept = select(_KEPT.c.dimension, _KEPT.c.key, _KEPT.c.status, _KEPT.c.n)
+    kept = kept.where(_KEPT.c.dimension != _text(_REPAIRS))
     sides = []
     for rows, is_truth in (
         *((rows, True) for rows in _truth()),
@@ -187,6 +190,21 @@ class ItemCountRepository(Repository):
         """Return the counts that are not what the rows themselves say; reads every item and link."""
         wrong = _differences().order_by("dimension", "key", "status")
         return list(map(Difference._make, await self.rows(wrong)))
+
+    async def find_repairs(self) -> int:
+        """Return how many repairs there have been; asked before the differences that are to be repaired."""
+        return await self.db.scalar(select(_KEPT.c.n).where(_KEPT.c.dimension == _REPAIRS)) or 0
+
+    async def claim_repair(self, seen: int) -> bool:
+        """Be the next to repair, unless somebody has been since ``seen`` repairs: what was wrong may be right by now.
+
+        Another one that is at it is waited for.
+        """
+        claim = upsert(_KEPT).values(dimension=_REPAIRS, key="", status="", n=seen + 1)
+        next_one = claim.on_conflict_do_update(
+            index_elements=_COLUMNS[:3], set_={"n": seen + 1}, where=_KEPT.c.n == seen
+        )
+        return await self.db.scalar(next_one.returning(_KEPT.c.n)) is not None
 
     async def repair(self, wrong: Collection[Difference]) -> None:
         """Add to counts what they were wrong by, and drop the counts of what has no items any more.
