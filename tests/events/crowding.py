@@ -15,12 +15,12 @@ from typing import Any
 
 from tradepost.accounts.permissions import PERMISSIONS, Role
 from tradepost.bootstrap import opened
-from tradepost.core.errors import TradepostError
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
 from tradepost.core.settings.settings import Settings
-from tradepost.events.dependencies import build_event_service, build_seat_service
-from tradepost.events.intake import JoinIntake
+from tradepost.events.dependencies import build_event_service
+from tradepost.events.errors import ParticipantNotFound
+from tradepost.events.intake import JoinIntake, LeaveIntake
 from tradepost.events.schemas import EventUpdate
 
 AT_ONCE = 20
@@ -39,13 +39,12 @@ async def crowd(resources: Resources, plan: dict[str, Any]) -> Counter[str]:
             answers["new" if joined.is_new else "again"] += 1
             answers[json.loads(joined.body)["status"]] += 1
             if chance.random() < plan["leaves"]:
-                async with resources.database.transaction() as db:
-                    try:
-                        await build_seat_service(db, resources).leave(plan["event_id"], user_id)
-                        answers["left"] += 1
-                    except TradepostError:
-                        # The same person has left meanwhile, by another request.
-                        answers["gone"] += 1
+                try:
+                    await resources[LeaveIntake].leave(plan["event_id"], asker)
+                    answers["left"] += 1
+                except ParticipantNotFound:
+                    # The same person has left meanwhile, by another request.
+                    answers["gone"] += 1
             if chance.random() < plan["resizes"]:
                 capacity = chance.randint(*plan["capacities"])
                 staff = Principal(user_id, PERMISSIONS[Role.ADMIN], session_id=0)

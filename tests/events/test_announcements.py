@@ -64,6 +64,39 @@ class TestSeats:
         assert await told(world, "event_seat") == []
 
 
+class TestRemoval:
+    async def test_who_is_taken_out_is_told(
+        self, world: World, alice: Person, bob: Person, moderator: Person, new_person: NewPerson
+    ) -> None:
+        event = await plan(world, alice, max_participants=1, time_zone="Asia/Tokyo")
+        waiting = await new_person("Waiting")
+        await join(event, bob)
+        await join(event, waiting)
+        for by, person in ((alice, bob), (moderator, waiting)):
+            answer = await by.api.delete(path_of(event, f"participants/{person.id}"))
+            assert answer.json() == {"message": "Participant removed"}
+            again = await by.api.delete(path_of(event, f"participants/{person.id}"))
+            assert again.status_code == 404
+        found = await told(world, "event_removed")
+        assert [user_id for user_id, _ in found] == [bob.id, waiting.id]
+        assert (found[0][1]["event_id"], found[0][1]["event_title"]) == (event["id"], "Repair café")
+        assert found[0][1]["starts"].endswith(" (Asia/Tokyo)")
+        assert await emails(world, "event_removed") == [bob.id, waiting.id]
+
+    async def test_nobody_is_told_of_what_they_did_themselves_or_of_what_does_not_take_place(
+        self, world: World, alice: Person, bob: Person, moderator: Person
+    ) -> None:
+        event = await plan(world, alice)
+        for person in (alice, moderator, bob):
+            await join(event, person)
+        for person in (alice, moderator):
+            own = await person.api.delete(path_of(event, f"participants/{person.id}"))
+            assert own.status_code == 200
+        assert (await alice.api.post(path_of(event, "cancel"))).status_code == 200
+        assert (await alice.api.delete(path_of(event, f"participants/{bob.id}"))).status_code == 200
+        assert await told(world, "event_removed") == []
+
+
 class TestCrowds:
     async def test_everybody_is_told_of_a_cancellation_once(
         self, world: World, alice: Person, monkeypatch: pytest.MonkeyPatch

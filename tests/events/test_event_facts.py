@@ -48,6 +48,7 @@ async def test_the_organiser_s_programs_hear_of_every_change(
     await join(event, late)
     await alice.api.patch(path_of(event), json={"title": "Another title"})
     await leave(event, bob)
+    assert (await alice.api.delete(path_of(event, f"participants/{late.id}"))).status_code == 200
     await alice.api.post(path_of(event, "cancel"))
     other = await plan(world, alice)
     await alice.api.delete(path_of(other))
@@ -66,6 +67,17 @@ async def test_the_organiser_s_programs_hear_of_every_change(
                 "start_date": event["start_date"],
                 "time_zone": "UTC",
                 "user_ids": [late.id],
+            },
+        ),
+        ("events.left", ids | {"user_id": late.id}),
+        (
+            "events.removed",
+            ids
+            | {
+                "title": "Another title",
+                "start_date": event["start_date"],
+                "time_zone": "UTC",
+                "user_id": late.id,
             },
         ),
         ("events.cancelled", ids | {"title": "Another title"}),

@@ -20,7 +20,7 @@ from tradepost.events.dependencies import build_departure_service, build_event_s
 from tradepost.events.errors import ParticipantNotFound
 from tradepost.events.repository.participants import ParticipantRepository, Place
 from tradepost.events.schemas import EventUpdate
-from tradepost.events.seats import Joined, Joining
+from tradepost.events.seats import Joined, Joining, Leaving
 
 PEOPLE = 6
 STEPS = 25
@@ -93,18 +93,18 @@ class Seats(RuleBasedStateMachine):
         async with self.world.database.transaction() as db:
             return await build_seat_service(db, self.world.resources).join_many(group)
 
-    @rule(person=PERSON)
-    def leave(self, person: int) -> None:
-        user_id = self.people[person]
-        assert self.run(self._leave(user_id)) == self.model.leave(user_id)
+    @rule(group=st.lists(PERSON, min_size=1, max_size=6))
+    def leave(self, group: list[int]) -> None:
+        """Leave in one transaction, as a group of requests does; somebody may ask twice."""
+        user_ids = [self.people[person] for person in group]
+        outcomes = self.run(self._leave([Leaving(self.event_id, user_id) for user_id in user_ids]))
+        for user_id, outcome in zip(user_ids, outcomes, strict=True):
+            assert (outcome is None) == self.model.leave(user_id)
+            assert outcome is None or isinstance(outcome, ParticipantNotFound)
 
-    async def _leave(self, user_id: int) -> bool:
-        try:
-            async with self.world.database.transaction() as db:
-                await build_seat_service(db, self.world.resources).leave(self.event_id, user_id)
-        except ParticipantNotFound:
-            return False
-        return True
+    async def _leave(self, group: list[Leaving]) -> list[TradepostError | None]:
+        async with self.world.database.transaction() as db:
+            return await build_seat_service(db, self.world.resources).leave_many(group)
 
     @rule(person=PERSON)
     def depart(self, person: int) -> None:

@@ -16,7 +16,7 @@ from tradepost.core.resources import Resources
 from tradepost.core.wire.cursors import Cursors
 from tradepost.events.calendars import EventCalendars
 from tradepost.events.departures import DepartureService
-from tradepost.events.intake import JoinIntake
+from tradepost.events.intake import JoinIntake, LeaveIntake
 from tradepost.events.reader import EventReader
 from tradepost.events.seats import SeatService
 from tradepost.events.service import EventService, ParticipantReads
@@ -60,6 +60,7 @@ def open_events(resources: Resources) -> None:
     seats = partial(build_seat_service, resources=resources)
     keys = resources[IdempotencyKeys]
     resources.put(JoinIntake, JoinIntake(database, keys, seats=seats, observe=observer("joins")))
+    resources.put(LeaveIntake, LeaveIntake(database, seats=seats, observe=observer("leaves")))
     settings = resources.settings
     resources.put(
         EventCalendars,
@@ -90,6 +91,7 @@ async def participant_reads(db: ReadDb) -> ParticipantReads:
 Events = Annotated[EventReader, resource(EventReader)]
 Calendars = Annotated[EventCalendars, resource(EventCalendars)]
 Joins = Annotated[JoinIntake, resource(JoinIntake)]
+Leaves = Annotated[LeaveIntake, resource(LeaveIntake)]
 EventWrites = Annotated[EventService, Depends(event_service, scope="function")]
 Seats = Annotated[SeatService, Depends(seat_service, scope="function")]
 Participants = Annotated[ParticipantReads, Depends(participant_reads, scope="function")]

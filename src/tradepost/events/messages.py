@@ -75,6 +75,20 @@ class EventLeft(Message):
     user_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class ParticipantRemoved(Message):
+    """A person was taken out of an event that is still to come, by its organiser or by staff."""
+
+    type: ClassVar[str] = "events.removed.v1"
+
+    event_id: int
+    organiser_id: int | None
+    title: str
+    start_date: datetime
+    time_zone: str
+    user_id: int
+
+
 MOST_TOLD = 100
 """People that one message tells of something: their inbox rows and e-mails are written in one transaction."""
 

@@ -22,6 +22,7 @@ from tradepost.events.dependencies import (
     EventWriter,
     EventWrites,
     Joins,
+    Leaves,
     Participants,
     Seats,
 )
@@ -242,9 +243,9 @@ async def join_event(event_id: PathId, principal: CurrentPrincipal, joins: Joins
     "/{event_id}/participants",
     responses=problem_responses(Unauthenticated, EventNotFound, ParticipantNotFound),
 )
-async def leave_event(event_id: PathId, principal: CurrentPrincipal, seats: Seats) -> Confirmation:
+async def leave_event(event_id: PathId, principal: CurrentPrincipal, leaves: Leaves) -> Confirmation:
     """Leave an event; the first who waits gets the seat."""
-    await seats.leave(event_id, principal.user_id)
+    await leaves.leave(event_id, principal)
     return Confirmation(message="Left the event")
 
 
@@ -277,10 +278,10 @@ async def list_participants(
 async def remove_participant(
     event_id: PathId, user_id: ParticipantId, principal: CurrentPrincipal, seats: Seats
 ) -> Confirmation:
-    """Take somebody out of an event; the first who waits gets the seat. For the organiser and staff."""
+    """Take somebody out of an event, who is told; the first who waits gets the seat. For the organiser and staff."""
 
     def check(event: Event) -> None:
         check_manager(event, principal)
 
-    await seats.leave(event_id, user_id, check=check, by=principal)
+    await seats.remove(event_id, user_id, check=check, by=principal)
     return Confirmation(message="Participant removed")

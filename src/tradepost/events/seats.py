@@ -18,7 +18,7 @@ from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.observability.trace_context import traceparent
 from tradepost.core.principal import Principal
 from tradepost.events.errors import EventCancelled, EventNotFound, EventOver, ParticipantNotFound
-from tradepost.events.messages import MOST_TOLD, EventJoined, EventLeft, SeatsGiven
+from tradepost.events.messages import MOST_TOLD, EventJoined, EventLeft, ParticipantRemoved, SeatsGiven
 from tradepost.events.models import Event
 from tradepost.events.repository.events import EventRepository
 from tradepost.events.repository.participants import ParticipantRepository, Place
@@ -32,6 +32,11 @@ class Joining:
     event_id: int
     user_id: int
     traceparent: str | None = field(default_factory=traceparent.get)
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving(Joining):
+    """A person who wants to leave an event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,17 +157,45 @@ class SeatService:
             }
         )
 
-    async def leave(
-        self,
-        event_id: int,
-        user_id: int,
-        *,
-        check: Callable[[Event], None] = lambda _event: None,
-        by: Principal | None = None,
-    ) -> None:
-        """Take a person out of an event, and give a seat that is free then to the first who waits.
+    async def leave_many(self, wanted: Sequence[Leaving]) -> list[TradepostError | None]:
+        """Take people out of events who want to leave them; return for each, in order, the error that refuses them alone.
 
-        ``check`` raises for an event that the asker may not take anybody out of. ``by`` staff is recorded.
+        Seats that are free then go to the first who wait and stay. The statements are as many for one as for a hundred who
+        leave one event.
+        """
+        events = await self._events.lock_several_for_update({one.event_id for one in wanted})
+        leaving: dict[int, dict[int, str | None]] = {}
+        for one in wanted:
+            leaving.setdefault(one.event_id, {}).setdefault(one.user_id, one.traceparent)
+        gone: set[tuple[int, int]] = set()
+        for event_id in sorted(leaving.keys() & events.keys()):
+            event, people = events[event_id], leaving[event_id]
+            statuses = await self._participants.remove_several(event_id, user_ids=people.keys())
+            if not statuses:
+                continue
+            facts = (
+                Traced(EventLeft(event_id, event.organiser_id, user_id), people[user_id])
+                for user_id in people
+                if user_id in statuses
+            )
+            await self._outbox.add(self._db, *facts)
+            await self.vacate(event, statuses.values())
+            gone |= {(event_id, user_id) for user_id in statuses}
+        outcomes: list[TradepostError | None] = []
+        for one in wanted:
+            pair = (one.event_id, one.user_id)
+            refusal = ParticipantNotFound() if one.event_id in events else EventNotFound()
+            outcomes.append(None if pair in gone else refusal)
+            # Who asks twice at once has left by the first.
+            gone.discard(pair)
+        return outcomes
+
+    async def remove(
+        self, event_id: int, user_id: int, *, check: Callable[[Event], None], by: Principal
+    ) -> None:
+        """Take somebody out of an event and tell them, and give a seat that is free then to the first who waits.
+
+        ``check`` raises for an event that the asker may not take anybody out of. What staff do is recorded.
         """
         event = await self._events.lock_for_update(event_id)
         if event is None:
@@ -173,7 +206,14 @@ class SeatService:
             raise ParticipantNotFound
         await self._outbox.add(self._db, EventLeft(event_id, event.organiser_id, user_id))
         await self.vacate(event, [status])
-        if by is not None and by.user_id not in {user_id, event.organiser_id}:
+        if by.user_id != user_id and _is_to_come(event, self._clock.now()):
+            await self._outbox.add(
+                self._db,
+                ParticipantRemoved(
+                    event_id, event.organiser_id, event.title, event.start_date, event.time_zone, user_id
+                ),
+            )
+        if by.user_id not in {user_id, event.organiser_id}:
             on = Target("event", event_id, user_id)
             await self._audit.add(
                 self._db, "event.participant_removed", by=by, on=on, details={"user_id": user_id}
@@ -205,7 +245,7 @@ class SeatService:
             if len(moved) != free:
                 raise CountersDisagree(f"event {event.id}")
             # Nobody is told of a seat at what has ended or does not take place.
-            if event.status is EventStatus.PLANNED and not is_over(event, now):
+            if _is_to_come(event, now):
                 people = [user_id for user_id in moved if user_id is not None]
                 await self._outbox.add(self._db, *_seats_given(event, people))
         return {
@@ -214,6 +254,10 @@ class SeatService:
             "participants_count": taken + free,
             "waiting_count": waiting - free,
         }
+
+
+def _is_to_come(event: Event, now: datetime) -> bool:
+    return event.status is EventStatus.PLANNED and not is_over(event, now)
 
 
 def _refusal(event: Event | None, now: datetime, *, knows: bool) -> TradepostError | None:

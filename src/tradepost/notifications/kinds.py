@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from tradepost.accounts.messages import ApiKeysRevoked, GrantsRevoked, PasswordChanged, UserRegistered
 from tradepost.core.messaging.messages import Message
-from tradepost.events.messages import CancellationDue, ChangeDue, ReminderDue, SeatsGiven
+from tradepost.events.messages import CancellationDue, ChangeDue, ParticipantRemoved, ReminderDue, SeatsGiven
 from tradepost.events.zones import local_time
 from tradepost.items.messages import ItemCreated, ItemsBulkCreated
 from tradepost.webhooks.messages import WebhookDisabled
@@ -125,13 +125,17 @@ def _item_created(fact: ItemCreated) -> Sequence[Note]:
 
 
 def _about(
-    fact: SeatsGiven | CancellationDue | ChangeDue | ReminderDue, title: str, words: str, **data: int
+    fact: SeatsGiven | CancellationDue | ChangeDue | ReminderDue | ParticipantRemoved,
+    title: str,
+    words: str,
+    **data: int,
 ) -> Sequence[Note]:
     """Return the same note for each of the people whom a fact about an event concerns."""
+    people = (fact.user_id,) if isinstance(fact, ParticipantRemoved) else fact.user_ids
     starts = local_time(fact.start_date, fact.time_zone)
     values = {"event_id": fact.event_id, "event_title": fact.title, "starts": starts, **data}
     body = words.format(title=f'"{fact.title}"', starts=starts)
-    return [Note(user_id, title, body, values) for user_id in fact.user_ids]
+    return [Note(user_id, title, body, values) for user_id in people]
 
 
 def _seats_given(fact: SeatsGiven) -> Sequence[Note]:
@@ -142,6 +146,14 @@ def _seats_given(fact: SeatsGiven) -> Sequence[Note]:
 
 def _event_cancelled(fact: CancellationDue) -> Sequence[Note]:
     return _about(fact, "Event Cancelled", "{title}, which was to begin at {starts}, was cancelled.")
+
+
+def _event_removed(fact: ParticipantRemoved) -> Sequence[Note]:
+    return _about(
+        fact,
+        "Taken Out of an Event",
+        "You do not take part in {title} any more, which begins at {starts}: its organiser, or staff, took you out.",
+    )
 
 
 def _event_changed(fact: ChangeDue) -> Sequence[Note]:
@@ -216,6 +228,12 @@ KINDS: Final[tuple[NotificationKind[Any], ...]] = (
     ),
     NotificationKind(
         "event_cancelled", "An event that you joined was cancelled", CancellationDue, _event_cancelled
+    ),
+    NotificationKind(
+        "event_removed",
+        "The organiser of an event, or staff, took you out of it",
+        ParticipantRemoved,
+        _event_removed,
     ),
     NotificationKind(
         "event_changed", "An event that you joined takes place at another time", ChangeDue, _event_changed

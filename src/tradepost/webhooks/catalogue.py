@@ -14,6 +14,7 @@ from tradepost.events.messages import (
     EventJoined,
     EventLeft,
     EventUpdated,
+    ParticipantRemoved,
     SeatsGiven,
 )
 from tradepost.items.messages import ItemBatchCreated, ItemCreated, ItemDeleted, ItemUpdated
@@ -43,6 +44,7 @@ CATALOGUE: Final = (
     PublicFact("events.deleted", EventDeleted, _organiser),
     PublicFact("events.joined", EventJoined, _organiser),
     PublicFact("events.left", EventLeft, _organiser),
+    PublicFact("events.removed", ParticipantRemoved, _organiser),
     PublicFact("events.moved_up", SeatsGiven, _organiser),
 )
 

@@ -163,6 +163,21 @@ class EventLeftPayload(FactPayload):
     data: EventLeftData = Field(description="The values of the fact")
 
 
+class EventRemovedData(EventCreatedData):
+    """A person whom the organiser or staff took out of an event that is still to come."""
+
+    start_date: datetime = Field(description="When the event begins, in UTC")
+    time_zone: str = Field(description="Where it takes place, an IANA name", examples=["Europe/Berlin"])
+    user_id: UserId
+
+
+class EventRemovedPayload(FactPayload):
+    """A person was taken out of an event that is still to come; `events.left` tells of it too."""
+
+    type: Literal["events.removed"] = Field(description="Which fact it is")
+    data: EventRemovedData = Field(description="The values of the fact")
+
+
 class EventMovedUpData(EventCreatedData):
     """People who waited for seats and have them now."""
 

@@ -31,6 +31,7 @@ from tradepost.webhooks.payloads import (
     EventJoinedPayload,
     EventLeftPayload,
     EventMovedUpPayload,
+    EventRemovedPayload,
     EventUpdatedPayload,
     ItemBatchCreatedPayload,
     ItemCreatedPayload,
@@ -270,6 +271,11 @@ async def receive_event_joined(_payload: EventJoinedPayload) -> None:
 @facts.post("events.left", **RECEIVED)
 async def receive_event_left(_payload: EventLeftPayload) -> None:
     """Tell a receiver that a person left an event, or was taken out of it."""
+
+
+@facts.post("events.removed", **RECEIVED)
+async def receive_event_removed(_payload: EventRemovedPayload) -> None:
+    """Tell a receiver that the organiser or staff took a person out of an event that is still to come."""
 
 
 @facts.post("events.moved_up", **RECEIVED)

@@ -55,7 +55,9 @@ class AmongIds(FunctionElement[bool]):
     # No type of its own: what is Boolean, SQLAlchemy compares on SQLite (``… = 1``), and no index would serve.
     inherit_cache = True
 
-    def __init__(self, column: InstrumentedAttribute[int] | ColumnElement[int]) -> None:
+    def __init__(
+        self, column: InstrumentedAttribute[int] | InstrumentedAttribute[int | None] | ColumnElement[int]
+    ) -> None:
         super().__init__(column, bindparam("ids", type_=IdList()))
 
 

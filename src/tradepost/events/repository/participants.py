@@ -103,6 +103,19 @@ class ParticipantRepository(Repository):
             .execution_options(**_UNTRACKED)
         )
 
+    async def remove_several(
+        self, event_id: int, *, user_ids: Collection[int]
+    ) -> dict[int, ParticipantStatus]:
+        """Delete the places of people at an event; return what they were, by the person's id."""
+        gone = await self.db.execute(
+            delete(Participant)
+            .where(Participant.event_id == event_id, AmongIds(Participant.user_id))
+            .returning(Participant.user_id, Participant.status)
+            .execution_options(**_UNTRACKED),
+            {"ids": sorted(user_ids)},
+        )
+        return {row.user_id: row.status for row in gone}
+
     async def move_up(self, event_id: int, number: int, *, now: datetime) -> Sequence[int | None]:
         """Give seats to the first ``number`` who wait; return their ids in their order."""
         first = (
