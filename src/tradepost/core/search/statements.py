@@ -108,10 +108,16 @@ class SearchStatements:
         self._fts = lightweight(index.name, column("rowid", BigInteger))
         self._steps = steps_of(resolved, index.weights)
 
-    def ranked(self, needed: int, after: End | None = None) -> CTE:
+    @property
+    def has_tiers(self) -> bool:
+        """Whether rows are in several tiers."""
+        return len(self._resolved.tiers) > 1
+
+    def ranked(self, needed: int, after: End | None = None, *, in_one_tier: bool = False) -> CTE:
         """Return the best ``needed`` rows as ``id``, ``tier`` (the lowest is the best) and ``score``.
 
-        With ``after`` those that come after that place; some before it may be among them.
+        With ``after`` those that come after that place; some before it may be among them. ``in_one_tier``: only those of the
+        tier that comes first, which is a smaller statement.
         """
         steps, below = self._steps, None
         if after is not None:
@@ -122,6 +128,8 @@ class SearchStatements:
             else:
                 # Among the rows of that tier that have scores of their own.
                 steps, needed = steps[classes.index((after.tier, None)) :], RANKED
+        if in_one_tier:
+            steps = [step for step in steps if step.rank == steps[0].rank]
         parts = [
             _Part(
                 f"step_{place}",

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, cast
 from sqlalchemy import (
     CTE,
     ColumnElement,
+    Row,
     Select,
     String,
     Table,
@@ -163,20 +164,17 @@ class ItemSearchRepository(Repository):
         few = await self._few(asked, wanted, values)
         if few is not None:
             values["ids"] = few
-        ranked = asked.ranked(needed, after) if few is None else asked.placed()
-        page, order = self._ordered(ranked, window, values, after)
-        page = page.limit(window.limit + 1)
-        if window.skip:
-            page = page.offset(window.skip)
-        counted = window.total is not Total.NONE
-        if counted and few is None:
-            page = page.add_columns(asked.counted().scalar_subquery().label("total"))
-        found = await self.rows(page, values)
+            found, order = await self._rows(asked.placed(), window, values, after)
+        else:
+            # Mostly the best tier fills a page: its statement is a part of the whole one.
+            in_one_tier = by_rank and asked.has_tiers
+            ranked = asked.ranked(needed, after, in_one_tier=in_one_tier)
+            found, order = await self._rows(ranked, window, values, after)
+            if in_one_tier and len(found) <= window.limit:
+                found, order = await self._rows(asked.ranked(needed, after), window, values, after)
         total: int | None = None
-        if counted and few is not None:
-            total = len(few)
-        elif counted:
-            total = found[0].total if found else await self._count(asked, window, values)
+        if window.total is not Total.NONE:
+            total = len(few) if few is not None else await self._count(asked, values)
         shown = found[: window.limit]
         end: Place | None = None
         if len(found) > len(shown):
@@ -205,11 +203,16 @@ class ItemSearchRepository(Repository):
         found = [row.id for row in await self.rows(asked.matching(FEW + 1), values)]
         return found if len(found) <= FEW else None
 
-    async def _count(self, asked: SearchStatements, window: Window, values: Mapping[str, Any]) -> int:
-        """Count the results behind an empty page."""
-        if window.skip == 0 and window.after is None:
-            return 0
+    async def _count(self, asked: SearchStatements, values: Mapping[str, Any]) -> int:
         return int(await self.db.scalar(asked.counted(), values) or 0)
+
+    async def _rows(
+        self, ranked: CTE, window: Window, values: dict[str, Any], after: End | None
+    ) -> tuple[Sequence[Row[*tuple[Any, ...]]], Order | None]:
+        """Return the results of a page and one more, and their order unless it is that of the rank."""
+        page, order = self._ordered(ranked, window, values, after)
+        page = page.limit(window.limit + 1)
+        return await self.rows(page.offset(window.skip) if window.skip else page, values), order
 
     @staticmethod
     def _ordered(
