@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.conftest import Template
-from tests.flows.live import LiveServer, environment, serving, tradepost
+from tests.flows.live import ROOT, LiveServer, environment, serving, tradepost
 
 CHECKS = (
     "not_a_server_error",
@@ -30,6 +30,17 @@ EVERYTHING = "coverage,fuzzing"
 PHASES = {"postgresql": EVERYTHING, "sqlite": EVERYTHING if "SOAK_EXAMPLES" in os.environ else "fuzzing"}
 """What is sent to each engine. Rules of a schema are kept before a database is asked: one engine will do for them, and in
 the long form both do."""
+SURROUNDINGS = {
+    # Few: each request looks through all of them for a proxy.
+    **{
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(("PYTHON", "PATH", "LANG", "LC_"))
+    },
+    "SCHEMATHESIS_HOOKS": str(Path(__file__).with_name("generating.py")),
+    # Where Hypothesis keeps its tables of Unicode: in a directory of the test's own it would make them anew.
+    "HYPOTHESIS_STORAGE_DIRECTORY": str(ROOT / ".hypothesis"),
+}
 HAS_NO_END = "/notifications/stream$"
 """Operations whose answers go on: waiting for one would be waiting for ever."""
 TAKES_QUERY = "/api/v1/items/$"
@@ -66,7 +77,10 @@ async def examine(
         *("--seed", "1", "--no-color", "--warnings", "off", "--request-timeout", "20", *selection),
         # How long a request takes to make up says how busy the machine is, and nothing of the server.
         *("--suppress-health-check", "too_slow"),
+        # What an earlier run has found is no part of this one.
+        *("--generation-database", "none"),
         cwd=directory,
+        env=SURROUNDINGS,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
