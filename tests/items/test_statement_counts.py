@@ -1,5 +1,6 @@
 """How many statements an answer costs: a fixed number for each endpoint, however many rows there are."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -14,8 +15,10 @@ from tests.items.market import ITEMS, MINE, POPULAR, SEARCH
 from tradepost.accounts.key_schemas import MOST_KEYS
 from tradepost.accounts.models import ApiKey, LoginSession, User
 from tradepost.accounts.permissions import Role
+from tradepost.bootstrap import build_backlog
 from tradepost.categories.models import Category
 from tradepost.core.audit.models import ActorKind, AuditLine
+from tradepost.core.finishing import alongside
 from tradepost.core.messaging.messages import Message, Subscriptions
 from tradepost.core.messaging.outbox import MessageState, StoredMessage
 from tradepost.events.models import Event, Participant
@@ -301,6 +304,19 @@ async def test_reading(
             statement for statement in sent if not statement.startswith(("SELECT", "WITH", "EXPLAIN"))
         ] == []
     assert found == ENDPOINTS
+
+
+async def test_what_looks_by_itself_meanwhile_is_not_counted(
+    world: World, statements: Callable[[], Any]
+) -> None:
+    looked = asyncio.Event()
+    backlog = build_backlog(world.resources, lambda *_, **__: looked.set())
+    with statements() as sent:
+        async with alongside({"backlog": backlog.run()}):
+            await looked.wait()
+        assert sent == []
+        await backlog.measure()
+        assert len(sent) == 2
 
 
 def test_every_endpoint_that_reads_is_in_the_table(module_world: World) -> None:
