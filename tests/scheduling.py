@@ -24,6 +24,8 @@ LONG: Final = (
 )
 """What takes minutes, or starts servers for each test: taken first, in this order. A name that is gone means nothing."""
 MOST_WORKERS: Final = 6
+LOST: Final = 3
+"""The status of a run that ended with one of its workers; 1 is that of one in which tests failed."""
 _ENGINE: Final = re.compile(r"[\[-](sqlite|postgresql)\b")
 
 
@@ -51,6 +53,19 @@ def in_order(nodeids: list[str]) -> list[int]:
         return kind, -sizes[scope], scope
 
     return sorted(range(len(nodeids)), key=rank)
+
+
+def end_when_lost(node: Any, error: object | None) -> None:
+    """End the run, and fail it, when a worker died; called when one has ended, however that was.
+
+    xdist would start another one and give it the tests of the first, the deadly one among them. A run that goes on without
+    some of its tests could pass.
+    """
+    if error:
+        scheduling = node.config.pluginmanager.getplugin("dsession").sched
+        units = scheduling.assigned_work.get(node, {}).values()
+        test = next((name for unit in units for name, is_done in unit.items() if not is_done), "none")
+        pytest.exit(f"the worker {node.gateway.id} died; its test was {test}", returncode=LOST)
 
 
 def workers() -> int:
