@@ -30,7 +30,12 @@ def main() -> None:
     # A group of its own, so that the stop signal also reaches what a shell in front of the server has started.
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)
     try:
-        select.select([sys.stdin, wake_up], [], [])
+        waits = True
+        while waits:
+            readable, _, _ = select.select([sys.stdin, wake_up], [], [])
+            signals = os.read(wake_up, 64) if wake_up in readable else b""
+            # A command that is only stopped or goes on says so by the same signal as one that has ended.
+            waits = set(signals) == {signal.SIGCHLD} and sys.stdin not in readable and process.poll() is None
         if process.poll() is None:
             # PostgreSQL's immediate shutdown: what it would save by a gentler one is deleted below.
             os.killpg(process.pid, signal.SIGQUIT)

@@ -104,9 +104,10 @@ class PostgresServer:
 
 @dataclass(frozen=True)
 class S3Server:
-    """A server in memory that speaks like S3, in which tests make buckets."""
+    """A server in memory that speaks like S3, in which tests make buckets; ``lifeline`` is the process that keeps it."""
 
     url: str
+    lifeline: int = 0
 
     @classmethod
     @contextmanager
@@ -132,7 +133,7 @@ class S3Server:
                 )
             with lifeline:
                 _wait_until_connected(lifeline, port, directory / "log")
-                yield cls(f"http://127.0.0.1:{port}")
+                yield cls(f"http://127.0.0.1:{port}", lifeline.pid)
 
     def create_bucket(self, name: str) -> dict[str, str]:
         """Make a bucket and return the settings with which Tradepost keeps its files there."""

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
@@ -49,6 +50,8 @@ from tradepost.web.readiness import Readiness
 
 RETRY_PREPARATION: Final = 2.0
 """Seconds between two tries to migrate, in ``local``, while the database is away."""
+END_SECONDS: Final = 24.0
+"""Seconds after the drain within which a process has ended, whatever hangs."""
 
 OLD_SCHEMA: Final = (
     "the database's schema is older than this version's; bring it up to date with: tradepost migrate"
@@ -241,7 +244,7 @@ def _drained(readiness: Readiness, seconds: float) -> Iterator[None]:
     some of them are refused.
     """
     stop = signal.getsignal(signal.SIGTERM)
-    if not seconds or not callable(stop) or threading.current_thread() is not threading.main_thread():
+    if not callable(stop) or threading.current_thread() is not threading.main_thread():
         try:
             yield
         finally:
@@ -253,6 +256,7 @@ def _drained(readiness: Readiness, seconds: float) -> Iterator[None]:
         # The process that started this worker may pass on what the whole group was sent already.
         if not readiness.draining:
             readiness.draining = True
+            _end_in_time(seconds + END_SECONDS)
             log.info("told to end; not ready any more", seconds=seconds)
             loop.call_later(seconds, stop, signal.SIGTERM, None)
 
@@ -262,6 +266,18 @@ def _drained(readiness: Readiness, seconds: float) -> Iterator[None]:
     finally:
         readiness.draining = True
         signal.signal(signal.SIGTERM, stop)
+
+
+def _end_in_time(seconds: float) -> None:
+    """End this process after ``seconds``, should something hang that nobody thought of: it would be killed otherwise."""
+
+    def end() -> None:
+        log.error("something hangs and is left behind", seconds=seconds)
+        os._exit(0)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 async def _preparation(resources: Resources) -> dict[str, Coroutine[Any, Any, None]]:

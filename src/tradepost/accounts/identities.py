@@ -14,6 +14,7 @@ from tradepost.accounts.repository.sessions import IdentityRow, SessionRepositor
 from tradepost.core.batching.coalescer import Observe, ReadCoalescer
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
+from tradepost.core.deadlines import Stage
 from tradepost.core.principal import ApiKeyTerms, Credential, CredentialKind, Origin, Principal, nowhere
 from tradepost.core.wire.representations import Representation
 
@@ -68,7 +69,7 @@ class Identities:
     def __init__(self, database: Database, *, observe: Observe | None = None) -> None:
         self._database = database
         self._reads: Final[ReadCoalescer[_Asked, Identity]] = ReadCoalescer(
-            database, self._load, observe=observe
+            database, self._load, observe=observe, stage=Stage.NOTHING
         )
 
     async def find(self, *, session_id: int, user_id: int, now: datetime) -> Identity | None:

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from tradepost.core.batching.coalescer import Coalescer
 from tradepost.core.clock import Clock
+from tradepost.core.deadlines import Stage
 from tradepost.core.errors import Unavailable
 from tradepost.core.rate_limiter import LocalRateLimiter, Verdict
 from tradepost.core.settings.settings import Rate
@@ -77,7 +78,9 @@ class SharedRateLimiter:
         self._local = local
         self._monotonic = clock.monotonic
         self._script: Any = redis.register_script(_SCRIPT)
-        self._hits: Coalescer[_Hit, Verdict] = Coalescer(self._judge, lanes=LANES, max_batch=128)
+        self._hits: Coalescer[_Hit, Verdict] = Coalescer(
+            self._judge, lanes=LANES, max_batch=128, stage=Stage.NOTHING
+        )
         self._away_until: float | None = None
         self._look: asyncio.Task[None] | None = None
 

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
 from tradepost.accounts.dependencies import Visitor
+from tradepost.core.deadlines import note_progress
 from tradepost.core.errors import (
     InsufficientPermissions,
     NoSpaceLeft,
@@ -245,6 +246,7 @@ async def _all(spool: Spool, run: BulkRun, scope: Scope) -> tuple[int, AsyncGene
     read: list[ItemCreate | Response] = []
     with spool:
         async for group in spool.groups(BATCH):
+            note_progress()
             lines += group
             read += await _parsed(group, scope)
     items = _items(read)

@@ -24,7 +24,7 @@ HEAD_TIMEOUT: Final = 10.0
 """Seconds from the first byte of a head to its last."""
 FIRST_BYTE_TIMEOUT: Final = 15.0
 """Seconds that a new connection may be silent; after a request uvicorn's shorter keep-alive time-out takes over."""
-WRITE_TIMEOUT: Final = 60.0
+WRITE_TIMEOUT: Final = 30.0
 """Seconds for which a client may leave what it was sent untouched, once the buffer for it is full."""
 LINGER: Final = 2.0
 """Seconds for which the rest is still taken in after a refusal: a reset connection would lose the answer on its way."""

@@ -1,7 +1,7 @@
 """Coalescing: keys that arrive while a batch is being read form the next batch, and one statement answers them all.
 
 A batch starts after its last key arrived, so that no answer is older than its question; nothing is kept, and nothing can
-be stale as in a cache. With one caller at a time it adds nothing; with many it divides the cost of a statement by their
+be stale as in a cache. A batch whose callers have all left, as their deadlines have it, is ended. With one caller at a time it adds nothing; with many it divides the cost of a statement by their
 number, where a statement for each would fill the connections and the queue before them.
 """
 
@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
+from tradepost.core.deadlines import Deadline, Stage, deadline, note_stage, taken_back
 from tradepost.core.errors import Overloaded, Unavailable
 from tradepost.core.observability.server_timing import Timing, timing
 from tradepost.core.observability.trace_context import traceparent
@@ -36,20 +37,51 @@ Load = Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]
 _Batch = Mapping[K, Sequence[asyncio.Future[V | None]]]
 
 
+class _Lane(Deadline, Generic[K, V]):
+    """The task that runs batches, and the batch that it is at; its deadline is that of the last caller."""
+
+    __slots__ = ("_left", "batch")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batch: _Batch[K, V] = {}
+        self._left: int | None = None
+
+    def take(self, batch: _Batch[K, V]) -> None:
+        """Come to another batch."""
+        self.batch = batch
+        self._left = None
+        self.is_over = False
+
+    def leave(self, key: K, answer: "asyncio.Future[V | None]") -> bool:
+        """Note that a caller has left, and end the batch after the last of them; False if the caller was not of it."""
+        if answer not in self.batch.get(key, ()):
+            return False
+        if self._left is None:
+            self._left = sum(map(len, self.batch.values()))
+        self._left -= 1
+        if not self._left:
+            self.end()
+        return True
+
+
 class _Batching(ABC, Generic[K, V]):
     """The queue of keys, and the lanes that take batches from it; a subclass says how a lane reads its batches."""
 
-    def __init__(self, *, lanes: int, max_batch: int, max_waiting: int, observe: Observe | None) -> None:
+    def __init__(
+        self, *, lanes: int, max_batch: int, max_waiting: int, observe: Observe | None, stage: Stage
+    ) -> None:
         self._free_lanes = lanes
         self._max_batch = max_batch
         self._room = max_waiting
         self._observe = observe
+        self._stage = stage
         # Each caller has a future of its own: cancelling one leaves the others waiting.
         self._waiting: OrderedDict[K, list[asyncio.Future[V | None]]] = OrderedDict()
         # Since when each of those keys has been wanted.
         self._came: dict[K, float] = {}
         self._waits = Waits.shared("lane", self._first_came)
-        self._running: set[asyncio.Task[None]] = set()
+        self._lanes: set[_Lane[K, V]] = set()
         # When the batch of a caller began who asked where the time goes; few do.
         self._taken_at: dict[asyncio.Future[V | None], tuple[Timing, float]] = {}
 
@@ -76,18 +108,22 @@ class _Batching(ABC, Generic[K, V]):
             callers.append(answer)
         if self._free_lanes:
             self._free_lanes -= 1
-            lane = asyncio.create_task(self._run_lane())
-            self._running.add(lane)
-            lane.add_done_callback(self._running.discard)
+            lane: _Lane[K, V] = _Lane()
+            self._lanes.add(lane)
+            lane.task = asyncio.create_task(self._run_lane(lane))
+            lane.task.add_done_callback(lambda _task: self._lanes.discard(lane))
         self._room -= 1
         asked = timing.get()
         try:
-            return await (answer if asked is None else self._timed(answer, asked))
+            found = await (answer if asked is None else self._timed(answer, asked))
         except asyncio.CancelledError:
-            self._withdraw(key, answer)
+            if self._leave(key, answer):
+                note_stage(self._stage)
             raise
         finally:
             self._room += 1
+        note_stage(self._stage)
+        return found
 
     async def _timed(self, answer: "asyncio.Future[V | None]", asked: Timing) -> V | None:
         """Await an answer, and add up how long its batch was waited for and how long that was read."""
@@ -100,33 +136,43 @@ class _Batching(ABC, Generic[K, V]):
             asked.add("wait", taken - came)
             asked.add("db", asked.now() - taken)
 
-    def _withdraw(self, key: K, answer: "asyncio.Future[V | None]") -> None:
-        """Take back a key whose batch has not begun: the keys of callers who left would queue up without any bound."""
+    def _leave(self, key: K, answer: "asyncio.Future[V | None]") -> bool:
+        """Take back a key whose batch has not begun, or leave the batch; tell whether it had begun.
+
+        The keys of callers who left would queue up without any bound.
+        """
         callers = self._waiting.get(key)
         if callers is not None and answer in callers:
             callers.remove(answer)
             if not callers:
                 del self._waiting[key]
                 del self._came[key]
+            return False
+        return any(lane.leave(key, answer) for lane in self._lanes)
 
     def _first_came(self) -> float | None:
         return self._came[next(iter(self._waiting))] if self._waiting else None
 
-    async def _run_lane(self) -> None:
+    async def _run_lane(self, lane: _Lane[K, V]) -> None:
         # The lane works for many: it is not in the time, nor in the trace, of the one request whose task began it.
         timing.set(None)
         traceparent.set(None)
+        deadline.set(lane)
         try:
             while self._waiting:
-                await self._run_batches(self._take())
+                try:
+                    await self._run_batches(lane)
+                except asyncio.CancelledError:
+                    if not taken_back():
+                        raise
         finally:
             self._free_lanes += 1
 
     @abstractmethod
-    async def _run_batches(self, batch: _Batch[K, V]) -> None:
-        """Answer the batch that was taken, and perhaps further ones from the queue."""
+    async def _run_batches(self, lane: _Lane[K, V]) -> None:
+        """Take a batch for a lane and answer it, and perhaps further ones from the queue."""
 
-    def _take(self) -> _Batch[K, V]:
+    def _take(self, lane: _Lane[K, V]) -> _Batch[K, V]:
         size = min(len(self._waiting), self._max_batch)
         if self._observe is not None:
             self._observe(size)
@@ -136,6 +182,7 @@ class _Batching(ABC, Generic[K, V]):
             came = self._came.pop(key)
         # Of a batch its last key has waited the shortest.
         self._waits.ended(now - came)
+        lane.take(batch)
         if self._taken_at:
             for answer in chain.from_iterable(batch.values()):
                 if answer in self._taken_at:
@@ -165,7 +212,7 @@ class Coalescer(_Batching[K, V]):
 
     At most ``lanes`` batches of at most ``max_batch`` keys run at once. Cancelling one caller affects no other, and a key
     without a waiting caller is not read; an error of ``load`` reaches the callers of its batch only. ``observe`` is called
-    with the size of each batch.
+    with the size of each batch. ``stage`` is what a caller has come to when its batch begins.
     """
 
     def __init__(
@@ -176,13 +223,20 @@ class Coalescer(_Batching[K, V]):
         max_batch: int = 256,
         max_waiting: int = MAX_WAITING,
         observe: Observe | None = None,
+        stage: Stage = Stage.READING,
     ) -> None:
-        super().__init__(lanes=lanes, max_batch=max_batch, max_waiting=max_waiting, observe=observe)
+        super().__init__(
+            lanes=lanes,
+            max_batch=max_batch,
+            max_waiting=max_waiting,
+            observe=observe,
+            stage=stage,
+        )
         self._load = load
 
     @override
-    async def _run_batches(self, batch: _Batch[K, V]) -> None:
-        await self._answer(batch, self._load)
+    async def _run_batches(self, lane: _Lane[K, V]) -> None:
+        await self._answer(self._take(lane), self._load)
 
 
 class ReadCoalescer(_Batching[K, V]):
@@ -200,16 +254,23 @@ class ReadCoalescer(_Batching[K, V]):
         lanes: int = 1,
         max_batch: int = 256,
         observe: Observe | None = None,
+        stage: Stage = Stage.READING,
     ) -> None:
-        super().__init__(lanes=lanes, max_batch=max_batch, max_waiting=MAX_WAITING, observe=observe)
+        super().__init__(
+            lanes=lanes,
+            max_batch=max_batch,
+            max_waiting=MAX_WAITING,
+            observe=observe,
+            stage=stage,
+        )
         self._database = database
         self._load = load
 
     @override
-    def _take(self) -> _Batch[K, V]:
+    def _take(self, lane: _Lane[K, V]) -> _Batch[K, V]:
         if self._waits.impatient:
             self._refuse_late()
-        return super()._take()
+        return super()._take(lane)
 
     def _refuse_late(self) -> None:
         """Refuse who has waited for too long, unless somebody who came later wants the same."""
@@ -223,8 +284,9 @@ class ReadCoalescer(_Batching[K, V]):
                 _fail({key: callers}, Overloaded())
 
     @override
-    async def _run_batches(self, batch: _Batch[K, V]) -> None:
+    async def _run_batches(self, lane: _Lane[K, V]) -> None:
         gate = self._database.read_gate
+        batch = self._take(lane)
         try:
             async with self._database.read() as db:
                 load = partial(self._load, db)
@@ -234,7 +296,7 @@ class ReadCoalescer(_Batching[K, V]):
                         return
                     # The identity map would answer the next batch with rows that were read before it.
                     db.expunge_all()
-                    batch = self._take()
+                    batch = self._take(lane)
         except BaseException as error:
             # No session could be opened. (Callers that have their answer are not touched.)
             _fail(batch, error)

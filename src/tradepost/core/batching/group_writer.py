@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from tradepost.core.batching.coalescer import Coalescer, Observe
 from tradepost.core.database.faults import is_undone, translate
+from tradepost.core.deadlines import DeadlineExceeded, Stage
 from tradepost.core.errors import DatabaseUnavailable
 
 J = TypeVar("J")
@@ -35,7 +36,7 @@ class GroupWriter(Generic[J, R]):
     ) -> None:
         self._write = write
         self._groups: Coalescer[_Ticket[J], Outcome] = Coalescer(
-            self._run, lanes=1, max_batch=max_group, observe=observe
+            self._run, lanes=1, max_batch=max_group, observe=observe, stage=Stage.WRITING
         )
 
     async def submit(self, job: J) -> R:
@@ -72,6 +73,9 @@ def _is_away(error: Exception) -> bool:
     """Tell whether trying again is pointless, or worse: a commit whose connection broke off may have happened."""
     if is_undone(error):
         return False
+    if isinstance(error, DeadlineExceeded):
+        # All who wanted something of the group have left.
+        return True
     return isinstance(error, OSError) or isinstance(translate(error) or error, DatabaseUnavailable)
 
 

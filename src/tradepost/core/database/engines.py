@@ -5,11 +5,13 @@ size hands out connections first come, first served.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakSet
 
 import asyncpg
 from pydantic_core import from_json
@@ -17,12 +19,18 @@ from sqlalchemy import URL, event, exc
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
-from typing_extensions import override
+from sqlalchemy.util import await_only
 
 from tradepost.core.database.faults import is_full
 from tradepost.core.database.gate import Gate
+from tradepost.core.database.postgres_connection import (
+    CLOSE_PATIENCE,
+    NO_CONNECTION,
+    PostgresConnection,
+)
 from tradepost.core.database.sessions import ReadSession, WriteSession
 from tradepost.core.database.sqlite_connection import connect_sqlite
+from tradepost.core.deadlines import Stage, note_stage
 from tradepost.core.durability import make_directory
 from tradepost.core.errors import DatabaseUnavailable
 from tradepost.core.observability.server_timing import timing
@@ -35,6 +43,10 @@ REFUSAL_COUNTS: Final = 60.0
 """Seconds for which a write that found no room left is taken for how things are, if none follows it."""
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds to wait for PostgreSQL to accept a connection."""
+PING_TIMEOUT: Final = 2.0
+"""Seconds to wait for the answer to a ping."""
+COMMIT_PATIENCE: Final = 5.0
+"""Seconds for which a commit goes on that nobody waits for any more, before its connection is dropped."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +93,7 @@ class Database:
     def __init__(self, options: DatabaseOptions) -> None:
         self.options = options
         self.room = Room()
+        self._connections: WeakSet[PostgresConnection] = WeakSet()
         self.is_sqlite = options.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
             self.engine = _sqlite_engine(options, writes=True)
@@ -90,7 +103,7 @@ class Database:
             self._snapshot_gate = Gate(SQLITE_READERS, options.pool_timeout)
             self.read_gate = Gate(SQLITE_READERS, options.pool_timeout)
         else:
-            self.engine = _postgres_engine(options)
+            self.engine = _postgres_engine(options, self._connections)
             self.read_engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
             self._snapshots = self.engine.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -107,6 +120,7 @@ class Database:
             self.read_gate.place(gives_way=True),
             ReadSession(self.read_engine, expire_on_commit=False, autoflush=False) as db,
         ):
+            note_stage(Stage.READING)
             yield db
 
     @asynccontextmanager
@@ -122,17 +136,19 @@ class Database:
     async def transaction(self) -> AsyncIterator[WriteSession]:
         """Open a transaction: leaving the block commits, an exception in it rolls back.
 
-        A commit that has begun is not cancelled with its task: whether it happened must not be left open.
+        A commit that has begun is not cancelled with its task: whether it happened must not be left open. Only a server that
+        says nothing for ``COMMIT_PATIENCE`` after that is not waited for.
         """
         with self.room.watched():
             async with (
                 self.write_gate.place(),
                 WriteSession(self.engine, expire_on_commit=False) as db,
             ):
+                note_stage(Stage.WRITING)
                 yield db
                 asked = timing.get()
                 with nullcontext() if asked is None else asked.spent_on("db"):
-                    cancelled = await _to_the_end(db.commit())
+                    cancelled = await _to_the_end(db.commit(), partial(_drop_connection, db))
                 # Here and not after the block: giving the connection back waits, and a task that is cancelled in it would
                 # have committed without calling them.
                 for callback in db.committed_callbacks:
@@ -144,21 +160,41 @@ class Database:
         """Close every connection, for good.
 
         Waits for those in use, as long as a task waits for one: reads go on after all their callers have left, and a
-        connection that is given back after the end of the pool would never be closed.
+        connection that is given back after the end of the pool would never be closed. A server that hangs answers none, and
+        what is left of them then is dropped.
         """
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(self.options.pool_timeout):
                 for gate in {self.write_gate, self.read_gate, self._snapshot_gate}:
                     await gate.shut()
-        await self.engine.dispose()
-        await self.read_engine.dispose()
-        await self._snapshots.dispose()
+        except TimeoutError:
+            self._drop_all()
+        try:
+            async with asyncio.timeout(None if self.is_sqlite else CLOSE_PATIENCE):
+                await self._dispose()
+        except TimeoutError:
+            self._drop_all()
+            await self._dispose()
+
+    async def _dispose(self) -> None:
+        for engine in (self.engine, self.read_engine, self._snapshots):
+            await engine.dispose()
+
+    def _drop_all(self) -> None:
+        for connection in list(self._connections):
+            connection.terminate()
 
 
-async def _to_the_end(work: Coroutine[Any, Any, None]) -> asyncio.CancelledError | None:
-    """Await ``work`` to its end even if this task is cancelled meanwhile; return the cancellation, for raising later."""
+async def _to_the_end(
+    work: Coroutine[Any, Any, None], give_up: Callable[[], None]
+) -> asyncio.CancelledError | None:
+    """Await ``work`` to its end even if this task is cancelled meanwhile; return the cancellation, for raising later.
+
+    Some time after a cancellation ``give_up`` is called, which makes the work fail.
+    """
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
+    timer: asyncio.TimerHandle | None = None
     while not task.done():
         try:
             await asyncio.shield(task)
@@ -166,8 +202,11 @@ async def _to_the_end(work: Coroutine[Any, Any, None]) -> asyncio.CancelledError
             if task.cancelled():
                 raise
             cancelled = error
+            timer = timer or asyncio.get_running_loop().call_later(COMMIT_PATIENCE, give_up)
         except Exception:  # noqa: BLE001, S110 - it is the error of the task, whose result is taken below
             pass
+    if timer is not None:
+        timer.cancel()
     try:
         task.result()
     except Exception as error:
@@ -176,6 +215,15 @@ async def _to_the_end(work: Coroutine[Any, Any, None]) -> asyncio.CancelledError
             raise cancelled from error
         raise
     return cancelled
+
+
+def _drop_connection(db: WriteSession) -> None:
+    """Drop the connection that a session commits on; on SQLite, which has no server that could hang, do nothing."""
+    transaction: Any = db.sync_session.get_transaction()
+    for connection, *_ in transaction._connections.values() if transaction is not None else ():  # noqa: SLF001
+        raw = connection.connection.driver_connection
+        if isinstance(raw, PostgresConnection):
+            raw.terminate()
 
 
 def _sqlite_engine(options: DatabaseOptions, *, writes: bool, snapshots: bool = False) -> AsyncEngine:
@@ -239,37 +287,17 @@ def _sqlite_engine(options: DatabaseOptions, *, writes: bool, snapshots: bool = 
     return engine
 
 
-_NO_CONNECTION: Final = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.PostgresError,
-)
-"""What asyncpg raises when a connection cannot be made, or breaks off while it is."""
-
-
-class _Connection(asyncpg.Connection):
-    """A connection whose set-up, which SQLAlchemy does past its own translation of errors, may find it broken again."""
-
-    @override
-    async def set_type_codec(self, *args: Any, **options: Any) -> None:
+def _postgres_engine(options: DatabaseOptions, connections: "WeakSet[PostgresConnection]") -> AsyncEngine:
+    async def connect(*args: Any, **arguments: Any) -> PostgresConnection:
         try:
-            await super().set_type_codec(*args, **options)
-        except _NO_CONNECTION as error:
-            raise DatabaseUnavailable from error
-
-
-def _postgres_engine(options: DatabaseOptions) -> AsyncEngine:
-    async def connect(*args: Any, **arguments: Any) -> "asyncpg.Connection[asyncpg.Record]":
-        try:
-            connection: asyncpg.Connection[Any] = await asyncpg.connect(
-                *args, connection_class=_Connection, **arguments
+            connection: PostgresConnection = await asyncpg.connect(
+                *args, connection_class=PostgresConnection, **arguments
             )
-        except _NO_CONNECTION as error:
+        except NO_CONNECTION as error:
             # Whatever the reason is (no server, one that is starting up, no such database, a password that is being
             # changed): there is no connection now, and later there may be one.
             raise DatabaseUnavailable from error
+        connections.add(connection)
         return connection
 
     engine = create_async_engine(
@@ -319,7 +347,7 @@ def _ping_idle_connections(engine: AsyncEngine) -> None:
         entry.info["idle_since"] = loop_time()
 
     @event.listens_for(engine.sync_engine, "checkout")
-    def ping(connection: DBAPIConnection, entry: ConnectionPoolEntry, _proxy: Any) -> None:
+    def ping(connection: Any, entry: ConnectionPoolEntry, _proxy: Any) -> None:
         # Costs nothing: the driver knows already of a connection that the server has closed.
         if connection.driver_connection.is_closed():
             raise exc.DisconnectionError
@@ -327,7 +355,13 @@ def _ping_idle_connections(engine: AsyncEngine) -> None:
         if idle_since is None or loop_time() - idle_since < IDLE_BEFORE_PING:
             return
         try:
-            connection.ping()
+            await_only(_pinged(connection))
         except Exception as error:
             # At this error SQLAlchemy throws the connection away and tries a fresh one.
             raise exc.DisconnectionError from error
+
+
+async def _pinged(connection: Any) -> None:
+    # As the connection's own `ping` does, but not for ever.
+    async with asyncio.timeout(PING_TIMEOUT):
+        await connection._async_ping()  # noqa: SLF001

@@ -1,13 +1,19 @@
-"""A connection to SQLite whose thread has ended when it is closed: it must not outlive its event loop."""
+"""A connection to SQLite that survives the deadline of a request, and whose thread has ended when it is closed."""
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import aiosqlite
+from typing_extensions import override
 
+from tradepost.core.deadlines import DeadlineExceeded, taken_back
 from tradepost.core.finishing import finished
+
+INTERRUPTION: Final = 0.02
+"""Seconds from one interruption to the next: one that comes before its statement has begun is lost."""
 
 
 class SqliteConnection(aiosqlite.Connection):
@@ -28,6 +34,27 @@ class SqliteConnection(aiosqlite.Connection):
         if self._end is None:
             self._end = super().stop()
         return self._end
+
+    @override
+    async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a function in the thread; the deadline of the task interrupts its statement, and leaves it open."""
+        if not self._running or not self._connection:
+            raise ValueError("Connection closed")
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        self._tx.put_nowait((future, partial(fn, *args, **kwargs)))
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if not taken_back():
+                raise
+        # Its turn comes when the statement has ended.
+        after = loop.create_future()
+        self._tx.put_nowait((after, bool))
+        while not after.done():
+            self._conn.interrupt()
+            await asyncio.wait([after], timeout=INTERRUPTION)
+        raise DeadlineExceeded
 
     async def close(self) -> None:
         """Close it; a cancellation meanwhile is raised afterwards."""

@@ -22,6 +22,8 @@ from tradepost.core.signals.signals import Signals
 TOPIC: Final = "messages"
 POLL_SECONDS: Final = 1.0
 """Seconds between two polls for what is due: signals may be lost, polling finds what they missed."""
+HANG_SECONDS: Final = 3.0
+"""Seconds beyond those for what a stopping dispatcher has under way in the database."""
 STOP_SECONDS: Final = 5.0
 """How long deliveries may go on when the process stops."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
@@ -84,7 +86,10 @@ class Dispatcher:
             await asyncio.shield(work)
         except asyncio.CancelledError:
             self._stop()
-            await work
+            await asyncio.wait([work], timeout=STOP_SECONDS + HANG_SECONDS)
+            # A database that says nothing is not waited for: leases end by themselves.
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
             raise
 
     async def drain(self) -> int:

@@ -6,7 +6,6 @@ from tradepost.core.settings.settings import Settings
 
 # Read and checked already, and used by the part named, once it is there. A name here stands for all it begins.
 _LATER = {
-    "REQUEST_TIMEOUT": "deadlines",
     "SENTRY_": "deployment",
 }
 # Defaults that follow from other settings, in words.

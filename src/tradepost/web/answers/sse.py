@@ -8,6 +8,7 @@ from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
+from tradepost.core.deadlines import note_progress
 from tradepost.web.asgi_scope import ENDLESS_KEY
 
 
@@ -51,6 +52,7 @@ class SseAnswer(EventSourceResponse):
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope[ENDLESS_KEY] = True
+        note_progress()
         leaving = asyncio.create_task(self._end_with_client(receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})

@@ -8,9 +8,13 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
+from tradepost.core.deadlines import note_progress
+
 
 class StreamedAnswer(Response):
     """Sends what ``chunks`` yields. Nothing is made ahead, and the generator is closed when the client has left.
+
+    It has no deadline as a whole, but from one chunk to the next.
 
     The head goes out with the first chunk: what fails before that is still answered as a problem.
     """
@@ -28,6 +32,7 @@ class StreamedAnswer(Response):
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        note_progress()
         leaving = asyncio.create_task(_client_left(receive))
         try:
             async with aclosing(self._chunks) as chunks:

@@ -11,6 +11,7 @@ from typing import Final
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope
 
+from tradepost.core.deadlines import note_progress
 from tradepost.core.errors import TookTooLong
 
 
@@ -69,6 +70,7 @@ class IncomingBody:
                 raise ClientDisconnect
             # Only what we wait counts: a store or a picture that takes its time is not the client's fault.
             waited += monotonic() - before
+            note_progress()
             chunk: bytes = message.get("body", b"")
             total += len(chunk)
             if waited > patience.grace + total / patience.rate:

@@ -8,6 +8,7 @@
     TrustedHosts    400 for a host that is not ours              only with ALLOWED_HOSTS
     Cors            preflights and headers for other origins     only with BACKEND_CORS_ORIGINS
     BodyLimit       413 for a body that is too large
+    Deadlines       503 or 504 when the time of a request is up
     Compression     JSON in zstd, brotli or gzip
     RateLimits      429 past the rate of a person or address     unless RATE_LIMIT_ENABLED is false
     Idempotency     whose key a POST has, and of what            only with Idempotency-Key

@@ -15,6 +15,7 @@ from tradepost.web.middleware.admission import Admission, Refuse
 from tradepost.web.middleware.body_limit import BodyLimit
 from tradepost.web.middleware.compression import Compression
 from tradepost.web.middleware.cors import Cors
+from tradepost.web.middleware.deadlines import Deadlines
 from tradepost.web.middleware.exchange import Exchange, fields_of_refusals
 from tradepost.web.middleware.failures import Failures
 from tradepost.web.middleware.fast_path import FastPath
@@ -70,6 +71,8 @@ def install(
     if settings.RATE_LIMIT_ENABLED:
         layered = RateLimits(layered, settings=settings, answers=answers)
     layered = Compression(layered)
+    # Within the layers whose headers every answer needs, and within the one that lets a body end that nobody reads.
+    layered = Deadlines(layered, seconds=settings.REQUEST_TIMEOUT, monotonic=clock.monotonic)
     layered = BodyLimit(layered, settings.MAX_BODY_BYTES, larger_bodies)
     app.middleware_stack = outermost(layered)
     if not settings.OVERLOAD_CONTROL:
