@@ -91,6 +91,12 @@ class CredentialService:
 
     async def change_password(self, change: PasswordChange, principal: Principal) -> None:
         """Set a new password and end all sessions of the person, the current one too."""
+        # As with a log-in: what was verified may have been overtaken by a log-in that renewed the hash of the same password.
+        if not (await self._replace(change, principal) or await self._replace(change, principal)):
+            raise IncorrectPassword
+
+    async def _replace(self, change: PasswordChange, principal: Principal) -> bool:
+        """Set a new password; False if the hash was changed while it was verified."""
         async with self._database.read() as db:
             user = await UserRepository(db).get(principal.user_id)
         if user is None:
@@ -114,13 +120,13 @@ class CredentialService:
             if not await CredentialRepository(db).replace_password(
                 user.id, seen=seen, hashed=hashed, now=now
             ):
-                # Somebody else changed it while we hashed.
-                raise IncorrectPassword
+                return False
             # A link that somebody else may have asked for is worth nothing any more.
             await AccountTokenRepository(db).void(user.id, TokenPurpose.RESET_PASSWORD, now=now)
             await SessionRepository(db).end_all_of(user.id)
             await self._outbox.add(db, PasswordChanged(user.id))
             await self._audit.add(db, "password.changed", by=principal, on=account(user.id))
+        return True
 
     async def ensure_first_superuser(self, email: str, password: str) -> bool:
         """Make the first admin unless there is one; any number of processes may try at once. Tell whether it was made."""
