@@ -89,6 +89,11 @@ def is_undone(error: BaseException) -> bool:
     return isinstance(error, exc.DBAPIError) and violation_code(error) in UNDONE_STATES
 
 
+def is_held_up(error: BaseException) -> bool:
+    """Tell whether a transaction gave up waiting for a lock that another one has."""
+    return isinstance(error, exc.DBAPIError) and violation_code(error) == "55P03"
+
+
 def translate(error: BaseException) -> TradepostError | None:
     """Return the error that a client gets for a database error, or None when it is no database error.
 

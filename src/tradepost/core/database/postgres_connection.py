@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterable
+from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -23,6 +24,9 @@ NO_CONNECTION: Final = (
     asyncpg.PostgresError,
 )
 """What asyncpg raises when a connection cannot be made, or breaks off while it is."""
+
+lock_patience: Final[ContextVar[int | None]] = ContextVar("lock_patience", default=None)
+"""Milliseconds that transactions which begin now wait for each lock; None for as long as a statement may take."""
 
 T = TypeVar("T")
 
@@ -47,6 +51,14 @@ class PostgresConnection(asyncpg.Connection):
         """Prepare a statement, which waits where a table is locked against everybody."""
         prepared: Any = await _until_deadline(self, super().prepare(query, **options))
         return _Statement(self, query, prepared._state)  # noqa: SLF001 - there is no factory
+
+    @override
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
+        """Send a statement; with a BEGIN goes the limit to the wait for locks, which costs no round trip of its own."""
+        patience = lock_patience.get()
+        if patience is not None and query.startswith("BEGIN"):
+            query = f"{query} SET LOCAL lock_timeout = {patience}"
+        return await super().execute(query, *args, timeout=timeout)
 
     @override
     async def executemany(self, command: str, args: Iterable[Any], *, timeout: float | None = None) -> None:
