@@ -20,6 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from tests.load import pocketbase
 from tests.load.contestants import CONTESTANTS, running
 from tests.load.database import filled_database
 from tests.load.generator import SETTLING
@@ -58,7 +59,7 @@ WORKLOADS = (
     ),
     *("me", "me-key", "create", "create-key", "join", UPLOAD, BULK, EXPORT),
 )
-ON_SQLITE = {"tradepost", "tradepost-limited", "tradepost-local", "straightforward"}
+ON_SQLITE = {"tradepost", "tradepost-limited", "tradepost-local", "straightforward", pocketbase.NAME}
 EXTRA = 0.5
 """Seconds that starting the generator takes beside the measuring, for the estimate of a run's length."""
 
@@ -103,7 +104,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--sqlite",
         action="store_true",
-        help="on SQLite instead of PostgreSQL; only the contestants tradepost and straightforward can",
+        help="on SQLite instead of PostgreSQL; for tradepost, straightforward, and pocketbase, which is installed then",
     )
     parser.add_argument(
         "--durable",
@@ -119,6 +120,8 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error(
             f"on SQLite, only {' and '.join(sorted(ON_SQLITE))} can be measured, not {', '.join(others)}"
         )
+    if not options.sqlite and pocketbase.NAME in options.contestants:
+        parser.error(f"{pocketbase.NAME} has SQLite alone: --sqlite")
     return options
 
 
@@ -152,7 +155,12 @@ def main() -> int:
         ready_path = f"/api/v1/items/{dataset.item_ids[0]}"
         servers = {
             name: stack.enter_context(
-                running(CONTESTANTS[name], database_url=dataset.url, secret=secret, ready_path=ready_path)
+                running(
+                    CONTESTANTS[name],
+                    database_url=dataset.url,
+                    secret=secret,
+                    ready_path=pocketbase.HEALTH if name == pocketbase.NAME else ready_path,
+                )
             )
             # Tradepost is always there: it issues the tokens.
             for name in dict.fromkeys(["tradepost", *options.contestants])
@@ -163,7 +171,12 @@ def main() -> int:
         keys = make_keys(servers["tradepost"], tokens) if "me-key" in options.workloads else []
         workloads = build_workloads(dataset, tokens, event_ids, cursors, keys)
         measured = [servers[name] for name in options.contestants]
-        rounds = Rounds(dataset, measured, rounds=options.rounds, seconds=options.seconds, say=say)
+        own = {
+            name: pocketbase.fill(server, dataset)
+            for name, server in servers.items()
+            if name == pocketbase.NAME
+        }
+        rounds = Rounds(dataset, measured, rounds=options.rounds, seconds=options.seconds, say=say, own=own)
         for workload in workloads.values():
             if workload.name in options.workloads:
                 rounds.run(workload, loads)

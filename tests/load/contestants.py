@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.load import pocketbase
 from tests.load.database import clean_environment, tradepost_command
 
 if TYPE_CHECKING:
@@ -99,6 +100,12 @@ CONTESTANTS: Mapping[str, Contestant] = {
             "Node: Fastify + pg, schema-compiled JSON",
             lambda port: ["node", str(FASTIFY / "server.js"), "--port", str(port)],
             _install_node_packages,
+        ),
+        Contestant(
+            pocketbase.NAME,
+            f"PocketBase ({pocketbase.WHEEL.partition('==')[2]}, Go) on SQLite, with the same items in its own tables",
+            pocketbase.command,
+            pocketbase.prepare,
         ),
     )
 }

@@ -1,4 +1,4 @@
-"""HTTP/1.1 over sockets that never block: keep-alive, one request at a time, bodies by Content-Length.
+"""HTTP/1.1 over sockets that never block: keep-alive, one request at a time, bodies by Content-Length or in chunks.
 
 As little as a measurement needs, so that on a small machine the generator leaves the cores to what it measures.
 """
@@ -13,6 +13,7 @@ CHUNK = 256 * 1024
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
 RETRY_AFTER = re.compile(rb"\r\nretry-after:[ \t]*(\d+)", re.IGNORECASE)
 CLOSE = re.compile(rb"\r\nconnection:[ \t]*close", re.IGNORECASE)
+CHUNKED = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked", re.IGNORECASE)
 HEAD_END = b"\r\n\r\n"
 STATUS = slice(9, 12)
 NOT_MODIFIED = b"304"
@@ -40,6 +41,8 @@ def parse(received: bytes) -> Answer | None:
     length = CONTENT_LENGTH.search(received, 0, head_end)
     if received[STATUS] == NOT_MODIFIED:
         size = 0  # whatever length it tells of
+    elif length is None and CHUNKED.search(received, 0, head_end):
+        return _in_chunks(received, head_end + len(HEAD_END))
     elif length is None:
         message = f"no Content-Length in {received[:head_end]!r}"
         raise ProtocolError(message)
@@ -54,6 +57,23 @@ def parse(received: bytes) -> Answer | None:
         raise ProtocolError(message)
     last = CLOSE.search(received, 0, head_end) is not None
     return Answer(int(received[STATUS]), received[body_start:], last)
+
+
+def _in_chunks(received: bytes, at: int) -> Answer | None:
+    """The answer whose chunks begin there, or None while it is not complete."""
+    body: list[bytes] = []
+    while (line_end := received.find(b"\r\n", at)) >= 0:
+        size = int(received[at:line_end], 16)
+        start, at = line_end + 2, line_end + 2 + size + 2
+        if len(received) < at:
+            break
+        if size == 0:
+            if len(received) > at:
+                message = "more bytes than the answer's last chunk"
+                raise ProtocolError(message)
+            return Answer(int(received[STATUS]), b"".join(body), CLOSE.search(received) is not None)
+        body.append(received[start : start + size])
+    return None
 
 
 @dataclass(slots=True)

@@ -8,6 +8,8 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -19,13 +21,16 @@ from tests.load.picture import svg
 from tests.load.processor_time import parent_of, seconds_of_tree, tree_of
 from tests.load.profiling import read_stacks, table
 from tests.load.report import markdown
-from tests.load.rounds import Load, Measurement
+from tests.load.rounds import Load, Measurement, Rounds
 from tests.load.sameness import differences
 from tests.load.summary import summarise
-from tests.load.workloads import misspelt
+from tests.load.workloads import Workload, misspelt
 from tradepost.items.schemas import ItemCreate
 
 REQUEST = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+CHUNKED = (
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n0\r\n\r\r\nA\r\n123456789\n\r\n0\r\n\r\n"
+)
 OK = b'HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{"id": 7}'
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -63,6 +68,13 @@ def test_an_answer_is_parsed_only_when_it_is_whole() -> None:
     assert (answer.status, answer.body, answer.last) == (200, b'{"id": 7}', False)
 
 
+def test_an_answer_in_chunks_is_parsed_only_when_it_is_whole() -> None:
+    assert all(parse(CHUNKED[:length]) is None for length in range(len(CHUNKED)))
+    answer = parse(CHUNKED)
+    assert answer is not None
+    assert (answer.status, answer.body, answer.last) == (200, b"0\r\n\r123456789\n", False)
+
+
 @pytest.mark.parametrize("length", [b"", b"content-length: 7\r\n"])
 def test_an_answer_that_nothing_has_changed_has_no_body(length: bytes) -> None:
     answer = parse(b"HTTP/1.1 304 Not Modified\r\n" + length + b"\r\n")
@@ -71,7 +83,7 @@ def test_an_answer_that_nothing_has_changed_has_no_body(length: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "received", [b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", OK + b"surplus"]
+    "received", [b"HTTP/1.1 200 OK\r\nserver: x\r\n\r\n0\r\n\r\n", OK + b"surplus", CHUNKED + b"surplus"]
 )
 def test_what_cannot_be_parsed_is_an_error(received: bytes) -> None:
     with pytest.raises(ProtocolError):
@@ -264,3 +276,23 @@ def test_percentile() -> None:
 
 def test_misspelt_words_lack_their_middle_letter() -> None:
     assert misspelt(["vintage", "oak"]) == ["vinage"]
+
+
+def test_a_contestant_with_an_api_of_its_own_is_asked_in_its_words_alone() -> None:
+    server: Any = SimpleNamespace(contestant=SimpleNamespace(name="other"))
+    dataset: Any = None
+    rounds = Rounds(
+        dataset, [server], rounds=1, seconds=1, say=lambda _: None, own={"other": {"search": ["GET /mine"]}}
+    )
+    asked, unasked = (
+        Workload(name, name, ["GET /ours"], expected_status=201, only="tradepost")
+        for name in ("search", "read")
+    )
+    assert (rounds.can(asked, "other"), rounds.can(unasked, "other")) == (True, False)
+    assert (rounds.can(asked, "tradepost"), rounds.can(asked, "limit")) == (True, False)
+    assert rounds.requests_of(asked, "other") == ["GET /mine"]
+    assert rounds.requests_of(asked, "tradepost") == ["GET /ours"]
+    answered = Result(seconds=1, elapsed=1, statuses={"200": 3})
+    assert rounds.judge(asked, server, answered, may_shed=False) == []
+    limit: Any = SimpleNamespace(contestant=SimpleNamespace(name="limit"))
+    assert rounds.judge(asked, limit, answered, may_shed=False) == ["3 answers 200"]
