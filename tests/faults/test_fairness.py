@@ -21,7 +21,7 @@ from tradepost.core.database.engines import Database
 from tradepost.core.database.gate import Gate
 from tradepost.core.errors import DatabaseUnavailable
 
-CLIENTS = 64
+CLIENTS = 30
 POOL_SIZE = 2
 WARM_UP = 2
 """Answers for each client, on average, that do not count."""
