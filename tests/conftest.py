@@ -33,6 +33,7 @@ from tradepost.accounts.repository.sessions import SessionRepository
 from tradepost.accounts.repository.users import UserRepository
 from tradepost.accounts.tokens import Tokens
 from tradepost.bootstrap import METADATA, opened, prepare_database
+from tradepost.core.audit.trail import AuditTrail
 from tradepost.core.database.engines import Database
 from tradepost.core.database.locks import has_one_writer
 from tradepost.core.database.sessions import WriteSession
@@ -301,6 +302,7 @@ def forget_all(resources: Resources) -> None:
     """Have everything read anew that an application remembers: rows were changed past its services."""
     resources[PopularItems].forget_all()
     resources[Vocabulary].forget()
+    resources[AuditTrail].forget_refusals()
 
 
 @pytest_asyncio.fixture

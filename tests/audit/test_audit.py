@@ -254,6 +254,37 @@ class TestFailures:
             (None, "auth.login_failed", "user", bob.id),
         ]
 
+    async def test_an_api_key_that_does_not_hold(
+        self, world: World, client: httpx.AsyncClient, alice: Person, admin: Person
+    ) -> None:
+        soon = (world.clock.now() + timedelta(seconds=30)).isoformat()
+        key, short = await new_key(alice), await new_key(alice, expires_at=soon)
+        head, prefix, secret = key["key"].split("_", 2)
+        world.clock.move(60)
+        for shown in (f"{head}_{prefix}_{'x' * 43}", short["key"], f"{head}_aaaaaaaaaaaa_{secret}", "x"):
+            for _ in range(3):
+                answer = await client.get(f"{USERS}me", headers={"X-API-Key": shown})
+                assert answer.status_code == 401
+        found = await lines(admin, action="api_key.refused")
+        # What has not the form of a key is none.
+        assert [
+            (line["target_id"], line["details"], line["actor_id"], line["ip"]) for line in reversed(found)
+        ] == [
+            (key["id"], {"reason": "secret"}, None, "127.0.0.1"),
+            (short["id"], {"reason": "expired"}, None, "127.0.0.1"),
+            (None, {"reason": "unknown"}, None, "127.0.0.1"),
+        ]
+        assert secret not in json.dumps(found)
+        # Made-up ones are one line for an address, and a minute later there is another.
+        await client.get(f"{USERS}me", headers={"X-API-Key": f"{head}_bbbbbbbbbbbb_{secret}"})
+        assert len(await lines(admin, action="api_key.refused")) == 3
+        world.clock.move(60)
+        await client.get(f"{USERS}me", headers={"X-API-Key": short["key"]})
+        assert len(await lines(admin, action="api_key.refused")) == 4
+        # The person learns that somebody tries.
+        mine = await lines(alice, "/me", action="api_key.refused")
+        assert [line["target_id"] for line in mine] == [short["id"], short["id"], key["id"]]
+
 
 class TestNothingTakesItOut:
     async def test_the_database_refuses_changes_and_early_deletions(

@@ -12,8 +12,11 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
 from tradepost.accounts.errors import ApiKeyLimit, ApiKeyNotFound
-from tradepost.accounts.identities import Identities, Identity
+from tradepost.accounts.identities import Identities, Identity, ended
 from tradepost.accounts.key_schemas import MOST_KEYS, ApiKeyCreate, ApiKeyRead, ApiKeyWithSecret
 from tradepost.accounts.key_uses import KeyUses
 from tradepost.accounts.links import hashed
@@ -21,13 +24,13 @@ from tradepost.accounts.models import ApiKey
 from tradepost.accounts.permissions import Permission
 from tradepost.accounts.repository.api_keys import ApiKeyRepository
 from tradepost.accounts.service import UserService
-from tradepost.core.audit.trail import AuditTrail, Target
+from tradepost.core.audit.trail import AuditTrail, Target, person
 from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database
 from tradepost.core.database.faults import violations
 from tradepost.core.database.sessions import ReadSession, WriteSession
-from tradepost.core.errors import InsufficientPermissions, Unauthenticated, Unprocessable
-from tradepost.core.principal import Principal
+from tradepost.core.errors import InsufficientPermissions, TradepostError, Unauthenticated, Unprocessable
+from tradepost.core.principal import Origin, Principal, nowhere
 from tradepost.core.wire.pagination import Page, Window
 from tradepost.core.wire.representations import ANY_VERSION, Expected, Representation
 
@@ -39,26 +42,58 @@ KEPT_EXPIRED: Final = timedelta(days=30)
 _KEY: Final = re.compile(r"tp_([a-z2-7]{12})_([A-Za-z0-9_-]{43})")
 _PREFIX_LENGTH: Final = 12
 
+log = structlog.stdlib.get_logger(__name__)
+
 
 class KeyRing:
     """Finds the identity behind a key that a request shows. Lives as long as the process."""
 
-    def __init__(self, *, identities: Identities, uses: KeyUses, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, *, identities: Identities, uses: KeyUses, audit: AuditTrail, clock: Clock
+    ) -> None:
+        self._database = database
         self._identities = identities
+        self._audit = audit
         self._uses = uses
         self._clock = clock
 
-    async def identify(self, text: str) -> Identity:
-        """Return the identity of a key, as the database has it now; whatever is wrong with it is ``Unauthenticated``."""
+    async def identify(self, text: str, origin: Callable[[], Origin] = nowhere) -> Identity:
+        """Return the identity of a key, as the database has it now; whatever is wrong with it is ``Unauthenticated``.
+
+        What has the form of a key and is refused leaves a line in the audit trail.
+        """
         form = _KEY.fullmatch(text)
         if form is None:
             raise Unauthenticated
         prefix, secret = form.groups()
-        found = await self._identities.find_key(prefix, now=self._clock.now())
+        found = await self._identities.find_any_key(prefix)
         if found is None or not hmac.compare_digest(found.row.key_secret_hash, hashed(secret)):
+            reason: str | None = "unknown" if found is None else "secret"
+        else:
+            reason = ended(found, now=self._clock.now())
+        if found is None or reason is not None:
+            await self._note_refusal(found, reason or "unknown", origin())
             raise Unauthenticated
         self._uses.note(found.row.key_id, noted=found.row.key_last_used_at)
         return found
+
+    async def _note_refusal(self, found: Identity | None, reason: str, origin: Origin) -> None:
+        # Of keys that there are not, one line a minute for an address: prefixes are made up as quickly as they are sent.
+        on = Target("api_key", None, None)
+        if found is not None:
+            on = Target("api_key", found.row.key_id, found.row.id)
+        try:
+            await self._audit.refused(
+                self._database,
+                "api_key.refused",
+                by=person(None, origin),
+                on=on,
+                account=f"{reason} {on.id}",
+                details={"reason": reason},
+            )
+        except (TradepostError, SQLAlchemyError, OSError) as error:
+            # It is refused all the same: a database that takes no writes has its own alarm.
+            log.warning("the refusal of an API key could not be noted", reason=repr(error))
 
 
 def api_key_shown(key: ApiKey) -> Representation:

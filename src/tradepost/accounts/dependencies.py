@@ -83,7 +83,7 @@ async def _identity_of_key(scope: Scope, key: str, resources: Resources) -> Iden
     A key without a permission that changes something sends only what reads: routes for a person's own things ask for no
     permission, and would take it.
     """
-    found = await resources[KeyRing].identify(key)
+    found = await resources[KeyRing].identify(key, partial(origin_of, scope))
     principal = found.principal()
     scope[USER_ID_KEY] = principal.user_id
     scope[API_KEY_KEY] = principal.key
@@ -253,7 +253,16 @@ async def open_accounts(resources: Resources) -> AsyncIterator[None]:
     resources.put(Identities, Identities(database, observe=resources.batch_observer("identity")))
     uses = KeyUses(database, clock)
     resources.put(KeyUses, uses)
-    resources.put(KeyRing, KeyRing(identities=resources[Identities], uses=uses, clock=clock))
+    resources.put(
+        KeyRing,
+        KeyRing(
+            database,
+            identities=resources[Identities],
+            uses=uses,
+            audit=resources[AuditTrail],
+            clock=clock,
+        ),
+    )
     resources.put(UserReader, UserReader(database, observe=resources.batch_observer("user")))
     resources.put(SessionService, build_session_service(resources))
     resources.put(CredentialService, build_credential_service(resources))

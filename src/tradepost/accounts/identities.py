@@ -59,6 +59,14 @@ class KeyIdentity(Identity):
         return Principal(row.id, owned.intersection(row.key_permissions), None, terms, origin)
 
 
+def ended(key: Identity, *, now: datetime) -> str | None:
+    """Return why a key does not hold any more, or None."""
+    if not key.row.is_active:
+        return "inactive"
+    end: datetime | None = key.row.key_end
+    return "expired" if end is not None and end <= now else None
+
+
 _Asked = int | str
 """A session's id, or an API key's prefix."""
 
@@ -81,11 +89,12 @@ class Identities:
 
     async def find_key(self, prefix: str, *, now: datetime) -> Identity | None:
         """Return the key with this prefix if it has not run out and its user is active; its secret is yet to be compared."""
-        found = await self._reads.find(prefix)
-        if found is None or not found.row.is_active:
-            return None
-        end = found.row.key_end
-        return None if end is not None and end <= now else found
+        found = await self.find_any_key(prefix)
+        return None if found is None or ended(found, now=now) else found
+
+    async def find_any_key(self, prefix: str) -> Identity | None:
+        """Return the key with this prefix, whether it still holds or not."""
+        return await self._reads.find(prefix)
 
     async def find_living(self, credentials: Collection[Credential], *, now: datetime) -> set[Credential]:
         """Return which of these still hold, for answers that go on for longer than a request."""

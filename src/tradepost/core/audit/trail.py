@@ -1,6 +1,7 @@
 """Writing to the audit trail: a line in the caller's transaction, or a refusal in a short one of its own."""
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -14,6 +15,8 @@ from tradepost.core.principal import NOWHERE, Origin, Principal
 
 FOLDED_SECONDS: Final = 60
 """Failures of one account from one address within so many seconds are one line."""
+REMEMBERED: Final = 1_024
+"""Refusals of which a process knows by itself that there is a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class AuditTrail:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._told: OrderedDict[str, None] = OrderedDict()
 
     async def add(
         self,
@@ -89,8 +93,18 @@ class AuditTrail:
         minute = int(row["at"].timestamp()) // FOLDED_SECONDS
         told = f"{action}\n{account}\n{row['ip']}\n{minute}"
         row["fold"] = hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
+        if row["fold"] in self._told:
+            # Whoever tries on and on is to cost no transaction each time.
+            return
         async with database.transaction() as db:
             await db.execute(upsert(AuditLine).values(**row).on_conflict_do_nothing())
+        self._told[row["fold"]] = None
+        if len(self._told) > REMEMBERED:
+            self._told.popitem(last=False)
+
+    def forget_refusals(self) -> None:
+        """Forget which refusals were told of, for tests that take lines away."""
+        self._told.clear()
 
     def _row(self, action: str, by: Asker, on: Target, details: Mapping[str, Any] | None) -> dict[str, Any]:
         actor = _actor_of(by) if isinstance(by, Principal) else by
