@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import ENGINES, Person, World
+from tests.conftest import Person, Template, World
 from tests.flows.histories import (
     Operation,
     State,
@@ -33,7 +33,6 @@ from tests.flows.histories import (
     went_back,
 )
 from tests.flows.live import environment, join, serving
-from tests.servers import PostgresServer
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
 
@@ -308,9 +307,8 @@ async def test_in_one_process(
     assert len(game.histories) > ITEMS_AT_ONCE
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-async def test_over_two_processes(engine: str, tmp_path: Path, postgres: PostgresServer) -> None:
-    url = None if engine == "sqlite" else await postgres.create_database("linearizable")
+async def test_over_two_processes(template: Template, tmp_path: Path) -> None:
+    url = await template.copy()
     with serving(environment(tmp_path, url), "--workers", "2") as server:
         await server.ready()
         async with AsyncExitStack() as stack:
