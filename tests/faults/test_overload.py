@@ -21,13 +21,13 @@ from tradepost.web.overload.door import DOOR_KEY
 
 ROOT: Final = Path(__file__).parents[2]
 PLACES: Final = 4
-WORK: Final = 0.08
+WORK: Final = 0.16
 CAPACITY: Final = PLACES / WORK
 LEAD, OVERLOADED, AFTER = 1.0, 4.0, 4.0
 
 
 def slow_app() -> FastAPI:
-    """An application that does four things at once, each in 80 ms."""
+    """An application that does four things at once, each in 160 ms."""
     router, gate = new_router(), Gate(PLACES, timeout=60.0)
 
     @router.get("/work")
@@ -53,7 +53,9 @@ async def crowd(port: int, times: float) -> list[tuple[float, int, int, float]]:
         stdout=asyncio.subprocess.PIPE,
         cwd=ROOT,
     )
-    came, _ = await process.communicate(json.dumps(asdict(Job(port, [request], phases))).encode())
+    came, _ = await process.communicate(
+        json.dumps(asdict(Job(port, [request], phases, patience=30.0))).encode()
+    )
     result: dict[str, Any] = json.loads(came)
     assert not result["faults"]
     return [tuple(each) for each in result["asked"]]

@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from tests.load.contestants import Server
     from tests.load.database import Dataset
 
-CONTROLLED = replace(CONTESTANTS["tradepost"], name="controlled", title="Tradepost")
 UNCONTROLLED = replace(
-    CONTROLLED,
-    name="uncontrolled",
-    title="the same without overload control",
-    environment={**CONTROLLED.environment, "OVERLOAD_CONTROL": "false"},
+    CONTESTANTS["tradepost"], name="uncontrolled", title="the same without overload control"
+)
+CONTROLLED = replace(
+    UNCONTROLLED,
+    name="controlled",
+    title="Tradepost",
+    environment={**UNCONTROLLED.environment, "OVERLOAD_CONTROL": "true"},
 )
 IN_TIME = 1.0
 """Seconds within which an answer is of use."""

@@ -108,8 +108,8 @@ async def test_garbage_from_a_proxy_changes_nothing() -> None:
 
 
 def test_without_the_setting_there_is_no_such_layer() -> None:
-    assert isinstance(new_app(router).middleware_stack, Exchange)
-    assert isinstance(new_app(router, **PROXIES).middleware_stack, TrustedProxies)
+    assert isinstance(new_app(router, OVERLOAD_CONTROL=False).middleware_stack, Exchange)
+    assert isinstance(new_app(router, **PROXIES, OVERLOAD_CONTROL=False).middleware_stack, TrustedProxies)
 
 
 async def test_a_path_that_begins_like_its_prefix() -> None:
@@ -208,3 +208,16 @@ async def test_what_is_no_request_passes() -> None:
 
     await TrustedProxies(app, ["10.0.0.0/8"])({"type": "lifespan"}, nothing, nothing)
     assert passed == ["lifespan"]
+
+
+@pytest.mark.parametrize(
+    ("peer", "expected"),
+    [("10.1.2.3", "203.0.113.5"), ("198.51.100.9", "198.51.100.9"), ("fd00::1", "203.0.113.5")],
+)
+async def test_the_address_can_be_asked_for_before_anything_is_changed(peer: str, expected: str) -> None:
+    layer = TrustedProxies(new_app(router), PROXIES["TRUSTED_PROXIES"].split(", "))
+    headers = [(name.lower().encode(), value.encode()) for name, value in REPORT.items()]
+    scope: Scope = {"client": (peer, 1), "headers": headers, "path": "/seen"}
+    assert layer.address(scope) == expected
+    assert scope == {"client": (peer, 1), "headers": headers, "path": "/seen"}
+    assert layer.address({"client": None, "headers": headers}) == "unknown"
