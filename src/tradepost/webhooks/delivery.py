@@ -1,8 +1,9 @@
 """The delivery of webhooks: one attempt under a per-receiver concurrency limit, recorded, with the pause before the next."""
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from tradepost.accounts.permissions import PERMISSIONS, Permission
@@ -46,6 +47,8 @@ JITTER: Final = 0.2
 LONGEST_LIFE: Final = timedelta(days=8)
 """The age at which a delivery ends even if its message was lost or is dead."""
 KEPT: Final = timedelta(days=30)
+MOST_KEPT: Final = 10_000
+"""Deliveries that the log of one webhook keeps; the oldest go first, were they still to be sent."""
 PRUNE_CHUNK: Final = 1000
 
 CONCURRENCY_PER_RECEIVER: Final = 4
@@ -105,16 +108,31 @@ class WebhookDeliverer:
             raise Postponed(answer.error or "", pause)
 
     async def clear_up(self) -> None:
-        """End deliveries that are older than ``LONGEST_LIFE``, and prune the log."""
+        """End deliveries that are older than ``LONGEST_LIFE``, and prune the log, so many at a time."""
         now = self._clock.now()
-        async with self._database.transaction() as db:
-            await DeliveryRepository(db).give_up(
-                before=now - LONGEST_LIFE, now=now, reason="It could not be sent in time"
+        await self._in_chunks(
+            lambda deliveries: deliveries.give_up(
+                before=now - LONGEST_LIFE, now=now, reason="It could not be sent in time", limit=PRUNE_CHUNK
             )
-        deleted = PRUNE_CHUNK
-        while deleted == PRUNE_CHUNK:
+        )
+        await self._in_chunks(lambda deliveries: deliveries.prune(before=now - KEPT, limit=PRUNE_CHUNK))
+        after = 0
+        while True:
+            async with self._database.read() as db:
+                crowded = await DeliveryRepository(db).find_crowded(after, keep=MOST_KEPT, limit=PRUNE_CHUNK)
+            for webhook_id, last in crowded:
+                if last is not None:
+                    await self._in_chunks(partial(_cut, webhook_id, last))
+            if len(crowded) < PRUNE_CHUNK:
+                return
+            after = crowded[-1][0]
+
+    async def _in_chunks(self, step: Callable[[DeliveryRepository], Awaitable[int]]) -> None:
+        """Repeat a step, each in a transaction of its own, until it finds less than it could have taken."""
+        done = PRUNE_CHUNK
+        while done == PRUNE_CHUNK:
             async with self._database.transaction() as db:
-                deleted = await DeliveryRepository(db).prune(before=now - KEPT, limit=PRUNE_CHUNK)
+                done = await step(DeliveryRepository(db))
 
     async def _find(self, delivery_ids: Sequence[int]) -> Mapping[int, DueRow]:
         async with self._database.read() as db:
@@ -142,6 +160,10 @@ class WebhookDeliverer:
     async def _cancel(self, delivery_id: int, reason: str) -> None:
         async with self._database.transaction() as db:
             await DeliveryRepository(db).cancel(id=delivery_id, now=self._clock.now(), reason=reason)
+
+
+async def _cut(webhook_id: int, last: int, deliveries: DeliveryRepository) -> int:
+    return await deliveries.cut(webhook_id, last=last, limit=PRUNE_CHUNK)
 
 
 def _reason_to_cancel(due: DueRow) -> str | None:

@@ -243,13 +243,45 @@ class DeliveryRepository(Repository):
             .values(state=DeliveryState.CANCELLED, settled_at=now, next_attempt_at=None, error=reason)
         )
 
-    async def give_up(self, *, before: datetime, now: datetime, reason: str) -> int:
-        """Mark as failed the pending deliveries from before a moment; return how many it were."""
+    async def give_up(self, *, before: datetime, now: datetime, reason: str, limit: int) -> int:
+        """Mark as failed up to ``limit`` pending deliveries from before a moment; return how many it were."""
+        late = (
+            select(WebhookDelivery.id)
+            .where(WebhookDelivery.created_at < before, WebhookDelivery.state == DeliveryState.PENDING)
+            .order_by(WebhookDelivery.id)
+            .limit(limit)
+        )
         statement = (
             update(WebhookDelivery)
-            .where(WebhookDelivery.created_at < before, WebhookDelivery.state == DeliveryState.PENDING)
+            .where(WebhookDelivery.id.in_(late), WebhookDelivery.state == DeliveryState.PENDING)
             .values(state=DeliveryState.FAILED, settled_at=now, next_attempt_at=None, error=reason)
             .returning(WebhookDelivery.id)
+        )
+        return len((await self.db.scalars(statement)).all())
+
+    async def find_crowded(self, after: int, *, keep: int, limit: int) -> Sequence[Row[int, int | None]]:
+        """Return the next ``limit`` webhooks by id, each with the newest of its deliveries past ``keep``, if it has one."""
+        last = (
+            select(WebhookDelivery.id)
+            .where(WebhookDelivery.webhook_id == Webhook.id)
+            .order_by(WebhookDelivery.id.desc())
+            .offset(keep)
+            .limit(1)
+            .scalar_subquery()
+        )
+        statement = select(Webhook.id, last).where(Webhook.id > after).order_by(Webhook.id).limit(limit)
+        return (await self.db.execute(statement)).all()
+
+    async def cut(self, webhook_id: int, *, last: int, limit: int) -> int:
+        """Delete up to ``limit`` deliveries of a webhook, up to that of the id ``last``; return how many it were."""
+        oldest = (
+            select(WebhookDelivery.id)
+            .where(WebhookDelivery.webhook_id == webhook_id, WebhookDelivery.id <= last)
+            .order_by(WebhookDelivery.id)
+            .limit(limit)
+        )
+        statement = (
+            delete(WebhookDelivery).where(WebhookDelivery.id.in_(oldest)).returning(WebhookDelivery.id)
         )
         return len((await self.db.scalars(statement)).all())
 
