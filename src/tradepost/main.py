@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tradepost.accounts import page_routes
 from tradepost.accounts.key_uses import KeyUses
+from tradepost.accounts.passwords import PasswordHasher
 from tradepost.api import FACTS, KEYLESS, ROUTERS
 from tradepost.bootstrap import build_backlog, dispatch, opened, prepare_database
 from tradepost.core.clock import Clock, SystemClock
@@ -36,7 +37,9 @@ from tradepost.items.bulk import BulkItems
 from tradepost.items.bulk_routes import body_limit
 from tradepost.items.export import ItemExport
 from tradepost.items.view_counter import ViewCounter
+from tradepost.media.intake import FileIntake
 from tradepost.media.routes import body_limits
+from tradepost.media.studio import PictureStudio
 from tradepost.notifications.inbox.streams import InboxStreams
 from tradepost.notifications.mail import routes as mail_routes
 from tradepost.notifications.preferences import page_routes as unsubscribe_routes
@@ -193,6 +196,18 @@ def _add_gauges(metrics: Metrics, resources: Resources) -> None:
             ("waiting", "Requests that wait for a connection"),
         ):
             metrics.add_gauge(f"database_{name}_{reading}", text, partial(getattr, gate, reading))
+    bulkheads = {
+        "hashes": resources[PasswordHasher].places,
+        "pictures": resources[PictureStudio].places,
+        "uploads": resources[FileIntake].calls,
+    }
+    for name, bulkhead in bulkheads.items():
+        for reading, text in (
+            ("held", "Places in use for"),
+            ("waiting", "Requests that wait for a place for"),
+            ("refused", "Requests that were refused for lack of a place, since the start, for"),
+        ):
+            metrics.add_gauge(f"{name}_{reading}", f"{text} {name}", partial(getattr, bulkhead, reading))
     metrics.add_gauge(
         "notification_streams", "Open streams of notifications", lambda: resources[InboxStreams].open
     )

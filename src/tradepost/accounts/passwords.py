@@ -2,13 +2,14 @@
 
 import asyncio
 import os
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final, TypeVar
 
 import argon2
 
+from tradepost.core.batching.bulkhead import Bulkhead
 from tradepost.core.errors import Unavailable
 
 T = TypeVar("T")
@@ -25,7 +26,7 @@ class PasswordHasher:
         # The cores that this process may use: fewer than there are where it is pinned to some of them.
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._threads = ThreadPoolExecutor(cores, thread_name_prefix="argon2")
-        self._room = threading.BoundedSemaphore(cores * (1 + WAITING_PER_CORE))
+        self.places = Bulkhead(cores, waiting=cores * WAITING_PER_CORE, refusal=Unavailable)
         self._decoy = self._argon2.hash("no password hashes to this")
 
     async def hash(self, password: str) -> str:
@@ -52,17 +53,10 @@ class PasswordHasher:
             return False
 
     async def _run(self, work: Callable[..., T], *arguments: str) -> T:
-        if not self._room.acquire(blocking=False):
-            raise Unavailable
+        await self.places.enter()
         try:
-            future = self._threads.submit(work, *arguments)
+            job = asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *arguments))
         except BaseException:
-            self._room.release()
+            self.places.leave()
             raise
-        # Given back by the thread that is done, or when the work is taken out of the queue: a caller that stops waiting
-        # ends only asyncio's future, not this one.
-        future.add_done_callback(self._give_back)
-        return await asyncio.wrap_future(future)
-
-    def _give_back(self, _future: Future[T]) -> None:
-        self._room.release()
+        return await self.places.until_done(job)

@@ -12,10 +12,11 @@ from typing import Final, Protocol
 
 from tradepost.accounts.errors import UserNotFound
 from tradepost.accounts.reader import UserReader
+from tradepost.core.batching.bulkhead import Bulkhead
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import TradepostError, Unauthenticated
 from tradepost.core.finishing import finished
-from tradepost.core.storage.store import Storage, Stored
+from tradepost.core.storage.store import Storage, StorageBusy, Stored
 from tradepost.core.wire.file_names import file_in_words
 from tradepost.media.documents.inspections import Inspection
 from tradepost.media.documents.stored_bytes import StoredBytes
@@ -49,6 +50,9 @@ class CleanedPicture(Protocol):
     def content_type(self) -> str: ...
 
 
+UPLOADS: Final = 64
+"""Calls with files at once."""
+UPLOADS_WAITING: Final = 64
 SERVER_FAULTS: Final = 500
 """Statuses from here on say that the fault is ours."""
 Load = Callable[[], Awaitable[bytes]]
@@ -66,6 +70,7 @@ class FileIntake:
         self._storage = storage
         self._users = users
         self._clean = clean
+        self.calls = Bulkhead(UPLOADS, waiting=UPLOADS_WAITING, refusal=StorageBusy)
 
     @asynccontextmanager
     async def open(
@@ -83,9 +88,17 @@ class FileIntake:
         ``still_wanted`` is called when the block fails otherwise than by a refusal: it raises if what the files are for was
         deleted meanwhile. Without it, they are for their owner.
         """
-        files = FileSet(category, owner_id, subject_id, ownerless)
+        async with self.calls.place():
+            files = FileSet(category, owner_id, subject_id, ownerless)
+            async with self._cleared(files, still_wanted):
+                yield IncomingFiles(files, self._places, self._storage, self._clean)
+
+    @asynccontextmanager
+    async def _cleared(
+        self, files: FileSet, still_wanted: Callable[[], Awaitable[object]] | None
+    ) -> AsyncIterator[None]:
         try:
-            yield IncomingFiles(files, self._places, self._storage, self._clean)
+            yield
         except Exception as error:
             # With the item or the owner the files are doomed, and their bytes deleted below a reader or a writer.
             if not isinstance(error, TradepostError) or error.status >= SERVER_FAULTS:

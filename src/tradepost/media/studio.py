@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
+from tradepost.core.batching.bulkhead import Bulkhead
 from tradepost.core.errors import Unavailable
 from tradepost.media import pictures
 from tradepost.media.pictures import Fit, Format, Picture, Resized, Size
@@ -34,8 +35,7 @@ class PictureStudio:
     def __init__(self) -> None:
         pictures.prepare_pillow()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="pictures")
-        self._free = asyncio.Semaphore(THREADS)
-        self._waiting = 0
+        self.places = Bulkhead(THREADS, waiting=WAITING, refusal=_too_many)
 
     async def clean(self, source: Source) -> Picture:
         """Return the picture upright, in sRGB, and with nothing in its file but what draws it."""
@@ -54,27 +54,18 @@ class PictureStudio:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def _run(self, source: Source, work: Callable[[bytes], T]) -> T:
-        if self._waiting >= WAITING:
-            raise Unavailable("Too many pictures are waiting to be worked on", retry_after=2)
-        self._waiting += 1
-        try:
-            await self._free.acquire()
-        finally:
-            self._waiting -= 1
+        await self.places.enter()
         try:
             loaded = await source() if callable(source) else source
             job = asyncio.get_running_loop().run_in_executor(self._threads, _work, work, loaded)
         except BaseException:
-            self._free.release()
+            self.places.leave()
             raise
-        # The shield keeps the job when its caller is gone: its end is what frees the place.
-        job.add_done_callback(self._done)
-        return await asyncio.shield(job)
+        return await self.places.until_done(job)
 
-    def _done(self, job: asyncio.Future[T]) -> None:
-        self._free.release()
-        if not job.cancelled():
-            job.exception()  # Retrieved, or asyncio warns of a failure whose caller is gone.
+
+def _too_many() -> Unavailable:
+    return Unavailable("Too many pictures are waiting to be worked on", retry_after=2)
 
 
 def _work(work: Callable[[bytes], T], source: bytes | Path) -> T:

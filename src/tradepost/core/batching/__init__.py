@@ -1,1 +1,1 @@
-"""Many requests, one statement: coalesced reads, group commits, single flights and the cache."""
+"""Many requests, one statement: coalesced reads, group commits, single flights, bulkheads and the cache."""
