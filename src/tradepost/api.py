@@ -5,7 +5,13 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from tradepost.accounts import auth_routes, key_routes, recovery_routes, user_routes
+from tradepost.accounts import (
+    auth_routes,
+    key_routes,
+    recovery_routes,
+    second_factor_routes,
+    user_routes,
+)
 from tradepost.audit import routes as audit_routes
 from tradepost.categories import routes as category_routes
 from tradepost.events import routes as event_routes
@@ -26,6 +32,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     auth_routes.router,
     recovery_routes.router,
     key_routes.router,
+    second_factor_routes.router,
     tag_routes.router,
     category_routes.router,
     event_routes.router,

@@ -17,7 +17,7 @@ from tradepost.accounts import handlers as account_handlers
 from tradepost.accounts.credentials import CredentialService
 from tradepost.accounts.dependencies import AskersByCredentials, open_accounts
 from tradepost.accounts.grants import AccountGrants
-from tradepost.accounts.models import AccountToken, ApiKey, LoginSession, User
+from tradepost.accounts.models import AccountToken, ApiKey, LoginSession, RecoveryCode, SecondFactor, User
 from tradepost.audit import handlers as audit_handlers
 from tradepost.categories import handlers as category_handlers
 from tradepost.categories.dependencies import open_categories
@@ -84,6 +84,8 @@ MODELS = (
     ApiKey,
     AuditLine,
     AccountToken,
+    SecondFactor,
+    RecoveryCode,
     Tag,
     Category,
     Item,

@@ -11,12 +11,14 @@ from datetime import timedelta
 from typing import Any, Final
 
 import httpx
-from sqlalchemy import insert
+import pyotp
+from sqlalchemy import delete, insert
 
 from tests.conftest import PASSWORD, NewPerson, Person, World
 from tests.items.market import CATEGORIES, ITEMS
 from tests.notifications.inbox.test_inbox import inbox_of, tell
 from tests.uploading import FILES, pdf, png
+from tradepost.accounts.models import SecondFactor
 from tradepost.core.messaging.outbox import MessageState, StoredMessage
 
 API: Final = "/api/v1"
@@ -186,6 +188,25 @@ async def dead_message(scene: Scene) -> None:
     scene.path["message_id"] = found
 
 
+async def without_second_factor(scene: Scene) -> None:
+    """An asker who has none; of credentials that hold no more, nobody's."""
+    me = await scene.asker.get(f"{API}/users/me")
+    async with scene.world.database.transaction() as db:
+        await db.execute(delete(SecondFactor).where(SecondFactor.user_id == me.json().get("id", 0)))
+
+
+async def pending_second_factor(scene: Scene) -> None:
+    await without_second_factor(scene)
+    secret = (await made(scene.asker, "auth/totp"))["secret"]
+    scene.request["json"] = {"code": pyotp.TOTP(secret).at(scene.world.clock.now())}
+
+
+async def second_factor(scene: Scene) -> None:
+    await pending_second_factor(scene)
+    codes = await made(scene.asker, "auth/totp/confirm", scene.request["json"])
+    scene.request["json"] = {"password": PASSWORD, "code": codes["recovery_codes"][0]}
+
+
 PATHS: Final[dict[tuple[str, ...], Maker]] = {
     ("item_id",): item,
     ("user_id",): user,
@@ -204,6 +225,9 @@ PATHS: Final[dict[tuple[str, ...], Maker]] = {
 CASES: Final[dict[str, Maker]] = {
     "merge_tag": two_tags,
     "leave_event": own_seat,
+    "set_up_totp": without_second_factor,
+    "confirm_totp": pending_second_factor,
+    "remove_totp": second_factor,
     "read_item:of-a-draft": draft,
     "replace_item:of-a-draft": draft,
     "patch_item:of-a-draft": draft,

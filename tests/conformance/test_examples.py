@@ -20,6 +20,8 @@ CANNOT = {
     "refresh_token": "needs a token that was given out",
     "reset_password": "needs the link of an e-mail",
     "verify_email": "needs the link of an e-mail",
+    "confirm_totp": "needs a code of an authenticator",
+    "remove_totp": "needs a code of an authenticator",
     "stream_notifications": "has no end",
     "upload_avatar": "needs a file",
     "process_image": "needs a file",

@@ -66,7 +66,8 @@ OPERATIONS = {
         update_me create_item create_items_in_bulk create_event join_event leave_event create_webhook
         upload_avatar process_image change_preferences create_stream_ticket mark_all_notifications_read""",
     "log-ins": """
-        logout logout_all list_sessions change_my_password create_api_key refresh_token resend_verification""",
+        logout logout_all list_sessions change_my_password create_api_key refresh_token resend_verification
+        set_up_totp confirm_totp remove_totp""",
     "owner or staff": """
         delete_item upload_item_images upload_item_documents delete_file
         replace_event patch_event delete_event cancel_event list_participants remove_participant""",

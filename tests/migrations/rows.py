@@ -39,6 +39,8 @@ ROWS: Final[dict[str, dict[str, Any]]] = {
         "load_test": False,
         "created_at": NOW,
     },
+    "second_factors": {"user_id": 1, "secret": "s", "last_step": 0, "failures": [], "created_at": NOW},
+    "recovery_codes": {"user_id": 1, "code_hash": "h"},
     "audit_lines": {"at": NOW, "actor_kind": "system", "action": "a", "details": {}},
     "account_tokens": {
         "user_id": 1,

@@ -14,7 +14,14 @@ from tradepost.accounts.dependencies import (
     Sessions,
     logged_in,
 )
-from tradepost.accounts.errors import EmailTaken, InactiveUser, LoginFailed, SessionNotFound
+from tradepost.accounts.errors import (
+    EmailTaken,
+    InactiveUser,
+    LoginFailed,
+    SecondFactorRefused,
+    SecondFactorRequired,
+    SessionNotFound,
+)
 from tradepost.accounts.reader import user_shown
 from tradepost.accounts.schemas import (
     LoginForm,
@@ -39,16 +46,21 @@ from tradepost.web.routing.route import Route
 router = APIRouter(prefix="/auth", tags=["auth"], route_class=Route)
 
 
-@router.post("/login", responses=problem_responses(LoginFailed, InactiveUser, TooManyRequests))
+@router.post(
+    "/login",
+    responses=problem_responses(
+        LoginFailed, SecondFactorRequired, SecondFactorRefused, InactiveUser, TooManyRequests
+    ),
+)
 async def login(
     form: Annotated[LoginForm, Form()],
     sessions: Sessions,
     origin: RequestOrigin,
     limited: Limited,
 ) -> TokenPair:
-    """Open a session with e-mail address (`username`) and password."""
+    """Open a session with e-mail address (`username`), password, and the code of a second factor where there is one."""
     await limited("login", f"{account_key(form.username)}|{limited.address}")
-    return await sessions.login(form.username, form.password, origin)
+    return await sessions.login(form.username, form.password, origin, otp=form.otp)
 
 
 @router.post("/register", response_model=UserRead, responses=problem_responses(EmailTaken, TooManyRequests))

@@ -22,18 +22,20 @@ from starlette.types import Scope
 from tradepost.accounts.api_keys import ApiKeyReader, ApiKeyService, KeyRing
 from tradepost.accounts.credentials import CredentialService
 from tradepost.accounts.departures import Departures
+from tradepost.accounts.errors import SecondFactorNeeded
 from tradepost.accounts.grants import AccountGrants
 from tradepost.accounts.identities import Identities, Identity, KeyIdentity
 from tradepost.accounts.key_uses import KeyUses
 from tradepost.accounts.links import Links
 from tradepost.accounts.passwords import PasswordHasher
-from tradepost.accounts.permissions import Permission
+from tradepost.accounts.permissions import PERMISSIONS, STAFF, Permission
 from tradepost.accounts.reader import UserReader
 from tradepost.accounts.recovery import RecoveryService
 from tradepost.accounts.repository.api_keys import ApiKeyRepository
 from tradepost.accounts.repository.sessions import SessionRepository
 from tradepost.accounts.repository.tokens import AccountTokenRepository
 from tradepost.accounts.repository.users import UserRepository
+from tradepost.accounts.second_factor import SecondFactorReader, SecondFactorService
 from tradepost.accounts.service import UserService
 from tradepost.accounts.sessions import SessionService
 from tradepost.accounts.tokens import Tokens
@@ -45,6 +47,7 @@ from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.observability.server_timing import timing
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
+from tradepost.core.sealing import Seals
 from tradepost.web.asgi_scope import API_KEY_KEY, IDENTITY_KEY, USER_ID_KEY, FromScope
 from tradepost.web.db import ReadDb, ResourcesDep, WriteDb, resource
 from tradepost.web.openapi.document import ALTERNATIVES
@@ -128,18 +131,30 @@ async def _read_identity(scope: Scope) -> Identity | None:
     return found
 
 
+async def admit(scope: Scope, found: Identity) -> None:
+    """Raise ``SecondFactorNeeded`` for staff without a second factor where ``REQUIRE_STAFF_TOTP`` wants one."""
+    resources: Resources = scope["state"]["resources"]
+    is_asked = resources.settings.REQUIRE_STAFF_TOTP and STAFF in PERMISSIONS[found.row.role]
+    if is_asked and not await resources[SecondFactorReader].has(found.row.id):
+        raise SecondFactorNeeded
+
+
 async def identity_of(scope: Scope) -> Identity:
     """Return what the credentials of a request stand for; without any it is ``Unauthenticated``."""
     found = await _shown_identity(scope)
     if found is None:
         raise Unauthenticated
+    await admit(scope, found)
     return found
 
 
 async def visitor_of(scope: Scope) -> Principal | None:
     """Return the principal of a request, or None for a stranger; a credential that does not hold is ``Unauthenticated``."""
     found = await _shown_identity(scope)
-    return None if found is None else found.principal(partial(origin_of, scope))
+    if found is None:
+        return None
+    await admit(scope, found)
+    return found.principal(partial(origin_of, scope))
 
 
 class AskersByCredentials:
@@ -150,9 +165,10 @@ class AskersByCredentials:
 
     async def find(self, scope: Scope) -> Principal | None:
         try:
-            return await visitor_of(scope)
+            found = await _shown_identity(scope)
         except TradepostError:
             return None
+        return None if found is None else found.principal(partial(origin_of, scope))
 
     async def lock_key_share(self, db: WriteSession, user_id: int) -> bool:
         return user_id in await build_user_service(db, self._resources).lock_key_share({user_id})
@@ -160,7 +176,16 @@ class AskersByCredentials:
 
 async def logged_in(scope: Scope) -> Principal:
     """Return the principal of a request that shows a log-in; an API key is ``KeyNotAllowed``."""
-    found = await identity_of(scope)
+    principal = await enrolling(scope)
+    await identity_of(scope)
+    return principal
+
+
+async def enrolling(scope: Scope) -> Principal:
+    """Return the principal of a log-in, although a second factor is asked for that is yet to be set up."""
+    found = await _shown_identity(scope)
+    if found is None:
+        raise Unauthenticated
     if isinstance(found, KeyIdentity):
         raise KeyNotAllowed
     return found.principal(partial(origin_of, scope))
@@ -199,6 +224,8 @@ CurrentIdentity = Annotated[Identity, Depends(ByCredential(identity_of))]
 Visitor = Annotated[Principal | None, Depends(ByCredential(visitor_of))]
 LoggedIn = Annotated[Principal, Depends(ByLogin(logged_in))]
 """The principal of a log-in: for what an API key must not do."""
+Enrolling = Annotated[Principal, Depends(ByLogin(enrolling))]
+"""The principal of a log-in, for the routes of the second factor alone."""
 
 
 def build_session_service(resources: Resources) -> SessionService:
@@ -207,10 +234,25 @@ def build_session_service(resources: Resources) -> SessionService:
         database=resources.database,
         identities=resources[Identities],
         hasher=resources[PasswordHasher],
+        second_factor=resources[SecondFactorService],
         tokens=resources[Tokens],
         audit=resources[AuditTrail],
         clock=resources.clock,
         lifetime=timedelta(days=resources.settings.REFRESH_TOKEN_EXPIRE_DAYS),
+    )
+
+
+def build_second_factor_service(resources: Resources) -> SecondFactorService:
+    """Build the service for second factors, whose secrets are sealed under a key of their own."""
+    keys = resources.settings.secret_keys.derived(b"tradepost second factors 1")
+    return SecondFactorService(
+        database=resources.database,
+        hasher=resources[PasswordHasher],
+        seals=Seals(keys, resources.clock),
+        outbox=resources[Outbox],
+        audit=resources[AuditTrail],
+        clock=resources.clock,
+        issuer=resources.settings.PROJECT_NAME,
     )
 
 
@@ -233,6 +275,7 @@ def build_recovery_service(resources: Resources) -> RecoveryService:
         hasher=resources[PasswordHasher],
         links=resources[Links],
         grants=resources[AccountGrants],
+        second_factor=resources[SecondFactorService],
         outbox=resources[Outbox],
         audit=resources[AuditTrail],
         clock=resources.clock,
@@ -264,6 +307,8 @@ async def open_accounts(resources: Resources) -> AsyncIterator[None]:
         ),
     )
     resources.put(UserReader, UserReader(database, observe=resources.batch_observer("user")))
+    resources.put(SecondFactorReader, SecondFactorReader(database))
+    resources.put(SecondFactorService, build_second_factor_service(resources))
     resources.put(SessionService, build_session_service(resources))
     resources.put(CredentialService, build_credential_service(resources))
     resources.put(RecoveryService, build_recovery_service(resources))
@@ -350,6 +395,7 @@ async def key_writes(db: WriteDb, resources: ResourcesDep) -> ApiKeyService:
 Sessions = Annotated[SessionService, resource(SessionService)]
 Credentials = Annotated[CredentialService, resource(CredentialService)]
 Recovery = Annotated[RecoveryService, resource(RecoveryService)]
+SecondFactors = Annotated[SecondFactorService, resource(SecondFactorService)]
 UserReaderDep = Annotated[UserReader, resource(UserReader)]
 UserReads = Annotated[UserService, Depends(user_reads, scope="function")]
 UserWrites = Annotated[UserService, Depends(user_writes, scope="function")]

@@ -1,7 +1,7 @@
 """The errors of accounts, each with its code."""
 
 from tradepost.accounts.key_schemas import MOST_KEYS
-from tradepost.core.errors import Conflict, NotFound, RuleBroken, Unauthenticated
+from tradepost.core.errors import Conflict, Forbidden, NotFound, RuleBroken, Unauthenticated
 
 
 class UserNotFound(NotFound):
@@ -60,6 +60,34 @@ class IncorrectPassword(RuleBroken):
     detail = "Incorrect password"
 
 
+class IncorrectCode(RuleBroken):
+    """A code of the second factor is wrong, was used before, or is too old; which of these stays unsaid."""
+
+    code = "INCORRECT_CODE"
+    detail = "Incorrect or used code"
+
+
+class SecondFactorNotFound(NotFound):
+    """The person has no second factor, or none that waits for its first code."""
+
+    code = "SECOND_FACTOR_NOT_FOUND"
+    detail = "Second factor not found"
+
+
+class SecondFactorActive(Conflict):
+    """The person has a second factor: it is removed before another one is set up."""
+
+    code = "SECOND_FACTOR_ACTIVE"
+    detail = "A second factor is in force: remove it first"
+
+
+class SecondFactorNeeded(Forbidden):
+    """Staff have to have a second factor here, and this one has none yet."""
+
+    code = "SECOND_FACTOR_NEEDED"
+    detail = "Staff need a second factor here: set one up at /auth/totp"
+
+
 class InvalidToken(RuleBroken):
     """The token of a link was used already, has run out, or never was one; which of these stays unsaid."""
 
@@ -78,3 +106,17 @@ class LoginFailed(Unauthenticated):
     """The e-mail address is unknown or the password wrong; which of the two stays unsaid."""
 
     detail = "Incorrect email or password"
+
+
+class SecondFactorRequired(Unauthenticated):
+    """The password is right, and the account has a second factor: its code has to come along as ``otp``."""
+
+    code = "SECOND_FACTOR_REQUIRED"
+    detail = "A code of the second factor is required"
+
+
+class SecondFactorRefused(Unauthenticated):
+    """The password is right, and the code of the second factor is not, or was used before."""
+
+    code = "INCORRECT_CODE"
+    detail = "Incorrect or used code"

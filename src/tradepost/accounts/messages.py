@@ -58,6 +58,31 @@ class PasswordChanged(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class SecondFactorEnabled(Message):
+    """Logging in to an account takes a code of an authenticator from now on."""
+
+    type: ClassVar[str] = "accounts.second_factor_enabled.v1"
+    user_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class SecondFactorDisabled(Message):
+    """The password of an account alone logs in again."""
+
+    type: ClassVar[str] = "accounts.second_factor_disabled.v1"
+    user_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryCodeUsed(Message):
+    """A recovery code stood in for the authenticator; so many are left."""
+
+    type: ClassVar[str] = "accounts.recovery_code_used.v1"
+    user_id: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
 class GrantsRevoked(Message):
     """A reset proved the address of an account for the first time, and revoked its grants from before: so many."""
 

@@ -108,6 +108,36 @@ class ApiKey(Identified, Base):
     """When it was last used, give or take a minute."""
 
 
+class SecondFactor(Base):
+    """A person's second factor, which counts once it is confirmed. Removing it deletes the row.
+
+    ``secret`` is sealed (``core/sealing.py``). ``last_step`` is the step of the newest code that was used: no code is good
+    twice. ``failures`` are the moments of the last wrong codes, in milliseconds since 1970.
+    """
+
+    __tablename__ = "second_factors"
+
+    user_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    secret: Mapped[str] = mapped_column(String(255))
+    last_step: Mapped[int] = mapped_column(BigId)
+    failures: Mapped[list[int]] = mapped_column(PortableJson)
+    created_at: Mapped[datetime]
+    confirmed_at: Mapped[datetime | None]
+
+
+class RecoveryCode(Base):
+    """The hash of a recovery code that was not used yet. All of a person have one salt, so that one hash finds any of them."""
+
+    __tablename__ = "recovery_codes"
+
+    user_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("second_factors.user_id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    code_hash: Mapped[str] = mapped_column(String(255), primary_key=True)
+
+
 class TokenPurpose(StrEnum):
     """What the link of a token is for."""
 

@@ -1,6 +1,7 @@
 """Argon2id in a bounded thread pool: a hash takes tens of milliseconds, and a flood of log-ins must not stop the loop."""
 
 import asyncio
+import base64
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,9 +30,13 @@ class PasswordHasher:
         self.places = Bulkhead(cores, waiting=cores * WAITING_PER_CORE, refusal=Unavailable)
         self._decoy = self._argon2.hash("no password hashes to this")
 
-    async def hash(self, password: str) -> str:
-        """Return the encoded hash of ``password`` with a fresh salt."""
-        return await self._run(self._argon2.hash, password)
+    async def hash(self, password: str, *, salt: bytes | None = None) -> str:
+        """Return the encoded hash of ``password`` with this salt, or a fresh one."""
+        return await self._run(partial(self._argon2.hash, salt=salt), password)
+
+    async def hash_like(self, encoded: str, secret: str) -> str:
+        """Return the hash of ``secret`` with the salt and the parameters of ``encoded``: equal if it is the same secret."""
+        return await self._run(_hashed_like, encoded, secret)
 
     async def verify(self, encoded: str | None, password: str) -> bool:
         """Tell whether ``password`` is the one behind ``encoded``; as slow for None as for a real hash."""
@@ -60,3 +65,9 @@ class PasswordHasher:
             self.places.leave()
             raise
         return await self.places.until_done(job)
+
+
+def _hashed_like(encoded: str, secret: str) -> str:
+    salt = encoded.split("$")[-2]
+    hasher = argon2.PasswordHasher.from_parameters(argon2.extract_parameters(encoded))
+    return hasher.hash(secret, salt=base64.b64decode(salt + "=" * (-len(salt) % 4)))

@@ -23,6 +23,7 @@ from tradepost.accounts.repository.credentials import CredentialRepository
 from tradepost.accounts.repository.sessions import SessionRepository
 from tradepost.accounts.repository.tokens import AccountTokenRepository
 from tradepost.accounts.repository.users import UserRepository
+from tradepost.accounts.second_factor import SecondFactorService
 from tradepost.core.audit.trail import Actor, AuditTrail, person
 from tradepost.core.audit.trail import user as account
 from tradepost.core.clock import Clock
@@ -56,6 +57,7 @@ class RecoveryService:
         hasher: PasswordHasher,
         links: Links,
         grants: AccountGrants,
+        second_factor: SecondFactorService,
         outbox: Outbox,
         audit: AuditTrail,
         clock: Clock,
@@ -64,6 +66,7 @@ class RecoveryService:
         self._hasher = hasher
         self._links = links
         self._grants = grants
+        self._second_factor = second_factor
         self._outbox = outbox
         self._audit = audit
         self._clock = clock
@@ -90,7 +93,8 @@ class RecoveryService:
         """Set a new password with the token of a link, and end all sessions. ``InvalidToken`` for one that is not good.
 
         The link proves the address. When that is for the first time, the account may have been registered by a stranger,
-        who keeps nothing: API keys, and what was granted to programs under it, are revoked in the same transaction.
+        who keeps nothing: API keys, what was granted to programs under it, and a second factor, which would lock its person
+        out, go in the same transaction.
         """
         row = await self._usable(token, TokenPurpose.RESET_PASSWORD)
         encoded = await self._hasher.hash(new_password)
@@ -105,6 +109,7 @@ class RecoveryService:
             by, on = person(row.user_id, origin), account(row.user_id)
             await self._audit.add(db, "password.reset", by=by, on=on)
             if is_first_proof:
+                await self._second_factor.remove(db, row.user_id, by=by)
                 await self._revoke_grants(db, row.user_id, by, now)
 
     async def verify(self, token: str, origin: Origin = NOWHERE) -> None:

@@ -182,6 +182,11 @@ class LoginForm(BaseModel):
     grant_type: str = Field(
         default="password", pattern="^(password)?$", description="`password`, or left out: there is no other"
     )
+    otp: str = Field(
+        default="",
+        max_length=64,
+        description="The code of the second factor, for accounts that have one; a recovery code does as well",
+    )
     scope: str = Field(default="", max_length=200, description=_UNUSED)
     client_id: str = Field(default="", max_length=200, description=_UNUSED)
     client_secret: str = Field(default="", max_length=200, description=_UNUSED)

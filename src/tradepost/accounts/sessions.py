@@ -4,15 +4,24 @@ from datetime import timedelta
 from typing import Final
 
 from tradepost.accounts.addresses import normalised_email
-from tradepost.accounts.errors import InactiveUser, LoginFailed, SessionNotFound
+from tradepost.accounts.errors import (
+    InactiveUser,
+    IncorrectCode,
+    LoginFailed,
+    SecondFactorNotFound,
+    SecondFactorRefused,
+    SecondFactorRequired,
+    SessionNotFound,
+)
 from tradepost.accounts.identities import Identities, Identity
 from tradepost.accounts.models import LoginSession, User
 from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.repository.credentials import CredentialRepository
 from tradepost.accounts.repository.sessions import SessionRepository
 from tradepost.accounts.schemas import RenewedTokens, TokenPair
+from tradepost.accounts.second_factor import Proof, SecondFactorService
 from tradepost.accounts.tokens import Tokens
-from tradepost.core.audit.trail import AuditTrail, Target, person, user
+from tradepost.core.audit.trail import Actor, AuditTrail, Target, person, user
 from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import WriteSession
@@ -35,6 +44,7 @@ class SessionService:
         database: Database,
         identities: Identities,
         hasher: PasswordHasher,
+        second_factor: SecondFactorService,
         tokens: Tokens,
         audit: AuditTrail,
         clock: Clock,
@@ -43,25 +53,31 @@ class SessionService:
         self._database = database
         self._identities = identities
         self._hasher = hasher
+        self._second_factor = second_factor
         self._tokens = tokens
         self._audit = audit
         self._clock = clock
         self._lifetime = lifetime
 
-    async def login(self, email: str, password: str, origin: Origin) -> TokenPair:
-        """Open a session. ``LoginFailed`` in the same time and words for an unknown address and a wrong password."""
+    async def login(self, email: str, password: str, origin: Origin, *, otp: str = "") -> TokenPair:
+        """Open a session. ``LoginFailed`` in the same time and words for an unknown address and a wrong password.
+
+        After a right one, ``SecondFactorRequired`` and ``SecondFactorRefused`` of accounts that have a second factor.
+        """
         try:
             address = normalised_email(email)
         except ValueError:
             address = ""
         # What was read before the hash may have changed since, as when another log-in renewed the hash of the same
-        # password: a log-in that was overtaken once reads and verifies anew.
-        opened = await self._open(address, password, origin) or await self._open(address, password, origin)
+        # password, or used the same code: a log-in that was overtaken once reads and verifies anew.
+        opened = await self._open(address, password, origin, otp) or await self._open(
+            address, password, origin, otp
+        )
         if opened is None:
             raise LoginFailed
         return self._pair(opened)
 
-    async def _open(self, address: str, password: str, origin: Origin) -> LoginSession | None:
+    async def _open(self, address: str, password: str, origin: Origin, otp: str) -> LoginSession | None:
         """Open a session; None if the user was changed while the password was verified."""
         async with self._database.read() as db:
             found = await CredentialRepository(db).find_by_email(address)
@@ -73,11 +89,17 @@ class SessionService:
         if not found.is_active:
             await self._note_failure(found, "inactive", address, origin)
             raise InactiveUser
+        by = person(found.id, origin)
+        proof = await self._proof(found.id, otp, by) if otp else None
         newer = await self._hasher.hash(password) if self._hasher.is_outdated(seen) else None
         now = self._clock.now()
         async with self._database.transaction() as db:
             credentials, sessions = CredentialRepository(db), SessionRepository(db)
             if not await credentials.lock_password_no_key_update(found.id, seen=seen):
+                return None
+            if proof is None and await self._second_factor.is_active(db, found.id):
+                raise SecondFactorRequired
+            if not await self._second_factor.settle(db, proof, by=by):
                 return None
             if newer is not None:
                 await credentials.rehash(found.id, seen=seen, hashed=newer)
@@ -93,10 +115,17 @@ class SessionService:
                     ip_address=origin.ip,
                 )
             )
-            await self._audit.add(
-                db, "auth.login", by=person(found.id, origin), on=Target("session", opened.id, found.id)
-            )
+            await self._audit.add(db, "auth.login", by=by, on=Target("session", opened.id, found.id))
         return opened
+
+    async def _proof(self, user_id: int, otp: str, by: Actor) -> Proof | None:
+        """Return what a code proves; None of an account without a second factor, which a code does no harm."""
+        try:
+            return await self._second_factor.prove(user_id, otp, by=by)
+        except SecondFactorNotFound:
+            return None
+        except IncorrectCode:
+            raise SecondFactorRefused from None
 
     async def _note_failure(self, found: User | None, reason: str, address: str, origin: Origin) -> None:
         # The address is in no line: people type passwords into the wrong field.

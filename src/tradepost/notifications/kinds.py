@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Generic, TypeVar
 
-from tradepost.accounts.messages import ApiKeysRevoked, GrantsRevoked, PasswordChanged, UserRegistered
+from tradepost.accounts.messages import (
+    ApiKeysRevoked,
+    GrantsRevoked,
+    PasswordChanged,
+    RecoveryCodeUsed,
+    SecondFactorDisabled,
+    SecondFactorEnabled,
+    UserRegistered,
+)
 from tradepost.core.messaging.messages import Message
 from tradepost.events.messages import CancellationDue, ChangeDue, ParticipantRemoved, ReminderDue, SeatsGiven
 from tradepost.events.zones import local_time
@@ -83,6 +91,37 @@ def _password_changed(fact: PasswordChanged) -> Sequence[Note]:
             fact.user_id,
             "Password Changed",
             "Your password was changed and you were logged out everywhere. If that was not you, reset it now.",
+        )
+    ]
+
+
+def _second_factor_on(fact: SecondFactorEnabled) -> Sequence[Note]:
+    return [
+        Note(
+            fact.user_id,
+            "Second Factor On",
+            "Logging in now takes a code of your authenticator. If that was not you, set a new password at once.",
+        )
+    ]
+
+
+def _second_factor_off(fact: SecondFactorDisabled) -> Sequence[Note]:
+    return [
+        Note(
+            fact.user_id,
+            "Second Factor Removed",
+            "Your password alone logs in again. If that was not you, set a new password at once.",
+        )
+    ]
+
+
+def _recovery_code_used(fact: RecoveryCodeUsed) -> Sequence[Note]:
+    return [
+        Note(
+            fact.user_id,
+            "Recovery Code Used",
+            f"A recovery code stood in for your authenticator. Codes that are left: {fact.left}.",
+            {"codes_left": fact.left},
         )
     ]
 
@@ -196,6 +235,30 @@ KINDS: Final[tuple[NotificationKind[Any], ...]] = (
         "Your password was changed",
         PasswordChanged,
         _password_changed,
+        ChannelPolicy.ALWAYS,
+        ChannelPolicy.ALWAYS,
+    ),
+    NotificationKind(
+        "second_factor_on",
+        "A second factor was switched on",
+        SecondFactorEnabled,
+        _second_factor_on,
+        ChannelPolicy.ALWAYS,
+        ChannelPolicy.ALWAYS,
+    ),
+    NotificationKind(
+        "second_factor_off",
+        "Your second factor was removed",
+        SecondFactorDisabled,
+        _second_factor_off,
+        ChannelPolicy.ALWAYS,
+        ChannelPolicy.ALWAYS,
+    ),
+    NotificationKind(
+        "recovery_code_used",
+        "A recovery code was used in place of your authenticator",
+        RecoveryCodeUsed,
+        _recovery_code_used,
         ChannelPolicy.ALWAYS,
         ChannelPolicy.ALWAYS,
     ),

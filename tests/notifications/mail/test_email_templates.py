@@ -19,6 +19,7 @@ PARAMS: dict[str, Any] = {
     "webhook_id": 3,
     "webhooks": 2,
     "api_keys": 2,
+    "codes_left": 9,
     "event_id": 5,
     "event_title": "Repair café",
     "starts": "2026-12-05 18:00 (Europe/Berlin)",

@@ -113,6 +113,11 @@ LOCKS: Final = (
         each_reaction=True,
     ),
     Lock(
+        "second_factors",
+        Strength.NO_KEY_UPDATE,
+        "Wrong codes are counted one after the other, however many come at once. The only thing locked in its transaction.",
+    ),
+    Lock(
         "sessions",
         Strength.KEY_SHARE,
         "What outlives a session is written before the session is ended, or is refused.",

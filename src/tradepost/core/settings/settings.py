@@ -11,7 +11,6 @@ key that ``local`` keeps for itself. Whatever is wrong is reported in one ``Sett
 repeats a value that may be secret.
 """
 
-from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -22,6 +21,14 @@ from sqlalchemy.engine import URL
 
 from tradepost.core.secret_keys import SecretKeys
 from tradepost.core.settings.database_url import async_url
+from tradepost.core.settings.defaults import (
+    PUBLISHED,
+    Environment,
+    LogLevel,
+    default_rate,
+    embedded_database,
+    upload_directory,
+)
 from tradepost.core.settings.faults import SettingsError, faults_in
 from tradepost.core.settings.secret_key import check_length, own_key
 from tradepost.core.settings.sources import Fault, FileSource, reason
@@ -51,40 +58,6 @@ from tradepost.core.settings.values import (
 )
 
 __all__ = ["Environment", "LogLevel", "Rate", "Settings"]
-
-PUBLISHED = "changethis"
-"""The password that the documentation tells everybody."""
-
-
-class Environment(StrEnum):
-    """Where this copy of Tradepost runs: ``local`` forgives, the other two refuse unsafe settings."""
-
-    LOCAL = "local"
-    STAGING = "staging"
-    PRODUCTION = "production"
-
-
-class LogLevel(StrEnum):
-    """The least severe log line that is still written."""
-
-    DEBUG = "DEBUG"
-    INFO = "INFO"
-    WARNING = "WARNING"
-    ERROR = "ERROR"
-    CRITICAL = "CRITICAL"
-
-
-def _embedded_database(data: dict[str, Any]) -> SecretStr:
-    url = URL.create("sqlite", database=str(data["DATA_DIR"] / "tradepost.db"))
-    return SecretStr(url.render_as_string(hide_password=False))
-
-
-def _upload_directory(data: dict[str, Any]) -> Path:
-    return Path(data["DATA_DIR"], "uploads")
-
-
-def _default_rate(data: dict[str, Any]) -> Rate | None:
-    return None if data["ENVIRONMENT"] is Environment.LOCAL else Rate(100, 60.0)
 
 
 class Settings(BaseSettings):
@@ -155,11 +128,11 @@ class Settings(BaseSettings):
     )
     DATA_DIR: Directory = Field(Path("data"), description="directory for everything kept on this machine")
     DATABASE_URL: SecretStr = Field(
-        default_factory=_embedded_database,
+        default_factory=embedded_database,
         description="`postgresql://user:password@host:5432/name` (also `postgres://`) or `sqlite:///./x.db`",
     )
     UPLOAD_DIR: Directory = Field(
-        default_factory=_upload_directory, description="directory for uploaded files when S3 is not used"
+        default_factory=upload_directory, description="directory for uploaded files when S3 is not used"
     )
     DB_POOL_SIZE: int = Field(8, ge=1, le=1_000, description="database connections of one process, at most")
     DB_POOL_TIMEOUT: Seconds = Field(5.0, description="seconds a request waits for a database connection")
@@ -250,7 +223,7 @@ class Settings(BaseSettings):
         default=True, description="whether requests past what can be answered are refused with 503 at once"
     )
     RATE_LIMIT_DEFAULT: RateText | None = Field(
-        default_factory=_default_rate,
+        default_factory=default_rate,
         description="requests of one client or person to all routes together, as `requests/period`",
     )
     RATE_LIMIT_LOGIN: RateText = Field(
@@ -264,6 +237,9 @@ class Settings(BaseSettings):
     WEBHOOK_ALLOW_PRIVATE: bool = Field(
         default=False,
         description="whether webhooks may lead to private addresses, for development; `production` refuses that",
+    )
+    REQUIRE_STAFF_TOTP: bool = Field(
+        default=False, description="whether moderators and admins do nothing without a second factor"
     )
     PHONE_DEFAULT_REGION: Region = Field(
         "US", description="country of phone numbers written without one (ISO 3166, two letters)"

@@ -98,10 +98,13 @@ Number = Annotated[
 SHOWN_ONCE = "x-shown-once"
 ShownOnce = Annotated[str, Field(json_schema_extra={SHOWN_ONCE: True})]
 """A secret that one answer shows and no other: it is not kept, and the answer to a retry comes without it."""
+AllShownOnce = Annotated[list[str], Field(json_schema_extra={SHOWN_ONCE: True})]
+"""Secrets likewise."""
 
 __all__ = [
     "MAX_ID",
     "SHOWN_ONCE",
+    "AllShownOnce",
     "BodyId",
     "Changes",
     "Confirmation",

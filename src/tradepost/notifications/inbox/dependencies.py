@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Query, Request
 from fastapi.security import APIKeyQuery
 
-from tradepost.accounts.dependencies import Visitor
+from tradepost.accounts.dependencies import Visitor, admit
 from tradepost.accounts.identities import Identities
 from tradepost.core.errors import Unauthenticated
 from tradepost.core.principal import Principal
@@ -80,6 +80,7 @@ async def listener(
         found = await identities.find_key(held, now=now)
     if found is None or found.row.id != user_id:
         raise Unauthenticated
+    await admit(request.scope, found)
     request.scope[USER_ID_KEY] = user_id
     return found.principal(partial(origin_of, request.scope))
 
