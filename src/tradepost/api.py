@@ -7,6 +7,7 @@ from fastapi import APIRouter
 
 from tradepost.accounts import (
     auth_routes,
+    email_routes,
     key_routes,
     recovery_routes,
     second_factor_routes,
@@ -33,6 +34,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     recovery_routes.router,
     key_routes.router,
     second_factor_routes.router,
+    email_routes.router,
     tag_routes.router,
     category_routes.router,
     event_routes.router,
@@ -55,6 +57,8 @@ KEYLESS: frozenset[Callable[..., Any]] = frozenset(
         recovery_routes.forgot_password,
         recovery_routes.reset_password,
         recovery_routes.verify_email,
+        email_routes.confirm_email_change,
+        email_routes.undo_email_change,
         inbox_routes.create_stream_ticket,
     }
 )

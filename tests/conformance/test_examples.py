@@ -20,6 +20,8 @@ CANNOT = {
     "refresh_token": "needs a token that was given out",
     "reset_password": "needs the link of an e-mail",
     "verify_email": "needs the link of an e-mail",
+    "confirm_email_change": "needs the link of an e-mail",
+    "undo_email_change": "needs the link of an e-mail",
     "confirm_totp": "needs a code of an authenticator",
     "remove_totp": "needs a code of an authenticator",
     "stream_notifications": "has no end",
@@ -58,6 +60,7 @@ LAST = (
     "revoke_session",
 )
 AS_ADA = {
+    "change_email",
     "mark_notification_read",
     "delete_notification",
     "change_my_password",

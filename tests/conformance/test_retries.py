@@ -35,6 +35,8 @@ TAKE_NO_KEY = {
     "forgot_password": "is asked without an account",
     "reset_password": "is asked without an account; its token is good once",
     "verify_email": "is asked without an account; its token is good once",
+    "confirm_email_change": "is asked without an account; its token is good once",
+    "undo_email_change": "is asked without an account; its token is good once",
     "create_stream_ticket": "gives out a ticket, which is a secret, and harmless in two",
 }
 FILES: dict[str, dict[str, Any]] = {

@@ -54,7 +54,7 @@ GROUPS = {
 OPERATIONS = {
     "everybody": """
         welcome health liveness readiness_report metrics_text read_event_calendar
-        login register forgot_password reset_password verify_email
+        login register forgot_password reset_password verify_email confirm_email_change undo_email_change
         refresh_token:in-the-body resend_verification:to-the-address""",
     "visitors": """
         list_items search_items list_popular_items export_items read_item read_file
@@ -67,7 +67,7 @@ OPERATIONS = {
         upload_avatar process_image change_preferences create_stream_ticket mark_all_notifications_read""",
     "log-ins": """
         logout logout_all list_sessions change_my_password create_api_key refresh_token resend_verification
-        set_up_totp confirm_totp remove_totp""",
+        change_email set_up_totp confirm_totp remove_totp""",
     "owner or staff": """
         delete_item upload_item_images upload_item_documents delete_file
         replace_event patch_event delete_event cancel_event list_participants remove_participant""",
@@ -93,6 +93,8 @@ OPERATIONS = {
 NOT_ABOUT_RIGHTS = {
     "reset_password": (400, "INVALID_TOKEN"),
     "verify_email": (400, "INVALID_TOKEN"),
+    "confirm_email_change": (400, "INVALID_TOKEN"),
+    "undo_email_change": (400, "INVALID_TOKEN"),
 }
 """What stands for being let in: the links of the examples are nobody's, which is found out after every question of rights."""
 

@@ -1,5 +1,6 @@
 """Registration and change of passwords: read, hash with no transaction open, write guarded by what was read."""
 
+from datetime import datetime
 from typing import Any
 
 from tradepost.accounts.addresses import normalised_email
@@ -19,10 +20,24 @@ from tradepost.core.audit.trail import user as account
 from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database
 from tradepost.core.database.faults import violations
+from tradepost.core.database.sessions import ReadSession, WriteSession
 from tradepost.core.errors import RuleBroken, Unauthenticated
 from tradepost.core.idempotency.claim import CLAIM, settle
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import NOWHERE, Origin, Principal
+
+
+async def is_taken(
+    db: ReadSession | WriteSession, email: str, *, now: datetime, by_others_than: int = 0
+) -> bool:
+    """Tell whether an address is somebody's, or can still be taken back by whose it was.
+
+    In this order: one that becomes the one thing or the other meanwhile is met as either.
+    """
+    owner = await CredentialRepository(db).find_by_email(email)
+    if owner is not None:
+        return owner.id != by_others_than
+    return await AccountTokenRepository(db).is_reserved(email, now=now, but_for=by_others_than)
 
 
 class CredentialService:
@@ -58,7 +73,7 @@ class CredentialService:
         The address is still to be proved, also when an admin makes the account: anybody can mistype one.
         """
         async with self._database.read() as db:
-            if await CredentialRepository(db).exists_email(applicant.email):
+            if await is_taken(db, applicant.email, now=self._clock.now()):
                 raise EmailTaken
         hashed = await self._hasher.hash(applicant.password)
         now = self._clock.now()
@@ -122,7 +137,9 @@ class CredentialService:
             ):
                 return False
             # A link that somebody else may have asked for is worth nothing any more.
-            await AccountTokenRepository(db).void(user.id, TokenPurpose.RESET_PASSWORD, now=now)
+            await AccountTokenRepository(db).void(
+                user.id, TokenPurpose.RESET_PASSWORD, TokenPurpose.CHANGE_EMAIL, now=now
+            )
             await SessionRepository(db).end_all_of(user.id)
             await self._outbox.add(db, PasswordChanged(user.id))
             await self._audit.add(db, "password.changed", by=principal, on=account(user.id))

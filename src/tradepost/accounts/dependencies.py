@@ -20,10 +20,17 @@ from fastapi.security.base import SecurityBase
 from starlette.types import Scope
 
 from tradepost.accounts.api_keys import ApiKeyReader, ApiKeyService, KeyRing
+from tradepost.accounts.building import (
+    build_credential_service,
+    build_email_change_service,
+    build_recovery_service,
+    build_second_factor_service,
+    build_session_service,
+)
 from tradepost.accounts.credentials import CredentialService
 from tradepost.accounts.departures import Departures
+from tradepost.accounts.email_change import EmailChangeService
 from tradepost.accounts.errors import SecondFactorNeeded
-from tradepost.accounts.grants import AccountGrants
 from tradepost.accounts.identities import Identities, Identity, KeyIdentity
 from tradepost.accounts.key_uses import KeyUses
 from tradepost.accounts.links import Links
@@ -47,7 +54,6 @@ from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.observability.server_timing import timing
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
-from tradepost.core.sealing import Seals
 from tradepost.web.asgi_scope import API_KEY_KEY, IDENTITY_KEY, USER_ID_KEY, FromScope
 from tradepost.web.db import ReadDb, ResourcesDep, WriteDb, resource
 from tradepost.web.openapi.document import ALTERNATIVES
@@ -228,60 +234,6 @@ Enrolling = Annotated[Principal, Depends(ByLogin(enrolling))]
 """The principal of a log-in, for the routes of the second factor alone."""
 
 
-def build_session_service(resources: Resources) -> SessionService:
-    """Build the service for logging in and out."""
-    return SessionService(
-        database=resources.database,
-        identities=resources[Identities],
-        hasher=resources[PasswordHasher],
-        second_factor=resources[SecondFactorService],
-        tokens=resources[Tokens],
-        audit=resources[AuditTrail],
-        clock=resources.clock,
-        lifetime=timedelta(days=resources.settings.REFRESH_TOKEN_EXPIRE_DAYS),
-    )
-
-
-def build_second_factor_service(resources: Resources) -> SecondFactorService:
-    """Build the service for second factors, whose secrets are sealed under a key of their own."""
-    keys = resources.settings.secret_keys.derived(b"tradepost second factors 1")
-    return SecondFactorService(
-        database=resources.database,
-        hasher=resources[PasswordHasher],
-        seals=Seals(keys, resources.clock),
-        outbox=resources[Outbox],
-        audit=resources[AuditTrail],
-        clock=resources.clock,
-        issuer=resources.settings.PROJECT_NAME,
-    )
-
-
-def build_credential_service(resources: Resources) -> CredentialService:
-    """Build the service for registration and passwords."""
-    return CredentialService(
-        database=resources.database,
-        hasher=resources[PasswordHasher],
-        links=resources[Links],
-        outbox=resources[Outbox],
-        audit=resources[AuditTrail],
-        clock=resources.clock,
-    )
-
-
-def build_recovery_service(resources: Resources) -> RecoveryService:
-    """Build the service for what is done by links in e-mails."""
-    return RecoveryService(
-        database=resources.database,
-        hasher=resources[PasswordHasher],
-        links=resources[Links],
-        grants=resources[AccountGrants],
-        second_factor=resources[SecondFactorService],
-        outbox=resources[Outbox],
-        audit=resources[AuditTrail],
-        clock=resources.clock,
-    )
-
-
 @asynccontextmanager
 async def open_accounts(resources: Resources) -> AsyncIterator[None]:
     """Put in what accounts keep for the life of the process, and close it at the end of the block; needs the outbox."""
@@ -312,6 +264,7 @@ async def open_accounts(resources: Resources) -> AsyncIterator[None]:
     resources.put(SessionService, build_session_service(resources))
     resources.put(CredentialService, build_credential_service(resources))
     resources.put(RecoveryService, build_recovery_service(resources))
+    resources.put(EmailChangeService, build_email_change_service(resources))
     try:
         yield
     finally:
@@ -395,6 +348,7 @@ async def key_writes(db: WriteDb, resources: ResourcesDep) -> ApiKeyService:
 Sessions = Annotated[SessionService, resource(SessionService)]
 Credentials = Annotated[CredentialService, resource(CredentialService)]
 Recovery = Annotated[RecoveryService, resource(RecoveryService)]
+EmailChanges = Annotated[EmailChangeService, resource(EmailChangeService)]
 SecondFactors = Annotated[SecondFactorService, resource(SecondFactorService)]
 UserReaderDep = Annotated[UserReader, resource(UserReader)]
 UserReads = Annotated[UserService, Depends(user_reads, scope="function")]

@@ -18,12 +18,16 @@ from tradepost.core.secret_keys import DerivedKeys, SecretKeys
 LIFETIMES: Final[Mapping[TokenPurpose, timedelta]] = {
     TokenPurpose.VERIFY_EMAIL: timedelta(days=3),
     TokenPurpose.RESET_PASSWORD: timedelta(hours=1),
+    TokenPurpose.CHANGE_EMAIL: timedelta(days=1),
+    TokenPurpose.UNDO_EMAIL: timedelta(days=7),
 }
 """How long a link is good."""
 
 PAGES: Final[Mapping[TokenPurpose, str]] = {
     TokenPurpose.VERIFY_EMAIL: "/account/verify-email",
     TokenPurpose.RESET_PASSWORD: "/account/reset-password",
+    TokenPurpose.CHANGE_EMAIL: "/account/change-email",
+    TokenPurpose.UNDO_EMAIL: "/account/undo-email-change",
 }
 """The built-in page that a link leads to."""
 

@@ -58,6 +58,32 @@ class PasswordChanged(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class EmailChangeAsked(Message):
+    """A person wants another address, which the token is to prove."""
+
+    type: ClassVar[str] = "accounts.email_change_asked.v1"
+    user_id: int
+    token_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class EmailChanged(Message):
+    """An account has another address; the token, which goes to the one before, undoes it."""
+
+    type: ClassVar[str] = "accounts.email_changed.v1"
+    user_id: int
+    token_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class EmailChangeUndone(Message):
+    """An account has the address from before again, and every session has ended."""
+
+    type: ClassVar[str] = "accounts.email_change_undone.v1"
+    user_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class SecondFactorEnabled(Message):
     """Logging in to an account takes a code of an authenticator from now on."""
 

@@ -143,6 +143,10 @@ class TokenPurpose(StrEnum):
 
     VERIFY_EMAIL = "verify_email"
     RESET_PASSWORD = "reset_password"  # noqa: S105 - a purpose, not a password
+    CHANGE_EMAIL = "change_email"
+    """Its address is the one that is to be the account's."""
+    UNDO_EMAIL = "undo_email"
+    """Its address is the one that was the account's; it belongs to nobody else while the token is good."""
 
 
 class AccountToken(Identified, Base):

@@ -17,10 +17,15 @@ from tradepost.web.routing.route import OpenRoute
 _TITLES: Final = {
     TokenPurpose.VERIFY_EMAIL: "Confirm your e-mail address",
     TokenPurpose.RESET_PASSWORD: "Set a new password",
+    TokenPurpose.CHANGE_EMAIL: "Confirm your new e-mail address",
+    TokenPurpose.UNDO_EMAIL: "Take your e-mail address back",
 }
 _AGAIN: Final = {
     TokenPurpose.VERIFY_EMAIL: "/auth/email/resend",
     TokenPurpose.RESET_PASSWORD: "/auth/password/forgot",
+    # A change is asked for by whoever is logged in; by address there is only a new password.
+    TokenPurpose.CHANGE_EMAIL: "/auth/password/forgot",
+    TokenPurpose.UNDO_EMAIL: "/auth/password/forgot",
 }
 """Where another link is asked for."""
 _FILES: Final = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
@@ -78,6 +83,14 @@ def build_router(settings: Settings) -> APIRouter:
     @router.get(PAGES[TokenPurpose.RESET_PASSWORD])
     async def reset_password_page(request: Request) -> Response:
         return await answer(request, TokenPurpose.RESET_PASSWORD)
+
+    @router.get(PAGES[TokenPurpose.CHANGE_EMAIL])
+    async def change_email_page(request: Request) -> Response:
+        return await answer(request, TokenPurpose.CHANGE_EMAIL)
+
+    @router.get(PAGES[TokenPurpose.UNDO_EMAIL])
+    async def undo_email_change_page(request: Request) -> Response:
+        return await answer(request, TokenPurpose.UNDO_EMAIL)
 
     @router.get("/account/files/{name}")
     async def page_file(request: Request, name: str) -> Response:

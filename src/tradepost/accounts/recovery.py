@@ -1,8 +1,9 @@
 """Proof of addresses and reset of passwords, by one-time links in e-mails."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 from tradepost.accounts.errors import InvalidToken
 from tradepost.accounts.grants import AccountGrants
@@ -34,12 +35,20 @@ from tradepost.core.messaging.messages import Envelope, Message
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import NOWHERE, Origin, Principal
 
+ELSEWHERE: Final = frozenset({TokenPurpose.CHANGE_EMAIL, TokenPurpose.UNDO_EMAIL})
+"""Purposes whose links go to another address than the account's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Addressee:
-    """The recipient of an e-mail, and its link while that is still good."""
+    """The recipient of an e-mail, where it goes, and its link while that is still good.
+
+    ``is_proved``: the person reads what is sent to that address, and not somebody else whose address was typed in.
+    """
 
     user: User
+    email: str
+    is_proved: bool
     link: str | None = None
 
 
@@ -104,6 +113,8 @@ class RecoveryService:
             user = await UserRepository(db).get(row.user_id)
             is_first_proof = user is not None and user.email_verified_at is None
             await CredentialRepository(db).reset_password(row.user_id, hashed=encoded, now=now)
+            # Somebody else may have asked for it, who knew the password.
+            await AccountTokenRepository(db).void(row.user_id, TokenPurpose.CHANGE_EMAIL, now=now)
             await SessionRepository(db).end_all_of(row.user_id)
             await self._outbox.add(db, PasswordChanged(row.user_id))
             by, on = person(row.user_id, origin), account(row.user_id)
@@ -124,20 +135,21 @@ class RecoveryService:
             )
 
     async def addressee(self, user_id: int, *, token_id: int | None = None) -> Addressee | None:
-        """Return the recipient, with the link of a token; None when the account is gone or switched off."""
+        """Return the recipient, with the link of a token; None when the account is gone or switched off.
+
+        What changes an address, or undoes that, goes to the address of the token, everything else to that of the account.
+        """
         async with self._database.read() as db:
             user = await UserRepository(db).get(user_id)
             if user is None or not user.is_active:
                 return None
             row = token_id and await AccountTokenRepository(db).get(token_id)
-        if (
-            not row
-            or row.used_at is not None
-            or row.expires_at <= self._clock.now()
-            or row.email != user.email
-        ):
-            return Addressee(user)
-        return Addressee(user, self._links.url(row))
+        at_account = Addressee(user, user.email, is_proved=user.email_verified_at is not None)
+        if not row or row.used_at is not None or row.expires_at <= self._clock.now():
+            return at_account
+        if row.purpose in ELSEWHERE:
+            return Addressee(user, row.email, is_proved=False, link=self._links.url(row))
+        return replace(at_account, link=self._links.url(row)) if row.email == user.email else at_account
 
     async def prune(self) -> None:
         """Delete the tokens that have run out."""

@@ -21,6 +21,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticKnownEr
 from tradepost.accounts.addresses import normalised_email, shown_email
 from tradepost.accounts.names import cased_name
 from tradepost.accounts.permissions import Role
+from tradepost.accounts.second_factor_schemas import CurrentPassword
 from tradepost.core.wire.characters import PLAIN_PATTERN, has_controls, is_blank, is_invisible
 from tradepost.core.wire.schemas import Changes, Input, Output, PageInfo, example
 
@@ -257,11 +258,7 @@ class PasswordChange(Input):
 
     model_config = example(current_password=_PASSWORD, new_password=_NEW_PASSWORD)
 
-    current_password: Annotated[
-        str,
-        StringConstraints(strip_whitespace=False, max_length=1024),
-        Field(json_schema_extra={"format": "password"}),
-    ] = Field(description="The password in force")
+    current_password: CurrentPassword
     new_password: Password
 
 
@@ -291,6 +288,15 @@ class EmailVerification(Input):
     model_config = example(token=_LINK)
 
     token: Token
+
+
+class EmailChange(Input):
+    """Another address, and the password in force."""
+
+    model_config = example(new_email="ada.king@example.com", password=_PASSWORD)
+
+    new_email: Email
+    password: CurrentPassword
 
 
 class PasswordReset(Input):

@@ -10,6 +10,9 @@ from typing import Any, Final, Generic, TypeVar
 
 from tradepost.accounts.messages import (
     ApiKeysRevoked,
+    EmailChangeAsked,
+    EmailChanged,
+    EmailChangeUndone,
     GrantsRevoked,
     PasswordChanged,
     RecoveryCodeUsed,
@@ -91,6 +94,37 @@ def _password_changed(fact: PasswordChanged) -> Sequence[Note]:
             fact.user_id,
             "Password Changed",
             "Your password was changed and you were logged out everywhere. If that was not you, reset it now.",
+        )
+    ]
+
+
+def _email_change_asked(fact: EmailChangeAsked) -> Sequence[Note]:
+    return [
+        Note(
+            fact.user_id,
+            "New E-mail Address Asked For",
+            "Another e-mail address was asked for. If that was not you, set a new password now, and nothing changes.",
+        )
+    ]
+
+
+def _email_changed(fact: EmailChanged) -> Sequence[Note]:
+    return [
+        Note(
+            fact.user_id,
+            "E-mail Address Changed",
+            "Your account has another e-mail address now. The one before can undo it for 7 days, by a link that was sent there.",
+        )
+    ]
+
+
+def _email_change_undone(fact: EmailChangeUndone) -> Sequence[Note]:
+    return [
+        Note(
+            fact.user_id,
+            "E-mail Address Restored",
+            "Your account has its e-mail address from before again, and you were logged out everywhere. Set a new password: "
+            "whoever changed the address knew yours.",
         )
     ]
 
@@ -235,6 +269,31 @@ KINDS: Final[tuple[NotificationKind[Any], ...]] = (
         "Your password was changed",
         PasswordChanged,
         _password_changed,
+        ChannelPolicy.ALWAYS,
+        ChannelPolicy.ALWAYS,
+    ),
+    NotificationKind(
+        "email_change_asked",
+        "Another e-mail address was asked for",
+        EmailChangeAsked,
+        _email_change_asked,
+        ChannelPolicy.ALWAYS,
+        ChannelPolicy.ALWAYS,
+    ),
+    NotificationKind(
+        "email_changed",
+        "Your e-mail address was changed",
+        EmailChanged,
+        _email_changed,
+        ChannelPolicy.ALWAYS,
+        ChannelPolicy.ALWAYS,
+        lambda fact: {"token_id": fact.token_id},
+    ),
+    NotificationKind(
+        "email_change_undone",
+        "A change of your e-mail address was undone",
+        EmailChangeUndone,
+        _email_change_undone,
         ChannelPolicy.ALWAYS,
         ChannelPolicy.ALWAYS,
     ),

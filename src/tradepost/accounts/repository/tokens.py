@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, exists, insert, select, update
 
 from tradepost.accounts.models import AccountToken, TokenPurpose
 from tradepost.core.database.repository import Repository
@@ -45,13 +45,34 @@ class AccountTokenRepository(Repository):
         )
         return await self.db.scalar(statement) is not None
 
-    async def void(self, user_id: int, purpose: TokenPurpose | None = None, *, now: datetime) -> None:
-        """Use up the tokens that a user still has for a purpose, or for any."""
+    async def is_reserved(self, email: str, *, now: datetime, but_for: int = 0) -> bool:
+        """Tell whether somebody can still take this address back, whose account's it was; ``but_for`` one user."""
+        kept = exists().where(
+            AccountToken.email == email,
+            AccountToken.purpose == TokenPurpose.UNDO_EMAIL,
+            AccountToken.used_at.is_(None),
+            AccountToken.expires_at > now,
+            AccountToken.user_id != but_for,
+        )
+        return bool(await self.db.scalar(select(kept)))
+
+    async def void_undoing(self, user_id: int, *, after: int, now: datetime) -> None:
+        """Use up the tokens that would undo changes of a user's address that came after that of a token."""
+        later = update(AccountToken).where(
+            AccountToken.user_id == user_id,
+            AccountToken.purpose == TokenPurpose.UNDO_EMAIL,
+            AccountToken.id > after,
+            AccountToken.used_at.is_(None),
+        )
+        await self.db.execute(later.values(used_at=now).execution_options(synchronize_session=False))
+
+    async def void(self, user_id: int, *purposes: TokenPurpose, now: datetime) -> None:
+        """Use up the tokens that a user still has for these purposes, or for any."""
         statement = update(AccountToken).where(
             AccountToken.user_id == user_id, AccountToken.used_at.is_(None)
         )
-        if purpose is not None:
-            statement = statement.where(AccountToken.purpose == purpose)
+        if purposes:
+            statement = statement.where(AccountToken.purpose.in_(purposes))
         await self.db.execute(statement.values(used_at=now).execution_options(synchronize_session=False))
 
     async def delete_expired(self, now: datetime) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from tradepost.accounts.messages import PasswordResetRequested, VerificationRequested
+from tradepost.accounts.messages import EmailChangeAsked, PasswordResetRequested, VerificationRequested
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.messaging.messages import Channel, Envelope, Message, React, Subscriptions, Traced
 from tradepost.core.messaging.outbox import Outbox
@@ -16,6 +16,9 @@ MAIL: Final = Channel("mail", concurrency=CONNECTIONS, timeout=60.0)
 
 ASKED_FOR: Final[Mapping[type[Message], Callable[[Any], EmailDue]]] = {
     VerificationRequested: lambda fact: EmailDue("verify_email", fact.user_id, {"token_id": fact.token_id}),
+    EmailChangeAsked: lambda fact: EmailDue(
+        "confirm_email_change", fact.user_id, {"token_id": fact.token_id}
+    ),
     PasswordResetRequested: lambda fact: EmailDue(
         "password_reset", fact.user_id, {"token_id": fact.token_id}
     ),

@@ -39,7 +39,7 @@ class NoMailer:
 
 
 class MailService:
-    """Composes and sends e-mails to the address that the account has at that moment."""
+    """Composes and sends e-mails to the address that the account has at that moment, or to that of a link."""
 
     def __init__(
         self,
@@ -68,9 +68,9 @@ class MailService:
             log.info("e-mail not sent", message=envelope.id, template=due.template, reason=reason)
             return
         user = addressee.user
-        # A stranger can register anybody's address under a name that is an advertisement: until the address is proved,
-        # no text that was typed in under the account, such as a name or a title, is sent there.
-        proved = user.email_verified_at is not None
+        # A stranger can register anybody's address under a name that is an advertisement, or ask for it to be theirs: until
+        # the address is proved, no text that was typed in under the account, such as a name or a title, is sent there.
+        proved = addressee.is_proved
         kind = KINDS_BY_NAME.get(due.template)
         is_optional = kind is not None and not kind.email.fixed
         unsubscribe = self._unsubscribe_links.url(user.id, due.template) if is_optional else None
@@ -86,7 +86,7 @@ class MailService:
         email = compose(
             words,
             sender=self._sender,
-            recipient=Mailbox(user.email, user.full_name if proved else ""),
+            recipient=Mailbox(addressee.email, user.full_name if proved else ""),
             message_id=f"{stamp}.{envelope.id}@{self._sender.email.rpartition('@')[2]}",
             date=moment,
             filed_as=f"{stamp}-{envelope.id}-{due.template}",

@@ -1,0 +1,84 @@
+"""Builds the services of accounts that open transactions of their own, and live as long as the process."""
+
+from datetime import timedelta
+
+from tradepost.accounts.credentials import CredentialService
+from tradepost.accounts.email_change import EmailChangeService
+from tradepost.accounts.grants import AccountGrants
+from tradepost.accounts.identities import Identities
+from tradepost.accounts.links import Links
+from tradepost.accounts.passwords import PasswordHasher
+from tradepost.accounts.recovery import RecoveryService
+from tradepost.accounts.second_factor import SecondFactorService
+from tradepost.accounts.sessions import SessionService
+from tradepost.accounts.tokens import Tokens
+from tradepost.core.audit.trail import AuditTrail
+from tradepost.core.messaging.outbox import Outbox
+from tradepost.core.resources import Resources
+from tradepost.core.sealing import Seals
+
+
+def build_session_service(resources: Resources) -> SessionService:
+    """Build the service for logging in and out."""
+    return SessionService(
+        database=resources.database,
+        identities=resources[Identities],
+        hasher=resources[PasswordHasher],
+        second_factor=resources[SecondFactorService],
+        tokens=resources[Tokens],
+        audit=resources[AuditTrail],
+        clock=resources.clock,
+        lifetime=timedelta(days=resources.settings.REFRESH_TOKEN_EXPIRE_DAYS),
+    )
+
+
+def build_second_factor_service(resources: Resources) -> SecondFactorService:
+    """Build the service for second factors, whose secrets are sealed under a key of their own."""
+    keys = resources.settings.secret_keys.derived(b"tradepost second factors 1")
+    return SecondFactorService(
+        database=resources.database,
+        hasher=resources[PasswordHasher],
+        seals=Seals(keys, resources.clock),
+        outbox=resources[Outbox],
+        audit=resources[AuditTrail],
+        clock=resources.clock,
+        issuer=resources.settings.PROJECT_NAME,
+    )
+
+
+def build_credential_service(resources: Resources) -> CredentialService:
+    """Build the service for registration and passwords."""
+    return CredentialService(
+        database=resources.database,
+        hasher=resources[PasswordHasher],
+        links=resources[Links],
+        outbox=resources[Outbox],
+        audit=resources[AuditTrail],
+        clock=resources.clock,
+    )
+
+
+def build_email_change_service(resources: Resources) -> EmailChangeService:
+    """Build the service for changes of addresses."""
+    return EmailChangeService(
+        database=resources.database,
+        hasher=resources[PasswordHasher],
+        links=resources[Links],
+        outbox=resources[Outbox],
+        audit=resources[AuditTrail],
+        clock=resources.clock,
+    )
+
+
+def build_recovery_service(resources: Resources) -> RecoveryService:
+    """Build the service for what is done by links in e-mails."""
+    return RecoveryService(
+        database=resources.database,
+        hasher=resources[PasswordHasher],
+        links=resources[Links],
+        grants=resources[AccountGrants],
+        second_factor=resources[SecondFactorService],
+        outbox=resources[Outbox],
+        audit=resources[AuditTrail],
+        clock=resources.clock,
+    )
