@@ -245,6 +245,7 @@ BODIES: Final[dict[str, Callable[[Scene], dict[str, Any]]]] = {
     "create_user": lambda _: {"json": {"email": new_email()}},
     "login": lambda scene: {"data": {"username": scene.owner.email, "password": PASSWORD}},
     "change_my_password": lambda _: {"json": {"current_password": PASSWORD, "new_password": f"{PASSWORD}2"}},
+    "delete_me": lambda _: {"json": {"password": PASSWORD}},
     "change_email": lambda _: {"json": {"new_email": new_email(), "password": PASSWORD}},
     # With a body that would count, and not the token that is shown.
     **dict.fromkeys(("refresh_token", "resend_verification"), lambda _: {"json": None}),

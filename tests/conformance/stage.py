@@ -12,7 +12,7 @@ from tests.notifications.listening import Listener
 from tradepost.accounts.permissions import Role
 from tradepost.bootstrap import METADATA
 
-ENDING: Final = {"logout", "logout_all", "change_my_password"}
+ENDING: Final = {"logout", "logout_all", "change_my_password", "delete_me"}
 """Operations after which the asker's log-in is of no more use: they are asked by new people."""
 PEOPLE: Final = {
     "other": Role.USER,

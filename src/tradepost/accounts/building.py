@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from tradepost.accounts.credentials import CredentialService
 from tradepost.accounts.email_change import EmailChangeService
+from tradepost.accounts.farewells import Farewells
 from tradepost.accounts.grants import AccountGrants
 from tradepost.accounts.identities import Identities
 from tradepost.accounts.links import Links
@@ -44,6 +45,11 @@ def build_second_factor_service(resources: Resources) -> SecondFactorService:
         clock=resources.clock,
         issuer=resources.settings.PROJECT_NAME,
     )
+
+
+def build_farewells(resources: Resources) -> Farewells:
+    """Build what seals the addresses of last e-mails."""
+    return Farewells(Seals(resources.settings.secret_keys.derived(b"tradepost farewells 1"), resources.clock))
 
 
 def build_credential_service(resources: Resources) -> CredentialService:

@@ -23,6 +23,7 @@ from tradepost.accounts.api_keys import ApiKeyReader, ApiKeyService, KeyRing
 from tradepost.accounts.building import (
     build_credential_service,
     build_email_change_service,
+    build_farewells,
     build_recovery_service,
     build_second_factor_service,
     build_session_service,
@@ -31,8 +32,10 @@ from tradepost.accounts.credentials import CredentialService
 from tradepost.accounts.departures import Departures
 from tradepost.accounts.email_change import EmailChangeService
 from tradepost.accounts.errors import SecondFactorNeeded
+from tradepost.accounts.farewells import Farewells
 from tradepost.accounts.identities import Identities, Identity, KeyIdentity
 from tradepost.accounts.key_uses import KeyUses
+from tradepost.accounts.leaving import LeavingService
 from tradepost.accounts.links import Links
 from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.permissions import PERMISSIONS, STAFF, Permission
@@ -259,8 +262,10 @@ async def open_accounts(resources: Resources) -> AsyncIterator[None]:
         ),
     )
     resources.put(UserReader, UserReader(database, observe=resources.batch_observer("user")))
+    resources.put(Farewells, build_farewells(resources))
     resources.put(SecondFactorReader, SecondFactorReader(database))
     resources.put(SecondFactorService, build_second_factor_service(resources))
+    resources.put(LeavingService, build_leaving_service(resources))
     resources.put(SessionService, build_session_service(resources))
     resources.put(CredentialService, build_credential_service(resources))
     resources.put(RecoveryService, build_recovery_service(resources))
@@ -271,8 +276,10 @@ async def open_accounts(resources: Resources) -> AsyncIterator[None]:
         hasher.close()
 
 
-async def _unannounced(message: Message) -> None:
-    raise TypeError(f"{message.type} belongs into the transaction of its change, and this session only reads")
+async def _unannounced(*messages: Message) -> None:
+    raise TypeError(
+        f"{messages[0].type} belongs into the transaction of its change, and this session only reads"
+    )
 
 
 async def _unrecorded(action: str, **_about: Any) -> None:
@@ -292,9 +299,21 @@ def build_user_service(db: ReadSession | WriteSession, resources: Resources) -> 
         AccountTokenRepository(db),
         record=partial(resources[AuditTrail].add, db) if isinstance(db, WriteSession) else _unrecorded,
         announce=partial(resources[Outbox].add, db) if isinstance(db, WriteSession) else _unannounced,
+        farewells=resources[Farewells],
         depart=partial(resources[Departures].leave_all, db) if isinstance(db, WriteSession) else _stays,
         clock=resources.clock,
         phone_region=resources.settings.PHONE_DEFAULT_REGION,
+    )
+
+
+def build_leaving_service(resources: Resources) -> LeavingService:
+    """Build the service that ends one's own account."""
+    return LeavingService(
+        database=resources.database,
+        people=partial(build_user_service, resources=resources),
+        hasher=resources[PasswordHasher],
+        second_factor=resources[SecondFactorService],
+        audit=resources[AuditTrail],
     )
 
 
@@ -349,6 +368,7 @@ Sessions = Annotated[SessionService, resource(SessionService)]
 Credentials = Annotated[CredentialService, resource(CredentialService)]
 Recovery = Annotated[RecoveryService, resource(RecoveryService)]
 EmailChanges = Annotated[EmailChangeService, resource(EmailChangeService)]
+Leaving = Annotated[LeavingService, resource(LeavingService)]
 SecondFactors = Annotated[SecondFactorService, resource(SecondFactorService)]
 UserReaderDep = Annotated[UserReader, resource(UserReader)]
 UserReads = Annotated[UserService, Depends(user_reads, scope="function")]

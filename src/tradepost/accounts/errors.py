@@ -67,6 +67,13 @@ class IncorrectCode(RuleBroken):
     detail = "Incorrect or used code"
 
 
+class CodeNeeded(RuleBroken):
+    """The account has a second factor: its code has to come along."""
+
+    code = "SECOND_FACTOR_REQUIRED"
+    detail = "A code of the second factor is required"
+
+
 class SecondFactorNotFound(NotFound):
     """The person has no second factor, or none that waits for its first code."""
 

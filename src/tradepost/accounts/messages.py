@@ -127,6 +127,15 @@ class ApiKeysRevoked(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class AccountEnded(Message):
+    """An account is gone, and its address, which is sealed, is to be told so for the last time."""
+
+    type: ClassVar[str] = "accounts.account_ended.v1"
+    user_id: int
+    sealed_email: str
+
+
+@dataclass(frozen=True, slots=True)
 class UserDeleted(Message):
     """An account is gone, with all that the database deletes along with it."""
 

@@ -1,4 +1,4 @@
-"""What comes in and goes out about the second factor."""
+"""What comes in and goes out about the second factor, and what asks for a code of it."""
 
 from typing import Annotated, Final
 
@@ -50,4 +50,17 @@ class RecoveryCodes(Output):
 
     recovery_codes: AllShownOnce = Field(
         description="To be kept apart from the authenticator", examples=[["mfrgg-zdfmz", "tgoji-nbswy"]]
+    )
+
+
+class AccountEnd(Input):
+    """What ends one's own account."""
+
+    model_config = example(password="Tradepost1")  # noqa: S106 - an example
+
+    password: CurrentPassword
+    code: str = Field(
+        default="",
+        max_length=64,
+        description="A code of the second factor, or a recovery code, for accounts that have one",
     )

@@ -1,9 +1,10 @@
 """People's profiles, and what admins do to accounts."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from tradepost.accounts.errors import LastAdmin, SelfDelete, UserNotFound
+from tradepost.accounts.errors import IncorrectPassword, LastAdmin, SelfDelete, UserNotFound
+from tradepost.accounts.farewells import Farewells
 from tradepost.accounts.messages import UserDeleted
 from tradepost.accounts.models import User
 from tradepost.accounts.permissions import Role
@@ -34,7 +35,8 @@ class UserService:
         tokens: AccountTokenRepository,
         *,
         record: Callable[..., Awaitable[None]],
-        announce: Callable[[UserDeleted], Awaitable[None]],
+        announce: Callable[..., Awaitable[None]],
+        farewells: Farewells,
         depart: Callable[..., Awaitable[None]],
         clock: Clock,
         phone_region: str,
@@ -45,6 +47,7 @@ class UserService:
         self._tokens = tokens
         self._record = record
         self._announce = announce
+        self._farewells = farewells
         self._depart = depart
         self._clock = clock
         self._phone_region = phone_region
@@ -132,21 +135,46 @@ class UserService:
         await self._users.set_avatar(user_id, None, seen=url, now=self._clock.now())
 
     async def delete(self, user_id: int, principal: Principal, expected: Expected = ANY_VERSION) -> None:
-        """Delete an account with its sessions and items; not one's own, and not the last admin's.
-
-        Before the row goes, the person leaves what higher domains keep for them: others are moved up into their seats.
-        """
+        """Delete somebody else's account; not one's own, and not the last admin's."""
         if user_id == principal.user_id:
             raise SelfDelete
         admins = await self._users.lock_admins_no_key_update()
         user = await self._users.lock_for_update(user_id)
         if user is None:
             raise UserNotFound
+        await self._end(user, admins, expected, by=principal)
+
+    async def end_own(
+        self,
+        principal: Principal,
+        expected: Expected = ANY_VERSION,
+        *,
+        seen: str,
+        settle: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Delete the account of whoever asks, whose password still has the hash that was ``seen``; not the last admin's.
+
+        ``settle`` uses up what else was proved, once the person is locked.
+        """
+        admins = await self._users.lock_admins_no_key_update()
+        user = await self._users.lock_for_update(principal.user_id)
+        if user is None:
+            raise Unauthenticated
+        if user.hashed_password != seen or not user.is_active:
+            raise IncorrectPassword
+        await settle()
+        await self._end(user, admins, expected, by=principal)
+
+    async def _end(self, user: User, admins: Sequence[int], expected: Expected, *, by: Principal) -> None:
+        """Delete a locked account with its sessions and items.
+
+        Before the row goes, the person leaves what higher domains keep for them: others are moved up into their seats.
+        """
         expected.check_shown(user_shown(user))
-        if list(admins) == [user_id]:
+        if list(admins) == [user.id]:
             raise LastAdmin
-        await self._depart(user_id=user_id, now=self._clock.now())
-        if not await self._users.delete(user_id, version=user.version):
+        await self._depart(user_id=user.id, now=self._clock.now())
+        if not await self._users.delete(user.id, version=user.version):
             raise PreconditionFailed
-        await self._announce(UserDeleted(user_id))
-        await self._record("user.deleted", by=principal, on=account(user_id))
+        await self._announce(UserDeleted(user.id), self._farewells.fact(user))
+        await self._record("user.deleted", by=by, on=account(user.id))

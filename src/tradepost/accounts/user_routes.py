@@ -9,6 +9,7 @@ from tradepost.accounts.dependencies import (
     Credentials,
     CurrentIdentity,
     CurrentPrincipal,
+    Leaving,
     LoggedIn,
     MayDeleteUsers,
     MayReadUsers,
@@ -17,7 +18,15 @@ from tradepost.accounts.dependencies import (
     UserReads,
     UserWrites,
 )
-from tradepost.accounts.errors import EmailTaken, IncorrectPassword, LastAdmin, SelfDelete, UserNotFound
+from tradepost.accounts.errors import (
+    CodeNeeded,
+    EmailTaken,
+    IncorrectCode,
+    IncorrectPassword,
+    LastAdmin,
+    SelfDelete,
+    UserNotFound,
+)
 from tradepost.accounts.reader import user_shown
 from tradepost.accounts.repository.users import SORTS
 from tradepost.accounts.schemas import (
@@ -28,6 +37,7 @@ from tradepost.accounts.schemas import (
     UserRead,
     UserUpdate,
 )
+from tradepost.accounts.second_factor_schemas import AccountEnd
 from tradepost.core.errors import InsufficientPermissions, KeyNotAllowed, TooManyRequests, Unauthenticated
 from tradepost.core.wire.pagination import Window
 from tradepost.core.wire.schemas import Confirmation
@@ -61,6 +71,27 @@ async def update_me(
 ) -> Response:
     """Change one's own profile: only the fields that are sent."""
     return resource_answer(user_shown(await users.update(principal.user_id, changes, expected, by=principal)))
+
+
+@router.delete(
+    "/me",
+    responses=problem_responses(
+        Unauthenticated,
+        KeyNotAllowed,
+        IncorrectPassword,
+        IncorrectCode,
+        CodeNeeded,
+        LastAdmin,
+        TooManyRequests,
+    ),
+)
+async def delete_me(
+    body: AccountEnd, principal: LoggedIn, leaving: Leaving, limited: Limited, expected: IfMatch
+) -> Confirmation:
+    """End one's own account, with everything that is kept under it. Nothing brings it back."""
+    await limited("password", f"leave|{principal.user_id}")
+    await leaving.leave(body.password, body.code, principal, expected)
+    return Confirmation(message="User deleted successfully")
 
 
 @router.put(

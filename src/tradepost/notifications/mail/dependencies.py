@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
+from tradepost.accounts.farewells import Farewells
 from tradepost.accounts.recovery import RecoveryService
 from tradepost.core.clock import Clock
 from tradepost.core.resources import Resources
@@ -70,6 +71,7 @@ async def build_mail_service(resources: Resources) -> MailService:
     address = settings.EMAILS_FROM_EMAIL or "no-reply@localhost.localdomain"
     return MailService(
         recovery=resources[RecoveryService],
+        farewells=resources[Farewells],
         templates=templates,
         unsubscribe_links=build_unsubscribe_links(settings),
         mailer=resources[Mailer],

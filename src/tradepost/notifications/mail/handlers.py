@@ -3,7 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from tradepost.accounts.messages import EmailChangeAsked, PasswordResetRequested, VerificationRequested
+from tradepost.accounts.messages import (
+    AccountEnded,
+    EmailChangeAsked,
+    PasswordResetRequested,
+    VerificationRequested,
+)
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.messaging.messages import Channel, Envelope, Message, React, Subscriptions, Traced
 from tradepost.core.messaging.outbox import Outbox
@@ -41,3 +46,4 @@ def subscribe(subscriptions: Subscriptions, resources: Resources) -> None:
     for fact, plan in ASKED_FOR.items():
         subscriptions.react(f"notifications.mail_from.{fact.type}", fact, sending(plan))
     subscriptions.deliver("notifications.mail", EmailDue, MAIL, resources[MailService].deliver)
+    subscriptions.deliver("notifications.farewells", AccountEnded, MAIL, resources[MailService].say_farewell)

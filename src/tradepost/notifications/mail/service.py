@@ -1,15 +1,17 @@
 """Delivery of e-mails: from a due message to one composed e-mail in the hands of a mailer."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
+from tradepost.accounts.farewells import Farewells
+from tradepost.accounts.messages import AccountEnded
 from tradepost.accounts.recovery import RecoveryService
 from tradepost.core.messaging.messages import Envelope, Undeliverable
 from tradepost.notifications.kinds import KINDS_BY_NAME
 from tradepost.notifications.mail.composition import Email, Mailbox, compose
-from tradepost.notifications.mail.email_templates import EmailTemplates
+from tradepost.notifications.mail.email_templates import EmailTemplates, EmailText
 from tradepost.notifications.mail.messages import EmailDue
 from tradepost.notifications.preferences.unsubscribe import UnsubscribeLinks
 
@@ -45,12 +47,14 @@ class MailService:
         self,
         *,
         recovery: RecoveryService,
+        farewells: Farewells,
         templates: EmailTemplates,
         unsubscribe_links: UnsubscribeLinks,
         mailer: Mailer,
         sender: Mailbox,
     ) -> None:
         self._recovery = recovery
+        self._farewells = farewells
         self._unsubscribe_links = unsubscribe_links
         self._templates = templates
         self._mailer = mailer
@@ -81,15 +85,35 @@ class MailService:
             unsubscribe=unsubscribe,
             values=due.params if proved else _without_texts(due.params),
         )
+        recipient = Mailbox(addressee.email, user.full_name if proved else "")
+        await self._send(envelope, due.template, words, recipient, unsubscribe)
+
+    async def say_farewell(self, envelope: Envelope[AccountEnded]) -> None:
+        """Tell the address of an account that is gone, for the last time; nothing that was typed in under it."""
+        address = self._farewells.address(envelope.message)
+        if address is None:
+            log.info("e-mail not sent", message=envelope.id, reason="its key counts no more")
+            return
+        words = self._templates.render("account_ended", first_name=None, link=None, values={})
+        await self._send(envelope, "account_ended", words, Mailbox(address))
+
+    async def _send(
+        self,
+        envelope: Envelope[Any],
+        template: str,
+        words: EmailText,
+        recipient: Mailbox,
+        unsubscribe: str | None = None,
+    ) -> None:
         moment = envelope.created_at
         stamp = f"{moment:%Y%m%dT%H%M%S%f}"
         email = compose(
             words,
             sender=self._sender,
-            recipient=Mailbox(addressee.email, user.full_name if proved else ""),
+            recipient=recipient,
             message_id=f"{stamp}.{envelope.id}@{self._sender.email.rpartition('@')[2]}",
             date=moment,
-            filed_as=f"{stamp}-{envelope.id}-{due.template}",
+            filed_as=f"{stamp}-{envelope.id}-{template}",
             unsubscribe=unsubscribe,
         )
         await self._mailer.send(email)
