@@ -32,6 +32,13 @@ async def refresh(client: httpx.AsyncClient, token: str) -> httpx.Response:
     return await client.post("/api/v1/auth/refresh-token", json={"refresh_token": token})
 
 
+async def rotated_earlier(world: World, person: Person, *, by: timedelta) -> None:
+    """Have the last exchange of a refresh token be longer ago: the database's clock cannot be moved."""
+    async with world.database.transaction() as db:
+        (login,) = await db.scalars(select(LoginSession).where(LoginSession.user_id == person.id))
+        login.rotated_at -= by
+
+
 async def sessions_of(world: World, user_id: int) -> list[LoginSession]:
     async with world.database.read() as db:
         found = await db.scalars(select(LoginSession).where(LoginSession.user_id == user_id))
@@ -385,9 +392,23 @@ class TestRefresh:
         self, client: httpx.AsyncClient, alice: Person, world: World
     ) -> None:
         await refresh(client, alice.refresh_token)
-        world.clock.move(11)
+        await rotated_earlier(world, alice, by=timedelta(seconds=9))
+        assert (await refresh(client, alice.refresh_token)).status_code == 200
+        await rotated_earlier(world, alice, by=timedelta(seconds=2))
         assert (await refresh(client, alice.refresh_token)).status_code == 401
         assert await sessions_of(world, alice.id) == []
+
+    @pytest.mark.parametrize("ahead", [90, -90])
+    async def test_replicas_with_clocks_apart_agree(
+        self, client: httpx.AsyncClient, alice: Person, world: World, ahead: int
+    ) -> None:
+        first = await refresh(client, alice.refresh_token)
+        world.clock.move(ahead)
+        again = await refresh(client, alice.refresh_token)
+        world.clock.move(-ahead)
+        assert [first.status_code, again.status_code] == [200, 200]
+        assert first.json()["refresh_token"] == again.json()["refresh_token"]
+        assert len(await sessions_of(world, alice.id)) == 1
 
     async def test_by_bearer_the_session_stays(self, client: httpx.AsyncClient, alice: Person) -> None:
         answer = await alice.api.post("/api/v1/auth/refresh-token")

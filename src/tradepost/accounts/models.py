@@ -64,7 +64,8 @@ class User(Identified, Timestamped, Versioned, Base):
 class LoginSession(Identified, Base):
     """One log-in on one device, until ``expires_at`` at the latest. Ending it deletes the row.
 
-    ``counter`` is the number of the refresh token in force; ``rotated_at`` is when it took over from the one before.
+    ``counter`` is the number of the refresh token in force; ``rotated_at`` is when it took over from the one before, by
+    the database's clock.
     """
 
     __tablename__ = "sessions"

@@ -30,7 +30,8 @@ from tradepost.core.principal import Origin, Principal
 from tradepost.core.wire.pagination import Page, Window
 
 REFRESH_GRACE: Final = timedelta(seconds=10)
-"""How long the refresh token before the current one is still taken for an honest parallel refresh."""
+"""How long the refresh token before the current one is still taken for an honest parallel refresh, by the database's clock:
+those of two replicas may be minutes apart."""
 SESSIONS_KEPT: Final = 100
 """How many sessions a person may have; one log-in more ends the oldest."""
 
@@ -162,7 +163,8 @@ class SessionService:
             login = await sessions.get(session_id)
             living = login is not None and login.expires_at > now
             if login is not None and not rotated and counter < login.counter:
-                honest = counter == login.counter - 1 and now - login.rotated_at <= REFRESH_GRACE
+                age = await sessions.age_of_token(session_id)
+                honest = counter == login.counter - 1 and age is not None and age <= REFRESH_GRACE
                 if not honest:
                     await sessions.end(session_id)
                     await self._audit.add(

@@ -1,5 +1,6 @@
 """Elements that each engine spells in its own way: both texts, and one answer."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest_asyncio
@@ -12,6 +13,7 @@ from tradepost.core.database.elements import (
     AmongIds,
     AmongSelected,
     ByCodePoint,
+    DatabaseNow,
     EstimatedCount,
     SoughtInRange,
     Unindexed,
@@ -190,3 +192,12 @@ async def test_an_upsert_does_nothing_or_updates(world: World, ids: dict[str, in
         changed = await db.execute(raised.returning(Tag.name, Tag.description))
         assert sorted(row.name for row in changed if row.name == row.description) == ["apple", "pear"]
         assert len(ids) + 1 == await db.scalar(select(func.count()).select_from(Tag))
+
+
+async def test_the_clock_of_the_database_is_the_machines(database: Database) -> None:
+    before = datetime.now(UTC)
+    async with database.read() as db:
+        found = await db.scalar(select(DatabaseNow()))
+    assert found is not None
+    # SQLite's has milliseconds.
+    assert before - timedelta(milliseconds=1) <= found <= datetime.now(UTC)

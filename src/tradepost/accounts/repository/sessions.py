@@ -1,7 +1,7 @@
 """Every statement about sessions, and the identity that each stands for."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from sqlalchemy.orm import aliased
 
 from tradepost.accounts.models import LoginSession, User
 from tradepost.accounts.repository.users import SHOWN
-from tradepost.core.database.elements import AmongIds
+from tradepost.core.database.elements import AmongIds, DatabaseNow
 from tradepost.core.database.keyset import Order
 from tradepost.core.database.locks import lock_key_share
 from tradepost.core.database.repository import Repository
@@ -57,6 +57,14 @@ class SessionRepository(Repository):
         """Return the session of this id."""
         return await self.db.get(LoginSession, session_id)
 
+    async def age_of_token(self, session_id: int) -> timedelta | None:
+        """Return how long the refresh token in force has been so, by the database's clock at both ends."""
+        found = await self.db.execute(
+            select(LoginSession.rotated_at, DatabaseNow()).where(LoginSession.id == session_id)
+        )
+        moments = found.one_or_none()
+        return None if moments is None else moments[1] - moments[0]
+
     async def lock_key_share(self, session_id: int) -> bool:
         """Lock a session and its user FOR KEY SHARE until the transaction ends; False when the session has ended.
 
@@ -67,7 +75,7 @@ class SessionRepository(Repository):
         return await self.db.scalar(locked) is not None
 
     async def rotate(self, session_id: int, *, counter: int, now: datetime) -> bool:
-        """Put the next refresh token in force if ``counter`` still is; tell whether it was."""
+        """Put the next refresh token in force if ``counter`` still is; tell whether it was. The database's clock says when."""
         statement = (
             update(LoginSession)
             .where(
@@ -76,7 +84,7 @@ class SessionRepository(Repository):
                 LoginSession.expires_at > now,
                 LoginSession.user_id.in_(select(User.id).where(User.is_active)),
             )
-            .values(counter=LoginSession.counter + 1, rotated_at=now)
+            .values(counter=LoginSession.counter + 1, rotated_at=DatabaseNow())
             .returning(LoginSession.id)
             .execution_options(synchronize_session=False)
         )

@@ -7,6 +7,7 @@ statement is compiled. Each element is shown with both texts, and with what both
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -28,7 +29,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from tradepost.core.database.models import Base
+from tradepost.core.database.models import Base, UtcDateTime
 from tradepost.core.wire.pagination import Estimate
 
 
@@ -242,6 +243,24 @@ def _collated(element: ByCodePoint, compiler: SQLCompiler, **options: Any) -> st
 def _binary(element: ByCodePoint, compiler: SQLCompiler, **options: Any) -> str:
     (column,) = element.clauses
     return compiler.process(column, **options)
+
+
+class DatabaseNow(FunctionElement[datetime]):
+    """The database's clock at this moment: the one that all replicas share, however far their own are apart."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(DatabaseNow, "postgresql")
+def _clock(_element: DatabaseNow, _compiler: SQLCompiler, **_options: Any) -> str:
+    # Not `now()`: that is when the transaction began, which may have waited for a lock since.
+    return "clock_timestamp()"
+
+
+@compiles(DatabaseNow, "sqlite")
+def _machine_clock(_element: DatabaseNow, _compiler: SQLCompiler, **_options: Any) -> str:
+    return "strftime('%Y-%m-%d %H:%M:%f', 'now')"
 
 
 class EstimatedCount(Executable, ClauseElement):
