@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tradepost.accounts import handlers as account_handlers
 from tradepost.accounts.credentials import CredentialService
 from tradepost.accounts.dependencies import AskersByCredentials, open_accounts
+from tradepost.accounts.exporting import PersonalTables
 from tradepost.accounts.grants import AccountGrants
 from tradepost.accounts.models import AccountToken, ApiKey, LoginSession, RecoveryCode, SecondFactor, User
 from tradepost.audit import handlers as audit_handlers
@@ -69,6 +70,7 @@ from tradepost.notifications.inbox.dependencies import open_inbox
 from tradepost.notifications.inbox.models import Inbox, Notification
 from tradepost.notifications.mail.dependencies import open_mail
 from tradepost.notifications.preferences.models import Preference
+from tradepost.personal import EXPORTED
 from tradepost.tags import handlers as tag_handlers
 from tradepost.tags.dependencies import open_tags
 from tradepost.tags.models import Tag
@@ -250,6 +252,7 @@ async def open_rate_limits(resources: Resources) -> AsyncIterator[None]:
 def supply_ports(resources: Resources) -> None:
     """Put in what supplies the ports that lower domains declare, before the domains that ask for them are opened."""
     resources.put(AccountGrants, WebhookGrants())
+    resources.put(PersonalTables, EXPORTED)
     supply_item_ports(resources)
     supply_event_ports(resources)
 

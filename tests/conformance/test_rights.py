@@ -67,7 +67,7 @@ OPERATIONS = {
         upload_avatar process_image change_preferences create_stream_ticket mark_all_notifications_read""",
     "log-ins": """
         logout logout_all list_sessions change_my_password create_api_key refresh_token resend_verification
-        change_email delete_me set_up_totp confirm_totp remove_totp""",
+        change_email export_my_data delete_me set_up_totp confirm_totp remove_totp""",
     "owner or staff": """
         delete_item upload_item_images upload_item_documents delete_file
         replace_event patch_event delete_event cancel_event list_participants remove_participant""",

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from tradepost.accounts.credentials import CredentialService
 from tradepost.accounts.email_change import EmailChangeService
+from tradepost.accounts.exporting import DataExport, PersonalTables
 from tradepost.accounts.farewells import Farewells
 from tradepost.accounts.grants import AccountGrants
 from tradepost.accounts.identities import Identities
@@ -17,6 +18,7 @@ from tradepost.core.audit.trail import AuditTrail
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.resources import Resources
 from tradepost.core.sealing import Seals
+from tradepost.core.storage.store import Storage
 
 
 def build_session_service(resources: Resources) -> SessionService:
@@ -50,6 +52,17 @@ def build_second_factor_service(resources: Resources) -> SecondFactorService:
 def build_farewells(resources: Resources) -> Farewells:
     """Build what seals the addresses of last e-mails."""
     return Farewells(Seals(resources.settings.secret_keys.derived(b"tradepost farewells 1"), resources.clock))
+
+
+def build_data_export(resources: Resources) -> DataExport:
+    """Build what gives people their data."""
+    return DataExport(
+        resources.database,
+        tables=resources[PersonalTables],
+        storage=resources[Storage],
+        clock=resources.clock,
+        project=resources.settings.PROJECT_NAME,
+    )
 
 
 def build_credential_service(resources: Resources) -> CredentialService:

@@ -22,6 +22,7 @@ from starlette.types import Scope
 from tradepost.accounts.api_keys import ApiKeyReader, ApiKeyService, KeyRing
 from tradepost.accounts.building import (
     build_credential_service,
+    build_data_export,
     build_email_change_service,
     build_farewells,
     build_recovery_service,
@@ -32,6 +33,7 @@ from tradepost.accounts.credentials import CredentialService
 from tradepost.accounts.departures import Departures
 from tradepost.accounts.email_change import EmailChangeService
 from tradepost.accounts.errors import SecondFactorNeeded
+from tradepost.accounts.exporting import DataExport
 from tradepost.accounts.farewells import Farewells
 from tradepost.accounts.identities import Identities, Identity, KeyIdentity
 from tradepost.accounts.key_uses import KeyUses
@@ -266,6 +268,7 @@ async def open_accounts(resources: Resources) -> AsyncIterator[None]:
     resources.put(SecondFactorReader, SecondFactorReader(database))
     resources.put(SecondFactorService, build_second_factor_service(resources))
     resources.put(LeavingService, build_leaving_service(resources))
+    resources.put(DataExport, build_data_export(resources))
     resources.put(SessionService, build_session_service(resources))
     resources.put(CredentialService, build_credential_service(resources))
     resources.put(RecoveryService, build_recovery_service(resources))
@@ -369,6 +372,7 @@ Credentials = Annotated[CredentialService, resource(CredentialService)]
 Recovery = Annotated[RecoveryService, resource(RecoveryService)]
 EmailChanges = Annotated[EmailChangeService, resource(EmailChangeService)]
 Leaving = Annotated[LeavingService, resource(LeavingService)]
+DataExports = Annotated[DataExport, resource(DataExport)]
 SecondFactors = Annotated[SecondFactorService, resource(SecondFactorService)]
 UserReaderDep = Annotated[UserReader, resource(UserReader)]
 UserReads = Annotated[UserService, Depends(user_reads, scope="function")]

@@ -1,7 +1,7 @@
 """The errors of accounts, each with its code."""
 
 from tradepost.accounts.key_schemas import MOST_KEYS
-from tradepost.core.errors import Conflict, Forbidden, NotFound, RuleBroken, Unauthenticated
+from tradepost.core.errors import Conflict, Forbidden, NotFound, RuleBroken, Unauthenticated, Unavailable
 
 
 class UserNotFound(NotFound):
@@ -100,6 +100,16 @@ class InvalidToken(RuleBroken):
 
     code = "INVALID_TOKEN"
     detail = "This link has been used, has expired or is not valid"
+
+
+class DataExportsBusy(Unavailable):
+    """As many exports of people's data as may are running."""
+
+    code = "EXPORTS_BUSY"
+    detail = "Two exports are running already"
+
+    def __init__(self) -> None:
+        super().__init__(retry_after=10)
 
 
 class LastAdmin(Conflict):

@@ -9,6 +9,7 @@ from tradepost.accounts.dependencies import (
     Credentials,
     CurrentIdentity,
     CurrentPrincipal,
+    DataExports,
     Leaving,
     LoggedIn,
     MayDeleteUsers,
@@ -20,6 +21,7 @@ from tradepost.accounts.dependencies import (
 )
 from tradepost.accounts.errors import (
     CodeNeeded,
+    DataExportsBusy,
     EmailTaken,
     IncorrectCode,
     IncorrectPassword,
@@ -42,6 +44,7 @@ from tradepost.core.errors import InsufficientPermissions, KeyNotAllowed, TooMan
 from tradepost.core.wire.pagination import Window
 from tradepost.core.wire.schemas import Confirmation
 from tradepost.web.answers.json_answer import resource_answer
+from tradepost.web.answers.streamed import StreamedAnswer
 from tradepost.web.conditions import IfMatch, IfNoneMatch
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.rate_limits import Limited
@@ -51,6 +54,13 @@ from tradepost.web.routing.parameters import PathId
 from tradepost.web.routing.route import Route
 
 router = APIRouter(prefix="/users", tags=["users"], route_class=Route)
+
+
+class ZipResponse(Response):
+    """What the OpenAPI says of an export."""
+
+    media_type = "application/zip"
+
 
 # Not the first: that is the first admin, whom nobody can delete or demote.
 UserId = Annotated[PathId, Path(description="The person's id", examples=[2])]
@@ -92,6 +102,24 @@ async def delete_me(
     await limited("password", f"leave|{principal.user_id}")
     await leaving.leave(body.password, body.code, principal, expected)
     return Confirmation(message="User deleted successfully")
+
+
+@router.get(
+    "/me/export",
+    response_class=ZipResponse,
+    responses={
+        200: {
+            "description": "A ZIP with a README, lists in JSON, and the files",
+            "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
+        },
+        **problem_responses(Unauthenticated, KeyNotAllowed, TooManyRequests, DataExportsBusy),
+    },
+)
+async def export_my_data(principal: LoggedIn, exports: DataExports, limited: Limited) -> Response:
+    """Take along everything that is kept about oneself; written while it is read, at most two at once."""
+    await limited("password", f"export|{principal.user_id}", name="export")
+    headers = {"Content-Disposition": 'attachment; filename="my-data.zip"'}
+    return StreamedAnswer(exports.chunks(principal.user_id), "application/zip", headers=headers)
 
 
 @router.put(
