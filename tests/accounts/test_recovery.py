@@ -301,3 +301,19 @@ async def test_asking_is_limited(template: Template, tmp_path: Any) -> None:
             "after the wait that was told, one more"
         )
         assert (await ask("one@example.com", "email/resend")).status_code == 202, "each kind for itself"
+
+
+async def test_an_admin_has_a_link_sent(
+    client: httpx.AsyncClient, alice: Person, admin: Person, world: World
+) -> None:
+    path = f"/api/v1/users/{alice.id}/password-reset"
+    assert (await alice.api.post(path)).status_code == 403
+    assert (await admin.api.post(path)).status_code == 202
+    assert (await admin.api.post("/api/v1/users/999999/password-reset")).status_code == 404
+    await world.resources[Dispatcher].drain()
+    (row,) = await rows(world)
+    body = {"token": token_of(world, row), "new_password": NEW}
+    assert (await client.post(f"{AUTH}/password/reset", json=body)).status_code == 200
+    assert await login(client, alice.email, NEW) == 200
+    lines = (await admin.api.get("/api/v1/audit", params={"action": "password.reset_sent"})).json()["lines"]
+    assert [(line["actor_id"], line["target_id"]) for line in lines] == [(admin.id, alice.id)]

@@ -74,7 +74,7 @@ OPERATIONS = {
     "owner or admin": "replace_item patch_item",
     "staff": "create_tag update_tag patch_tag delete_tag merge_tag list_users read_user read_usage",
     "admins": """
-        create_user update_user delete_user create_category update_category patch_category delete_category
+        create_user update_user delete_user send_password_reset create_category update_category patch_category delete_category
         list_messages read_message retry_message delete_message list_audit_lines export_audit_lines
         create_webhook:of-all""",
     "owner alone, reading": """

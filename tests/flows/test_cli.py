@@ -14,6 +14,7 @@ from tests.flows.command_line import called
 from tests.flows.live import API, environment
 from tradepost.accounts.models import User
 from tradepost.bootstrap import opened
+from tradepost.core.audit.models import AuditLine
 from tradepost.core.database import migrations
 
 
@@ -104,10 +105,56 @@ async def test_the_openapi_document_is_the_one_that_is_served(
         assert (await client.get(f"{API}/openapi.json")).json() == document
 
 
+async def test_accounts_are_seen_and_mended(url: str, env: dict[str, str], tmp_path: Path) -> None:
+    await called("create-admin", "boss@example.com", env=env, typed="Secret123\nSecret123\n")
+
+    async def users(*arguments: str, typed: str = "") -> tuple[int, str]:
+        finished = await called("users", *arguments, env=env, typed=typed)
+        return finished.status, finished.output
+
+    status, listed = await users("list")
+    assert status == 0
+    lines = [line.split("\t") for line in listed.splitlines()]
+    assert [line[1:4] for line in lines] == [
+        ["admin@example.com", "admin", "active"],
+        ["boss@example.com", "admin", "active"],
+    ]
+    number = lines[1][0]
+    shown = (await users("show", " BOSS@example.com "))[1]
+    assert shown == (await users("show", number))[1]
+    assert "role      admin" in shown
+    assert "argon2" not in shown
+    assert await users("set-role", number, "moderator") == (0, "boss@example.com: moderator\n")
+    assert await users("deactivate", "boss@example.com") == (0, "boss@example.com is switched off\n")
+    assert await users("activate", "boss@example.com") == (0, "boss@example.com is switched on\n")
+    assert (await users("set-password", number, "--password", "weak"))[0] == 1
+    status, _ = await users("set-password", number, typed="Another123\nAnother123\n")
+    assert status == 0
+    for refused in (
+        ("show", "nobody@example.com"),
+        ("show", "9" * 30),
+        ("set-role", "admin@example.com", "user"),
+    ):
+        status, said = await users(*refused)
+        assert (status, said.count("\n")) == (1, 1), said
+    async with world_on(url, tmp_path) as world, world.caller() as client:
+        for password, expected in (("Secret123", 401), ("Another123", 200)):
+            form = {"username": "boss@example.com", "password": password}
+            assert (await client.post(f"{API}/auth/login", data=form)).status_code == expected
+        async with world.database.read() as db:
+            lines_of = (
+                select(AuditLine.action).where(AuditLine.target_id == int(number)).order_by(AuditLine.id)
+            )
+            actions = list(await db.scalars(lines_of))
+    assert actions[:5] == [
+        *("user.created", "user.role_changed", "user.deactivated", "user.activated", "password.set")
+    ]
+
+
 async def test_every_command_explains_itself(tmp_path: Path) -> None:
     overview = await called("--help", env=environment(tmp_path))
     assert overview.status == 0
-    for name in ("serve", "migrate", "seed", "create-admin", "openapi"):
+    for name in ("serve", "migrate", "seed", "create-admin", "users", "openapi"):
         assert name in overview.output
         explained = await called(name, "-h", env=environment(tmp_path))
         assert explained.status == 0

@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Any
 
-from tradepost.accounts.addresses import normalised_email
-from tradepost.accounts.errors import EmailTaken, IncorrectPassword
+from tradepost.accounts.addresses import account_key, normalised_email
+from tradepost.accounts.errors import EmailTaken, IncorrectPassword, UserNotFound
 from tradepost.accounts.links import Links
-from tradepost.accounts.messages import PasswordChanged, UserRegistered
+from tradepost.accounts.messages import PasswordChanged, PasswordForgotten, UserRegistered
 from tradepost.accounts.models import TokenPurpose, User
 from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.permissions import Role
@@ -25,6 +25,7 @@ from tradepost.core.errors import RuleBroken, Unauthenticated
 from tradepost.core.idempotency.claim import CLAIM, settle
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.principal import NOWHERE, Origin, Principal
+from tradepost.core.wire.schemas import MAX_ID
 
 
 async def is_taken(
@@ -144,6 +145,43 @@ class CredentialService:
             await self._outbox.add(db, PasswordChanged(user.id))
             await self._audit.add(db, "password.changed", by=principal, on=account(user.id))
         return True
+
+    async def find(self, who: str) -> User:
+        """Return the person of an e-mail address or a number; ``UserNotFound`` when there is none."""
+        async with self._database.read() as db:
+            if who.isascii() and who.isdecimal():
+                found = await UserRepository(db).get(min(int(who), MAX_ID))
+            else:
+                found = await CredentialRepository(db).find_by_email(account_key(who))
+        if found is None:
+            raise UserNotFound
+        return found
+
+    async def set_password(self, user_id: int, password: str) -> None:
+        """Give somebody another password on an operator's behalf: every session ends, and what was asked for by link is void.
+
+        Nothing is proved of the address by that.
+        """
+        hashed = await self._hasher.hash(password)
+        async with self._database.transaction() as db:
+            now = self._clock.now()
+            if not await CredentialRepository(db).set_password(user_id, hashed=hashed, now=now):
+                raise UserNotFound
+            await AccountTokenRepository(db).void(
+                user_id, TokenPurpose.RESET_PASSWORD, TokenPurpose.CHANGE_EMAIL, now=now
+            )
+            await SessionRepository(db).end_all_of(user_id)
+            await self._outbox.add(db, PasswordChanged(user_id))
+            await self._audit.add(db, "password.set", by=SYSTEM, on=account(user_id))
+
+    async def send_reset(self, user_id: int, by: Principal) -> None:
+        """Have a link for a new password sent to somebody, if their account is active."""
+        async with self._database.transaction() as db:
+            user = await UserRepository(db).get(user_id)
+            if user is None:
+                raise UserNotFound
+            await self._outbox.add(db, PasswordForgotten(user.email))
+            await self._audit.add(db, "password.reset_sent", by=by, on=account(user_id))
 
     async def ensure_first_superuser(self, email: str, password: str) -> bool:
         """Make the first admin unless there is one; any number of processes may try at once. Tell whether it was made."""

@@ -184,6 +184,19 @@ async def update_user(
     return resource_answer(user_shown(await users.update(user_id, changes, expected, by=writer)))
 
 
+@router.post(
+    "/{user_id}/password-reset",
+    status_code=202,
+    responses=problem_responses(Unauthenticated, InsufficientPermissions, UserNotFound),
+)
+async def send_password_reset(
+    user_id: UserId, writer: MayWriteUsers, credentials: Credentials
+) -> Confirmation:
+    """Have a link for a new password sent to somebody by e-mail."""
+    await credentials.send_reset(user_id, writer)
+    return Confirmation(message="An e-mail with a link is on its way")
+
+
 @router.delete(
     "/{user_id}",
     responses=problem_responses(

@@ -13,7 +13,7 @@ from tradepost.cli.outbox import outbox
 from tradepost.cli.reindex import reindex
 from tradepost.cli.seed import seed_command
 from tradepost.cli.serve import serve
-from tradepost.cli.users import create_admin
+from tradepost.cli.users import create_admin, users
 from tradepost.cli.worker import worker
 
 __all__ = ["main"]
@@ -25,5 +25,5 @@ def main() -> None:
     """Tradepost, the backend of a marketplace."""
 
 
-for command in (serve, migrate, worker, outbox, reindex, counts, seed_command, create_admin, openapi):
+for command in (serve, migrate, worker, outbox, reindex, counts, seed_command, create_admin, users, openapi):
     main.add_command(command)

@@ -49,6 +49,12 @@ class CredentialRepository(Repository):
         )
         return await self.db.scalar(statement) is not None
 
+    async def set_password(self, user_id: int, *, hashed: str, now: datetime) -> bool:
+        """Set a new hash, whatever the one in force; tell whether there is such a user."""
+        changed = update(User).where(User.id == user_id)
+        changed = changed.values(hashed_password=hashed, updated_at=now, version=User.version + 1)
+        return await self.db.scalar(changed.returning(User.id)) is not None
+
     async def reset_password(self, user_id: int, *, hashed: str, now: datetime) -> None:
         """Set a new hash, and note the address as proved: the link of a reset reached its reader."""
         proved = func.coalesce(User.email_verified_at, now)
