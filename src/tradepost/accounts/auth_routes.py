@@ -24,6 +24,7 @@ from tradepost.accounts.errors import (
 )
 from tradepost.accounts.reader import user_shown
 from tradepost.accounts.schemas import (
+    REFRESH_FORM,
     LoginForm,
     RefreshRequest,
     RenewedTokens,
@@ -42,6 +43,7 @@ from tradepost.web.rate_limits import Limited
 from tradepost.web.routing.lists import ListPages, PlainWindow
 from tradepost.web.routing.parameters import PathId
 from tradepost.web.routing.route import Route
+from tradepost.web.routing.token_endpoint import token_endpoint
 
 router = APIRouter(prefix="/auth", tags=["auth"], route_class=Route)
 
@@ -52,6 +54,7 @@ router = APIRouter(prefix="/auth", tags=["auth"], route_class=Route)
         LoginFailed, SecondFactorRequired, SecondFactorRefused, InactiveUser, TooManyRequests
     ),
 )
+@token_endpoint
 async def login(
     form: Annotated[LoginForm, Form()],
     sessions: Sessions,
@@ -77,12 +80,16 @@ async def register(
     "/refresh-token",
     response_model=RenewedTokens,
     responses=problem_responses(Unauthenticated, KeyNotAllowed),
-    openapi_extra={"security": [{}, {SECURITY_SCHEME: []}]},
+    openapi_extra={
+        "security": [{}, {SECURITY_SCHEME: []}],
+        "requestBody": {"content": {"application/x-www-form-urlencoded": {"schema": REFRESH_FORM}}},
+    },
 )
+@token_endpoint
 async def refresh_token(
     request: Request, sessions: Sessions, body: RefreshRequest | None = None
 ) -> TokenPair | RenewedTokens:
-    """Rotate the refresh token in the body; without a body, renew the access token that is shown as the bearer."""
+    """Rotate the refresh token in the body, be it JSON or OAuth 2's form; without a body, renew the bearer's access token."""
     if body is not None:
         return await sessions.refresh(body.refresh_token, origin_of(request.scope))
     principal = await logged_in(request.scope)

@@ -316,6 +316,32 @@ class RefreshRequest(Input):
     refresh_token: str = Field(max_length=512, description="The newest one: each is good for one exchange")
 
 
+REFRESH_FORM: Final[dict[str, Any]] = {
+    "type": "object",
+    "title": "RefreshForm",
+    "description": "OAuth 2's form of a refresh (RFC 6749, section 6)",
+    "additionalProperties": False,
+    "required": ["grant_type", "refresh_token"],
+    "properties": {
+        "grant_type": {
+            "type": "string",
+            "enum": ["refresh_token"],
+            "examples": ["refresh_token"],
+            "description": "`refresh_token`: there is no other",
+        },
+        "refresh_token": {
+            "type": "string",
+            "maxLength": 512,
+            "description": "The newest one: each is good for one exchange",
+            "examples": [_REFRESH],
+        },
+        "scope": {"type": "string", "description": _UNUSED},
+        "client_id": {"type": "string", "description": _UNUSED},
+        "client_secret": {"type": "string", "description": _UNUSED},
+    },
+}
+
+
 class PublicUser(Output):
     """What everybody may know about a person."""
 

@@ -44,6 +44,9 @@ ENDLESS_KEY: Final = "tradepost.endless"
 SANE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 """A request's id that is taken from the client."""
 
+TOKEN_ENDPOINT_KEY: Final = "tradepost.token_endpoint"  # noqa: S105 - a key of the scope
+"""Is there when a token endpoint answers: its errors bear OAuth 2's names as well."""
+
 
 def add_header(scope: Scope, name: bytes, value: bytes) -> None:
     """Give the answer of this request a header, be it a success or an error; ``name`` is in lower case."""

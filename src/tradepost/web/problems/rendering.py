@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from tradepost.core.errors import TradepostError
-from tradepost.web.asgi_scope import ERROR_CODE_KEY, REQUEST_ID_KEY
+from tradepost.web.asgi_scope import ERROR_CODE_KEY, REQUEST_ID_KEY, TOKEN_ENDPOINT_KEY
 from tradepost.web.problems.schemas import MEDIA_TYPE, title
 
 _log = structlog.stdlib.get_logger("tradepost.web")
@@ -56,12 +56,30 @@ def render(
     scope[ERROR_CODE_KEY] = code
     # An id is made of letters, digits and `._-`: nothing to escape.
     body = _head(status, code, detail) + scope.get(REQUEST_ID_KEY, "").encode("ascii", "replace")
-    if errors is None:
-        body += b'"}'
-    else:
+    body += b'"'
+    if errors is not None:
         listed = json.dumps(errors, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-        body += b'","errors":' + listed + b"}"
+        body += b',"errors":' + listed
+    if TOKEN_ENDPOINT_KEY in scope:
+        named = {"error": _oauth_name(status, errors or ()), "error_description": detail}
+        body += b"," + json.dumps(named, separators=(",", ":")).encode()[1:-1]
+    body += b"}"
     return Response(body, status, headers, MEDIA_TYPE)
+
+
+def _oauth_name(status: int, errors: Sequence[Mapping[str, Any]]) -> str:
+    """Return what OAuth 2 calls an error of a token endpoint (RFC 6749, sections 4.1.2.1 and 5.2)."""
+    if any(fault["location"][-1] == "grant_type" for fault in errors):
+        return "unsupported_grant_type"
+    if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
+        return "temporarily_unavailable"
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return "server_error"
+    return (
+        "invalid_grant"
+        if status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+        else "invalid_request"
+    )
 
 
 def refusal(

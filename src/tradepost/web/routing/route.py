@@ -11,11 +11,12 @@ from typing_extensions import override
 
 from tradepost.core.idempotency.claim import Claim, Replayed
 from tradepost.core.idempotency.keys import IdempotencyKeys
-from tradepost.web.asgi_scope import CLAIM_KEY
-from tradepost.web.bodies.checked_request import CheckedRequest, accept_form, accept_json
+from tradepost.web.asgi_scope import CLAIM_KEY, TOKEN_ENDPOINT_KEY
+from tradepost.web.bodies.checked_request import CheckedRequest, accept_form, accept_grant, accept_json
 from tradepost.web.db import resources_of
 from tradepost.web.idempotency import Form, form_of, kept_of, replay, shown_once
 from tradepost.web.routing.query_names import QueryNames, takes_any_query
+from tradepost.web.routing.token_endpoint import is_token_endpoint
 from tradepost.web.urlencoded import check_path, checked_query
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -42,8 +43,12 @@ class Route(APIRoute):
         if "POST" in (self.methods or ()) and form_of(self.dependant) is Form.TRANSACTION:
             handler = _once(handler, hidden=shown_once(self.response_model))
 
+        gives_tokens = is_token_endpoint(self.endpoint)
+
         async def handle(request: Request) -> Response:
             scope = request.scope
+            if gives_tokens:
+                scope[TOKEN_ENDPOINT_KEY] = True
             if scope["query_string"]:
                 query = checked_query(scope["query_string"])
                 scope["query_string"] = query if names is None else names.judged(query)
@@ -60,7 +65,9 @@ class Route(APIRoute):
     def _body_reader(self) -> Callable[[CheckedRequest], Awaitable[None]] | None:
         if self.body_field is None:
             return None
-        return accept_form if isinstance(self.body_field.field_info, params.Form) else accept_json
+        if isinstance(self.body_field.field_info, params.Form):
+            return accept_form
+        return accept_grant if is_token_endpoint(self.endpoint) else accept_json
 
 
 def _once(handler: Handler, *, hidden: frozenset[str]) -> Handler:
