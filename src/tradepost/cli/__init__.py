@@ -6,7 +6,9 @@ a test can move the time of a command too.
 
 import click
 
+from tradepost.cli.backup import backup, restore
 from tradepost.cli.counts import counts
+from tradepost.cli.doctor import doctor
 from tradepost.cli.migrate import migrate
 from tradepost.cli.openapi import openapi
 from tradepost.cli.outbox import outbox
@@ -25,5 +27,8 @@ def main() -> None:
     """Tradepost, the backend of a marketplace."""
 
 
-for command in (serve, migrate, worker, outbox, reindex, counts, seed_command, create_admin, users, openapi):
+COMMANDS = (
+    serve, migrate, worker, doctor, backup, restore, outbox, reindex, counts, seed_command, create_admin, users, openapi,
+)  # fmt: skip
+for command in COMMANDS:
     main.add_command(command)

@@ -6,7 +6,7 @@ size hands out connections first come, first served.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
 from sqlalchemy.util import await_only
 
+from tradepost.core.database import occupancy
 from tradepost.core.database.faults import is_full
 from tradepost.core.database.gate import Gate
 from tradepost.core.database.postgres_connection import (
@@ -95,7 +96,9 @@ class Database:
         self.room = Room()
         self._connections: WeakSet[PostgresConnection] = WeakSet()
         self.is_sqlite = options.url.get_backend_name() == "sqlite"
+        self._occupied = ExitStack()
         if self.is_sqlite:
+            self._occupied.enter_context(occupancy.shared(Path(str(options.url.database))))
             self.engine = _sqlite_engine(options, writes=True)
             self.read_engine = _sqlite_engine(options, writes=False)
             self._snapshots = _sqlite_engine(options, writes=False, snapshots=True)
@@ -179,6 +182,7 @@ class Database:
     async def _dispose(self) -> None:
         for engine in (self.engine, self.read_engine, self._snapshots):
             await engine.dispose()
+        self._occupied.close()
 
     def _drop_all(self) -> None:
         for connection in list(self._connections):

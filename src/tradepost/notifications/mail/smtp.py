@@ -88,6 +88,13 @@ class SmtpMailer:
                     self._refusals.note(kind_of(error), reason)
                 raise MailFailed(reason) from error
 
+    async def check(self) -> None:
+        """Connect as for an e-mail, and log in where there is a user; raises ``MailFailed``."""
+        try:
+            await _leave((await self._connected()).client)
+        except (aiosmtplib.SMTPException, OSError) as error:
+            raise MailFailed(str(error)) from error
+
     async def close(self) -> None:
         """Say goodbye to the server."""
         idle, self._idle = self._idle, []
