@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from typing import Any, Final
 
 import httpx
@@ -138,11 +137,6 @@ async def test_whoever_deletes_it_nothing_is_left(
     assert person.email not in str([dict(line) for line in lines])
     assert person.email not in str(waiting), "the address of the last e-mail is sealed"
     assert lines[-1]["action"] == "user.deleted"
-    world.clock.move(timedelta(days=31))
-    await world.resources[Dispatcher].run_jobs()
-    async with world.database.read() as db:
-        waiting = (await db.execute(select(METADATA.tables["messages"].c.payload))).scalars().all()
-    assert MARK not in str(waiting)
 
 
 async def recovery_codes(world: World, person: Person) -> list[str]:

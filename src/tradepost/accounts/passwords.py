@@ -32,7 +32,8 @@ class PasswordHasher:
 
     async def hash(self, password: str, *, salt: bytes | None = None) -> str:
         """Return the encoded hash of ``password`` with this salt, or a fresh one."""
-        return await self._run(partial(self._argon2.hash, salt=salt), password)
+        work = self._argon2.hash if salt is None else partial(self._argon2.hash, salt=salt)
+        return await self._run(work, password)
 
     async def hash_like(self, encoded: str, secret: str) -> str:
         """Return the hash of ``secret`` with the salt and the parameters of ``encoded``: equal if it is the same secret."""
