@@ -109,14 +109,15 @@ async def test_results_come_class_by_class_and_the_newest_first(world: World, *,
         found = await ranked(db, asked)
         assert [(row_id, tier) for row_id, tier, _ in found] == [(row_id, tier) for row_id, tier, _ in LAMPS]
         assert await ranked(db, asked, 2) == found[:2]
-        for after, tier in ((None, 0), (End(*found[4][1:], found[4][0], 5), 1)):
+        last_id, last_tier, last_score = found[4]
+        for after, tier in ((None, 0), (End(last_tier, last_score, last_id, 5), 1)):
             rows = asked.ranked(10, after, in_one_tier=True)
             tiers = {row.tier for row in await db.execute(select(rows.c.tier))}
             assert tiers <= {tier}
         # What a look at the texts tells is the same.
         placed = asked.placed()
-        rows = await db.execute(select(placed.c.id, placed.c.tier, placed.c.score), {"ids": list(ROWS)})
-        assert sorted(tuple(row) for row in rows) == sorted(found)
+        told = await db.execute(select(placed.c.id, placed.c.tier, placed.c.score), {"ids": list(ROWS)})
+        assert sorted(tuple(row) for row in told) == sorted(found)
         assert await db.scalar(asked.counted()) == len(LAMPS)
 
 

@@ -21,7 +21,9 @@ R = TypeVar("R")
 GROUP_PATIENCE: Final = 250
 """Milliseconds that a group waits for a lock."""
 PATIENCE: Final = 25
-"""Milliseconds that a job waits for a lock while others wait for it."""
+"""Milliseconds that a job waits for a lock while others wait for it, at its first try alone."""
+LONGEST_PATIENCE: Final = 500
+"""Milliseconds at a later try: twice as many at each. A lock that many want is given in turn, to those who wait long enough."""
 APART: Final = 2
 """Jobs that are tried apart at once; each has a connection only while it is."""
 FIRST_PAUSE: Final = 0.02
@@ -98,11 +100,13 @@ class GroupWriter(Generic[J, R]):
         return dict(zip(tickets, outcomes, strict=True))
 
     async def _run_alone(self, tickets: Sequence["_Ticket[J]"]) -> Mapping["_Ticket[J]", Outcome]:
-        return dict(zip(tickets, await self._one_by_one([ticket.job for ticket in tickets]), strict=True))
+        (ticket,) = tickets
+        ticket.patience = min(2 * ticket.patience, LONGEST_PATIENCE)
+        return {ticket: (await self._one_by_one([ticket.job], ticket.patience))[0]}
 
-    async def _one_by_one(self, jobs: Sequence[J]) -> list[Outcome]:
+    async def _one_by_one(self, jobs: Sequence[J], patience: int = PATIENCE) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        lock_patience.set(PATIENCE)
+        lock_patience.set(patience)
         for job in jobs:
             try:
                 (outcome,) = await self._write([job])
@@ -129,9 +133,10 @@ def _is_away(error: Exception) -> bool:
 
 
 class _Ticket(Generic[J]):
-    """A job's place in the queue, equal to no other."""
+    """A job's place in the queue, equal to no other; ``patience`` is in milliseconds."""
 
-    __slots__ = ("job",)
+    __slots__ = ("job", "patience")
 
     def __init__(self, job: J) -> None:
         self.job = job
+        self.patience = PATIENCE
