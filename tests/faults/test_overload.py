@@ -40,7 +40,7 @@ def slow_app() -> FastAPI:
         for path in ("/livez", "/metrics"):
             app.get(path)(lambda: "alive")
 
-    return new_app(router, extend=probes, DB_POOL_SIZE=PLACES)
+    return new_app(router, extend=probes, DB_POOL_SIZE=PLACES, OVERLOAD_CONTROL=True)
 
 
 async def crowd(port: int, times: float) -> list[tuple[float, int, int, float]]:

@@ -82,7 +82,7 @@ async def connected(port: int) -> AsyncIterator[Client]:
 @asynccontextmanager
 async def full(**settings: Any) -> AsyncIterator[tuple[Door, int]]:
     """Serve an application that is overloaded: whoever is refused first is."""
-    app = new_app(router, extend=with_probe, **settings)
+    app = new_app(router, extend=with_probe, **{"OVERLOAD_CONTROL": True, **settings})
     door: Door = app.state.door
     async with served(app, **{DOOR_KEY: door}) as port:
         overload(door)

@@ -220,7 +220,8 @@ class Settings(BaseSettings):
         default=True, description="`false` lifts every limit, for load tests; `production` refuses that"
     )
     OVERLOAD_CONTROL: bool = Field(
-        default=True, description="whether requests past what can be answered are refused with 503 at once"
+        default=False,
+        description="whether requests past what can be answered are refused with 503 at once; for clients that heed `Retry-After`",
     )
     RATE_LIMIT_DEFAULT: RateText | None = Field(
         default_factory=default_rate,
