@@ -1,7 +1,7 @@
 """`python -m tests.load.overload`: what is left of Tradepost at a multiple of what it can do, with overload control and without.
 
 For each workload: the closed loop says the capacity, half of it how quick an unloaded server is, and then so many times the
-capacity comes for a while, followed by half of it. The exit status is 1 when a promise of docs/performance.md was broken.
+capacity comes for a while, followed by half of it.
 """
 
 from __future__ import annotations
