@@ -382,10 +382,26 @@ class TestWhatAKeyMustNotDo:
             "DELETE /api/v1/auth/sessions/{session_id}",
             "POST /api/v1/auth/refresh-token",
             "POST /api/v1/auth/email/resend",
+            "POST /api/v1/auth/email/change",
+            "POST /api/v1/auth/totp",
+            "POST /api/v1/auth/totp/confirm",
+            "DELETE /api/v1/auth/totp",
             "PUT /api/v1/users/me/password",
+            "DELETE /api/v1/users/me",
+            "GET /api/v1/users/me/export",
         }
     )
-    OPEN = frozenset({"login", "register", "forgot_password", "reset_password", "verify_email"})
+    OPEN = frozenset(
+        {
+            "login",
+            "register",
+            "forgot_password",
+            "reset_password",
+            "verify_email",
+            "confirm_email_change",
+            "undo_email_change",
+        }
+    )
     """Operations below ``/auth`` that take no credential."""
 
     def operations(self, world: World) -> dict[str, dict[str, Any]]:
@@ -410,6 +426,10 @@ class TestWhatAKeyMustNotDo:
         examples = {
             "POST /api/v1/auth/api-keys": {"name": "Another"},
             "PUT /api/v1/users/me/password": {"current_password": "x", "new_password": "Tradepost2"},
+            "POST /api/v1/auth/email/change": {"new_email": "new@example.com", "password": "x"},
+            "POST /api/v1/auth/totp/confirm": {"code": "123456"},
+            "DELETE /api/v1/auth/totp": {"password": "x", "code": "123456"},
+            "DELETE /api/v1/users/me": {"password": "x"},
         }
         operations = self.operations(world)
         async with by_key(world, await new_key(admin)) as robot:

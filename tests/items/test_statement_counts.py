@@ -339,6 +339,7 @@ def test_every_endpoint_that_reads_is_in_the_table(module_world: World) -> None:
         f"{V1}/upload/files/{{category}}/{{filename}}",
         f"{ITEMS}export",
         f"{V1}/audit/export",
+        f"{V1}/users/me/export",
     }
     assert documented - asked == set()
 

@@ -213,7 +213,10 @@ async def test_who_is_gone_is_sent_nothing(
     assert (await admin.api.put(f"/api/v1/users/{bob.id}", json={"is_active": False})).status_code == 200
     await hasten(world)
     await send(world, item_created(alice), item_created(bob), EmailDue("password_changed", 2**62))
-    assert sink.seen == []
+    # But that the account was deleted, which is the last.
+    (last,) = sink.seen
+    assert last.recipients == (alice.email,)
+    assert "deleted" in dict(last.headers)["Subject"]
     assert {state for state, _ in await states(world)} == {MessageState.DONE}
 
 
