@@ -80,7 +80,7 @@ CONTESTANTS: Mapping[str, Contestant] = {
             "tradepost-limited",
             "the same with rate limits on, each process counting for itself, at a rate that nobody reaches",
             _tradepost,
-            environment={**STAGING, "RATE_LIMIT_ENABLED": "true", "RATE_LIMIT_DEFAULT": "1000000000/1s"},
+            environment={**STAGING, "RATE_LIMIT_ENABLED": "true", "RATE_LIMIT_DEFAULT": "1000000/1s"},
         ),
         Contestant(
             LIMIT, "the hand-written limit: bare ASGI + asyncpg + SQL that answers JSON", _peer("limit")

@@ -165,6 +165,11 @@ Phone = Annotated[str, Field(min_length=1, max_length=40, json_schema_extra={"pa
 """A phone number as people write it; the service knows the default region and keeps it in E.164."""
 
 
+def _no_default(schema: dict[str, Any]) -> None:
+    """Leave a default out of the document: some generators of clients want every field that has one."""
+    del schema["default"]
+
+
 _UNUSED: Final = "Taken because programs for OAuth 2 send it; it means nothing here"
 
 
@@ -187,6 +192,7 @@ class LoginForm(BaseModel):
         default="",
         max_length=64,
         description="The code of the second factor, for accounts that have one; a recovery code does as well",
+        json_schema_extra=_no_default,
     )
     scope: str = Field(default="", max_length=200, description=_UNUSED)
     client_id: str = Field(default="", max_length=200, description=_UNUSED)
