@@ -23,7 +23,8 @@ from tradepost.accounts.errors import (
     SessionNotFound,
 )
 from tradepost.accounts.reader import user_shown
-from tradepost.accounts.schemas import (
+from tradepost.accounts.schemas import UserRead, UserRegister
+from tradepost.accounts.session_schemas import (
     REFRESH_FORM,
     LoginForm,
     RefreshRequest,
@@ -31,8 +32,6 @@ from tradepost.accounts.schemas import (
     SessionPage,
     SessionRead,
     TokenPair,
-    UserRead,
-    UserRegister,
 )
 from tradepost.core.errors import KeyNotAllowed, TooManyRequests, Unauthenticated
 from tradepost.core.wire.schemas import Confirmation

@@ -18,8 +18,8 @@ from tradepost.accounts.models import LoginSession, User
 from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.repository.credentials import CredentialRepository
 from tradepost.accounts.repository.sessions import SessionRepository
-from tradepost.accounts.schemas import RenewedTokens, TokenPair
 from tradepost.accounts.second_factor import Proof, SecondFactorService
+from tradepost.accounts.session_schemas import RenewedTokens, TokenPair
 from tradepost.accounts.tokens import Tokens
 from tradepost.core.audit.trail import Actor, AuditTrail, Target, person, user
 from tradepost.core.clock import Clock
