@@ -206,6 +206,12 @@ class ItemCountRepository(Repository):
         )
         return await self.db.scalar(next_one.returning(_KEPT.c.n)) is not None
 
+    async def make_rows(self, counts: Collection[Difference]) -> None:
+        """See that each of these counts has a row; a new one says nothing yet."""
+        rows = [{"dimension": one.dimension, "key": one.key, "status": one.status, "n": 0} for one in counts]
+        if rows:
+            await (await self.db.connection()).execute(upsert(_KEPT).on_conflict_do_nothing(), rows)
+
     async def repair(self, wrong: Collection[Difference]) -> None:
         """Add to counts what they were wrong by, and drop the counts of what has no items any more.
 
