@@ -17,7 +17,8 @@ from sqlalchemy import Connection, make_url
 
 from tradepost.core.database import migrations
 from tradepost.core.database.autogenerate import CannotWriteMigrationError
-from tradepost.core.database.engines import Database, DatabaseOptions
+from tradepost.core.database.engines import Database
+from tradepost.core.database.options import DatabaseOptions
 
 NOTHING = "The models say what the migrations make already. A new table has to be in MODELS of src/tradepost/bootstrap.py."
 LOOK = """\

@@ -28,8 +28,9 @@ from tradepost.core.audit.trail import AuditTrail
 from tradepost.core.batching.coalescer import Observe
 from tradepost.core.clock import Clock, SystemClock
 from tradepost.core.database import migrations
-from tradepost.core.database.engines import Database, DatabaseOptions
+from tradepost.core.database.engines import Database
 from tradepost.core.database.models import Base
+from tradepost.core.database.options import DatabaseOptions
 from tradepost.core.errors import DatabaseUnavailable
 from tradepost.core.idempotency.keys import IdempotencyKeys
 from tradepost.core.idempotency.leases import KeyLeases

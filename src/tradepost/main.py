@@ -24,6 +24,7 @@ from tradepost.bootstrap import build_backlog, dispatch, opened, prepare_databas
 from tradepost.core.clock import Clock, SystemClock
 from tradepost.core.database import faults, migrations
 from tradepost.core.database.engines import Database
+from tradepost.core.database.standbys import is_read_only
 from tradepost.core.errors import DatabaseUnavailable
 from tradepost.core.finishing import alongside
 from tradepost.core.observability import logging
@@ -49,7 +50,7 @@ from tradepost.web.openapi import document
 from tradepost.web.overload.door import DOOR_KEY, Door
 from tradepost.web.problems import handlers
 from tradepost.web.protocol import READINESS_KEY, STOPPING_KEY
-from tradepost.web.readiness import Readiness
+from tradepost.web.readiness import NotReadyError, Readiness
 
 RETRY_PREPARATION: Final = 2.0
 """Seconds between two tries to migrate, in ``local``, while the database is away."""
@@ -58,6 +59,11 @@ END_SECONDS: Final = 24.0
 
 OLD_SCHEMA: Final = (
     "the database's schema is older than this version's; bring it up to date with: tradepost migrate"
+)
+NEW_SCHEMA: Final = "a newer version has migrated the database; replace this one by it when that suits"
+STANDBY: Final = (
+    "the database is a standby, or read-only: it answers reads and refuses writes; promote it, or put the primary "
+    "into DATABASE_URL (several hosts may be named: postgresql://user@one,two/name)"
 )
 
 log = structlog.get_logger(__name__)
@@ -167,19 +173,25 @@ def _add_probes(readiness: Readiness, resources: Resources) -> None:
         readiness.add("redis", lambda: _check_redis(resources[Redis]), required=False)
 
 
-async def _check_room(database: Database) -> None:
+async def _check_room(database: Database) -> str | None:
     # Not required: what only reads is answered as ever, also where all replicas share the full disk.
     if database.room.is_lacking:
-        raise RuntimeError("the database has no room left for what is written")
+        raise NotReadyError("the database has no room left for what is written")
+    return None
 
 
-async def _check_database(database: Database) -> None:
-    if not migrations.suits(await migrations.current(database)):
-        raise RuntimeError(OLD_SCHEMA)
+async def _check_database(database: Database) -> str | None:
+    revision = await migrations.current(database)
+    if not migrations.suits(revision):
+        raise NotReadyError(OLD_SCHEMA)
+    if await is_read_only(database):
+        raise NotReadyError(STANDBY)
+    return NEW_SCHEMA if migrations.is_newer(revision) else None
 
 
-async def _check_redis(redis: Redis) -> None:
+async def _check_redis(redis: Redis) -> str | None:
     await redis.ping()
+    return None
 
 
 def _add_gauges(metrics: Metrics, resources: Resources) -> None:
@@ -298,7 +310,7 @@ def _end_in_time(seconds: float) -> None:
 async def _preparation(resources: Resources) -> dict[str, Coroutine[Any, Any, None]]:
     """Migrate, in ``local``; return the task that goes on trying while the database is away, or tells of an old schema."""
     if not resources.settings.is_local:
-        return {"schema": _tell_of_old_schema(resources)}
+        return {"schema": _tell_of_schema(resources)}
     if await _prepared(resources):
         return {}
     return {"preparation": _prepare_later(resources)}
@@ -320,12 +332,14 @@ async def _prepared(resources: Resources) -> bool:
     return True
 
 
-async def _tell_of_old_schema(resources: Resources) -> None:
-    """Log once that somebody has to migrate, which outside ``local`` no server does by itself."""
+async def _tell_of_schema(resources: Resources) -> None:
+    """Log once that somebody has to migrate, which outside ``local`` no server does by itself, or to replace this one."""
     with suppress(DatabaseUnavailable, SQLAlchemyError):  # `/readyz` tells of a database that is away
         revision = await migrations.current(resources.database)
         if not migrations.suits(revision):
             log.error(OLD_SCHEMA, revision=revision, wanted=migrations.head())
+        elif migrations.is_newer(revision):
+            log.warning(NEW_SCHEMA, revision=revision, ours=migrations.head())
 
 
 async def _prepare_later(resources: Resources) -> None:

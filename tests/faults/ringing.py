@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from tests.core.messaging.post import Rang
 from tradepost.core.clock import Clock, SystemClock
-from tradepost.core.database.engines import Database, DatabaseOptions
+from tradepost.core.database.engines import Database
+from tradepost.core.database.options import DatabaseOptions
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.messaging.dispatcher import TOPIC, Dispatcher
 from tradepost.core.messaging.messages import Channel, Envelope, Subscriptions

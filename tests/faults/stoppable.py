@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 
@@ -35,6 +36,11 @@ class StoppablePostgres:
         self._without_root = servers._without_root(directory)
         self._lifeline: subprocess.Popen[bytes] | None = None
 
+    @property
+    def address(self) -> str:
+        """Its host and port."""
+        return f"127.0.0.1:{self._port}"
+
     def url(self, database: str = "postgres") -> str:
         """Address one of its databases."""
         return f"postgresql://postgres@127.0.0.1:{self._port}/{database}"
@@ -46,6 +52,16 @@ class StoppablePostgres:
             f"{self._programs}/initdb",
             f"--pgdata={self._directory}/data",
             *("--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"),
+        ]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def copy_to(self, standby: "StoppablePostgres") -> None:
+        """Make the cluster ``standby`` a copy of this one, which runs, that follows it as a hot standby."""
+        command = [
+            *self._without_root,
+            f"{self._programs}/pg_basebackup",
+            *("--write-recovery-conf", "--checkpoint=fast", "--no-sync", f"--dbname={self.url()}"),
+            f"--pgdata={standby._directory}/data",
         ]
         subprocess.run(command, check=True, capture_output=True)
 
@@ -91,22 +107,27 @@ class StoppablePostgres:
 
     async def create_database(self, name: str) -> str:
         """Create an empty database and return its URL."""
-        connection = await asyncpg.connect(self.url())
+        await self.ask(f"CREATE DATABASE {name} TEMPLATE template0")
+        return self.url(name)
+
+    async def ask(self, statement: str, *, database: str = "postgres") -> Any:
+        """Run a statement and return the first value of its answer."""
+        connection = await asyncpg.connect(self.url(database))
         try:
-            await connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+            return await connection.fetchval(statement)
         finally:
             await connection.close()
-        return self.url(name)
 
 
 @contextmanager
-def stoppable_postgres() -> Iterator[StoppablePostgres]:
-    """Make a cluster for the length of the block; it is not started yet."""
+def stoppable_postgres(*, initialised: bool = True) -> Iterator[StoppablePostgres]:
+    """Make a cluster for the length of the block; it is not started yet, and empty if it is to become a copy."""
     directory = Path(tempfile.mkdtemp(prefix="tradepost-postgres-"))
     try:
         with reserved_port() as port:
             server = StoppablePostgres(directory, port)
-            server.initialise()
+            if initialised:
+                server.initialise()
             try:
                 yield server
             finally:

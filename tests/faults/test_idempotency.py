@@ -20,7 +20,8 @@ from tests.conftest import ENGINES
 from tests.flows.live import Account, LiveServer, environment, eventually, join, serving
 from tests.servers import PostgresServer
 from tests.uploading import pdf
-from tradepost.core.database.engines import Database, DatabaseOptions
+from tradepost.core.database.engines import Database
+from tradepost.core.database.options import DatabaseOptions
 from tradepost.core.idempotency.models import IdempotencyKey, IdempotentPiece
 
 AT_ONCE = max(40, int(os.environ.get("SOAK_ROUNDS", "1")))

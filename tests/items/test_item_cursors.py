@@ -17,7 +17,8 @@ from tests.conftest import Person
 from tests.items.market import ITEMS, MINE, SEARCH, faults, page, sell, titles
 from tradepost.accounts.models import User
 from tradepost.accounts.permissions import Role
-from tradepost.core.database.engines import Database, DatabaseOptions
+from tradepost.core.database.engines import Database
+from tradepost.core.database.options import DatabaseOptions
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.wire.folding import sort_key
 from tradepost.core.wire.pagination import Total, Window

@@ -15,7 +15,8 @@ from sqlalchemy import delete, insert, make_url, select
 
 from tradepost.accounts.models import User
 from tradepost.accounts.permissions import Role
-from tradepost.core.database.engines import Database, DatabaseOptions
+from tradepost.core.database.engines import Database
+from tradepost.core.database.options import DatabaseOptions
 from tradepost.core.search import vocabulary
 from tradepost.core.search.question import Question, Term, has_digit, parse
 from tradepost.core.search.steps import SCORED_TERMS, begins

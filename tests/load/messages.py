@@ -23,7 +23,8 @@ from sqlalchemy import func, select
 from tests.servers import PostgresServer
 from tradepost.core.clock import SystemClock
 from tradepost.core.database import migrations
-from tradepost.core.database.engines import Database, DatabaseOptions
+from tradepost.core.database.engines import Database
+from tradepost.core.database.options import DatabaseOptions
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.messaging.dispatcher import TOPIC, Dispatcher
 from tradepost.core.messaging.messages import Channel, Envelope, Message, Subscriptions

@@ -19,7 +19,8 @@ from tests.migrations.rows import NOW, ROWS
 from tradepost.bootstrap import METADATA, database_options, opened, prepare_database
 from tradepost.core.database import migrations
 from tradepost.core.database.autogenerate import check_differences, is_declared
-from tradepost.core.database.engines import Database, DatabaseOptions
+from tradepost.core.database.engines import Database
+from tradepost.core.database.options import DatabaseOptions
 from tradepost.core.database.sort_keys import key_columns
 from tradepost.items.counting import ItemCounting
 

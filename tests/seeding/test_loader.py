@@ -490,7 +490,8 @@ class TestRefusals:
         program = f"""
             import asyncio, os, signal
             from sqlalchemy import make_url
-            from tradepost.core.database.engines import Database, DatabaseOptions
+            from tradepost.core.database.engines import Database
+            from tradepost.core.database.options import DatabaseOptions
             from tradepost.seeding.loader import seed
 
             def die(done: int, _total: int) -> None:

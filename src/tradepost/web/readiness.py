@@ -15,9 +15,14 @@ from tradepost.core.wire.schemas import Output
 CHECK_TIMEOUT: Final = 2.0
 """Seconds that a check may take; an orchestrator's own limit is rarely longer."""
 
-Probe = Callable[[], Awaitable[None]]
+Probe = Callable[[], Awaitable[str | None]]
+"""Looks at a part, and returns what is to be said about it, if anything."""
 
 _log = structlog.stdlib.get_logger("tradepost.readiness")
+
+
+class NotReadyError(Exception):
+    """A part is not well, and its words say so to everybody: what is wrong, and what helps."""
 
 
 class CheckResult(Output):
@@ -26,6 +31,9 @@ class CheckResult(Output):
     status: Literal["ok", "failed"] = Field(description="Whether it answered well")
     required: bool = Field(description="Whether the service is not ready without it")
     latency_ms: float = Field(description="How long it took, in milliseconds")
+    detail: str | None = Field(
+        default=None, description="What is wrong and what helps, where there is more to say than the status"
+    )
 
 
 class ReadinessReport(Output):
@@ -59,7 +67,10 @@ class Readiness:
         self._flight: asyncio.Task[dict[str, CheckResult]] | None = None
 
     def add(self, name: str, probe: Probe, *, required: bool = True) -> None:
-        """Add a check: ``probe`` returns when what it asks is well, and raises when it is not."""
+        """Add a check: ``probe`` returns when what it asks is well, and raises when it is not.
+
+        What it returns, or says in a ``NotReadyError``, is shown; the words of other errors are only logged.
+        """
         self._checks[name] = _Check(probe, required)
 
     async def report(self) -> ReadinessReport:
@@ -78,9 +89,12 @@ class Readiness:
     async def _run(self, name: str, check: _Check) -> CheckResult:
         before = self._monotonic()
         failure: Exception | None = None
+        detail: str | None = None
         try:
             async with asyncio.timeout(self._timeout):
-                await check.probe()
+                detail = await check.probe()
+        except NotReadyError as error:
+            failure, detail = error, str(error)
         except Exception as error:  # noqa: BLE001  (the report tells of any failure)
             failure = error
         latency = self._monotonic() - before
@@ -89,6 +103,7 @@ class Readiness:
             status="ok" if failure is None else "failed",
             required=check.required,
             latency_ms=round(latency * 1000, 3),
+            detail=detail,
         )
 
     def _log_change(self, name: str, failure: Exception | None) -> None:

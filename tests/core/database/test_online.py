@@ -47,7 +47,8 @@ import asyncio, sys
 from pathlib import Path
 from sqlalchemy import make_url
 from tradepost.core.database import migrations
-from tradepost.core.database.engines import Database, DatabaseOptions
+from tradepost.core.database.engines import Database
+from tradepost.core.database.options import DatabaseOptions
 migrations.script_location = lambda: Path(sys.argv[1])
 async def main():
     await migrations.upgrade(Database(DatabaseOptions(make_url(sys.argv[2]))))

@@ -50,6 +50,11 @@ def test_everyday_forms_get_the_async_driver(given: str, used: str) -> None:
         ("postgresql://h/d?user=u&password=hunter2", "password, user"),
         ("postgresql://u@h/d?sslmode=yes", "sslmode"),
         ("postgresql://u@h/d?ssl=true", "sslmode"),
+        ("postgresql://u:hunter2@a:x,b/d", "cannot be read"),
+        ("postgresql://u:hunter2@a,/d", "cannot be read"),
+        ("postgresql://u:hunter2@a,b c/d", "cannot be read"),
+        ("postgresql://u:hunter2@/d?host=a&host=b", "names its hosts"),
+        ("postgresql://u@a,b/d?target_session_attrs=master", "target_session_attrs"),
     ],
 )
 def test_addresses_that_are_refused(given: str, word: str) -> None:
@@ -77,6 +82,28 @@ def test_sockets_and_several_hosts() -> None:
     assert keywords("postgresql://u@/d?host=/run/postgresql")["host"] == "/run/postgresql"
     found = keywords("postgresql://u@/d?host=a:1&host=b:2")
     assert (found["host"], found["port"]) == (["a", "b"], [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("hosts", "names", "ports"),
+    [
+        ("a,b", ["a", "b"], [5432, 5432]),
+        ("a:1,b:2", ["a", "b"], [1, 2]),
+        ("[::1]:1,[::2],c", ["::1", "::2", "c"], [1, 5432, 5432]),
+    ],
+)
+def test_several_hosts_by_commas_as_libpq_takes_them(hosts: str, names: list[str], ports: list[int]) -> None:
+    found = keywords(f"postgresql://u:p,q@{hosts}/d?sslmode=disable")
+    assert (found["host"], found["port"], found["database"]) == (names, ports, "d")
+    assert (found["user"], found["password"]) == ("u", "p,q")
+
+
+def test_of_several_hosts_the_one_that_takes_writes_is_wanted() -> None:
+    assert keywords("postgresql://u@a,b/d")["dsn"] == "postgresql://?target_session_attrs=primary"
+    for address in ("postgresql://u@a,b/d", "postgresql://u@h/d"):
+        found = keywords(f"{address}?target_session_attrs=any")
+        assert found["dsn"] == "postgresql://?target_session_attrs=any"
+    assert "dsn" not in keywords("postgresql://u@h/d")
 
 
 def test_options_without_a_counterpart_are_left_out() -> None:

@@ -11,7 +11,8 @@ from tests.core.messaging.post import FAST, Post, Rang, running, until
 from tests.core.signals.test_signals import heard_by, kept_in_touch
 from tests.servers import RedisServer
 from tradepost.core.clock import SystemClock
-from tradepost.core.database.engines import Database, DatabaseOptions
+from tradepost.core.database.engines import Database
+from tradepost.core.database.options import DatabaseOptions
 from tradepost.core.messaging.messages import Envelope
 from tradepost.core.settings.database_url import async_url
 from tradepost.core.signals.redis import open_redis, redis_signals

@@ -7,59 +7,35 @@ size hands out connections first come, first served.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from weakref import WeakSet
 
-import asyncpg
 from pydantic_core import from_json
-from sqlalchemy import URL, event, exc
+from sqlalchemy import event, exc
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
-from sqlalchemy.util import await_only
 
 from tradepost.core.database import occupancy
 from tradepost.core.database.faults import is_full
 from tradepost.core.database.gate import Gate
-from tradepost.core.database.postgres_connection import (
-    CLOSE_PATIENCE,
-    NO_CONNECTION,
-    PostgresConnection,
-)
+from tradepost.core.database.options import DatabaseOptions
+from tradepost.core.database.postgres_connection import CLOSE_PATIENCE, PostgresConnection
+from tradepost.core.database.postgres_engine import postgres_engine
 from tradepost.core.database.sessions import ReadSession, WriteSession
 from tradepost.core.database.sqlite_connection import connect_sqlite
 from tradepost.core.deadlines import Stage, note_stage
 from tradepost.core.durability import make_directory
-from tradepost.core.errors import DatabaseUnavailable
 from tradepost.core.observability.server_timing import timing
 
-IDLE_BEFORE_PING: Final = 1.0
-"""Seconds a pooled PostgreSQL connection may have been idle and still be trusted without a ping."""
 SQLITE_READERS: Final = 2
 """Connections for reading from SQLite. Each is a thread, and they share the interpreter: more of them read less."""
 REFUSAL_COUNTS: Final = 60.0
 """Seconds for which a write that found no room left is taken for how things are, if none follows it."""
-CONNECT_TIMEOUT: Final = 5.0
-"""Seconds to wait for PostgreSQL to accept a connection."""
-PING_TIMEOUT: Final = 2.0
-"""Seconds to wait for the answer to a ping."""
 COMMIT_PATIENCE: Final = 5.0
 """Seconds for which a commit goes on that nobody waits for any more, before its connection is dropped."""
-
-
-@dataclass(frozen=True)
-class DatabaseOptions:
-    """How to reach a database and how patient to be; all times in seconds."""
-
-    url: URL
-    pool_size: int = 8
-    pool_timeout: float = 5.0
-    pool_recycle: float = 300.0
-    pre_ping: bool = True
-    statement_timeout: float = 10.0
 
 
 class Room:
@@ -106,7 +82,7 @@ class Database:
             self._snapshot_gate = Gate(SQLITE_READERS, options.pool_timeout)
             self.read_gate = Gate(SQLITE_READERS, options.pool_timeout)
         else:
-            self.engine = _postgres_engine(options, self._connections)
+            self.engine = postgres_engine(options, self._connections)
             self.read_engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
             self._snapshots = self.engine.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -291,41 +267,6 @@ def _sqlite_engine(options: DatabaseOptions, *, writes: bool, snapshots: bool = 
     return engine
 
 
-def _postgres_engine(options: DatabaseOptions, connections: "WeakSet[PostgresConnection]") -> AsyncEngine:
-    async def connect(*args: Any, **arguments: Any) -> PostgresConnection:
-        try:
-            connection: PostgresConnection = await asyncpg.connect(
-                *args, connection_class=PostgresConnection, **arguments
-            )
-        except NO_CONNECTION as error:
-            # Whatever the reason is (no server, one that is starting up, no such database, a password that is being
-            # changed): there is no connection now, and later there may be one.
-            raise DatabaseUnavailable from error
-        connections.add(connection)
-        return connection
-
-    engine = create_async_engine(
-        options.url,
-        pool_size=options.pool_size,
-        max_overflow=0,
-        pool_timeout=options.pool_timeout,
-        pool_recycle=options.pool_recycle,
-        json_deserializer=from_json,
-        connect_args={
-            "async_creator_fn": connect,
-            "timeout": CONNECT_TIMEOUT,
-            "server_settings": {
-                "application_name": "tradepost",
-                "statement_timeout": str(int(options.statement_timeout * 1000)),
-                "jit": "off",
-            },
-        },
-    )
-    if options.pre_ping:
-        _ping_idle_connections(engine)
-    return engine
-
-
 def _time_statements(engine: AsyncEngine) -> None:
     """Add each statement to the ``Timing`` of its request, if that asked for one."""
 
@@ -340,32 +281,3 @@ def _time_statements(engine: AsyncEngine) -> None:
         asked = timing.get()
         if asked is not None:
             asked.statement_ended()
-
-
-def _ping_idle_connections(engine: AsyncEngine) -> None:
-    """Ping a connection at check-out if it was idle for a while: a ping at every check-out would double the round trips."""
-    loop_time = asyncio.get_running_loop().time
-
-    @event.listens_for(engine.sync_engine, "checkin")
-    def note(_connection: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
-        entry.info["idle_since"] = loop_time()
-
-    @event.listens_for(engine.sync_engine, "checkout")
-    def ping(connection: Any, entry: ConnectionPoolEntry, _proxy: Any) -> None:
-        # Costs nothing: the driver knows already of a connection that the server has closed.
-        if connection.driver_connection.is_closed():
-            raise exc.DisconnectionError
-        idle_since = entry.info.get("idle_since")
-        if idle_since is None or loop_time() - idle_since < IDLE_BEFORE_PING:
-            return
-        try:
-            await_only(_pinged(connection))
-        except Exception as error:
-            # At this error SQLAlchemy throws the connection away and tries a fresh one.
-            raise exc.DisconnectionError from error
-
-
-async def _pinged(connection: Any) -> None:
-    # As the connection's own `ping` does, but not for ever.
-    async with asyncio.timeout(PING_TIMEOUT):
-        await connection._async_ping()  # noqa: SLF001

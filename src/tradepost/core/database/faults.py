@@ -21,6 +21,7 @@ UNDONE_STATES: Final = frozenset({"40001", "40P01"})
 """Serialization failure, deadlock detected."""
 PASSING_STATES: Final = frozenset(
     {
+        "25006",  # read-only: a standby, which may become the primary
         "40001",  # serialization failure
         "40P01",  # deadlock detected
         "42703",  # undefined column: the migration to this version has yet to come
@@ -87,6 +88,11 @@ def is_full(error: exc.DBAPIError) -> bool:
 def is_undone(error: BaseException) -> bool:
     """Tell whether the database rolled the transaction back because of a concurrent one: it may be tried again."""
     return isinstance(error, exc.DBAPIError) and violation_code(error) in UNDONE_STATES
+
+
+def is_read_only(error: BaseException) -> bool:
+    """Tell whether a write was refused because nothing is written here, as on a standby."""
+    return isinstance(error, exc.DBAPIError) and violation_code(error) == "25006"
 
 
 def is_held_up(error: BaseException) -> bool:

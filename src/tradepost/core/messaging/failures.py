@@ -3,7 +3,7 @@
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
-from tradepost.core.database.faults import translate
+from tradepost.core.database.faults import is_read_only, translate
 from tradepost.core.errors import DatabaseUnavailable
 from tradepost.core.messaging.messages import Postponed, Undeliverable
 from tradepost.core.messaging.outbox import ERROR_LENGTH
@@ -51,5 +51,9 @@ def is_away(error: BaseException) -> bool:
     if isinstance(error, DatabaseUnavailable):
         return True
     if isinstance(error, DBAPIError) and isinstance(translate(error), DatabaseUnavailable):
-        return error.connection_invalidated or isinstance(error.orig, (ConnectionError, TimeoutError))
+        return (
+            error.connection_invalidated
+            or isinstance(error.orig, (ConnectionError, TimeoutError))
+            or is_read_only(error)
+        )
     return False

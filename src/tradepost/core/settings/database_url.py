@@ -1,11 +1,20 @@
 """The URL of the database: its everyday forms, translated into what SQLAlchemy and the async drivers take."""
 
+import re
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+_SESSIONS = ("any", "primary", "read-write", "standby", "read-only", "prefer-standby")
+_AUTHORITY = re.compile(
+    r"(?P<scheme>postgres[^:/?#]*://)(?P<user>[^/?#]*@)?(?P<hosts>[^/?#@]*,[^/?#@]*)(?P<rest>[/?#].*|)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""The address of several hosts, by commas, as libpq takes it."""
+_NAME_AND_PORT = re.compile(r"(?:\[(?P<address>[^\] ]+)\]|(?P<name>[^:\[\] ]+))(?::(?P<port>\d*))?")
+DEFAULT_PORT = "5432"
 _TLS_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 # Sockets and several hosts: SQLAlchemy reads these itself.
 _ADDRESSES = {"host", "port"}
@@ -40,11 +49,31 @@ def options_left_out(text: str) -> list[str]:
 
 def _read(text: str) -> URL:
     try:
-        return make_url(text.strip())
+        return make_url(_with_hosts_apart(text.strip()))
     except (ArgumentError, ValueError):  # their messages may repeat a part of the password
         raise ValueError(
             "cannot be read; percent-encode special characters in user name and password"
         ) from None
+
+
+def _with_hosts_apart(text: str) -> str:
+    """Return an address with its hosts as options, which is the only form of several that SQLAlchemy reads."""
+    found = _AUTHORITY.fullmatch(text)
+    if found is None:
+        return text
+    addresses = [_name_and_port(host) for host in found["hosts"].split(",")]
+    names, ports = (quote(",".join(values), safe=",:") for values in zip(*addresses, strict=True))
+    hosts = f"host={names}&port={ports}"
+    path, _, query = found["rest"].partition("?")
+    return f"{found['scheme']}{found['user'] or ''}{path or '/'}?{hosts}{query and '&'}{query}"
+
+
+def _name_and_port(host: str) -> tuple[str, str]:
+    found = _NAME_AND_PORT.fullmatch(host)
+    if found is None:
+        message = "a host that cannot be read"
+        raise ValueError(message)
+    return found["address"] or found["name"], found["port"] or DEFAULT_PORT
 
 
 def _sqlite(url: URL) -> URL:
@@ -68,7 +97,24 @@ def _postgresql(url: URL) -> URL:
         options["sslmode"] = options.pop("ssl")
     if options.get("sslmode", "prefer") not in _TLS_MODES:
         raise ValueError(f"has an unknown sslmode; it is one of {', '.join(_TLS_MODES)}")
+    if options.get("target_session_attrs", "any") not in _SESSIONS:
+        raise ValueError(f"has unknown target_session_attrs; it is one of {', '.join(_SESSIONS)}")
+    if _has_several_hosts(url):
+        # Whoever names a standby beside the primary means the one that takes writes.
+        options.setdefault("target_session_attrs", "primary")
     query: dict[str, Any] = {name: value for name, value in url.query.items() if name in _ADDRESSES}
     if options:
         query["dsn"] = f"postgresql://?{urlencode(options)}"
-    return url.set(drivername="postgresql+asyncpg", query=query)
+    found = url.set(drivername="postgresql+asyncpg", query=query)
+    try:
+        found.get_dialect()().create_connect_args(found)
+    except (ArgumentError, ValueError):
+        raise ValueError(
+            "names its hosts in a way that is not understood; use //user@one:5432,two:5432/name"
+        ) from None
+    return found
+
+
+def _has_several_hosts(url: URL) -> bool:
+    hosts = url.normalized_query.get("host", ())
+    return len(hosts) > 1 or any("," in host for host in hosts)

@@ -129,7 +129,7 @@ class Settings(BaseSettings):
     DATA_DIR: Directory = Field(Path("data"), description="directory for everything kept on this machine")
     DATABASE_URL: SecretStr = Field(
         default_factory=embedded_database,
-        description="`postgresql://user:password@host:5432/name` (also `postgres://`) or `sqlite:///./x.db`",
+        description="`postgresql://user:password@host:5432/name` (also `postgres://`, hosts by commas) or `sqlite:///./x.db`",
     )
     UPLOAD_DIR: Directory = Field(
         default_factory=upload_directory, description="directory for uploaded files when S3 is not used"
