@@ -106,10 +106,10 @@ AGAIN = echo "Those that failed once more, with the machine to themselves. What 
 
 # The programs of `make test-outside`, with their Debian packages. Node.js is not among them: Debian's may be too old for
 # the generators of clients.
-OUTSIDE = chromium:chromium chromedriver:chromium-driver nginx:nginx haproxy:haproxy postfix:postfix
+OUTSIDE = chromium:chromium chromedriver:chromium-driver nginx:nginx haproxy:haproxy postfix:postfix pgbouncer:pgbouncer
 
 .PHONY: test-outside
-test-outside: .venv/.dev ## Test beside programs from elsewhere: Chromium, nginx, haproxy, Postfix (as root, apt installs them), generated clients
+test-outside: .venv/.dev ## Test beside programs from elsewhere: Chromium, nginx, haproxy, Postfix, PgBouncer (as root, apt installs them), generated clients
 	@mkdir -p build; PATH="$$PATH:/usr/sbin"; missing() { for program in $(OUTSIDE); do \
 		command -v "$${program%:*}" >/dev/null || printf ' %s' "$${program#*:}"; done; }; \
 	wanted=$$(missing); \
@@ -133,7 +133,7 @@ check: .venv/.dev ## Check format, lint, types, layers, locks and container file
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
 	@$(MAKE) check-locks
-	.venv/bin/docker-compose --profile observability --profile mail --profile s3 config --quiet
+	.venv/bin/docker-compose --profile observability --profile mail --profile s3 --profile pgbouncer config --quiet
 	.venv/bin/hadolint Dockerfile
 	@echo "All checks passed"
 

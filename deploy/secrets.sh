@@ -17,5 +17,7 @@ keep grafana_password "$(word 12)"
 # Upper case, lower case and digits, as the policy for passwords wants them.
 keep first_superuser_password "Tp-$(word 12)"
 keep database_url "postgresql://tradepost:$(cat secrets/postgres_password)@db:5432/tradepost"
+keep pgbouncer_url "postgresql://tradepost:$(cat secrets/postgres_password)@pgbouncer:6432/tradepost"
+keep pgbouncer_users "\"tradepost\" \"$(cat secrets/postgres_password)\""
 keep redis_url "redis://:$(cat secrets/redis_password)@redis:6379/0"
 echo "The first administrator's password is in secrets/first_superuser_password"

@@ -49,7 +49,7 @@ from tradepost.core.settings.settings import Settings
 from tradepost.core.shared_rate_limiter import SharedRateLimiter
 from tradepost.core.signals.postgres import postgres_signals
 from tradepost.core.signals.redis import open_redis, redis_signals
-from tradepost.core.signals.signals import Signals
+from tradepost.core.signals.signals import PollingSignals, Signals
 from tradepost.core.signals.sqlite import SqliteSignals
 from tradepost.core.storage.local import LocalStorage
 from tradepost.core.storage.s3 import S3Storage
@@ -154,16 +154,23 @@ def database_options(settings: Settings) -> DatabaseOptions:
         pool_recycle=settings.DB_POOL_RECYCLE,
         pre_ping=settings.DB_PRE_PING,
         statement_timeout=settings.DB_STATEMENT_TIMEOUT,
+        via_pgbouncer=settings.DB_VIA_PGBOUNCER,
+        direct_url=settings.direct_database_url,
     )
 
 
 def build_signals(database: Database, clock: Clock, redis: Redis | None) -> Signals:
-    """Return the signals between processes: over Redis where there is one, else by the database's own means."""
+    """Return the signals between processes: over Redis where there is one, else by the database's own means.
+
+    Through PgBouncer alone there are none: NOTIFY reaches nobody whose connection changes with each transaction.
+    """
     if redis is not None:
         return redis_signals(redis, clock)
     if database.is_sqlite:
         return SqliteSignals(database)
-    return postgres_signals(database.options.url, clock)
+    if not database.has_direct_connections:
+        return PollingSignals()
+    return postgres_signals(database.options.direct_url or database.options.url, clock)
 
 
 @asynccontextmanager

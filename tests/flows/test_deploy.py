@@ -81,7 +81,8 @@ def test_the_secrets_are_made_once_and_suit_production(
     assert stat.S_IMODE((tmp_path / "secrets").stat().st_mode) == 0o700
     for name, value in COMPOSE["services"]["api"]["environment"].items():
         if name.endswith("_FILE"):
-            monkeypatch.setenv(name, str(tmp_path / "secrets" / Path(value).name))
+            by_default = re.sub(r"\$\{\w+:-(.*?)\}", r"\1", value)
+            monkeypatch.setenv(name, str(tmp_path / "secrets" / Path(by_default).name))
     monkeypatch.setenv("ENVIRONMENT", "production")
     settings = Settings.load()
     assert settings.FIRST_SUPERUSER_PASSWORD.get_secret_value() == first["first_superuser_password"]

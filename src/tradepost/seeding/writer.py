@@ -224,11 +224,12 @@ async def vacuum(database: Database, tables: Sequence[Table]) -> None:
 
     It cannot be done within a transaction. Its ANALYZE is what SQLite does in ``finish``.
     """
-    if database.is_sqlite:
+    if database.is_sqlite or not database.has_direct_connections:
         return
-    async with database.read() as db:
-        await db.execute(text("SET statement_timeout = 0"))
+    async with database.direct_connection() as opened:
+        connection = await opened.execution_options(isolation_level="AUTOCOMMIT")
+        await connection.execute(text("SET statement_timeout = 0"))
         try:
-            await db.execute(text(f"VACUUM (ANALYZE) {', '.join(table.name for table in tables)}"))
+            await connection.execute(text(f"VACUUM (ANALYZE) {', '.join(table.name for table in tables)}"))
         finally:
-            await db.execute(text("RESET statement_timeout"))
+            await connection.execute(text("RESET statement_timeout"))

@@ -48,6 +48,8 @@ class TestDefaults:
             "FIRST_SUPERUSER_PASSWORD": SecretStr("changethis"),
             "DATA_DIR": Path("data"),
             "DATABASE_URL": SecretStr("sqlite:///data/tradepost.db"),
+            "DB_VIA_PGBOUNCER": False,
+            "DATABASE_DIRECT_URL": None,
             "UPLOAD_DIR": Path("data/uploads"),
             "DB_POOL_SIZE": 8,
             "DB_POOL_TIMEOUT": 5.0,
@@ -166,6 +168,8 @@ class TestValues:
             ("PUBLIC_URL", "https://market.example.com/?a=1"),
             ("PUBLIC_URL", 'https://market.example.com/"><b>'),
             ("DATABASE_URL", "oracle://x"),
+            ("DATABASE_DIRECT_URL", "sqlite:///x.db"),
+            ("DB_VIA_PGBOUNCER", "true"),
         ],
     )
     def test_values_that_are_refused(self, name: str, value: str) -> None:
@@ -218,6 +222,10 @@ class TestValues:
         assert questionable(Settings(REDIS_URL="redis://cache", DATABASE_URL="postgresql://h/d")) == []
         (warning,) = questionable(Settings(DATABASE_URL="postgresql://h/d?channel_binding=require"))
         assert warning.endswith("channel_binding")
+        pooled = {"DATABASE_URL": "postgresql://h/d", "DB_VIA_PGBOUNCER": "true"}
+        (warning,) = questionable(Settings(**pooled))
+        assert warning.startswith("DB_VIA_PGBOUNCER: ")
+        assert questionable(Settings(**pooled, DATABASE_DIRECT_URL="postgresql://i/d")) == []
         mail = {"SMTP_HOST": "mail", "EMAILS_FROM_EMAIL": "shop@example.com"}
         (warning,) = questionable(Settings(**mail, SMTP_USER="u", SMTP_PASSWORD="p", SMTP_TLS="false"))
         assert warning.startswith("SMTP_TLS: ")

@@ -23,11 +23,12 @@ from tradepost.core.database.faults import is_full
 from tradepost.core.database.gate import Gate
 from tradepost.core.database.options import DatabaseOptions
 from tradepost.core.database.postgres_connection import CLOSE_PATIENCE, PostgresConnection
-from tradepost.core.database.postgres_engine import postgres_engine
+from tradepost.core.database.postgres_engine import direct_engine, postgres_engine
 from tradepost.core.database.sessions import ReadSession, WriteSession
 from tradepost.core.database.sqlite_connection import connect_sqlite
 from tradepost.core.deadlines import Stage, note_stage
 from tradepost.core.durability import make_directory
+from tradepost.core.errors import DatabaseUnavailable
 from tradepost.core.observability.server_timing import timing
 
 SQLITE_READERS: Final = 2
@@ -36,6 +37,12 @@ REFUSAL_COUNTS: Final = 60.0
 """Seconds for which a write that found no room left is taken for how things are, if none follows it."""
 COMMIT_PATIENCE: Final = 5.0
 """Seconds for which a commit goes on that nobody waits for any more, before its connection is dropped."""
+
+
+class NoDirectConnection(DatabaseUnavailable):
+    """Something needs a connection of its own, and there are only those that PgBouncer shares out."""
+
+    detail = "This needs a way to PostgreSQL past PgBouncer: set DATABASE_DIRECT_URL"
 
 
 class Room:
@@ -83,7 +90,14 @@ class Database:
             self.read_gate = Gate(SQLITE_READERS, options.pool_timeout)
         else:
             self.engine = postgres_engine(options, self._connections)
-            self.read_engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+            # The limits of a statement go with a BEGIN there, so that reads have one, too.
+            self.read_engine = self.engine.execution_options(
+                **(
+                    {"isolation_level": "READ COMMITTED", "postgresql_readonly": True}
+                    if options.via_pgbouncer
+                    else {"isolation_level": "AUTOCOMMIT"}
+                )
+            )
             self._snapshots = self.engine.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
@@ -91,6 +105,24 @@ class Database:
             self._snapshot_gate = self.read_gate
         for engine in {self.engine, self.read_engine} if self.is_sqlite else {self.engine}:
             _time_statements(engine)
+
+    @property
+    def has_direct_connections(self) -> bool:
+        """Whether ``direct_connection`` has any: without, a PgBouncer is the only way."""
+        return not self.options.via_pgbouncer or self.options.direct_url is not None
+
+    @asynccontextmanager
+    async def direct_connection(self) -> AsyncIterator[AsyncConnection]:
+        """Open a connection that stays one between its transactions, for what belongs to a connection; past the gate."""
+        if not self.has_direct_connections:
+            raise NoDirectConnection
+        if not self.options.via_pgbouncer:
+            async with self.engine.connect() as connection:
+                yield connection
+            return
+        engine = direct_engine(self.options, self._connections)
+        async with engine.connect() as connection:
+            yield connection
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[ReadSession]:

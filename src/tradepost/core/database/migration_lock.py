@@ -48,7 +48,7 @@ async def only_migrator(database: Database) -> AsyncIterator[AsyncConnection]:
         ):
             yield connection
         return
-    async with database.engine.connect() as connection:
+    async with database.direct_connection() as connection:
         try:
             await _set(connection, "SET statement_timeout = 0", f"SET lock_timeout = '{LOCK_TIMEOUT}'")
             await _wait_until(lambda: try_hold_advisory(connection, "migrations"))

@@ -38,6 +38,9 @@ class PostgresConnection(asyncpg.Connection):
     No timer is set for a statement, and nothing is sent besides it.
     """
 
+    begins_with = ""
+    """Commands that go with every BEGIN, where the server may be another one at each."""
+
     @override
     async def set_type_codec(self, *args: Any, **options: Any) -> None:
         """Set a codec; SQLAlchemy does so past its own translation of errors, and may find the connection broken again."""
@@ -54,10 +57,13 @@ class PostgresConnection(asyncpg.Connection):
 
     @override
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
-        """Send a statement; with a BEGIN goes the limit to the wait for locks, which costs no round trip of its own."""
-        patience = lock_patience.get()
-        if patience is not None and query.startswith("BEGIN"):
-            query = f"{query} SET LOCAL lock_timeout = {patience}"
+        """Send a statement; with a BEGIN go the limits of its transaction, which cost no round trip of their own."""
+        if query.startswith("BEGIN"):
+            patience = lock_patience.get()
+            if self.begins_with:
+                query = f"{query} {self.begins_with}"
+            if patience is not None:
+                query = f"{query} SET LOCAL lock_timeout = {patience}"
         return await super().execute(query, *args, timeout=timeout)
 
     @override

@@ -1,6 +1,7 @@
 """The engine for PostgreSQL: where its connections come from, and which of them are still good."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import from_json
@@ -8,7 +9,7 @@ from sqlalchemy import event, exc
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from sqlalchemy.util import await_only
 
 from tradepost.core.database.hosts import Hosts
@@ -31,6 +32,67 @@ REFUSAL_PERIOD: Final = 1.0
 
 def postgres_engine(options: DatabaseOptions, connections: "WeakSet[PostgresConnection]") -> AsyncEngine:
     """Return the engine, which adds each connection that it makes to ``connections``."""
+    engine = create_async_engine(
+        options.url,
+        pool_size=options.pool_size,
+        max_overflow=0,
+        pool_timeout=options.pool_timeout,
+        pool_recycle=options.pool_recycle,
+        json_deserializer=from_json,
+        connect_args=_through_pgbouncer(options, connections)
+        if options.via_pgbouncer
+        else _directly(options, connections),
+    )
+    _leave_standbys(engine)
+    if options.pre_ping:
+        _ping_idle_connections(engine)
+    return engine
+
+
+def direct_engine(options: DatabaseOptions, connections: "WeakSet[PostgresConnection]") -> AsyncEngine:
+    """Return an engine past PgBouncer: each of its connections stays one, and is closed after its use."""
+    return create_async_engine(
+        options.direct_url or options.url,
+        poolclass=NullPool,
+        json_deserializer=from_json,
+        connect_args=_directly(options, connections),
+    )
+
+
+def _directly(options: DatabaseOptions, connections: "WeakSet[PostgresConnection]") -> dict[str, Any]:
+    return {
+        "async_creator_fn": _creator(connections),
+        "server_settings": {
+            "application_name": "tradepost",
+            "statement_timeout": str(_milliseconds(options.statement_timeout)),
+            "jit": "off",
+        },
+    }
+
+
+def _through_pgbouncer(
+    options: DatabaseOptions, connections: "WeakSet[PostgresConnection]"
+) -> dict[str, Any]:
+    """Return arguments for connections of which every transaction may be another one at the server.
+
+    No statement has a name there, which might be another's, nor outlives its use; and what other connections send when
+    they begin goes with each BEGIN, because PgBouncer refuses it as a start-up parameter.
+    """
+    begins_with = (
+        f"SET LOCAL statement_timeout = {_milliseconds(options.statement_timeout)}; SET LOCAL jit = off;"
+    )
+    return {
+        "async_creator_fn": _creator(connections, begins_with),
+        "server_settings": {"application_name": "tradepost"},
+        "statement_cache_size": 0,
+        "prepared_statement_cache_size": 0,
+        "prepared_statement_name_func": str,
+    }
+
+
+def _creator(
+    connections: "WeakSet[PostgresConnection]", begins_with: str = ""
+) -> Callable[..., Awaitable[PostgresConnection]]:
     hosts = Hosts()
 
     async def connect(**arguments: Any) -> PostgresConnection:
@@ -40,29 +102,15 @@ def postgres_engine(options: DatabaseOptions, connections: "WeakSet[PostgresConn
             # Whatever the reason is (no server, one that is starting up, no such database, a password that is being
             # changed): there is no connection now, and later there may be one.
             raise DatabaseUnavailable from error
+        connection.begins_with = begins_with
         connections.add(connection)
         return connection
 
-    engine = create_async_engine(
-        options.url,
-        pool_size=options.pool_size,
-        max_overflow=0,
-        pool_timeout=options.pool_timeout,
-        pool_recycle=options.pool_recycle,
-        json_deserializer=from_json,
-        connect_args={
-            "async_creator_fn": connect,
-            "server_settings": {
-                "application_name": "tradepost",
-                "statement_timeout": str(int(options.statement_timeout * 1000)),
-                "jit": "off",
-            },
-        },
-    )
-    _leave_standbys(engine)
-    if options.pre_ping:
-        _ping_idle_connections(engine)
-    return engine
+    return connect
+
+
+def _milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)
 
 
 def _leave_standbys(engine: AsyncEngine) -> None:

@@ -21,6 +21,10 @@ def questionable(settings: Settings) -> list[str]:
         found.append("DATABASE_URL: SQLite cannot be shared by several nodes, which REDIS_URL is for")
     if options := options_left_out(settings.DATABASE_URL.get_secret_value()):
         found.append(f"DATABASE_URL: options without a meaning to the driver: {', '.join(options)}")
+    if settings.DB_VIA_PGBOUNCER and settings.DATABASE_DIRECT_URL is None and settings.REDIS_URL is None:
+        found.append(
+            "DB_VIA_PGBOUNCER: without DATABASE_DIRECT_URL or REDIS_URL, other processes are heard of by looking"
+        )
     if settings.SMTP_HOST is None and not settings.is_local:
         found.append("SMTP_HOST: is not set, so no e-mail is sent, nor can a password be reset")
     if settings.SMTP_HOST is not None and settings.SMTP_USER is not None and not settings.SMTP_TLS:

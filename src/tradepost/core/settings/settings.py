@@ -15,11 +15,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ByteSize, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import ByteSize, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy.engine import URL
 
 from tradepost.core.secret_keys import SecretKeys
+from tradepost.core.settings.checks import CheckedSettings
 from tradepost.core.settings.database_url import async_url
 from tradepost.core.settings.defaults import (
     PUBLISHED,
@@ -30,8 +31,8 @@ from tradepost.core.settings.defaults import (
     upload_directory,
 )
 from tradepost.core.settings.faults import SettingsError, faults_in
-from tradepost.core.settings.secret_key import check_length, own_key
-from tradepost.core.settings.sources import Fault, FileSource, reason
+from tradepost.core.settings.secret_key import own_key
+from tradepost.core.settings.sources import FileSource, reason
 from tradepost.core.settings.values import (
     DAY,
     LOWER,
@@ -60,7 +61,7 @@ from tradepost.core.settings.values import (
 __all__ = ["Environment", "LogLevel", "Rate", "Settings"]
 
 
-class Settings(BaseSettings):
+class Settings(CheckedSettings):
     """What an operator can choose. Build it with ``Settings.load()``; a change makes a copy (``model_copy``).
 
     Constructing it reads and checks everything and writes nothing; ``SECRET_KEY`` may then still be empty in
@@ -130,6 +131,13 @@ class Settings(BaseSettings):
     DATABASE_URL: SecretStr = Field(
         default_factory=embedded_database,
         description="`postgresql://user:password@host:5432/name` (also `postgres://`, hosts by commas) or `sqlite:///./x.db`",
+    )
+    DB_VIA_PGBOUNCER: bool = Field(
+        default=False, description="whether `DATABASE_URL` leads to a PgBouncer that pools transactions"
+    )
+    DATABASE_DIRECT_URL: SecretStr | None = Field(
+        None,
+        description="with `DB_VIA_PGBOUNCER`, the way past it: for migrations, and signals without Redis",
     )
     UPLOAD_DIR: Directory = Field(
         default_factory=upload_directory, description="directory for uploaded files when S3 is not used"
@@ -274,94 +282,6 @@ class Settings(BaseSettings):
         files = FileSource(settings_cls, env_settings, dotenv_settings)
         return init_settings, files, env_settings, dotenv_settings
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def _report_unread_file(cls, value: object) -> object:
-        if isinstance(value, Fault):
-            raise ValueError(value.message)  # noqa: TRY004 - pydantic collects ValueErrors
-        return value
-
-    @field_validator("SECRET_KEY", "FIRST_SUPERUSER_PASSWORD", "SECRET_KEYS_OLD")
-    @classmethod
-    def _check_published(
-        cls, value: SecretStr | list[SecretStr], info: ValidationInfo
-    ) -> SecretStr | list[SecretStr]:
-        secrets = value if isinstance(value, list) else [value]
-        if _is_strict(info) and any(PUBLISHED in secret.get_secret_value().lower() for secret in secrets):
-            raise ValueError(f"holds the published example {PUBLISHED}, which only local accepts")
-        return value
-
-    @field_validator("SECRET_KEY")
-    @classmethod
-    def _check_secret_key(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
-        key = value.get_secret_value()
-        if key:
-            check_length(key, info.data.get("ALGORITHM", "HS256"))
-        elif _is_strict(info):
-            raise ValueError(
-                'is missing; make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"'
-            )
-        return value
-
-    @field_validator("SECRET_KEYS_OLD")
-    @classmethod
-    def _check_old_keys(cls, value: list[SecretStr], info: ValidationInfo) -> list[SecretStr]:
-        for number, secret in enumerate(value, 1):
-            try:
-                check_length(secret.get_secret_value(), info.data.get("ALGORITHM", "HS256"))
-            except ValueError as error:
-                raise ValueError(f"has a key, number {number}, that is of no use: {error}") from None
-        return value
-
-    @field_validator("DATABASE_URL")
-    @classmethod
-    def _check_database_url(cls, value: SecretStr) -> SecretStr:
-        async_url(value.get_secret_value())
-        return value
-
-    @field_validator("BACKEND_CORS_ORIGINS")
-    @classmethod
-    def _check_origins(cls, value: list[str], info: ValidationInfo) -> list[str]:
-        if _is_strict(info) and "*" in value:
-            raise ValueError("may not hold the wildcard * outside local, because pages may send credentials")
-        return value
-
-    @field_validator("RATE_LIMIT_ENABLED")
-    @classmethod
-    def _check_rate_limit(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic calls it
-        if not value and info.data.get("ENVIRONMENT") not in {Environment.LOCAL, Environment.STAGING}:
-            raise ValueError("may not be false in production")
-        return value
-
-    @field_validator("WEBHOOK_ALLOW_PRIVATE")
-    @classmethod
-    def _check_webhooks(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic calls it
-        if value and info.data.get("ENVIRONMENT") not in {Environment.LOCAL, Environment.STAGING}:
-            raise ValueError("may not be true in production")
-        return value
-
-    @field_validator("SMTP_PASSWORD", "AWS_SECRET_ACCESS_KEY")
-    @classmethod
-    def _check_pair(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        name = "SMTP_USER" if info.field_name == "SMTP_PASSWORD" else "AWS_ACCESS_KEY_ID"
-        if name in info.data and (value is None) != (info.data[name] is None):
-            raise ValueError(f"and {name} are set together or not at all")
-        return value
-
-    @field_validator("EMAILS_FROM_EMAIL")
-    @classmethod
-    def _check_sender(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is None and info.data.get("SMTP_HOST"):
-            raise ValueError("is missing, and SMTP_HOST is set")
-        return value
-
-    @field_validator("AWS_S3_BUCKET_NAME")
-    @classmethod
-    def _check_bucket(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is None and info.data.get("USE_S3"):
-            raise ValueError("is missing, and USE_S3 is true")
-        return value
-
     @classmethod
     def load(cls, **values: Any) -> Self:
         """Read and check the settings, and see to it that ``local`` has a key that outlives a restart.
@@ -398,11 +318,12 @@ class Settings(BaseSettings):
         return async_url(self.DATABASE_URL.get_secret_value())
 
     @property
+    def direct_database_url(self) -> URL | None:
+        """``DATABASE_DIRECT_URL`` for SQLAlchemy's async engine."""
+        given = self.DATABASE_DIRECT_URL
+        return None if given is None else async_url(given.get_secret_value())
+
+    @property
     def is_sqlite(self) -> bool:
         """Whether the database is the embedded one."""
         return self.database_url.get_backend_name() == "sqlite"
-
-
-def _is_strict(info: ValidationInfo) -> bool:
-    """Whether unsafe values are refused: also when ENVIRONMENT is wrong, so that every fault is named."""
-    return info.data.get("ENVIRONMENT") is not Environment.LOCAL

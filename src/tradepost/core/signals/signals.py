@@ -22,6 +22,8 @@ PERIOD: Final = 0.02
 """Seconds between two payloads to other processes; the signals that are sent meanwhile share the next."""
 MAX_BYTES: Final = 7_900
 """Bytes of a payload: PostgreSQL takes less than 8,000."""
+POLL_PERIOD: Final = 2.0
+"""Seconds between two looks where no signal comes from other processes."""
 MAX_WAITING: Final = 1_000
 """Different signals of a topic that may wait for other processes; with one more these are told to look at everything."""
 CHECK_PERIOD: Final = 15.0
@@ -83,6 +85,16 @@ class LocalSignals:
         """Tell every listener that signals may have been missed."""
         for topic in tuple(self._listeners):
             self._tell(topic, "")
+
+
+class PollingSignals(LocalSignals):
+    """Signals where nothing leads to other processes: whoever listens looks at everything now and then."""
+
+    async def run(self) -> None:
+        """Have everybody look until cancelled."""
+        while True:
+            await asyncio.sleep(POLL_PERIOD)
+            self._tell_all()
 
 
 class Transport(Protocol):

@@ -1,0 +1,125 @@
+"""The checks of settings beyond the shape of each, many of which look at others that are declared before."""
+
+from pydantic import SecretStr, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings
+
+from tradepost.core.settings.database_url import async_url
+from tradepost.core.settings.defaults import PUBLISHED, Environment
+from tradepost.core.settings.secret_key import check_length
+from tradepost.core.settings.sources import Fault
+
+
+class CheckedSettings(BaseSettings):
+    """What ``Settings`` is checked by."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _report_unread_file(cls, value: object) -> object:
+        if isinstance(value, Fault):
+            raise ValueError(value.message)  # noqa: TRY004 - pydantic collects ValueErrors
+        return value
+
+    @field_validator("SECRET_KEY", "FIRST_SUPERUSER_PASSWORD", "SECRET_KEYS_OLD", check_fields=False)
+    @classmethod
+    def _check_published(
+        cls, value: SecretStr | list[SecretStr], info: ValidationInfo
+    ) -> SecretStr | list[SecretStr]:
+        secrets = value if isinstance(value, list) else [value]
+        if _is_strict(info) and any(PUBLISHED in secret.get_secret_value().lower() for secret in secrets):
+            raise ValueError(f"holds the published example {PUBLISHED}, which only local accepts")
+        return value
+
+    @field_validator("SECRET_KEY", check_fields=False)
+    @classmethod
+    def _check_secret_key(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        key = value.get_secret_value()
+        if key:
+            check_length(key, info.data.get("ALGORITHM", "HS256"))
+        elif _is_strict(info):
+            raise ValueError(
+                'is missing; make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"'
+            )
+        return value
+
+    @field_validator("SECRET_KEYS_OLD", check_fields=False)
+    @classmethod
+    def _check_old_keys(cls, value: list[SecretStr], info: ValidationInfo) -> list[SecretStr]:
+        for number, secret in enumerate(value, 1):
+            try:
+                check_length(secret.get_secret_value(), info.data.get("ALGORITHM", "HS256"))
+            except ValueError as error:
+                raise ValueError(f"has a key, number {number}, that is of no use: {error}") from None
+        return value
+
+    @field_validator("DATABASE_URL", check_fields=False)
+    @classmethod
+    def _check_database_url(cls, value: SecretStr) -> SecretStr:
+        async_url(value.get_secret_value())
+        return value
+
+    @field_validator("DB_VIA_PGBOUNCER", check_fields=False)
+    @classmethod
+    def _check_pgbouncer(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic calls it
+        url = info.data.get("DATABASE_URL")
+        if value and url is not None and not _is_postgresql(url):
+            raise ValueError("may not be true for SQLite, and DATABASE_URL is an SQLite database")
+        return value
+
+    @field_validator("DATABASE_DIRECT_URL", check_fields=False)
+    @classmethod
+    def _check_postgresql_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _is_postgresql(value):
+            raise ValueError("is no address of PostgreSQL")
+        return value
+
+    @field_validator("BACKEND_CORS_ORIGINS", check_fields=False)
+    @classmethod
+    def _check_origins(cls, value: list[str], info: ValidationInfo) -> list[str]:
+        if _is_strict(info) and "*" in value:
+            raise ValueError("may not hold the wildcard * outside local, because pages may send credentials")
+        return value
+
+    @field_validator("RATE_LIMIT_ENABLED", check_fields=False)
+    @classmethod
+    def _check_rate_limit(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic calls it
+        if not value and info.data.get("ENVIRONMENT") not in {Environment.LOCAL, Environment.STAGING}:
+            raise ValueError("may not be false in production")
+        return value
+
+    @field_validator("WEBHOOK_ALLOW_PRIVATE", check_fields=False)
+    @classmethod
+    def _check_webhooks(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic calls it
+        if value and info.data.get("ENVIRONMENT") not in {Environment.LOCAL, Environment.STAGING}:
+            raise ValueError("may not be true in production")
+        return value
+
+    @field_validator("SMTP_PASSWORD", "AWS_SECRET_ACCESS_KEY", check_fields=False)
+    @classmethod
+    def _check_pair(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        name = "SMTP_USER" if info.field_name == "SMTP_PASSWORD" else "AWS_ACCESS_KEY_ID"
+        if name in info.data and (value is None) != (info.data[name] is None):
+            raise ValueError(f"and {name} are set together or not at all")
+        return value
+
+    @field_validator("EMAILS_FROM_EMAIL", check_fields=False)
+    @classmethod
+    def _check_sender(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and info.data.get("SMTP_HOST"):
+            raise ValueError("is missing, and SMTP_HOST is set")
+        return value
+
+    @field_validator("AWS_S3_BUCKET_NAME", check_fields=False)
+    @classmethod
+    def _check_bucket(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and info.data.get("USE_S3"):
+            raise ValueError("is missing, and USE_S3 is true")
+        return value
+
+
+def _is_strict(info: ValidationInfo) -> bool:
+    """Whether unsafe values are refused: also when ENVIRONMENT is wrong, so that every fault is named."""
+    return info.data.get("ENVIRONMENT") is not Environment.LOCAL
+
+
+def _is_postgresql(url: SecretStr) -> bool:
+    return async_url(url.get_secret_value()).get_backend_name() == "postgresql"
