@@ -13,6 +13,7 @@ are killed and their directories removed.
 
 import asyncio
 import atexit
+import gc
 import json
 import os
 import select
@@ -174,6 +175,9 @@ def main() -> None:
     """Import everything, then fork a process for each message, and tell of its end."""
     from tradepost.cli import main as command  # noqa: PLC0415 - only this process is to be filled with it
 
+    # What was imported lives as long as any of them: a collector that looked at it would copy all of it for each.
+    gc.collect()
+    gc.freeze()
     requests = socket.socket(fileno=int(sys.argv[1]))
     arrived, wake_up = os.pipe()
     for end in (arrived, wake_up):
