@@ -2,8 +2,8 @@
 
 Two thirds of what a server's start costs are imports, which have nothing to do with its settings; the tests start hundreds.
 What is forked is as good as a process of its own: its surroundings, directory and standard streams are those that it is
-given, and it heads a process group. The processes that uvicorn starts for ``--workers`` are new ones, with imports of
-their own.
+given, and it heads a process group. What uvicorn starts for ``--workers`` is forked, too, and has nothing of its parent's
+that a new process would not have; ``tests/test_preloaded.py`` has servers that are not forked at all.
 
     python -m tests.preloaded FD
 
@@ -15,6 +15,7 @@ import asyncio
 import atexit
 import gc
 import json
+import multiprocessing
 import os
 import select
 import shutil
@@ -29,8 +30,14 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.context import ForkContext, ForkProcess
 from pathlib import Path
 from typing import Any, Final, NoReturn
+
+import uvicorn._subprocess
+from prometheus_client import values
+
+from tradepost.core.observability import logging
 
 ROOT: Final = Path(__file__).parents[1]
 TRADEPOST: Final = Path(sys.executable).with_name("tradepost")
@@ -165,6 +172,32 @@ def start(
     return _starter.start(request, output)
 
 
+class _Worker(ForkProcess):
+    """One of the processes of ``--workers``, forked where uvicorn would start a new one."""
+
+    def _bootstrap(self, parent_sentinel: int | None = None) -> int:
+        # What a new process would not have: the ends by which the others see that their parent is gone, its handlers of
+        # signals, and a writer of log lines without its thread.
+        for other in multiprocessing.process._children:  # type: ignore[attr-defined]
+            other._popen.finalizer()
+        for number in signal.valid_signals():
+            if callable(signal.getsignal(number)):
+                signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        atexit._clear()
+        logging._writers.clear()
+        # Decided by a variable when it is imported: the server names a directory only now.
+        values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
+        try:
+            return super()._bootstrap(parent_sentinel)  # type: ignore[misc,no-any-return]
+        finally:
+            atexit._run_exitfuncs()
+
+
+class _Workers(ForkContext):
+    Process = _Worker
+
+
 @dataclass(frozen=True)
 class _Child:
     status: int
@@ -175,6 +208,7 @@ def main() -> None:
     """Import everything, then fork a process for each message, and tell of its end."""
     from tradepost.cli import main as command  # noqa: PLC0415 - only this process is to be filled with it
 
+    uvicorn._subprocess.spawn = _Workers()  # type: ignore[assignment]
     # What was imported lives as long as any of them: a collector that looked at it would copy all of it for each.
     gc.collect()
     gc.freeze()

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests import preloaded
-from tests.flows.live import environment, eventually, reserved_port, serving, tradepost
+from tests.flows.live import connecting, environment, eventually, reserved_port, serving, tradepost, worker_of
 
 ORPHAN = """
 import os, signal, sys
@@ -84,22 +84,26 @@ async def test_its_end_is_heard_of(tmp_path: Path) -> None:
         assert await server.ended() == -signal.SIGKILL
 
 
-async def test_the_command_itself_serves(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_the_command_itself_serves(tmp_path: Path, workers: int) -> None:
     """What everything else tries is forked: this one is not."""
     with reserved_port() as port:
         process = await asyncio.create_subprocess_exec(
-            *(preloaded.TRADEPOST, "serve", "--port", str(port)), env=environment(tmp_path)
+            *(preloaded.TRADEPOST, "serve", "--port", str(port), "--workers", str(workers)),
+            env=environment(tmp_path),
         )
+        names: set[str] = set()
         try:
 
-            async def ready() -> bool:
-                async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
-                    try:
-                        return bool((await client.get("/readyz")).status_code == 200)
-                    except httpx.TransportError:
-                        return False
+            async def all_are_ready() -> bool:
+                async with connecting(base_url=f"http://127.0.0.1:{port}") as client:
+                    with suppress(httpx.TransportError):
+                        answer = await client.get("/readyz")
+                        if answer.status_code == 200:
+                            names.add(worker_of(answer))
+                return len(names) == workers
 
-            await eventually(ready)
+            await eventually(all_are_ready)
             process.send_signal(signal.SIGTERM)
             assert await process.wait() == 0
         finally:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.conftest import settings_for
-from tests.flows.live import API, environment, eventually, serving, tradepost
+from tests.flows.live import API, connecting, environment, eventually, serving, tradepost
 from tradepost.main import create_app
 
 STAGING = {
@@ -71,7 +71,7 @@ async def test_the_socket_is_gone_while_workers_finish_what_they_began(tmp_path:
 
         async def refuses() -> bool:
             try:
-                async with httpx.AsyncClient(base_url=server.url, timeout=2.0) as client:
+                async with connecting(base_url=server.url, timeout=2.0) as client:
                     await client.get("/livez")
             except (httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError) as error:
                 return isinstance(error, httpx.ConnectError)

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -26,6 +27,8 @@ COMMAND_TIMEOUT: Final = 60.0
 API: Final = "/api/v1"
 PASSWORD: Final = "Tradepost1"
 _LOG_SHOWN: Final = 4000
+_CERTIFICATES: Final = ssl.create_default_context()
+"""Nothing here is asked over TLS, and a client that makes these for itself takes longer to make than to use."""
 _LEFT_OUT: Final = {"PROMETHEUS_MULTIPROC_DIR", "TMPDIR"}
 """What of this process's own environment would have servers meet that do not belong together."""
 
@@ -43,6 +46,11 @@ def environment(directory: Path, url: str | None = None, **settings: Any) -> dic
     if url is not None:
         chosen["DATABASE_URL"] = url
     return surroundings | {name: str(value) for name, value in chosen.items()}
+
+
+def connecting(**options: Any) -> httpx.AsyncClient:
+    """Return a client with these options."""
+    return httpx.AsyncClient(verify=_CERTIFICATES, **options)
 
 
 @dataclass(frozen=True)
@@ -96,13 +104,13 @@ class LiveServer:
     def client(self, token: str | None = None, **options: Any) -> httpx.AsyncClient:
         """Return a client of the API, for a stranger or whoever has the token."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx.AsyncClient(base_url=self.url + API, headers=headers, timeout=30.0, **options)
+        return connecting(base_url=self.url + API, headers=headers, timeout=30.0, **options)
 
     async def answers(self, path: str, status: int = 200) -> httpx.Response:
         """Wait until ``path`` is answered with ``status``."""
         deadline = time.monotonic() + START_TIMEOUT
         last: object = "nothing"
-        async with httpx.AsyncClient(base_url=self.url, timeout=5.0) as client:
+        async with connecting(base_url=self.url, timeout=5.0) as client:
             while time.monotonic() < deadline and self.running:
                 try:
                     response = await client.get(path)
@@ -221,7 +229,7 @@ async def _connection_to(server: LiveServer, wanted: Callable[[str], bool]) -> h
     unwanted: list[httpx.AsyncClient] = []
     try:
         while time.monotonic() < deadline:
-            client = httpx.AsyncClient(base_url=server.url, timeout=30.0)
+            client = connecting(base_url=server.url, timeout=30.0)
             if wanted(worker_of(await client.get("/livez"))):
                 return client
             unwanted.append(client)
