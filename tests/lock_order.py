@@ -7,9 +7,11 @@ watched alike, although SQLite's SELECTs lock nothing.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import ClauseElement, Connection, Engine, Executable, Update, event
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine.interfaces import Compiled
 from sqlalchemy.sql.visitors import iterate
 
 from tradepost.core.database.locks import LOCKS, TAKEN, WAITS, Lock
@@ -38,18 +40,20 @@ class LockWatch:
 
     def __init__(self) -> None:
         self.violations: list[str] = []
+        # Statements that are alike are compiled once, and take the same locks.
+        self._taken: WeakKeyDictionary[Compiled, tuple[tuple[Lock, bool], ...]] = WeakKeyDictionary()
 
     def start(self) -> None:
         """Begin to watch."""
         for name in ("begin", "commit", "rollback"):
             event.listen(Engine, name, self._forget)
-        event.listen(Engine, "before_execute", self._look)
+        event.listen(Engine, "before_cursor_execute", self._look)
 
     def stop(self) -> None:
         """Watch no longer."""
         for name in ("begin", "commit", "rollback"):
             event.remove(Engine, name, self._forget)
-        event.remove(Engine, "before_execute", self._look)
+        event.remove(Engine, "before_cursor_execute", self._look)
 
     @contextmanager
     def expecting(self) -> Iterator[list[str]]:
@@ -65,8 +69,15 @@ class LockWatch:
         if not connection.invalidated:
             connection.info.pop(_HELD, None)
 
-    def _look(self, connection: Connection, statement: Any, *_rest: Any) -> None:
-        for lock, waits in taken_by(statement) if isinstance(statement, ClauseElement) else ():
+    def _look(
+        self, connection: Connection, _cursor: Any, _text: str, _values: Any, context: Any, _many: object
+    ) -> None:
+        compiled: Compiled | None = getattr(context, "compiled", None)
+        if compiled is None or compiled.statement is None:
+            return
+        if compiled not in self._taken:
+            self._taken[compiled] = tuple(taken_by(compiled.statement))
+        for lock, waits in self._taken[compiled]:
             self._note(connection, lock, waits=waits)
 
     def _note(self, connection: Connection, lock: Lock, *, waits: bool) -> None:
