@@ -5,6 +5,7 @@ databases of its own, which are emptied after each test; everything in them was 
 """
 
 import asyncio
+import gc
 import itertools
 import shutil
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -72,6 +73,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Sort the tests for the workers, which all do so alike."""
     if hasattr(config, "workerinput"):
         items[:] = [items[at] for at in scheduling.in_order([item.nodeid for item in items])]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from what was imported and collected: it stays until the end, and there is much of it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -188,11 +196,11 @@ async def database_url(template: Template) -> str:
     return await template.copy()
 
 
-@dataclass
+@dataclass(repr=False)
 class World:
     """An application that runs, and what it runs on.
 
-    All of it reads the time from ``clock``. That is not set back after a test: a process lives through no time that runs
+    No ``repr`` of everything in it: for each fixture and test asyncio has one made of the task, and of its result. All of it reads the time from ``clock``. That is not set back after a test: a process lives through no time that runs
     backwards.
     """
 
