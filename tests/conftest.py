@@ -132,7 +132,9 @@ def settings_for(url: str, directory: Path, **values: Any) -> Settings:
         "SECRET_KEY": "a key of at least thirty-two bytes for tests",
         "RATE_LIMIT_ENABLED": False,
         "LOG_LEVEL": "ERROR",
+        # A machine that is busy makes a request of seconds take its time.
         "DB_POOL_TIMEOUT": 20.0,
+        "REQUEST_TIMEOUT": 60.0,
     }
     return Settings.load(**(given | values))
 
