@@ -321,6 +321,76 @@ class TestRemoving:
         assert (await actions(world, alice.id)).count("second_factor.disabled") == 1
 
 
+class TestLifting:
+    """Somebody has lost the phone and the recovery codes, and an admin helps."""
+
+    async def test_an_admin_takes_it_away_and_the_person_is_told(
+        self, world: World, alice: Person, admin: Person, client: httpx.AsyncClient
+    ) -> None:
+        await enrolled(world, alice)
+        path = f"/api/v1/users/{alice.id}/totp"
+        assert await login(client, alice) == (401, "SECOND_FACTOR_REQUIRED")
+        lifted = await admin.api.delete(path)
+        assert (lifted.status_code, lifted.json()) == (200, {"message": "Second factor removed successfully"})
+        assert await login(client, alice) == (200, "")
+        async with world.database.read() as db:
+            assert not (await db.scalars(select(RecoveryCode.code_hash))).all()
+        assert (await alice.api.get(ME)).status_code == 200, "sessions stay"
+        await world.resources[Dispatcher].drain()
+        title = (await inbox_of(alice))["notifications"][0]["title"]
+        assert title == "Second Factor Removed by an Administrator"
+        mails = (world.resources.settings.DATA_DIR / "mails").glob("*second_factor_lifted*")
+        assert any(alice.email in mail.read_text("utf-8") for mail in mails)
+        assert (await actions(world, alice.id)).count("second_factor.lifted") == 1
+        again = await admin.api.delete(path)
+        assert (again.status_code, again.json()["error_code"]) == (404, "SECOND_FACTOR_NOT_FOUND")
+        gone = await admin.api.delete("/api/v1/users/999999/totp")
+        assert (gone.status_code, gone.json()["error_code"]) == (404, "USER_NOT_FOUND")
+
+    async def test_one_that_waits_for_its_first_code_stays(
+        self, world: World, alice: Person, admin: Person
+    ) -> None:
+        phone = Authenticator(world, (await alice.api.post(TOTP)).json()["secret"])
+        assert (await admin.api.delete(f"/api/v1/users/{alice.id}/totp")).status_code == 404
+        assert (await alice.api.post(f"{TOTP}/confirm", json={"code": phone.code()})).status_code == 200
+
+    async def test_nobody_else_does_and_not_one_s_own(
+        self,
+        world: World,
+        alice: Person,
+        moderator: Person,
+        new_person: NewPerson,
+        client: httpx.AsyncClient,
+    ) -> None:
+        admin = await new_person("Eve", Role.ADMIN)
+        for person in (alice, admin):
+            await enrolled(world, person)
+        key = (await admin.api.post(f"{AUTH}/api-keys", json={"name": "Robot", "load_test": True})).json()
+        async with world.caller(**{"X-API-Key": key["key"]}) as robot:
+            for asker, user_id, refusal in (
+                (client, alice.id, (401, "HTTP_401")),
+                (alice.api, alice.id, (403, "HTTP_403")),
+                (moderator.api, alice.id, (403, "HTTP_403")),
+                (robot, alice.id, (403, "API_KEY_NOT_ALLOWED")),
+                # A stolen log-in must not do what the password and a code are asked for.
+                (admin.api, admin.id, (400, "OWN_SECOND_FACTOR")),
+            ):
+                answer = await asker.delete(f"/api/v1/users/{user_id}/totp")
+                assert (answer.status_code, answer.json()["error_code"]) == refusal
+        for person in (alice, admin):
+            assert await login(client, person) == (401, "SECOND_FACTOR_REQUIRED")
+
+    async def test_of_two_at_once_one_finds_it(
+        self, world: World, alice: Person, admin: Person, new_person: NewPerson
+    ) -> None:
+        await enrolled(world, alice)
+        other = await new_person("Eve", Role.ADMIN)
+        path = f"/api/v1/users/{alice.id}/totp"
+        answers = await asyncio.gather(*(each.api.delete(path) for each in (admin, other)))
+        assert sorted(answer.status_code for answer in answers) == [200, 404]
+        assert (await actions(world, alice.id)).count("second_factor.lifted") == 1
+
+
 async def test_another_secret_key_opens_what_the_old_one_sealed(
     database_url: str, tmp_path: Path, world: World, alice: Person
 ) -> None:

@@ -207,6 +207,15 @@ async def second_factor(scene: Scene) -> None:
     scene.request["json"] = {"password": PASSWORD, "code": codes["recovery_codes"][0]}
 
 
+async def lost_second_factor(scene: Scene) -> None:
+    """That of somebody who has lost the phone."""
+    loser = await scene.new_person("Loser")
+    secret = (await made(loser.api, "auth/totp"))["secret"]
+    code = pyotp.TOTP(secret).at(scene.world.clock.now())
+    await made(loser.api, "auth/totp/confirm", {"code": code})
+    scene.path["user_id"] = loser.id
+
+
 PATHS: Final[dict[tuple[str, ...], Maker]] = {
     ("item_id",): item,
     ("user_id",): user,
@@ -228,6 +237,7 @@ CASES: Final[dict[str, Maker]] = {
     "set_up_totp": without_second_factor,
     "confirm_totp": pending_second_factor,
     "remove_totp": second_factor,
+    "lift_totp": lost_second_factor,
     "read_item:of-a-draft": draft,
     "replace_item:of-a-draft": draft,
     "patch_item:of-a-draft": draft,

@@ -103,6 +103,7 @@ WITHOUT: Final = {
     "audit/me": "a list",
     "users/me/password": "is shown nowhere",
     "auth/totp": "is shown nowhere",
+    "users/{user_id}/totp": "is shown nowhere",
     "auth/sessions/{session_id}": "can be ended, and not read alone",
     "events/{event_id}/participants": "one's own seat, which a list shows",
     "events/{event_id}/participants/{user_id}": "somebody's seat, which a list shows",

@@ -24,6 +24,7 @@ CANNOT = {
     "undo_email_change": "needs the link of an e-mail",
     "confirm_totp": "needs a code of an authenticator",
     "remove_totp": "needs a code of an authenticator",
+    "lift_totp": "needs a second factor that somebody has lost",
     "delete_me": "ends the account that the other examples are asked by",
     "stream_notifications": "has no end",
     "upload_avatar": "needs a file",

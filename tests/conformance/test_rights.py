@@ -45,6 +45,7 @@ GROUPS = {
     "owner alone, reading": "401   1   404   404  404     404     401 401          404     404     404",
     "owner alone":          "401   1   404   404  404     404     401 401          403     404     404",
     "owner's log-in":       "401   1   404   404  404     404     401 401          403     403     403",
+    "admins' log-ins":      "401   403 403   403  1       403     401 401          403     403     403",
     "hidden, reading":      "404   1   404   1    1       404     401 401          404     404     1",
     "hidden from all":      "404   404 404   1    1       404     401 401          404     404     1",
     "hidden":               "401   1   404   1    1       404     401 401          403     404     1",
@@ -83,6 +84,7 @@ OPERATIONS = {
         update_webhook patch_webhook delete_webhook rotate_webhook_secret test_webhook redeliver
         mark_notification_read delete_notification delete_api_key""",
     "owner's log-in": "revoke_session",
+    "admins' log-ins": "lift_totp",
     "hidden, reading": "read_item:of-a-draft read_file:of-a-draft read_file:a-document",
     "hidden from all": "read_category:inactive",
     "hidden": "delete_item:of-a-draft upload_item_images:of-a-draft upload_item_documents:of-a-draft delete_file:a-document",

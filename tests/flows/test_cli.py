@@ -127,6 +127,13 @@ async def test_accounts_are_seen_and_mended(url: str, env: dict[str, str], tmp_p
     assert await users("set-role", number, "moderator") == (0, "boss@example.com: moderator\n")
     assert await users("deactivate", "boss@example.com") == (0, "boss@example.com is switched off\n")
     assert await users("activate", "boss@example.com") == (0, "boss@example.com is switched on\n")
+    assert "verified  no" not in shown
+    assert await users("set-verified", number, "no") == (0, "boss@example.com is not proved\n")
+    shown = (await users("show", number))[1]
+    assert "verified  no" in shown
+    assert "totp      off" in shown
+    assert (await users("set-verified", number, "maybe"))[0] == 2
+    assert await users("set-verified", number, "yes") == (0, "boss@example.com is proved\n")
     assert (await users("set-password", number, "--password", "weak"))[0] == 1
     status, _ = await users("set-password", number, typed="Another123\nAnother123\n")
     assert status == 0
@@ -134,6 +141,7 @@ async def test_accounts_are_seen_and_mended(url: str, env: dict[str, str], tmp_p
         ("show", "nobody@example.com"),
         ("show", "9" * 30),
         ("set-role", "admin@example.com", "user"),
+        ("remove-totp", number),
     ):
         status, said = await users(*refused)
         assert (status, said.count("\n")) == (1, 1), said
@@ -146,8 +154,9 @@ async def test_accounts_are_seen_and_mended(url: str, env: dict[str, str], tmp_p
                 select(AuditLine.action).where(AuditLine.target_id == int(number)).order_by(AuditLine.id)
             )
             actions = list(await db.scalars(lines_of))
-    assert actions[:5] == [
-        *("user.created", "user.role_changed", "user.deactivated", "user.activated", "password.set")
+    assert actions[:7] == [
+        *("user.created", "user.role_changed", "user.deactivated", "user.activated"),
+        *("email.unverified", "email.verified", "password.set"),
     ]
 
 

@@ -342,6 +342,18 @@ class Requires:
         return principal
 
 
+class RequiresInPerson:
+    """A dependency on a log-in of somebody with ``permission``: for what an API key must not do, whatever it may."""
+
+    def __init__(self, permission: Permission) -> None:
+        self._permission = permission
+
+    async def __call__(self, principal: LoggedIn) -> Principal:
+        if self._permission not in principal.permissions:
+            raise InsufficientPermissions
+        return principal
+
+
 async def user_reads(db: ReadDb, resources: ResourcesDep) -> UserService:
     """Return the service for accounts on a read session."""
     return build_user_service(db, resources)
@@ -381,5 +393,6 @@ ApiKeyReads = Annotated[ApiKeyReader, Depends(key_reads, scope="function")]
 ApiKeyWrites = Annotated[ApiKeyService, Depends(key_writes, scope="function")]
 MayReadUsers = Annotated[Principal, Depends(Requires(Permission.READ_USERS))]
 MayWriteUsers = Annotated[Principal, Depends(Requires(Permission.WRITE_USERS))]
+MayWriteUsersInPerson = Annotated[Principal, Depends(RequiresInPerson(Permission.WRITE_USERS))]
 MayDeleteUsers = Annotated[Principal, Depends(Requires(Permission.DELETE_USERS))]
 MayAdminister = Annotated[Principal, Depends(Requires(Permission.ADMIN_ACCESS))]

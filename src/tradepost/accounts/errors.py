@@ -81,6 +81,13 @@ class SecondFactorNotFound(NotFound):
     detail = "Second factor not found"
 
 
+class OwnSecondFactor(RuleBroken):
+    """One's own second factor goes by password and code: a stolen log-in alone must not do it."""
+
+    code = "OWN_SECOND_FACTOR"
+    detail = "Remove your own second factor at /auth/totp, by password and code"
+
+
 class SecondFactorActive(Conflict):
     """The person has a second factor: it is removed before another one is set up."""
 

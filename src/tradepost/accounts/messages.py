@@ -100,6 +100,14 @@ class SecondFactorDisabled(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class SecondFactorLifted(Message):
+    """An admin or an operator took a person's second factor away: the password of the account alone logs in again."""
+
+    type: ClassVar[str] = "accounts.second_factor_lifted.v1"
+    user_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class RecoveryCodeUsed(Message):
     """A recovery code stood in for the authenticator; so many are left."""
 

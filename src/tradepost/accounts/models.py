@@ -46,7 +46,7 @@ class User(Identified, Timestamped, Versioned, Base):
     website: Mapped[str | None] = mapped_column(String(WEBSITE_LENGTH))
     avatar_url: Mapped[str | None] = mapped_column(String(255))
     email_verified_at: Mapped[datetime | None]
-    """When the person first showed that they read what is sent to the address."""
+    """When the person first showed that they read what is sent to the address, or an admin said so for them."""
     email_key: Mapped[str] = sort_key_column("email")
     first_name_key: Mapped[str] = sort_key_column("first_name")
     last_name_key: Mapped[str] = sort_key_column("last_name")
@@ -59,6 +59,11 @@ class User(Identified, Timestamped, Versioned, Base):
     def full_name(self) -> str:
         """Both names, as one would write them."""
         return f"{self.first_name} {self.last_name}"
+
+    @property
+    def email_verified(self) -> bool:
+        """Whether the address is taken for proved."""
+        return self.email_verified_at is not None
 
 
 class LoginSession(Identified, Base):

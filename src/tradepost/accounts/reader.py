@@ -24,6 +24,7 @@ def profile_json(row: ProfileRow) -> bytes:
             **as_dict(row),
             "email": shown_email(row.email),
             "full_name": f"{row.first_name} {row.last_name}",
+            "email_verified": row.email_verified_at is not None,
         }
     )
 
@@ -38,7 +39,12 @@ def user_shown(user: User) -> Representation:
 
     def write() -> bytes:
         values = {column.name: getattr(user, column.name) for column in SHOWN}
-        return _encoded(values | {"email": shown_email(user.email), "full_name": user.full_name})
+        shown = {
+            "email": shown_email(user.email),
+            "full_name": user.full_name,
+            "email_verified": user.email_verified,
+        }
+        return _encoded(values | shown)
 
     return Representation(user.version, str(user.updated_at), write)
 

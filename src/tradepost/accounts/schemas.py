@@ -103,6 +103,7 @@ FIRST_NAME: Final = "The first name; written all in one case, it gets capitals"
 LAST_NAME: Final = "The last name; written all in one case, it gets capitals"
 ROLE: Final = "What the person may do: `moderator` and `admin` are staff"
 IS_ACTIVE: Final = "Whether the person may log in"
+EMAIL_VERIFIED: Final = "Whether it is proved that the person reads what is sent to the address"
 
 # What examples show; the account that one makes, the next logs in to.
 _PASSWORD: Final = "Tradepost1"  # noqa: S105
@@ -215,11 +216,18 @@ class UserUpdate(ProfileUpdate):
     """What an admin may change about anybody."""
 
     model_config = example(
-        first_name="Ada", last_name="King", phone=None, website=None, is_active=True, role="moderator"
+        first_name="Ada",
+        last_name="King",
+        phone=None,
+        website=None,
+        is_active=True,
+        role="moderator",
+        email_verified=True,
     )
 
     is_active: StrictBool = Field(default=True, description=IS_ACTIVE)
     role: Role = Field(default=Role.USER, description=ROLE)
+    email_verified: StrictBool = Field(default=True, description=EMAIL_VERIFIED)
 
 
 class PasswordChange(Input):
@@ -296,6 +304,7 @@ class UserRead(PublicUser):
         description="The address to log in with, its domain in the person's own script",
         examples=["ada@example.com"],
     )
+    email_verified: bool = Field(description=EMAIL_VERIFIED)
     is_active: bool = Field(description=IS_ACTIVE)
     role: Role = Field(description=ROLE)
     phone: str | None = Field(description="In E.164", examples=["+12025550123"])

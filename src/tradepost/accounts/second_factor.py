@@ -17,10 +17,17 @@ from tradepost.accounts.addresses import shown_email
 from tradepost.accounts.errors import (
     IncorrectCode,
     IncorrectPassword,
+    OwnSecondFactor,
     SecondFactorActive,
     SecondFactorNotFound,
+    UserNotFound,
 )
-from tradepost.accounts.messages import RecoveryCodeUsed, SecondFactorDisabled, SecondFactorEnabled
+from tradepost.accounts.messages import (
+    RecoveryCodeUsed,
+    SecondFactorDisabled,
+    SecondFactorEnabled,
+    SecondFactorLifted,
+)
 from tradepost.accounts.models import SecondFactor
 from tradepost.accounts.passwords import PasswordHasher
 from tradepost.accounts.repository.credentials import CredentialRepository
@@ -168,6 +175,21 @@ class SecondFactorService:
         await self._outbox.add(db, SecondFactorDisabled(user_id))
         await self._audit.add(db, "second_factor.disabled", by=by, on=account(user_id))
         return True
+
+    async def lift(self, user_id: int, *, by: Asker) -> None:
+        """Take away the second factor that somebody else has lost; nothing but the person's password logs in afterwards.
+
+        ``OwnSecondFactor`` for that of whoever asks. Sessions and API keys stay.
+        """
+        if isinstance(by, Principal) and by.user_id == user_id:
+            raise OwnSecondFactor
+        async with self._database.transaction() as db:
+            if await UserRepository(db).lock_no_key_update(user_id) is None:
+                raise UserNotFound
+            if not await SecondFactorRepository(db).delete(user_id):
+                raise SecondFactorNotFound
+            await self._outbox.add(db, SecondFactorLifted(user_id))
+            await self._audit.add(db, "second_factor.lifted", by=by, on=account(user_id))
 
     async def is_active(self, db: WriteSession, user_id: int) -> bool:
         """Tell whether a person, whom the caller has locked, has a second factor in force."""

@@ -98,6 +98,9 @@ class UserService:
             raise LastAdmin
         if sent.get("phone") is not None:
             sent["phone"] = parsed_phone(sent["phone"], self._phone_region)
+        is_proved = sent.pop("email_verified", user.email_verified)
+        if is_proved is not user.email_verified:
+            sent["email_verified_at"] = self._clock.now() if is_proved else None
         changed = {field: value for field, value in sent.items() if getattr(user, field) != value}
         if not changed:
             return user
@@ -115,13 +118,16 @@ class UserService:
         return user
 
     async def _tell(self, user: User, changed: Mapping[str, Any], by: Principal | Actor) -> None:
-        """Record a change of role, a switch of the account, and which fields of somebody else's profile were changed."""
-        rest = sorted(changed.keys() - {"role", "is_active"})
+        """Record a change of role, a switch of the account, a word on the address, and which fields of another's profile changed."""
+        rest = sorted(changed.keys() - {"role", "is_active", "email_verified_at"})
         if "role" in changed:
             details = {"from": user.role.value, "to": changed["role"].value}
             await self._record("user.role_changed", by=by, on=account(user.id), details=details)
         if "is_active" in changed:
             action = "user.activated" if changed["is_active"] else "user.deactivated"
+            await self._record(action, by=by, on=account(user.id))
+        if "email_verified_at" in changed:
+            action = "email.verified" if changed["email_verified_at"] else "email.unverified"
             await self._record(action, by=by, on=account(user.id))
         if rest and not (isinstance(by, Principal) and by.user_id == user.id):
             await self._record("user.updated", by=by, on=account(user.id), details={"fields": rest})

@@ -15,6 +15,8 @@ from tradepost.accounts.dependencies import (
     MayDeleteUsers,
     MayReadUsers,
     MayWriteUsers,
+    MayWriteUsersInPerson,
+    SecondFactors,
     UserReaderDep,
     UserReads,
     UserWrites,
@@ -26,6 +28,8 @@ from tradepost.accounts.errors import (
     IncorrectCode,
     IncorrectPassword,
     LastAdmin,
+    OwnSecondFactor,
+    SecondFactorNotFound,
     SelfDelete,
     UserNotFound,
 )
@@ -195,6 +199,23 @@ async def send_password_reset(
     """Have a link for a new password sent to somebody by e-mail."""
     await credentials.send_reset(user_id, writer)
     return Confirmation(message="An e-mail with a link is on its way")
+
+
+@router.delete(
+    "/{user_id}/totp",
+    responses=problem_responses(
+        Unauthenticated,
+        KeyNotAllowed,
+        InsufficientPermissions,
+        OwnSecondFactor,
+        UserNotFound,
+        SecondFactorNotFound,
+    ),
+)
+async def lift_totp(user_id: UserId, writer: MayWriteUsersInPerson, factors: SecondFactors) -> Confirmation:
+    """Take away a second factor that somebody has lost. The person is told by e-mail; not one's own."""
+    await factors.lift(user_id, by=writer)
+    return Confirmation(message="Second factor removed successfully")
 
 
 @router.delete(

@@ -11,7 +11,9 @@ from tradepost.accounts.dependencies import build_user_service
 from tradepost.accounts.models import User
 from tradepost.accounts.permissions import Role
 from tradepost.accounts.schemas import Password, UserRegister, UserUpdate
+from tradepost.accounts.second_factor import SecondFactorReader, SecondFactorService
 from tradepost.cli.running import require_schema, with_resources
+from tradepost.core.audit.trail import SYSTEM
 from tradepost.core.resources import Resources
 from tradepost.core.wire.pagination import Total, Window
 
@@ -78,12 +80,14 @@ async def show(resources: Resources, who: str) -> None:
     """Show an account."""
     user = await _found(resources, who)
     proved = user.email_verified_at
+    has_second_factor = await resources[SecondFactorReader].has(user.id)
     for name, value in (
         ("id", user.id),
         ("email", user.email),
         ("verified", f"{proved:%Y-%m-%d %H:%M} UTC" if proved else "no"),
         ("name", user.full_name),
         ("role", user.role.value),
+        ("totp", "on" if has_second_factor else "off"),
         ("active", "yes" if user.is_active else "no"),
         ("phone", user.phone or "-"),
         ("website", user.website or "-"),
@@ -140,3 +144,23 @@ async def set_password(resources: Resources, who: str, password: str) -> None:
     user = await _found(resources, who)
     await resources[CredentialService].set_password(user.id, password)
     click.echo(f"{user.email} has another password")
+
+
+@users.command("set-verified")
+@click.argument("who")
+@click.argument("verified", type=click.Choice(["yes", "no"]))
+@with_resources
+async def set_verified(resources: Resources, who: str, verified: str) -> None:
+    """Take an e-mail address for proved, or for not proved any more."""
+    user = await _update(resources, who, UserUpdate(email_verified=verified == "yes"))
+    click.echo(f"{user.email} is {'proved' if user.email_verified else 'not proved'}")
+
+
+@users.command("remove-totp")
+@click.argument("who")
+@with_resources
+async def remove_totp(resources: Resources, who: str) -> None:
+    """Take away a second factor that somebody has lost; the person is told by e-mail."""
+    user = await _found(resources, who)
+    await resources[SecondFactorService].lift(user.id, by=SYSTEM)
+    click.echo(f"{user.email} logs in by password alone")

@@ -18,6 +18,7 @@ from tradepost.accounts.messages import (
     RecoveryCodeUsed,
     SecondFactorDisabled,
     SecondFactorEnabled,
+    SecondFactorLifted,
     UserRegistered,
 )
 from tradepost.core.messaging.messages import Message
@@ -145,6 +146,17 @@ def _second_factor_off(fact: SecondFactorDisabled) -> Sequence[Note]:
             fact.user_id,
             "Second Factor Removed",
             "Your password alone logs in again. If that was not you, set a new password at once.",
+        )
+    ]
+
+
+def _second_factor_lifted(fact: SecondFactorLifted) -> Sequence[Note]:
+    return [
+        Note(
+            fact.user_id,
+            "Second Factor Removed by an Administrator",
+            "An administrator removed your second factor: your password alone logs in now. If you did not ask for that, set a "
+            "new password at once, and set the second factor up again.",
         )
     ]
 
@@ -310,6 +322,14 @@ KINDS: Final[tuple[NotificationKind[Any], ...]] = (
         "Your second factor was removed",
         SecondFactorDisabled,
         _second_factor_off,
+        ChannelPolicy.ALWAYS,
+        ChannelPolicy.ALWAYS,
+    ),
+    NotificationKind(
+        "second_factor_lifted",
+        "An administrator removed your second factor",
+        SecondFactorLifted,
+        _second_factor_lifted,
         ChannelPolicy.ALWAYS,
         ChannelPolicy.ALWAYS,
     ),

@@ -78,5 +78,5 @@ class CredentialRepository(Repository):
         await self.db.execute(
             update(User)
             .where(User.id == user_id, User.email_verified_at.is_(None))
-            .values(email_verified_at=now)
+            .values(email_verified_at=now, updated_at=now, version=User.version + 1)
         )

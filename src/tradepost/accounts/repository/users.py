@@ -29,7 +29,7 @@ ProfileRow = Row[*tuple[Any, ...]]
 PublicRow = Row[int, str, str, str | None]
 """What everybody may know of a user: ``id``, both names, ``avatar_url``."""
 
-_KEPT: Final = {"hashed_password", "email_verified_at", *key_columns(cast("Table", User.__table__))}
+_KEPT: Final = {"hashed_password", *key_columns(cast("Table", User.__table__))}
 SHOWN = [column for column in User.__table__.columns if column.name not in _KEPT]
 """The columns of ``ProfileRow``: neither what proves a person nor what the service keeps for itself."""
 
