@@ -11,6 +11,7 @@ from tradepost.accounts import (
     key_routes,
     recovery_routes,
     second_factor_routes,
+    supervision_routes,
     user_routes,
 )
 from tradepost.audit import routes as audit_routes
@@ -30,6 +31,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     item_bulk_routes.router,
     item_routes.router,
     user_routes.router,
+    supervision_routes.router,
     auth_routes.router,
     recovery_routes.router,
     key_routes.router,

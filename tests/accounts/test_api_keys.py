@@ -388,6 +388,11 @@ class TestWhatAKeyMustNotDo:
             "DELETE /api/v1/auth/totp",
             "PUT /api/v1/users/me/password",
             "DELETE /api/v1/users/{user_id}/totp",
+            "GET /api/v1/users/{user_id}/sessions",
+            "DELETE /api/v1/users/{user_id}/sessions",
+            "DELETE /api/v1/users/{user_id}/sessions/{session_id}",
+            "GET /api/v1/users/{user_id}/api-keys",
+            "DELETE /api/v1/users/{user_id}/api-keys/{key_id}",
             "DELETE /api/v1/users/me",
             "GET /api/v1/users/me/export",
         }
@@ -436,7 +441,7 @@ class TestWhatAKeyMustNotDo:
         async with by_key(world, await new_key(admin)) as robot:
             for name in sorted(self.REFUSED):
                 method, path = name.split()
-                address = path.replace("{session_id}", "1").replace("{user_id}", "1")
+                address = path.format(session_id=1, user_id=1, key_id=1)
                 answer = await robot.request(method, address, json=examples.get(name))
                 assert (answer.status_code, answer.json()["error_code"]) == (403, "API_KEY_NOT_ALLOWED"), name
                 assert "403" in operations[name]["responses"], name

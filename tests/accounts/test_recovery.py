@@ -219,7 +219,7 @@ async def test_registering_leads_to_a_proved_address(client: httpx.AsyncClient, 
     assert made.status_code == 200
     assert set(made.json()) == {
         *("id", "email", "first_name", "last_name", "full_name", "is_active", "role"),
-        *("avatar_url", "phone", "website", "created_at", "updated_at"),
+        *("avatar_url", "phone", "website", "email_verified", "created_at", "updated_at"),
     }
     (row,) = await rows(world)
     token = token_of(world, row)

@@ -105,6 +105,25 @@ async def session(scene: Scene) -> None:
     scene.path["session_id"] = next(login["id"] for login in listed if not login["current"])
 
 
+async def session_of_a_person(scene: Scene) -> None:
+    """A log-in of somebody's, who has another."""
+    person = await scene.new_person("Somebody")
+    await scene.new_person("Somebody", email=person.email)
+    listed = (await person.api.get(f"{API}/auth/sessions")).json()["sessions"]
+    other = next(login["id"] for login in listed if not login["current"])
+    scene.path |= {"user_id": person.id, "session_id": other}
+
+
+async def key_of_a_person(scene: Scene) -> None:
+    person = await scene.new_person("Somebody")
+    key = await made(person.api, "auth/api-keys", {"name": "Robot"})
+    scene.path |= {"user_id": person.id, "key_id": key["id"]}
+
+
+async def somebody(scene: Scene) -> None:
+    scene.path["user_id"] = (await scene.new_person("Nobody")).id
+
+
 async def tag(scene: Scene) -> None:
     scene.path["tag_id"] = (await made(scene.admin.api, "tags/", {"name": new_name()}))["id"]
 
@@ -220,6 +239,8 @@ PATHS: Final[dict[tuple[str, ...], Maker]] = {
     ("item_id",): item,
     ("user_id",): user,
     ("session_id",): session,
+    ("user_id", "session_id"): session_of_a_person,
+    ("user_id", "key_id"): key_of_a_person,
     ("tag_id",): tag,
     ("id_or_slug",): category,
     ("event_id",): gathering,
@@ -237,6 +258,7 @@ CASES: Final[dict[str, Maker]] = {
     "set_up_totp": without_second_factor,
     "confirm_totp": pending_second_factor,
     "remove_totp": second_factor,
+    "revoke_sessions_of": somebody,
     "lift_totp": lost_second_factor,
     "read_item:of-a-draft": draft,
     "replace_item:of-a-draft": draft,

@@ -25,6 +25,8 @@ CANNOT = {
     "confirm_totp": "needs a code of an authenticator",
     "remove_totp": "needs a code of an authenticator",
     "lift_totp": "needs a second factor that somebody has lost",
+    "delete_api_key_of": "needs an API key of the person's",
+    "revoke_session_of": "needs a log-in of the person's, which has the examples' number",
     "delete_me": "ends the account that the other examples are asked by",
     "stream_notifications": "has no end",
     "upload_avatar": "needs a file",

@@ -22,6 +22,7 @@ from tradepost.accounts.errors import (
     SecondFactorRequired,
     SessionNotFound,
 )
+from tradepost.accounts.models import LoginSession
 from tradepost.accounts.reader import user_shown
 from tradepost.accounts.schemas import UserRead, UserRegister
 from tradepost.accounts.session_schemas import (
@@ -34,6 +35,7 @@ from tradepost.accounts.session_schemas import (
     TokenPair,
 )
 from tradepost.core.errors import KeyNotAllowed, TooManyRequests, Unauthenticated
+from tradepost.core.principal import Principal
 from tradepost.core.wire.schemas import Confirmation
 from tradepost.web.answers.json_answer import resource_answer
 from tradepost.web.origin import RequestOrigin, origin_of
@@ -109,25 +111,26 @@ async def logout_all(principal: LoggedIn, sessions: Sessions) -> Confirmation:
     return Confirmation(message="Logged out of all sessions successfully")
 
 
+def session_shown(login: LoginSession, asker: Principal) -> SessionRead:
+    """Return a log-in as ``asker`` sees it, who may be asking by it."""
+    return SessionRead(
+        id=login.id,
+        created_at=login.created_at,
+        last_used_at=login.rotated_at,
+        expires_at=login.expires_at,
+        user_agent=login.user_agent,
+        ip_address=login.ip_address,
+        current=login.id == asker.session_id,
+    )
+
+
 @router.get("/sessions", responses=problem_responses(Unauthenticated, KeyNotAllowed))
 async def list_sessions(
     principal: LoggedIn, sessions: Sessions, pages: ListPages, window: PlainWindow
 ) -> SessionPage:
     """List one's own log-ins, newest first."""
     page = await pages.read(f"sessions {principal.user_id}", window, partial(sessions.page, principal))
-    rows = [
-        SessionRead(
-            id=login.id,
-            created_at=login.created_at,
-            last_used_at=login.rotated_at,
-            expires_at=login.expires_at,
-            user_agent=login.user_agent,
-            ip_address=login.ip_address,
-            current=login.id == principal.session_id,
-        )
-        for login in page.rows
-    ]
-    return SessionPage(sessions=rows, **page.info)
+    return SessionPage(sessions=[session_shown(login, principal) for login in page.rows], **page.info)
 
 
 @router.delete(

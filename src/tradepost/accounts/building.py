@@ -10,9 +10,11 @@ from tradepost.accounts.grants import AccountGrants
 from tradepost.accounts.identities import Identities
 from tradepost.accounts.links import Links
 from tradepost.accounts.passwords import PasswordHasher
+from tradepost.accounts.reader import UserReader
 from tradepost.accounts.recovery import RecoveryService
 from tradepost.accounts.second_factor import SecondFactorService
 from tradepost.accounts.sessions import SessionService
+from tradepost.accounts.supervision import Supervision
 from tradepost.accounts.tokens import Tokens
 from tradepost.core.audit.trail import AuditTrail
 from tradepost.core.messaging.outbox import Outbox
@@ -46,6 +48,16 @@ def build_second_factor_service(resources: Resources) -> SecondFactorService:
         audit=resources[AuditTrail],
         clock=resources.clock,
         issuer=resources.settings.PROJECT_NAME,
+    )
+
+
+def build_supervision(resources: Resources) -> Supervision:
+    """Build the service for what admins see and end of others' access."""
+    return Supervision(
+        resources.database,
+        people=resources[UserReader],
+        audit=resources[AuditTrail],
+        clock=resources.clock,
     )
 
 

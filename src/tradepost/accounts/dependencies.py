@@ -18,6 +18,7 @@ from fastapi.openapi.models import APIKeyIn, OAuthFlowPassword, OAuthFlows
 from fastapi.openapi.models import OAuth2 as OAuth2Model
 from fastapi.security.base import SecurityBase
 from starlette.types import Scope
+from typing_extensions import override
 
 from tradepost.accounts.api_keys import ApiKeyReader, ApiKeyService, KeyRing
 from tradepost.accounts.building import (
@@ -28,6 +29,7 @@ from tradepost.accounts.building import (
     build_recovery_service,
     build_second_factor_service,
     build_session_service,
+    build_supervision,
 )
 from tradepost.accounts.credentials import CredentialService
 from tradepost.accounts.departures import Departures
@@ -50,6 +52,7 @@ from tradepost.accounts.repository.users import UserRepository
 from tradepost.accounts.second_factor import SecondFactorReader, SecondFactorService
 from tradepost.accounts.service import UserService
 from tradepost.accounts.sessions import SessionService
+from tradepost.accounts.supervision import Supervision
 from tradepost.accounts.tokens import Tokens
 from tradepost.core.audit.trail import AuditTrail
 from tradepost.core.database.sessions import ReadSession, WriteSession
@@ -264,6 +267,7 @@ async def open_accounts(resources: Resources) -> AsyncIterator[None]:
         ),
     )
     resources.put(UserReader, UserReader(database, observe=resources.batch_observer("user")))
+    resources.put(Supervision, build_supervision(resources))
     resources.put(Farewells, build_farewells(resources))
     resources.put(SecondFactorReader, SecondFactorReader(database))
     resources.put(SecondFactorService, build_second_factor_service(resources))
@@ -342,16 +346,12 @@ class Requires:
         return principal
 
 
-class RequiresInPerson:
+class RequiresInPerson(Requires):
     """A dependency on a log-in of somebody with ``permission``: for what an API key must not do, whatever it may."""
 
-    def __init__(self, permission: Permission) -> None:
-        self._permission = permission
-
+    @override
     async def __call__(self, principal: LoggedIn) -> Principal:
-        if self._permission not in principal.permissions:
-            raise InsufficientPermissions
-        return principal
+        return await super().__call__(principal)
 
 
 async def user_reads(db: ReadDb, resources: ResourcesDep) -> UserService:
@@ -386,6 +386,7 @@ EmailChanges = Annotated[EmailChangeService, resource(EmailChangeService)]
 Leaving = Annotated[LeavingService, resource(LeavingService)]
 DataExports = Annotated[DataExport, resource(DataExport)]
 SecondFactors = Annotated[SecondFactorService, resource(SecondFactorService)]
+Supervising = Annotated[Supervision, resource(Supervision)]
 UserReaderDep = Annotated[UserReader, resource(UserReader)]
 UserReads = Annotated[UserService, Depends(user_reads, scope="function")]
 UserWrites = Annotated[UserService, Depends(user_writes, scope="function")]

@@ -1,6 +1,7 @@
 """What comes in and goes out about people. Field types hold the rules for one value."""
 
 import re
+from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
 from typing import Annotated, Any, Final
@@ -311,6 +312,18 @@ class UserRead(PublicUser):
     website: str | None = Field(description="An http or https address", examples=["https://ada.example.com"])
     created_at: datetime = Field(description="When the account was made")
     updated_at: datetime = Field(description="When it was last changed")
+
+
+@dataclass(frozen=True, slots=True)
+class UserSelection:
+    """The people who match every given field; ``q`` is the beginning of an address or a name, or a number."""
+
+    q: str | None = None
+    role: Role | None = None
+    is_active: bool | None = None
+
+
+EVERYBODY: Final = UserSelection()
 
 
 class UserPage(PageInfo):

@@ -14,7 +14,7 @@ from tradepost.accounts.repository.api_keys import ApiKeyRepository
 from tradepost.accounts.repository.sessions import SessionRepository
 from tradepost.accounts.repository.tokens import AccountTokenRepository
 from tradepost.accounts.repository.users import PublicRow, UserRepository
-from tradepost.accounts.schemas import ProfileUpdate
+from tradepost.accounts.schemas import EVERYBODY, ProfileUpdate, UserSelection
 from tradepost.core.audit.trail import SYSTEM, Actor
 from tradepost.core.audit.trail import user as account
 from tradepost.core.clock import Clock
@@ -52,9 +52,9 @@ class UserService:
         self._clock = clock
         self._phone_region = phone_region
 
-    async def page(self, window: Window) -> Page[User]:
-        """List all users."""
-        return await self._users.page(window)
+    async def page(self, window: Window, selection: UserSelection = EVERYBODY) -> Page[User]:
+        """List the selected users."""
+        return await self._users.page(window, selection)
 
     async def lock_key_share(self, user_ids: Collection[int]) -> dict[int, PublicRow]:
         """Return the public columns of those of these users that exist, and keep those until the transaction ends."""

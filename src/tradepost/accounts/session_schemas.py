@@ -105,7 +105,7 @@ class RenewedTokens(AccessToken):
 
 
 class SessionRead(Output):
-    """A log-in of the person's own; ``current`` marks the one that asks."""
+    """A log-in of a person; ``current`` marks the one that asks."""
 
     id: int = Field(description="The session's number", examples=[1])
     created_at: datetime = Field(description="When it was opened")

@@ -1,8 +1,9 @@
 """``/users``: one's own profile, and everybody's for staff."""
 
+from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from tradepost.accounts.dependencies import (
@@ -33,14 +34,17 @@ from tradepost.accounts.errors import (
     SelfDelete,
     UserNotFound,
 )
+from tradepost.accounts.permissions import Role
 from tradepost.accounts.reader import user_shown
 from tradepost.accounts.repository.users import SORTS
 from tradepost.accounts.schemas import (
+    NAME_LENGTH,
     PasswordChange,
     ProfileUpdate,
     UserCreate,
     UserPage,
     UserRead,
+    UserSelection,
     UserUpdate,
 )
 from tradepost.accounts.second_factor_schemas import AccountEnd
@@ -68,6 +72,16 @@ class ZipResponse(Response):
 
 # Not the first: that is the first admin, whom nobody can delete or demote.
 UserId = Annotated[PathId, Path(description="The person's id", examples=[2])]
+Called = Annotated[
+    str | None,
+    Query(
+        max_length=NAME_LENGTH,
+        description="Only people whose e-mail address, first or last name begins with this, or whose number it is; case and "
+        "accents do not count",
+    ),
+]
+OfRole = Annotated[Role | None, Query(description="Only people of this role")]
+Active = Annotated[bool | None, Query(description="Only people who may log in, or only those who may not")]
 OWN = problem_responses(Unauthenticated)
 STAFF_ONLY = problem_responses(Unauthenticated, InsufficientPermissions)
 
@@ -146,9 +160,13 @@ async def list_users(
     users: UserReads,
     pages: ListPages,
     window: Annotated[Window, sorted_window(*SORTS, default="created_at")],
+    q: Called = None,
+    role: OfRole = None,
+    is_active: Active = None,
 ) -> UserPage:
-    """List everybody."""
-    page = await pages.read("users", window, users.page)
+    """List people."""
+    selection = UserSelection(q or None, role, is_active)
+    page = await pages.read(f"users {selection}", window, partial(users.page, selection=selection))
     return UserPage(users=[UserRead.model_validate(user) for user in page.rows], **page.info)
 
 

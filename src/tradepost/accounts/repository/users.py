@@ -1,20 +1,25 @@
 """Every statement about users as such: profiles, lists, and who administers."""
 
+import sys
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from operator import itemgetter
 from typing import Any, Final, cast
 
-from sqlalchemy import Row, Select, Table, delete, select, update
+from sqlalchemy import ColumnElement, Row, Select, Table, and_, delete, or_, select, update
+from sqlalchemy.orm import InstrumentedAttribute
 
 from tradepost.accounts.models import User
 from tradepost.accounts.permissions import Role
+from tradepost.accounts.schemas import UserSelection
 from tradepost.core.database.elements import AmongIds, upsert
 from tradepost.core.database.keyset import Order, Sorts
 from tradepost.core.database.locks import lock_for_update, lock_key_share, lock_no_key_update
 from tradepost.core.database.repository import Repository
 from tradepost.core.database.sort_keys import key_columns
+from tradepost.core.wire.folding import sort_key
 from tradepost.core.wire.pagination import Page, Window
+from tradepost.core.wire.schemas import MAX_ID
 
 SORTS: Final[Sorts] = {
     "created_at": User.created_at,
@@ -77,9 +82,10 @@ class UserRepository(Repository):
         """Tell whether there is an admin, active or not."""
         return await self.any(User.role, Role.ADMIN)
 
-    async def page(self, window: Window) -> Page[User]:
-        """Return a part of all users."""
-        page = await self.paged(select(User), window, Order(window.sort, SORTS, ties=User.id))
+    async def page(self, window: Window, selection: UserSelection) -> Page[User]:
+        """Return a part of the selected users."""
+        selected = select(User).where(*_conditions(selection))
+        page = await self.paged(selected, window, Order(window.sort, SORTS, ties=User.id))
         return page.mapped(itemgetter(0))
 
     async def add(self, user: User) -> User:
@@ -118,3 +124,31 @@ class UserRepository(Repository):
             gone = gone.where(User.version == version)
         gone = gone.execution_options(synchronize_session=False)
         return await self.db.scalar(gone.returning(User.id)) is not None
+
+
+def _conditions(selection: UserSelection) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if selection.q is not None:
+        conditions.append(_called(selection.q))
+    if selection.role is not None:
+        conditions.append(User.role == selection.role)
+    if selection.is_active is not None:
+        conditions.append(User.is_active == selection.is_active)
+    return conditions
+
+
+def _called(text: str) -> ColumnElement[bool]:
+    """Match whose address or name begins with ``text``, or whose number it is; of two words the second is of the last name."""
+    key = sort_key(text)
+    ways = [_begins(column, key) for column in (User.email_key, User.first_name_key, User.last_name_key)]
+    first, _, last = key.partition(" ")
+    if last:
+        ways.append(and_(_begins(User.first_name_key, first), _begins(User.last_name_key, last)))
+    if text.isascii() and text.isdecimal() and int(text) <= MAX_ID:
+        ways.append(User.id == int(text))
+    return or_(*ways)
+
+
+def _begins(column: InstrumentedAttribute[str], prefix: str) -> ColumnElement[bool]:
+    # A range of the index, which goes by code points on both engines; LIKE has none on SQLite.
+    return and_(column >= prefix, column < f"{prefix}{chr(sys.maxunicode)}")
