@@ -17,6 +17,7 @@ from tradepost.accounts import (
 from tradepost.audit import routes as audit_routes
 from tradepost.categories import routes as category_routes
 from tradepost.events import routes as event_routes
+from tradepost.injection import routes as fault_routes
 from tradepost.items import bulk_routes as item_bulk_routes
 from tradepost.items import routes as item_routes
 from tradepost.items import upload_routes as item_upload_routes
@@ -48,6 +49,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     outbox_routes.router,
     audit_routes.router,
 )
+
+FAULT_ROUTERS: tuple[APIRouter, ...] = (fault_routes.router,)
+"""What is served with ``FAULTS_ENABLED`` alone."""
 
 KEYLESS: frozenset[Callable[..., Any]] = frozenset(
     {

@@ -4,10 +4,10 @@ The web application, the worker and the command line start here, so that they al
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from redis.asyncio import Redis
@@ -26,7 +26,7 @@ from tradepost.categories.models import Category
 from tradepost.core.audit.models import AuditLine
 from tradepost.core.audit.trail import AuditTrail
 from tradepost.core.batching.coalescer import Observe
-from tradepost.core.clock import Clock, SystemClock
+from tradepost.core.clock import Clock, SkewedClock, SystemClock
 from tradepost.core.database import migrations
 from tradepost.core.database.engines import Database
 from tradepost.core.database.models import Base
@@ -59,6 +59,10 @@ from tradepost.events import handlers as event_handlers
 from tradepost.events.adapters import supply_event_ports
 from tradepost.events.dependencies import open_events
 from tradepost.events.models import Event, Participant, Reminder
+from tradepost.injection.dependencies import open_injection
+from tradepost.injection.injector import Injector
+from tradepost.injection.journal import Journal
+from tradepost.injection.models import NamedFault, StruckFault
 from tradepost.items import handlers as item_handlers
 from tradepost.items.adapters import supply_item_ports
 from tradepost.items.dependencies import open_items
@@ -113,6 +117,8 @@ MODELS = (
     FileVariant,
     Webhook,
     WebhookDelivery,
+    NamedFault,
+    StruckFault,
 )
 """Every table; naming them here is what puts them into the metadata that migrations compare with."""
 METADATA = Base.metadata
@@ -202,6 +208,13 @@ def build_backlog(resources: Resources, report: ReportBacklog) -> Backlog:
     return Backlog(resources.database, resources[Subscriptions], resources.clock, report)
 
 
+def fault_work(resources: Resources) -> dict[str, Coroutine[Any, Any, None]]:
+    """Return what keeps up with the faults that are made on purpose, by the names of the tasks; nothing where they are off."""
+    if not resources.settings.FAULTS_ENABLED:
+        return {}
+    return {"faults": resources[Injector].run(), "fault log": resources[Journal].run()}
+
+
 @asynccontextmanager
 async def open_storage(resources: Resources) -> AsyncIterator[None]:
     """Put in where the bytes of files are kept."""
@@ -268,6 +281,7 @@ def supply_ports(resources: Resources) -> None:
 Opener = Callable[[Resources], AbstractAsyncContextManager[None] | None]
 OPENERS: Final[tuple[Opener, ...]] = (
     open_storage,
+    open_injection,
     open_search,
     open_audit,
     open_web,
@@ -305,7 +319,10 @@ async def opened(
     async with AsyncExitStack() as closing:
         database = Database(database_options(settings))
         closing.push_async_callback(database.close)
-        resources = Resources(settings, database, clock or SystemClock(), batches)
+        clock = clock or SystemClock()
+        if settings.FAULTS_ENABLED:
+            clock = SkewedClock(clock)
+        resources = Resources(settings, database, clock, batches)
         await closing.enter_async_context(open_messaging(resources, attempts))
         for open_resources in OPENERS:
             to_close = open_resources(resources)

@@ -19,8 +19,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from tradepost.accounts import page_routes
 from tradepost.accounts.key_uses import KeyUses
 from tradepost.accounts.passwords import PasswordHasher
-from tradepost.api import FACTS, KEYLESS, ROUTERS
-from tradepost.bootstrap import build_backlog, dispatch, opened, prepare_database
+from tradepost.api import FACTS, FAULT_ROUTERS, KEYLESS, ROUTERS
+from tradepost.bootstrap import build_backlog, dispatch, fault_work, opened, prepare_database
 from tradepost.core.clock import Clock, SystemClock
 from tradepost.core.database import faults, migrations
 from tradepost.core.database.engines import Database
@@ -34,6 +34,7 @@ from tradepost.core.settings.advice import misspelt, questionable, surrounding_n
 from tradepost.core.settings.settings import Settings
 from tradepost.core.signals.signals import Signals
 from tradepost.core.storage.store import Storage
+from tradepost.injection.troubles import Troubles
 from tradepost.items.bulk import BulkItems
 from tradepost.items.bulk_routes import body_limit
 from tradepost.items.export import ItemExport
@@ -99,7 +100,7 @@ def create_app(
     app.include_router(page_routes.build_router(settings))
     app.include_router(mail_routes.build_router(settings))
     app.include_router(unsubscribe_routes.build_router(settings))
-    for router in ROUTERS:
+    for router in (*ROUTERS, *(FAULT_ROUTERS if settings.FAULTS_ENABLED else ())):
         app.include_router(router, prefix=settings.API_V1_STR)
     document.install(app, settings, keyless=KEYLESS)
     answers = handlers.ErrorAnswers(faults.translate, clock)
@@ -171,6 +172,8 @@ def _add_probes(readiness: Readiness, resources: Resources) -> None:
     readiness.add("storage", resources[Storage].check, required=False)
     if resources.settings.REDIS_URL is not None:
         readiness.add("redis", lambda: _check_redis(resources[Redis]), required=False)
+    if resources.settings.FAULTS_ENABLED:
+        readiness.add("faults", resources[Troubles].check)
 
 
 async def _check_room(database: Database) -> str | None:
@@ -260,6 +263,7 @@ def _background(
         "backlog": build_backlog(resources, metrics.show_backlog).run(),
         "parent": _end_with_parent(),
     }
+    work |= fault_work(resources)
     return work | {"dispatcher": dispatch(resources)} if dispatches else work
 
 

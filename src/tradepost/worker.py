@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from tradepost.bootstrap import build_backlog, dispatch, opened
+from tradepost.bootstrap import build_backlog, dispatch, fault_work, opened
 from tradepost.core.clock import Clock, SystemClock
 from tradepost.core.finishing import alongside
 from tradepost.core.observability import logging
@@ -49,7 +49,7 @@ async def _deliver(resources: Resources, metrics: Metrics) -> None:
         "backlog": build_backlog(resources, metrics.show_backlog).run(),
         "metrics": metrics.watch(),
     }
-    async with alongside(work_beside):
+    async with alongside(work_beside | fault_work(resources)):
         dispatching = asyncio.create_task(dispatch(resources), name="dispatcher")
         for number in STOPS:
             loop.add_signal_handler(number, dispatching.cancel)

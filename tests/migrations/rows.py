@@ -163,6 +163,15 @@ ROWS: Final[dict[str, dict[str, Any]]] = {
         "created_at": NOW,
         "changed_at": NOW,
     },
+    "named_faults": {
+        "name": "f",
+        "notation": "delay=1s",
+        "share": 1.0,
+        "starts_at": NOW,
+        "ends_at": NOW,
+        "put_at": NOW,
+    },
+    "struck_faults": {"at": NOW, "replica": "r", "kind": "delay", "place": 0, "details": "1s"},
     "file_usage": {"owner_id": 1, "files": 1, "bytes": 1},
     "file_variants": {
         "file_id": 1,

@@ -20,7 +20,7 @@ from tradepost.cli.demo import address, banner, prepare_demo
 from tradepost.cli.running import current_clock, load_settings, run
 from tradepost.core.observability.metrics import MULTIPROCESS_VARIABLE, prepare_directory
 from tradepost.core.settings.settings import Settings
-from tradepost.web.protocol import BoundedHttpProtocol
+from tradepost.web.protocol import BoundedHttpProtocol, CuttableHttpProtocol
 
 
 @click.command()
@@ -67,7 +67,7 @@ def server_config(host: str, port: int, workers: int, settings: Settings) -> uvi
         port=port,
         workers=workers,
         loop="uvloop",
-        http=BoundedHttpProtocol,
+        http=CuttableHttpProtocol if settings.FAULTS_ENABLED else BoundedHttpProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -6,7 +6,7 @@ No other module reads the time or draws random values: a test that hands an appl
 import random
 import secrets
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
@@ -44,3 +44,23 @@ class SystemClock:
 
     def chance(self) -> float:
         return random.random()  # noqa: S311 - nothing secret comes of it
+
+
+class SkewedClock:
+    """Another clock that can be set wrong: its ``now`` is ahead by ``ahead``, and seconds last as long as ever."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.right = clock
+        self.ahead = timedelta()
+
+    def now(self) -> datetime:
+        return self.right.now() + self.ahead
+
+    def monotonic(self) -> float:
+        return self.right.monotonic()
+
+    def token(self, size: int = 16) -> str:
+        return self.right.token(size)
+
+    def chance(self) -> float:
+        return self.right.chance()

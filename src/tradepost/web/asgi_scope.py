@@ -38,6 +38,8 @@ ERROR_CODE_KEY: Final = "tradepost.error_code"
 """The code of the problem that was answered."""
 CLAIM_KEY: Final = "tradepost.claim"
 """The ``Claim`` of a request with an idempotency key whose work is one transaction."""
+CYCLE_KEY: Final = "tradepost.cycle"
+"""The server's own record of the request, with its connection; there only where faults are made on purpose."""
 ENDLESS_KEY: Final = "tradepost.endless"
 """Is there when the answer goes on until the client leaves, so that the server need not wait for its end."""
 

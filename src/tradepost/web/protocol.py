@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from tradepost.core.clock import SystemClock
-from tradepost.web.asgi_scope import ARRIVED_KEY, ENDLESS_KEY, REQUEST_ID_KEY
+from tradepost.web.asgi_scope import ARRIVED_KEY, CYCLE_KEY, ENDLESS_KEY, REQUEST_ID_KEY
 from tradepost.web.overload.door import DOOR_KEY, Door
 from tradepost.web.problems.rendering import refusal
 from tradepost.web.readiness import Readiness
@@ -318,6 +318,15 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+class CuttableHttpProtocol(BoundedHttpProtocol):
+    """The protocol that shows each request its connection, for faults that are made on purpose."""
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        scope: Any = cycle.scope
+        scope[CYCLE_KEY] = cycle
+        super()._start_asgi_task(cycle, app)
 
 
 def _in_http_1_0(cycle: RequestResponseCycle, app: ASGIApp, *, may_stay: bool) -> ASGIApp:

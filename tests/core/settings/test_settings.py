@@ -93,6 +93,7 @@ class TestDefaults:
             "RATE_LIMIT_REGISTER": Rate(20, 3600.0),
             "RATE_LIMIT_PASSWORD": Rate(5, 3600.0),
             "WEBHOOK_ALLOW_PRIVATE": False,
+            "FAULTS_ENABLED": False,
             "REQUIRE_STAFF_TOTP": False,
             "PHONE_DEFAULT_REGION": "US",
             "CACHE_POPULAR_SECONDS": 30.0,

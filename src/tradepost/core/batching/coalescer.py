@@ -130,7 +130,11 @@ class _Batching(ABC, Generic[K, V]):
         came = asked.now()
         self._taken_at[answer] = asked, came
         try:
-            return await answer
+            found = await answer
+            if asked.slowed is not None:
+                # Here and not in the lane: those who share the batch did not ask for it.
+                await asyncio.sleep(asked.slowed())
+            return found
         finally:
             _, taken = self._taken_at.pop(answer)
             asked.add("wait", taken - came)

@@ -17,6 +17,7 @@ from sqlalchemy import event, exc
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
+from sqlalchemy.util import await_only
 
 from tradepost.core.database import occupancy
 from tradepost.core.database.faults import is_full
@@ -307,6 +308,8 @@ def _time_statements(engine: AsyncEngine) -> None:
         asked = timing.get()
         if asked is not None:
             asked.statement_began()
+            if asked.slowed is not None:
+                await_only(asyncio.sleep(asked.slowed()))
 
     @event.listens_for(engine.sync_engine, "after_cursor_execute")
     def ended(*_: Any) -> None:

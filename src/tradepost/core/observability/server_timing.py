@@ -18,11 +18,15 @@ class Timing:
 
     ``auth`` is the check of its credentials, whatever that waits for; ``wait`` is for a lane or a connection; ``db`` is for
     statements and commits, of its own or of the batch that it shares with others.
+
+    ``slowed`` returns by how many seconds a statement or a shared read is to take longer, and counts it; None for not at
+    all, as ever but where faults are made on purpose.
     """
 
-    __slots__ = ("_inner", "_parts", "_statement_began", "now")
+    __slots__ = ("_inner", "_parts", "_statement_began", "now", "slowed")
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(self, monotonic: Callable[[], float], slowed: Callable[[], float] | None = None) -> None:
+        self.slowed = slowed
         # The clock's: uvloop's own stands still within a turn of the loop, and knows whole milliseconds alone.
         self.now = monotonic
         self._parts = dict.fromkeys(PARTS, 0.0)

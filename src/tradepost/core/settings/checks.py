@@ -86,9 +86,9 @@ class CheckedSettings(BaseSettings):
             raise ValueError("may not be false in production")
         return value
 
-    @field_validator("WEBHOOK_ALLOW_PRIVATE", check_fields=False)
+    @field_validator("FAULTS_ENABLED", "WEBHOOK_ALLOW_PRIVATE", check_fields=False)
     @classmethod
-    def _check_webhooks(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic calls it
+    def _check_not_in_production(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic calls it
         if value and info.data.get("ENVIRONMENT") not in {Environment.LOCAL, Environment.STAGING}:
             raise ValueError("may not be true in production")
         return value

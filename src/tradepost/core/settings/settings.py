@@ -247,6 +247,10 @@ class Settings(CheckedSettings):
         default=False,
         description="whether webhooks may lead to private addresses, for development; `production` refuses that",
     )
+    FAULTS_ENABLED: bool = Field(
+        default=False,
+        description="whether faults can be made on purpose ([load-testing.md](load-testing.md)); `production` refuses that",
+    )
     REQUIRE_STAFF_TOTP: bool = Field(
         default=False, description="whether moderators and admins do nothing without a second factor"
     )

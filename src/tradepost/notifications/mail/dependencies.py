@@ -11,10 +11,11 @@ from tradepost.accounts.recovery import RecoveryService
 from tradepost.core.clock import Clock
 from tradepost.core.resources import Resources
 from tradepost.core.settings.settings import Settings
+from tradepost.injection.troubles import Troubles
 from tradepost.notifications.mail.composition import Mailbox
 from tradepost.notifications.mail.email_templates import EmailTemplates
 from tradepost.notifications.mail.folder import MailFolder
-from tradepost.notifications.mail.service import Mailer, MailService, NoMailer
+from tradepost.notifications.mail.service import Mailer, MailService, NoMailer, UnreliableMailer
 from tradepost.notifications.mail.smtp import Encryption, SmtpMailer, SmtpOptions
 from tradepost.notifications.preferences.dependencies import build_unsubscribe_links
 
@@ -52,6 +53,8 @@ def smtp_options(settings: Settings) -> SmtpOptions:
 async def open_mail(resources: Resources) -> AsyncIterator[None]:
     """Put in what sends e-mails, and close it at the end of the block; needs the service for recovery."""
     mailer = build_mailer(resources.settings, resources.clock)
+    if resources.settings.FAULTS_ENABLED:
+        mailer = UnreliableMailer(mailer, resources[Troubles].fail_mail)
     resources.put(Mailer, mailer)
     resources.put(MailService, await build_mail_service(resources))
     try:

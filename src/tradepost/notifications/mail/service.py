@@ -1,6 +1,6 @@
 """Delivery of e-mails: from a due message to one composed e-mail in the hands of a mailer."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import structlog
@@ -38,6 +38,21 @@ class NoMailer:
 
     async def close(self) -> None:
         """Do nothing: nothing is open."""
+
+
+class UnreliableMailer:
+    """A mailer around another that fails on purpose: ``fail`` is asked before each e-mail, and raises while there is trouble."""
+
+    def __init__(self, mailer: Mailer, fail: Callable[[], None]) -> None:
+        self._mailer = mailer
+        self._fail = fail
+
+    async def send(self, mail: Email, /) -> None:
+        self._fail()
+        await self._mailer.send(mail)
+
+    async def close(self) -> None:
+        await self._mailer.close()
 
 
 class MailService:

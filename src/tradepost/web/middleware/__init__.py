@@ -7,6 +7,7 @@
     Exchange        id, time, headers, log line, metrics
     TrustedHosts    400 for a host that is not ours              only with ALLOWED_HOSTS
     Cors            preflights and headers for other origins     only with BACKEND_CORS_ORIGINS
+    Faults          what is done to requests on purpose          only with FAULTS_ENABLED
     BodyLimit       413 for a body that is too large
     Deadlines       503 or 504 when the time of a request is up
     Compression     JSON in zstd, brotli or gzip

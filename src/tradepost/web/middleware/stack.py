@@ -19,6 +19,7 @@ from tradepost.web.middleware.deadlines import Deadlines
 from tradepost.web.middleware.exchange import Exchange, fields_of_refusals
 from tradepost.web.middleware.failures import Failures
 from tradepost.web.middleware.fast_path import FastPath
+from tradepost.web.middleware.faults import Faults
 from tradepost.web.middleware.idempotency import Idempotency
 from tradepost.web.middleware.rate_limits import RateLimits
 from tradepost.web.middleware.trusted_hosts import TrustedHosts
@@ -74,6 +75,8 @@ def install(
     # Within the layers whose headers every answer needs, and within the one that lets a body end that nobody reads.
     layered = Deadlines(layered, seconds=settings.REQUEST_TIMEOUT, monotonic=clock.monotonic)
     layered = BodyLimit(layered, settings.MAX_BODY_BYTES, larger_bodies)
+    if settings.FAULTS_ENABLED:
+        layered = Faults(layered, answers=answers, monotonic=clock.monotonic)
     app.middleware_stack = outermost(layered)
     if not settings.OVERLOAD_CONTROL:
         return None

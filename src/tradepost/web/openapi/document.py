@@ -53,6 +53,7 @@ _TAGS: Final = {
     "uploads": "Pictures and documents",
     "audit": "Who did what to whom, when, and from where",
     "messages": "What is on its way to people and programs, and what was given up, for admins",
+    "faults": "Faults that are made on purpose, and the log of what was done to whom",
 }
 
 
