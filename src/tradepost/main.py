@@ -8,23 +8,18 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
-from functools import partial
 from typing import Any, Final
 
 import structlog
 from fastapi import FastAPI
-from redis.asyncio import Redis
 from sqlalchemy.exc import SQLAlchemyError
 
 from tradepost.accounts import page_routes
 from tradepost.accounts.key_uses import KeyUses
-from tradepost.accounts.passwords import PasswordHasher
 from tradepost.api import FACTS, FAULT_ROUTERS, KEYLESS, ROUTERS
 from tradepost.bootstrap import build_backlog, dispatch, fault_work, opened, prepare_database
 from tradepost.core.clock import Clock, SystemClock
 from tradepost.core.database import faults, migrations
-from tradepost.core.database.engines import Database
-from tradepost.core.database.standbys import is_read_only
 from tradepost.core.errors import DatabaseUnavailable
 from tradepost.core.finishing import alongside
 from tradepost.core.observability import logging
@@ -33,15 +28,18 @@ from tradepost.core.resources import Resources
 from tradepost.core.settings.advice import misspelt, questionable, surrounding_names
 from tradepost.core.settings.settings import Settings
 from tradepost.core.signals.signals import Signals
-from tradepost.core.storage.store import Storage
-from tradepost.injection.troubles import Troubles
-from tradepost.items.bulk import BulkItems
+from tradepost.instruments import (
+    NEW_SCHEMA,
+    OLD_SCHEMA,
+    SchemaSeen,
+    add_gauges,
+    add_probes,
+    add_server_gauges,
+    show_door,
+)
 from tradepost.items.bulk_routes import body_limit
-from tradepost.items.export import ItemExport
 from tradepost.items.view_counter import ViewCounter
-from tradepost.media.intake import FileIntake
 from tradepost.media.routes import body_limits
-from tradepost.media.studio import PictureStudio
 from tradepost.notifications.inbox.streams import InboxStreams
 from tradepost.notifications.mail import routes as mail_routes
 from tradepost.notifications.preferences import page_routes as unsubscribe_routes
@@ -51,21 +49,12 @@ from tradepost.web.openapi import document
 from tradepost.web.overload.door import DOOR_KEY, Door
 from tradepost.web.problems import handlers
 from tradepost.web.protocol import READINESS_KEY, STOPPING_KEY
-from tradepost.web.readiness import NotReadyError, Readiness
+from tradepost.web.readiness import Readiness
 
 RETRY_PREPARATION: Final = 2.0
 """Seconds between two tries to migrate, in ``local``, while the database is away."""
 END_SECONDS: Final = 24.0
 """Seconds after the drain within which a process has ended, whatever hangs."""
-
-OLD_SCHEMA: Final = (
-    "the database's schema is older than this version's; bring it up to date with: tradepost migrate"
-)
-NEW_SCHEMA: Final = "a newer version has migrated the database; replace this one by it when that suits"
-STANDBY: Final = (
-    "the database is a standby, or read-only: it answers reads and refuses writes; promote it, or put the primary "
-    "into DATABASE_URL (several hosts may be named: postgresql://user@one,two/name)"
-)
 
 log = structlog.get_logger(__name__)
 
@@ -143,10 +132,12 @@ async def _lifespan(
     async with opened(
         settings, clock=clock, batches=metrics.batch_observer, attempts=metrics.observe_attempt
     ) as resources:
-        _add_probes(readiness, resources)
-        _add_gauges(metrics, resources)
+        resources.put(SchemaSeen, SchemaSeen())
+        add_probes(readiness, resources)
+        add_gauges(metrics, resources)
+        add_server_gauges(metrics, resources, readiness)
         if door is not None:
-            _show_door(metrics, door)
+            show_door(metrics, door)
         try:
             async with (
                 alongside(_background(resources, metrics, dispatches=dispatches)),
@@ -165,106 +156,26 @@ async def _lifespan(
             metrics.close()
 
 
-def _add_probes(readiness: Readiness, resources: Resources) -> None:
-    """Tell ``/readyz`` what to look at: without the database nothing works, without the others most things do."""
-    readiness.add("database", lambda: _check_database(resources.database))
-    readiness.add("writes", lambda: _check_room(resources.database), required=False)
-    readiness.add("storage", resources[Storage].check, required=False)
-    if resources.settings.REDIS_URL is not None:
-        readiness.add("redis", lambda: _check_redis(resources[Redis]), required=False)
-    if resources.settings.FAULTS_ENABLED:
-        readiness.add("faults", resources[Troubles].check)
-
-
-async def _check_room(database: Database) -> str | None:
-    # Not required: what only reads is answered as ever, also where all replicas share the full disk.
-    if database.room.is_lacking:
-        raise NotReadyError("the database has no room left for what is written")
-    return None
-
-
-async def _check_database(database: Database) -> str | None:
-    revision = await migrations.current(database)
-    if not migrations.suits(revision):
-        raise NotReadyError(OLD_SCHEMA)
-    if await is_read_only(database):
-        raise NotReadyError(STANDBY)
-    return NEW_SCHEMA if migrations.is_newer(revision) else None
-
-
-async def _check_redis(redis: Redis) -> str | None:
-    await redis.ping()
-    return None
-
-
-def _add_gauges(metrics: Metrics, resources: Resources) -> None:
-    """Show the use of the database's connections, and the open streams."""
-    database = resources.database
-    if database.is_sqlite:
-        gates = {"read": database.read_gate, "write": database.write_gate}
-    else:
-        gates = {"pool": database.write_gate}
-    for name, gate in gates.items():
-        for reading, text in (
-            ("size", "Connections there are"),
-            ("held", "Connections in use"),
-            ("waiting", "Requests that wait for a connection"),
-        ):
-            metrics.add_gauge(f"database_{name}_{reading}", text, partial(getattr, gate, reading))
-    bulkheads = {
-        "hashes": resources[PasswordHasher].places,
-        "pictures": resources[PictureStudio].places,
-        "uploads": resources[FileIntake].calls,
-    }
-    for name, bulkhead in bulkheads.items():
-        for reading, text in (
-            ("held", "Places in use for"),
-            ("waiting", "Requests that wait for a place for"),
-            ("refused", "Requests that were refused for lack of a place, since the start, for"),
-        ):
-            metrics.add_gauge(f"{name}_{reading}", f"{text} {name}", partial(getattr, bulkhead, reading))
-    metrics.add_gauge(
-        "notification_streams", "Open streams of notifications", lambda: resources[InboxStreams].open
-    )
-    bulk, exports = resources[BulkItems], resources[ItemExport]
-    metrics.add_gauge("bulk_lines", "Lines of bulks that were written since the start", lambda: bulk.lines)
-    metrics.add_gauge("exported_items", "Items that exports wrote since the start", lambda: exports.items)
-    metrics.add_gauge("exports", "Exports under way", lambda: exports.running)
-
-
-def _show_door(metrics: Metrics, door: Door) -> None:
-    """Show how overload control stands."""
-    control = door.control
-    for name, text, reading, mode in (
-        ("level", "Classes of requests that are served, 5 for all", lambda: control.level, "livemin"),
-        ("ceiling", "Requests that may be under way", lambda: control.ceiling, "livesum"),
-        ("under_way", "Requests under way that wait for the server", lambda: control.busy, "livesum"),
-    ):
-        metrics.add_gauge(f"overload_{name}", text, reading, mode=mode)
-    for kind in door.waits:
-        metrics.add_gauge(
-            f"overload_{kind}_wait_seconds",
-            f"The smallest wait for a {kind} lately, where it is longest",
-            partial(door.wait, kind),
-            mode="livemax",
-        )
-
-
 def _background(
     resources: Resources, metrics: Metrics, *, dispatches: bool
 ) -> dict[str, Coroutine[Any, Any, None]]:
     """Return the work of a server beside its requests, by the names of the tasks."""
-    work = {
+    work: dict[str, Coroutine[Any, Any, None]] = {
         "views": resources[ViewCounter].run(),
         "key uses": resources[KeyUses].run(),
         "streams": resources[InboxStreams].run(),
         "metrics": metrics.watch(),
         "signals": resources[Signals].run(),
-        "backlog": build_backlog(resources, metrics.show_backlog).run(),
         "parent": _end_with_parent(),
     }
     work |= fault_work(resources)
-    return work | {"dispatcher": dispatch(resources)} if dispatches else work
+    if dispatches:
+        # Counted by those who deliver: it is the same for all, and every look reads all that wait.
+        work |= {
+            "backlog": build_backlog(resources, metrics.show_backlog).run(),
+            "dispatcher": dispatch(resources),
+        }
+    return work
 
 
 @contextmanager

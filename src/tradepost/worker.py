@@ -19,6 +19,7 @@ from tradepost.core.resources import Resources
 from tradepost.core.settings.advice import misspelt, questionable, surrounding_names
 from tradepost.core.settings.settings import Settings
 from tradepost.core.signals.signals import Signals
+from tradepost.instruments import SchemaSeen, add_gauges
 
 STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -37,7 +38,11 @@ async def work(settings: Settings, *, clock: Clock | None = None, metrics_port: 
         log.warning("questionable setting", setting=warning)
     metrics = Metrics(clock=clock)
     with metrics.served(metrics_port) if metrics_port else nullcontext():
-        async with opened(settings, clock=clock, attempts=metrics.observe_attempt) as resources:
+        async with opened(
+            settings, clock=clock, batches=metrics.batch_observer, attempts=metrics.observe_attempt
+        ) as resources:
+            resources.put(SchemaSeen, SchemaSeen())
+            add_gauges(metrics, resources)
             await _deliver(resources, metrics)
     metrics.close()
 

@@ -34,9 +34,36 @@ async def test_it_is_not_ready_first_and_then_gone(tmp_path: Path, workers: int)
         server.send(signal.SIGTERM)
         async with server.client() as client:
             assert (await client.get("/items/")).status_code == 200
+            metrics = (await client.get(f"{server.url}/metrics")).text
+        # It is as it should be: no fault in the metrics, nor in the log.
+        assert 'route="/readyz",status="draining"}' in metrics
+        assert "tradepost_draining 1.0" in metrics
         assert await server.ended() == 0
+        assert '"route":"/readyz","status":503' not in server.output
         assert DRAIN_SECONDS <= loop.time() - told_at < DRAIN_SECONDS + 10
         assert "Traceback" not in server.output
+
+
+async def test_what_a_killed_server_left_behind_goes_with_the_next_start(tmp_path: Path) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    env = environment(tmp_path) | {"TMPDIR": str(temporary)}
+    left: set[Path] = set()
+    for _ in range(2):
+        with serving(env, "--workers", "2") as server:
+            await server.ready()
+            found = set(temporary.glob("tradepost-metrics-*"))
+            assert len(found) == 1
+            assert not found & left
+            left = found
+            # Who is running keeps its own.
+            with serving(env, "--workers", "2") as other:
+                await other.ready()
+                assert len(set(temporary.glob("tradepost-metrics-*"))) == 2
+                assert (await other.answers("/metrics")).status_code == 200
+                other.send(signal.SIGTERM)
+                assert await other.ended() == 0
+            assert set(temporary.glob("tradepost-metrics-*")) == found
 
 
 @pytest.mark.parametrize("version", ["1.1", "1.0"])

@@ -156,7 +156,7 @@ class TestMemory:
 
 class TestRemembered:
     async def test_what_is_forgotten_during_a_load_is_loaded_again(self) -> None:
-        value = Remembered[int](stopped_clock(), 10)
+        value = Remembered[int](stopped_clock(), 10, name="test")
         reading, done = asyncio.Event(), asyncio.Event()
         loads = 0
 
@@ -178,7 +178,7 @@ class TestRemembered:
         assert await value.get(load) == 2
 
     async def test_a_change_is_made_to_what_is_remembered(self) -> None:
-        value = Remembered[int](stopped_clock(), 10)
+        value = Remembered[int](stopped_clock(), 10, name="test")
 
         async def load() -> int:
             return 5
@@ -189,7 +189,7 @@ class TestRemembered:
 
     async def test_a_load_that_fails_is_its_caller_s_alone(self) -> None:
         clock = stopped_clock()
-        value = Remembered[int](clock, 10)
+        value = Remembered[int](clock, 10, name="test")
 
         async def fail() -> int:
             value.adjust(lambda number: number + 1)
@@ -208,7 +208,7 @@ class TestRemembered:
         assert await value.get(load) == 7
 
     async def test_a_caller_who_goes_leaves_the_next_to_load(self) -> None:
-        value = Remembered[int](stopped_clock(), 10)
+        value = Remembered[int](stopped_clock(), 10, name="test")
         reading = asyncio.Event()
 
         async def load_for_ever() -> int:
@@ -228,7 +228,7 @@ class TestRemembered:
 
     async def test_from_half_its_age_one_loads_and_the_others_do_not_wait(self) -> None:
         clock = stopped_clock()
-        value = Remembered[int](clock, 10)
+        value = Remembered[int](clock, 10, name="test")
         reading, done = asyncio.Event(), asyncio.Event()
 
         async def one() -> int:
@@ -255,7 +255,7 @@ class TestRemembered:
         assert await waiting == 1
 
     async def test_of_no_age_is_loaded_for_everybody(self) -> None:
-        value = Remembered[int](stopped_clock(), 0)
+        value = Remembered[int](stopped_clock(), 0, name="test")
         numbers = iter(range(10))
 
         async def load() -> int:

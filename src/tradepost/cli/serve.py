@@ -1,5 +1,6 @@
 """``tradepost serve``: uvicorn with the HTTP protocol of ``web``, in one process or several behind one socket."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -7,9 +8,10 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from math import ceil
 from pathlib import Path
+from typing import Final
 
 import click
 import uvicorn
@@ -21,6 +23,8 @@ from tradepost.cli.running import current_clock, load_settings, run
 from tradepost.core.observability.metrics import MULTIPROCESS_VARIABLE, prepare_directory
 from tradepost.core.settings.settings import Settings
 from tradepost.web.protocol import BoundedHttpProtocol, CuttableHttpProtocol
+
+METRICS_PREFIX: Final = "tradepost-metrics-"
 
 
 @click.command()
@@ -112,9 +116,42 @@ def metrics_directory(workers: int) -> Iterator[None]:
     if given or workers == 1:
         yield
         return
-    directory = tempfile.mkdtemp(prefix="tradepost-metrics-")
-    os.environ[MULTIPROCESS_VARIABLE] = directory
+    remove_left_behind(Path(tempfile.gettempdir()))
+    with _new_directory() as directory:
+        os.environ[MULTIPROCESS_VARIABLE] = str(directory)
+        yield
+
+
+@contextmanager
+def _new_directory() -> Iterator[Path]:
+    with ExitStack() as held:
+        directory = None
+        while directory is None:
+            made = Path(tempfile.mkdtemp(prefix=METRICS_PREFIX))
+            # A server that starts at the same moment may take it for left behind, before this one holds its lock.
+            with suppress(OSError):
+                held.enter_context(_held(made))
+                directory = made if made.exists() else None
+        try:
+            yield directory
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def remove_left_behind(parent: Path) -> None:
+    """Remove the directories of metrics whose server was killed: nobody holds their lock any more."""
+    for directory in parent.glob(f"{METRICS_PREFIX}*"):
+        # Another user's, or removed by another server that starts.
+        with suppress(OSError), _held(directory):
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def _held(directory: Path) -> Iterator[None]:
+    """Hold the lock of a directory, which ends with this process however that goes; ``OSError`` if another has it."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
     try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        os.close(descriptor)

@@ -25,8 +25,8 @@ class PopularItems:
 
     def __init__(self, database: Database, clock: Clock, *, seconds: float) -> None:
         self._database = database
-        self._ranking: Remembered[Sequence[int]] = Remembered(clock, seconds)
-        self._shown: Remembered[Sequence[bytes]] = Remembered(clock, min(FRESH, seconds))
+        self._ranking: Remembered[Sequence[int]] = Remembered(clock, seconds, name="popular_ranking")
+        self._shown: Remembered[Sequence[bytes]] = Remembered(clock, min(FRESH, seconds), name="popular")
 
     async def top(self, limit: int) -> list[bytes]:
         """Return at most ``limit`` active items, the most viewed first, each as the JSON of ``ItemRead``."""

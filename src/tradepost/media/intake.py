@@ -16,6 +16,7 @@ from tradepost.core.batching.bulkhead import Bulkhead
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import TradepostError, Unauthenticated
 from tradepost.core.finishing import finished
+from tradepost.core.observability.tallies import UPLOADED_BYTES
 from tradepost.core.storage.store import Storage, StorageBusy, Stored
 from tradepost.core.wire.file_names import file_in_words
 from tradepost.media.documents.inspections import Inspection
@@ -215,8 +216,10 @@ async def _recognised(part: FilePart, accepted: Accepted) -> tuple[FileType, Asy
     first = [await anext(blocks, b"")]
 
     async def whole() -> AsyncIterator[bytes]:
+        UPLOADED_BYTES.add(amount=len(first[0]))
         yield first.pop()
         async for block in blocks:
+            UPLOADED_BYTES.add(amount=len(block))
             yield block
 
     return accepted.recognise(first[0]), whole()

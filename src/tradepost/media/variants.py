@@ -19,6 +19,7 @@ from tradepost.core.database.engines import Database
 from tradepost.core.errors import Unavailable, Unprocessable
 from tradepost.core.finishing import finished
 from tradepost.core.messaging.outbox import Outbox
+from tradepost.core.observability.tallies import CACHE_READS
 from tradepost.core.storage.store import NoSuchKey, Storage
 from tradepost.media.errors import NoSuchFile, PictureRefused
 from tradepost.media.messages import FileDoomed
@@ -68,6 +69,7 @@ class Variants:
             raise Unprocessable(("path", "category"), "Only pictures have variants", kind="picture")
         wanted = (picture.id, recipe.name)
         made = await self._made.find(wanted)
+        CACHE_READS.add("variants", "miss" if made is None else "hit")
         if made is not None:
             return made
         return await self._flights.join(wanted, lambda: self._make(picture, recipe))

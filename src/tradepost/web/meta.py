@@ -9,6 +9,7 @@ from tradepost.core.observability.metrics import Metrics
 from tradepost.core.settings.settings import Settings
 from tradepost.core.wire.schemas import Output
 from tradepost.web.answers.static_content import root_of
+from tradepost.web.asgi_scope import OUTCOME_KEY
 from tradepost.web.readiness import Readiness, ReadinessReport
 from tradepost.web.routing.route import OpenRoute
 
@@ -70,13 +71,16 @@ def build_router(*, settings: Settings, readiness: Readiness, metrics: Metrics) 
         "/readyz",
         responses={503: {"description": "Send nothing here for now", "model": ReadinessReport}},
     )
-    async def readiness_report(response: Response) -> ReadinessReport:
+    async def readiness_report(request: Request, response: Response) -> ReadinessReport:
         """Say whether requests should be sent here, and how each part is."""
         report = await readiness.report()
         response.headers.update(fresh)
         if report.status != "ready":
             response.status_code = 503
             response.headers["Retry-After"] = "1"
+        if report.status == "draining":
+            # As it should be: neither an error in the log nor a failed request in the metrics.
+            request.scope[OUTCOME_KEY] = "draining"
         return report
 
     @router.get(

@@ -60,6 +60,8 @@ class Readiness:
 
     def __init__(self, clock: Clock, *, timeout: float = CHECK_TIMEOUT) -> None:
         self.draining = False
+        self.last: dict[str, float] = {}
+        """1 for each part that was well when it was looked at last, 0 for the others."""
         self._monotonic = clock.monotonic
         self._timeout = timeout
         self._checks: dict[str, _Check] = {}
@@ -99,6 +101,7 @@ class Readiness:
             failure = error
         latency = self._monotonic() - before
         self._log_change(name, failure)
+        self.last[name] = failure is None
         return CheckResult(
             status="ok" if failure is None else "failed",
             required=check.required,

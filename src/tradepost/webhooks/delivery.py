@@ -11,6 +11,7 @@ from tradepost.core.batching.coalescer import Coalescer
 from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database
 from tradepost.core.messaging.messages import Channel, Envelope, Postponed
+from tradepost.core.observability.tallies import WEBHOOK_ANSWERS
 from tradepost.webhooks.catalogue import TEST
 from tradepost.webhooks.concurrency_limit import ConcurrencyLimiter
 from tradepost.webhooks.delivery_log import DeliveryAttempt, DeliveryLog
@@ -102,6 +103,7 @@ class WebhookDeliverer:
             started = self._clock.monotonic()
             answer = await self._attempt(due)
             took = timedelta(seconds=self._clock.monotonic() - started)
+        WEBHOOK_ANSWERS.add("none" if answer.status is None else f"{answer.status // 100}xx")
         pause = None if answer.delivered else _pause(due, answer)
         attempt = DeliveryAttempt(due, answer, took, self._clock.now(), pause)
         if await self._log.record(attempt) and pause is not None:

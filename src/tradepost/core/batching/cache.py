@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from tradepost.core.clock import Clock
+from tradepost.core.observability.tallies import CACHE_READS
 
 T = TypeVar("T")
 
@@ -13,10 +14,11 @@ class Remembered(Generic[T]):
     """A cached value that is at most ``seconds`` old, refreshed early by one caller at a time.
 
     From half that age on, one caller loads it anew while the others still get the cached one: no crowd of callers waits
-    when it expires. ``seconds`` of 0 loads for every caller.
+    when it expires. ``seconds`` of 0 loads for every caller. Its name is for the metrics.
     """
 
-    def __init__(self, clock: Clock, seconds: float) -> None:
+    def __init__(self, clock: Clock, seconds: float, *, name: str) -> None:
+        self._name = name
         self._clock = clock
         self._seconds = seconds
         self._lock = asyncio.Lock()
@@ -27,10 +29,13 @@ class Remembered(Generic[T]):
     async def get(self, load: Callable[[], Awaitable[T]]) -> T:
         """Return the value, from ``load`` when it is too old; what ``load`` raises reaches only its own caller."""
         if (value := self._still_good()) is not None:
+            CACHE_READS.add(self._name, "hit")
             return value
         async with self._lock:
             if (value := self._still_good(self._seconds / 2)) is not None:
+                CACHE_READS.add(self._name, "hit")
                 return value
+            CACHE_READS.add(self._name, "miss")
             started = self._clock.monotonic()
             self._forgotten = False
             self._value = value = await load()

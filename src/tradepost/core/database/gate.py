@@ -1,7 +1,7 @@
 """A fair semaphore in front of a connection pool: in SQLAlchemy's own queue some waiters starve when many wait."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
@@ -18,6 +18,8 @@ class Gate:
 
     def __init__(self, size: int, timeout: float) -> None:
         self.size = size
+        self.observe: Callable[[float], None] | None = None
+        """Told how long each had to wait who had to, in seconds."""
         self._timeout = timeout
         self._places = asyncio.Semaphore(size)
         self._holders: set[asyncio.Task[Any] | None] = set()
@@ -58,6 +60,8 @@ class Gate:
             finally:
                 del self._came[place]
             waited = monotonic() - came
+            if self.observe is not None:
+                self.observe(waited)
             self._waits.ended(waited)
             if gives_way and waited > PATIENCE and self._waits.impatient:
                 self._places.release()

@@ -16,6 +16,7 @@ from tradepost.core.database.hosts import Hosts
 from tradepost.core.database.options import DatabaseOptions
 from tradepost.core.database.postgres_connection import NO_CONNECTION, PostgresConnection
 from tradepost.core.errors import DatabaseUnavailable
+from tradepost.core.observability.tallies import STATEMENT_TIMEOUTS
 
 if TYPE_CHECKING:
     from weakref import WeakSet
@@ -26,6 +27,8 @@ PING_TIMEOUT: Final = 2.0
 """Seconds to wait for the answer to a ping."""
 READ_ONLY: Final = "25006"
 """The SQLSTATE of a write where nothing is written: on a standby, or where an operator has set it so."""
+TIMED_OUT: Final = "57014"
+"""The SQLSTATE of a statement that was cancelled."""
 REFUSAL_PERIOD: Final = 1.0
 """Seconds in which refused writes have connections thrown away once: on a database that stays read-only, others read."""
 
@@ -44,6 +47,7 @@ def postgres_engine(options: DatabaseOptions, connections: "WeakSet[PostgresConn
         else _directly(options, connections),
     )
     _leave_standbys(engine)
+    _count_timeouts(engine)
     if options.pre_ping:
         _ping_idle_connections(engine)
     return engine
@@ -111,6 +115,15 @@ def _creator(
 
 def _milliseconds(seconds: float) -> int:
     return int(seconds * 1000)
+
+
+def _count_timeouts(engine: AsyncEngine) -> None:
+    """Count the statements that ``statement_timeout`` ended; those that a deadline ended are no errors of the server's."""
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def count(context: ExceptionContext) -> None:
+        if getattr(context.original_exception, "sqlstate", None) == TIMED_OUT:
+            STATEMENT_TIMEOUTS.add()
 
 
 def _leave_standbys(engine: AsyncEngine) -> None:

@@ -16,6 +16,7 @@ from tradepost.core.database.repository import Repository
 from tradepost.core.messaging.failures import describe, is_away
 from tradepost.core.messaging.messages import NAME_LENGTH, RecurringJob
 from tradepost.core.messaging.outbox import ERROR_LENGTH
+from tradepost.core.observability.tallies import JOB_RUNS, JOB_SECONDS
 
 LONGEST_POLL_SECONDS: Final = 60.0
 """Seconds until a process looks again at a job that another one holds."""
@@ -127,13 +128,17 @@ class JobRunner:
         if self._stop.is_set():
             return await self._settled(lease, pause=0.0, error=None)
         self._running = asyncio.create_task(self._attempt(), name=self.job.name)
+        began, outcome = self._clock.monotonic(), "stopped"
         try:
             error = await self._running
+            outcome = "done" if error is None else "failed"
         except asyncio.CancelledError:
             if not self._stop.is_set():
                 raise
             error, pause = None, 0.0
         finally:
+            JOB_RUNS.add(self.job.name, outcome)
+            JOB_SECONDS.add(self.job.name, amount=self._clock.monotonic() - began)
             self._running.cancel()
             self._running = None
         return await self._settled(lease, pause=pause, error=error)

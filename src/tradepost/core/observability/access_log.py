@@ -41,13 +41,14 @@ class AccessLog:
         person: int | None,
         key: ApiKeyTerms | None = None,
         error_code: str | None,
+        expected: bool = False,
         trace: str | None = None,
     ) -> None:
         """Write a line; ``template`` is the route's path, without what was in its place, ``trace`` the id of its trace.
 
-        An API key is named by its prefix.
+        An API key is named by its prefix. A status from 500 on that is ``expected`` is no error.
         """
-        failed = status >= 500  # noqa: PLR2004
+        failed = status >= 500 and not expected  # noqa: PLR2004
         if self._quiet and not failed:
             return
         milliseconds = seconds * 1000

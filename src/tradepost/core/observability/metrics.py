@@ -30,6 +30,7 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPEN
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from tradepost.core.clock import Clock
+from tradepost.core.observability.tallies import TALLIES, Tally
 
 MULTIPROCESS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 UNMATCHED: Final = "unmatched"
@@ -48,6 +49,25 @@ _METHODS: Final = frozenset({"GET", "HEAD", "QUERY", "POST", "PUT", "PATCH", "DE
 _LIVE_FILE: Final = re.compile(r"gauge_live\w*_(\d+)\.db")
 
 Reading = Callable[[], float]
+Readings = Callable[[], Mapping[str, float]]
+"""Returns a value for each value of a label."""
+
+
+class _Tallied:
+    """The counter of a tally, which it takes over the difference from at each look."""
+
+    def __init__(self, tally: Tally, registry: CollectorRegistry) -> None:
+        self._tally = tally
+        self._counter = Counter(f"tradepost_{tally.name}", tally.text, tally.labels, registry=registry)
+        # What was counted before belongs to nobody who could be asked.
+        self._seen = dict(tally.counts)
+
+    def take_over(self) -> None:
+        for values, count in self._tally.counts.items():
+            more = count - self._seen.get(values, 0)
+            if more:
+                (self._counter.labels(*values) if values else self._counter).inc(more)
+                self._seen[values] = count
 
 
 class Metrics:
@@ -80,11 +100,22 @@ class Metrics:
         self._worst_lag = self._gauge(
             "event_loop_lag_worst_seconds", "The latest timer since the start", mode="livemax"
         )
+        self._pool_waits = Histogram(
+            "tradepost_database_wait_seconds",
+            "Waits for a connection of the pool, of those who had to wait",
+            ("pool",),
+            buckets=BUCKETS,
+            registry=self._registry,
+        )
+        self._tallied: list[_Tallied] = [_Tallied(tally, self._registry) for tally in TALLIES]
+        self._labelled: list[tuple[Gauge, Readings]] = []
         self._gauges: list[tuple[Gauge, Reading]] = [(self._in_progress, lambda: self.in_progress)]
         self._lags = (0.0, 0.0)
         for name, (text, reading) in (gauges or {}).items():
             self.add_gauge(name, text, reading)
-        self._children: dict[tuple[str, str, int], tuple[Callable[[], None], Callable[[float], None]]] = {}
+        self._children: dict[
+            tuple[str, str, int | str], tuple[Callable[[], None], Callable[[float], None]]
+        ] = {}
         if self._directory is None:
             ProcessCollector(registry=self._registry)
             PlatformCollector(registry=self._registry)
@@ -143,7 +174,7 @@ class Metrics:
                 text,
                 ("channel",),
                 registry=self._registry,
-                multiprocess_mode="livemax",
+                multiprocess_mode="livemostrecent",
             )
             for name, text in (
                 ("waiting", "Messages that are not delivered yet"),
@@ -194,6 +225,28 @@ class Metrics:
         """Show what ``reading`` returns as ``tradepost_<name>``; ``mode`` says how workers' values make one."""
         self._gauges.append((self._gauge(name, text, mode=mode), reading))
 
+    def add_gauges(
+        self, name: str, text: str, label: str, readings: Readings, *, mode: str = "livesum"
+    ) -> None:
+        """Show what ``readings`` returns as ``tradepost_<name>``, by ``label``."""
+        gauge = Gauge(f"tradepost_{name}", text, (label,), registry=self._registry, multiprocess_mode=mode)  # type: ignore[arg-type]
+        self._labelled.append((gauge, readings))
+
+    def show_build(self, **labels: str) -> None:
+        """Show what this is, as the labels of a gauge that is 1."""
+        gauge = Gauge(
+            "tradepost_build_info",
+            "What runs here",
+            tuple(labels),
+            registry=self._registry,
+            multiprocess_mode="livemax",
+        )
+        gauge.labels(**labels).set(1)
+
+    def pool_observer(self, pool: str) -> Callable[[float], None]:
+        """Return the observer of the waits for a connection, in seconds."""
+        return self._pool_waits.labels(pool).observe
+
     def observe_refused(self, importance: str, number: int) -> None:
         """Count requests of a class that overload control refused."""
         self._refused.labels(importance).inc(number)
@@ -203,11 +256,17 @@ class Metrics:
         self._requests.labels(method if method in _METHODS else "OTHER", UNMATCHED, "503").inc(number)
 
     def observe(
-        self, method: str, template: str | None, status: int, seconds: float, *, limit: str | None = None
+        self,
+        method: str,
+        template: str | None,
+        status: int | str,
+        seconds: float,
+        *,
+        limit: str | None = None,
     ) -> None:
         """Count one answered request; ``template`` is the route's path, None when there was no route.
 
-        ``limit`` is the name of the rate limit that refused it.
+        ``limit`` is the name of the rate limit that refused it; ``status`` may be a word instead of a number.
         """
         if limit is not None:
             self._denials.labels(limit).inc()
@@ -219,7 +278,7 @@ class Metrics:
         child[1](seconds)
 
     def _bind(
-        self, method: str, template: str, status: int
+        self, method: str, template: str, status: int | str
     ) -> tuple[Callable[[], None], Callable[[float], None]]:
         name = method if method in _METHODS else "OTHER"
         child = (
@@ -233,6 +292,11 @@ class Metrics:
     def _sample(self) -> None:
         for gauge, reading in self._gauges:
             gauge.set(reading())
+        for gauge, readings in self._labelled:
+            for value, number in readings().items():
+                gauge.labels(value).set(number)
+        for tallied in self._tallied:
+            tallied.take_over()
         last, worst = self._lags
         self._lag.set(last)
         self._worst_lag.set(worst)
@@ -264,6 +328,8 @@ class Metrics:
 
     def close(self) -> None:
         """Take this worker's gauges out of the sums; its counters stay in them."""
+        for tallied in self._tallied:
+            tallied.take_over()
         if self._directory is not None:
             mark_process_dead(os.getpid(), path=self._directory)  # type: ignore[no-untyped-call]
 

@@ -16,6 +16,7 @@ import structlog
 from tradepost.core.batching.coalescer import Coalescer, Observe
 from tradepost.core.database.engines import Database
 from tradepost.core.errors import Unavailable
+from tradepost.core.observability.tallies import STREAM_ENDS, STREAM_RESYNCS
 from tradepost.core.principal import Credential, Principal
 from tradepost.core.signals.signals import Signals
 from tradepost.core.wire.numbers import plain_number
@@ -107,8 +108,10 @@ class InboxStream:
         self._woken = True
         self._changed.set()
 
-    def end(self) -> None:
+    def end(self, by: str = "client") -> None:
         """End the stream: nothing more is read."""
+        if not self._ended:
+            STREAM_ENDS.add(by)
         self._ended = True
         self._changed.set()
 
@@ -163,6 +166,7 @@ class InboxStream:
         return [ServerSentEvent("notification", json, number) for number, json in found.notifications]
 
     def _resync(self, reason: str) -> ServerSentEvent:
+        STREAM_RESYNCS.add(reason)
         return ServerSentEvent("resync", f'{{"reason":"{reason}"}}', self.position)
 
 
@@ -213,13 +217,15 @@ class InboxStreams:
             stream.begin(await self._heads.find(principal.user_id), last_event_id)
             yield stream
         finally:
+            # One that has ended already was counted then.
+            stream.end()
             self._remove(stream)
 
     def close(self) -> None:
         """End every stream and refuse new ones: the process is stopping."""
         self._closed = True
         for stream in self._all():
-            stream.end()
+            stream.end("server")
 
     async def run(self) -> None:
         """Poll for the open streams until cancelled."""
@@ -272,7 +278,7 @@ class InboxStreams:
         living = set(await self._living({stream.credential for stream in streams}))
         for stream in streams:
             if stream.credential not in living:
-                stream.end()
+                stream.end("session")
         if heads:
             async with self._database.read() as db:
                 rows = await InboxRepository(db).find_heads({stream.user_id for stream in streams})

@@ -22,6 +22,7 @@ from tradepost.web.asgi_scope import (
     ARRIVED_KEY,
     ERROR_CODE_KEY,
     LIMIT_KEY,
+    OUTCOME_KEY,
     REQUEST_HEADERS_KEY,
     REQUEST_ID_KEY,
     SANE_ID,
@@ -199,7 +200,8 @@ class Exchange:
             seconds = self.monotonic() - answer.began
             status = answer.status or CLIENT_CLOSED_REQUEST
             template = scope.get(TEMPLATE_KEY)
-            metrics.observe(method, template, status, seconds, limit=scope.get(LIMIT_KEY))
+            outcome = scope.get(OUTCOME_KEY)
+            metrics.observe(method, template, outcome or status, seconds, limit=scope.get(LIMIT_KEY))
             if self._access_line is not None:
                 self._access_line(
                     request_id=request_id,
@@ -209,7 +211,8 @@ class Exchange:
                     seconds=seconds,
                     person=scope.get(USER_ID_KEY),
                     key=scope.get(API_KEY_KEY),
-                    error_code=scope.get(ERROR_CODE_KEY),
+                    error_code=scope.get(ERROR_CODE_KEY) or outcome,
+                    expected=outcome is not None,
                     trace=None if traced is None else trace_context.trace_id(traced),
                 )
             logging.request_id.reset(token)

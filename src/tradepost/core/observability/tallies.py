@@ -1,0 +1,55 @@
+"""What is counted where it happens, as plain numbers of the process; ``Metrics`` shows them as counters when it is asked.
+
+Adding costs a look into a dictionary. Labels are words of this code, never of a request: their number is bounded.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+
+class Tally:
+    """One kind of thing that is counted, shown as ``tradepost_<name>_total``, by the values of ``labels``."""
+
+    def __init__(self, name: str, text: str, labels: Sequence[str] = ()) -> None:
+        self.name = name
+        self.text = text
+        self.labels = tuple(labels)
+        self.counts: dict[tuple[str, ...], float] = {} if labels else {(): 0}
+
+    def add(self, *values: str, amount: float = 1) -> None:
+        """Count one more, or ``amount``, with these values of the labels."""
+        self.counts[values] = self.counts.get(values, 0) + amount
+
+
+STATEMENT_TIMEOUTS: Final = Tally(
+    "database_statement_timeouts", "Statements that PostgreSQL ended because they took too long"
+)
+CACHE_READS: Final = Tally(
+    "cache_reads", "Questions to something that is kept, by whether it was there", ("cache", "outcome")
+)
+UPLOADED_BYTES: Final = Tally("uploaded_bytes", "Bytes of uploaded files, of refused ones too")
+WEBHOOK_ANSWERS: Final = Tally(
+    "webhook_answers", "Attempts to tell a webhook, by the class of the answer's status, or none", ("answer",)
+)
+STREAM_ENDS: Final = Tally(
+    "notification_stream_ends", "Streams of notifications that ended, by who ended them", ("by",)
+)
+STREAM_RESYNCS: Final = Tally(
+    "notification_stream_resyncs",
+    "Streams that were told to look at the list again, by the reason",
+    ("reason",),
+)
+JOB_RUNS: Final = Tally("job_runs", "Runs of recurring jobs in this process", ("job", "outcome"))
+JOB_SECONDS: Final = Tally("job_seconds", "Time that recurring jobs took", ("job",))
+
+TALLIES: Final = (
+    STATEMENT_TIMEOUTS,
+    CACHE_READS,
+    UPLOADED_BYTES,
+    WEBHOOK_ANSWERS,
+    STREAM_ENDS,
+    STREAM_RESYNCS,
+    JOB_RUNS,
+    JOB_SECONDS,
+)
+"""All of them."""
