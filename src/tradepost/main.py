@@ -43,7 +43,7 @@ from tradepost.media.routes import body_limits
 from tradepost.notifications.inbox.streams import InboxStreams
 from tradepost.notifications.mail import routes as mail_routes
 from tradepost.notifications.preferences import page_routes as unsubscribe_routes
-from tradepost.web import docs, meta
+from tradepost.web import admin_page, docs, meta
 from tradepost.web.middleware import stack
 from tradepost.web.openapi import document
 from tradepost.web.overload.door import DOOR_KEY, Door
@@ -86,6 +86,7 @@ def create_app(
     )
     app.include_router(meta.build_router(settings=settings, readiness=readiness, metrics=metrics))
     app.include_router(docs.build_router(app, settings))
+    app.include_router(admin_page.build_router(settings))
     app.include_router(page_routes.build_router(settings))
     app.include_router(mail_routes.build_router(settings))
     app.include_router(unsubscribe_routes.build_router(settings))

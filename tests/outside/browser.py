@@ -38,6 +38,8 @@ PATIENCE: Final = 60.0
 """Seconds until what a page is to show must be there; it takes one, many more on a machine that is busy."""
 _ELEMENT: Final = "element-6066-11e4-a52e-4f735466cecf"
 """The key under which the protocol names an element."""
+_KEYS: Final = {"Tab": "\ue004", "Enter": "\ue007", "Escape": "\ue00c", "Space": " "}
+"""What the protocol calls keys that write nothing."""
 _LISTENING: Final = re.compile(rb"started successfully on port (\d+)")
 
 
@@ -92,6 +94,24 @@ class Browser:
         text: str = await self._command("GET", f"element/{await self.find(selector)}/text")
         return text
 
+    async def press(self, *keys: str) -> None:
+        """Press keys one after the other, as somebody without a mouse does: characters, or names such as ``Tab``."""
+        actions = [
+            {"type": kind, "value": _KEYS.get(key, key)} for key in keys for kind in ("keyDown", "keyUp")
+        ]
+        await self._command(
+            "POST", "actions", {"actions": [{"type": "key", "id": "keys", "actions": actions}]}
+        )
+
+    async def console(self) -> list[str]:
+        """Return what the browser had to say since the last look, but for statuses of answers: errors and refused loads."""
+        lines = await self._command("POST", "se/log", {"type": "browser"})
+        return [line["message"] for line in lines if "Failed to load resource" not in line["message"]]
+
+    async def screenshot(self) -> bytes:
+        """Return what is in the window, as a PNG."""
+        return base64.b64decode(await self._command("GET", "screenshot"))
+
     async def picture(self, page: Path, size: tuple[int, int]) -> Image.Image:
         """Open a file of HTML, wait for its pictures, and return what its upper left corner looks like."""
         await self.open(page.as_uri())
@@ -141,7 +161,12 @@ async def browsing(*, width: int, height: int, phone: bool = False) -> AsyncIter
                     "deviceMetrics": {"width": width, "height": height, "pixelRatio": 2, "touch": True}
                 }
             timeouts = {"script": int(2 * PATIENCE * 1000)}
-            wanted = {"browserName": "chrome", "goog:chromeOptions": options, "timeouts": timeouts}
+            wanted = {
+                "browserName": "chrome",
+                "goog:chromeOptions": options,
+                "goog:loggingPrefs": {"browser": "ALL"},
+                "timeouts": timeouts,
+            }
             answer = await driver.post("/session", json={"capabilities": {"alwaysMatch": wanted}})
             assert answer.is_success, answer.text
             session: str = answer.json()["value"]["sessionId"]

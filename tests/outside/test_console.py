@@ -1,0 +1,298 @@
+"""``/admin`` in a browser, at the width of a desk and of a phone: logging in, finding, acting, and what the API says then."""
+
+import json
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import pyotp
+import pytest
+import pytest_asyncio
+
+from tests.flows.live import PASSWORD, ROOT, Account, LiveServer, environment, join, log_in, serving
+from tests.outside.browser import Browser, browsing, needs_browser
+from tests.outside.test_generated_clients import AWAY, needs_node, run
+
+pytestmark = needs_browser
+
+DESK: dict[str, Any] = {"width": 1440, "height": 900}
+PHONE: dict[str, Any] = {"width": 390, "height": 844, "phone": True}
+ADMIN: Final = ("admin@example.com", "changethis")
+HERE: Final = Path(__file__).parent / "axe"
+BUILD: Final = ROOT / "build" / "axe"
+SECTIONS: Final = ("people", "items", "tags", "categories", "events", "messages", "audit")
+JUDGE: Final = """
+const found = await axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]});
+return found.violations.filter((one) => ["serious", "critical"].includes(one.impact))
+  .map((one) => `${one.id}: ${one.nodes.map((node) => node.target.join(" ")).slice(0, 3)}`);
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    with serving(environment(tmp_path_factory.mktemp("data")), "--host", "127.0.0.1") as server:
+        yield server
+
+
+@pytest_asyncio.fixture(scope="module", params=[DESK, PHONE], ids=["desk", "phone"])
+async def window(request: pytest.FixtureRequest, server: LiveServer) -> AsyncIterator[Browser]:
+    await server.ready()
+    async with browsing(**request.param) as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture
+async def api(server: LiveServer) -> AsyncIterator[httpx.AsyncClient]:
+    async with server.client() as client:
+        token = (await log_in(client, *ADMIN))["access_token"]
+    async with server.client(token) as client:
+        yield client
+
+
+@pytest_asyncio.fixture
+async def browser(window: Browser, server: LiveServer) -> AsyncIterator[Browser]:
+    """A window of somebody who was never here; whatever the page did, the browser has nothing to say against it."""
+    await window.open(f"{server.url}/admin")
+    await window.run("sessionStorage.clear(); location.hash = ''")
+    await window.reload()
+    await window.find("#log-in")
+    await window.console()
+    yield window
+    assert await window.console() == []
+
+
+async def enter(browser: Browser, email: str = ADMIN[0], password: str = ADMIN[1]) -> None:
+    await browser.write("[name=username]", email)
+    await browser.write("[name=password]", password)
+    await browser.click("#log-in button[type=submit]")
+
+
+async def go(browser: Browser, path: str, title: str) -> None:
+    """Go to a page of the console and wait until it is there."""
+    await browser.run("location.hash = arguments[0]", f"#/{path}")
+    shown = (
+        "const heading = document.querySelector('h1');"
+        "return heading?.textContent === arguments[0] && !document.querySelector('[aria-busy=true]')"
+    )
+    await browser.until(shown, title)
+
+
+async def act(browser: Browser, name: str) -> None:
+    """Press the button of an act, and confirm it."""
+    await browser.click(f"[data-act='{name}']")
+    await browser.click("dialog button[type=submit]")
+    await browser.until("return !document.querySelector('dialog')")
+
+
+async def applied(server: LiveServer, email: str) -> Account:
+    async with server.client() as client:
+        return await join(client, email)
+
+
+@pytest.fixture
+def person(request: pytest.FixtureRequest) -> str:
+    """The address of somebody whom this test, at this width, has for itself."""
+    return f"{''.join(filter(str.isalnum, request.node.name))[-40:].lower()}@example.com"
+
+
+async def test_find_somebody_act_and_see_what_the_api_says(
+    browser: Browser, server: LiveServer, api: httpx.AsyncClient, person: str
+) -> None:
+    account = await applied(server, person)
+    await enter(browser)
+    await browser.find("table")
+    await browser.write("[name=q]", person[:20].upper())
+    await browser.click(".filters button[type=submit]")
+    await browser.until("return document.querySelectorAll('tbody tr').length === 1")
+    await browser.click("tbody a")
+    await browser.find("[data-act='switch off']")
+    await act(browser, "switch off")
+    await browser.find("[data-act='switch on']")
+    user = (await api.get(f"/users/{account.id}")).json()
+    assert user["is_active"] is False
+    lines = (await api.get("/audit", params={"target_id": account.id})).json()["lines"]
+    assert "user.deactivated" in {line["action"] for line in lines}
+    await act(browser, "switch on")
+    await browser.find("[data-act='switch off']")
+    await browser.click("[data-act='change role']")
+    await browser.run("document.querySelector('dialog select').value = 'moderator'")
+    await browser.click("dialog button[type=submit]")
+    await browser.until("return document.querySelector('.facts').textContent.includes('moderator')")
+    assert (await api.get(f"/users/{account.id}")).json()["role"] == "moderator"
+
+
+async def test_log_ins_and_keys_of_somebody_are_ended(
+    browser: Browser, server: LiveServer, api: httpx.AsyncClient, person: str
+) -> None:
+    account = await applied(server, person)
+    async with server.client(account.token) as client:
+        await client.post("/auth/api-keys", json={"name": "Robot"})
+    await enter(browser)
+    await browser.find("table")
+    await browser.run("location.hash = arguments[0]", f"#/people/{account.id}")
+    await act(browser, "revoke-key")
+    await browser.until("return !document.querySelector(\"[data-act='revoke-key']\")")
+    assert (await api.get(f"/users/{account.id}/api-keys")).json()["total"] == 0
+    await act(browser, "end-session")
+    await browser.until("return !document.querySelector(\"[data-act='end-session']\")")
+    async with server.client(account.token) as client:
+        assert (await client.get("/users/me")).status_code == 401
+
+
+async def test_a_second_factor_is_asked_for(browser: Browser, server: LiveServer, person: str) -> None:
+    account = await applied(server, person)
+    async with server.client() as client:
+        admin = (await log_in(client, *ADMIN))["access_token"]
+    async with server.client(admin) as client:
+        await client.put(f"/users/{account.id}", json={"role": "moderator"})
+    async with server.client(account.token) as client:
+        secret = (await client.post("/auth/totp")).json()["secret"]
+        first = {"code": pyotp.TOTP(secret).now()}
+        codes = (await client.post("/auth/totp/confirm", json=first)).json()["recovery_codes"]
+    await enter(browser, person, PASSWORD)
+    await browser.write("[name=otp]", codes[0])
+    await browser.click("#log-in button[type=submit]")
+    await browser.find("table")
+    sections = await browser.text("#sections")
+    assert "People" in sections
+    assert "Audit" not in sections, "that is for admins"
+
+
+async def test_what_is_wrong_is_said(browser: Browser, server: LiveServer, person: str) -> None:
+    await enter(browser, ADMIN[0], "Wrong1234")
+    await browser.until(
+        "return document.querySelector('.problem').textContent.includes('Incorrect email or password')"
+    )
+    await applied(server, person)
+    await enter(browser, person, PASSWORD)
+    await browser.until("return document.querySelector('main').textContent.includes('not one of staff')")
+    assert await browser.run("return sessionStorage.length") == 0
+    await enter(browser)
+    await browser.find("table")
+    await go(browser, "tags", "Tags")
+    await browser.click("[data-act='new tag']")
+    await browser.click("dialog button[type=submit]")
+    await browser.find("dialog [name=name][aria-invalid]")
+    error = await browser.text("dialog .field .error")
+    assert "at least 1 character" in error
+    focus = (
+        "return document.activeElement.name + document.activeElement.getAttribute('aria-describedby').length"
+    )
+    assert str(await browser.run(focus)).startswith("name")
+    await browser.press("Escape")
+    await browser.until("return !document.querySelector('dialog')")
+    assert await browser.run("return document.activeElement.dataset.act") == "new tag"
+
+
+async def test_without_a_mouse(browser: Browser, api: httpx.AsyncClient, person: str) -> None:
+    await browser.press(*ADMIN[0], "Tab", *ADMIN[1], "Enter")
+    await browser.find("table")
+    await go(browser, "tags", "Tags")
+    await browser.until("return document.activeElement.tagName === 'H1'")
+    name = f"tag {person[:30]}"
+    await browser.press("Tab", "Enter", *name, "Tab", *"Found by keys", "Tab", "Tab", "Enter")
+    await browser.until("return !document.querySelector('dialog')")
+    await browser.until("return document.getElementById('said').textContent !== ''")
+    (tag,) = (await api.get("/tags/", params={"q": name})).json()["tags"]
+    assert tag["description"] == "Found by keys"
+
+
+async def test_pages_and_orders_are_in_the_address(
+    browser: Browser, server: LiveServer, api: httpx.AsyncClient
+) -> None:
+    lines = "\n".join(json.dumps({"title": f"Lamp {number:02}", "price": number + 1}) for number in range(60))
+    sent = await api.post("/items/bulk", content=lines, headers={"Content-Type": "application/x-ndjson"})
+    assert sent.status_code == 200
+    await enter(browser)
+    await browser.find("table")
+    await go(browser, "items?sort=-price", "Items")
+    first = await browser.text("tbody a")
+    await browser.click("[rel=next]")
+    await browser.until("return document.querySelector('tbody a')?.textContent !== arguments[0]", first)
+    await browser.until("return location.hash.includes('cursor=')")
+    await browser.run("history.back()")
+    await browser.until("return document.querySelector('tbody a')?.textContent === arguments[0]", first)
+    await browser.write("[name=q]", "lamp 07")
+    await browser.click(".filters button[type=submit]")
+    await browser.until(
+        "return [...document.querySelectorAll('tbody a')].some((one) => one.textContent === 'Lamp 07')"
+    )
+    # A reload keeps the log-in and the place; a log-out forgets the token and tells the server.
+    await browser.reload()
+    await browser.find("tbody a")
+    token = json.loads(await browser.run("return sessionStorage.getItem('tradepost console')"))["text"]
+    await browser.click("#log-out")
+    await browser.find("#log-in")
+    assert await browser.run("return sessionStorage.length") == 0
+    async with server.client(token) as client:
+        assert (await client.get("/users/me")).status_code == 401
+
+
+async def test_a_log_in_that_ended_elsewhere_is_noticed(browser: Browser, server: LiveServer) -> None:
+    await enter(browser)
+    await browser.find("table")
+    token = json.loads(await browser.run("return sessionStorage.getItem('tradepost console')"))["text"]
+    async with server.client(token) as client:
+        assert (await client.post("/auth/logout")).status_code == 200
+    await browser.run("location.hash = '#/events'")
+    await browser.until("return document.querySelector('main').textContent.includes('Your log-in has ended')")
+
+
+async def test_what_people_wrote_stays_text(browser: Browser, api: httpx.AsyncClient, person: str) -> None:
+    nasty = f"<img src=x onerror=alert(1)> {person[:20]}"
+    item = (await api.post("/items/", json={"title": nasty, "price": 1, "description": nasty})).json()
+    await enter(browser)
+    await browser.find("table")
+    await go(browser, f"items/{item['id']}", nasty)
+    assert await browser.run("return document.querySelectorAll('main img').length") == 0
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """The source of axe, of the version and the bytes that the lock names."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(HERE / name, BUILD)
+    try:
+        run("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", cwd=BUILD)
+    except AssertionError as error:
+        if away := AWAY.search(str(error)):
+            pytest.skip(f"npm cannot reach its registry to fetch axe: {away[0]}")
+        raise
+    return (BUILD / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+
+
+@needs_node
+async def test_axe_and_the_width_find_no_fault(
+    browser: Browser, api: httpx.AsyncClient, axe: str, person: str
+) -> None:
+    tag = (await api.post("/tags/", json={"name": f"axe {person.partition('@')[0][-20:]}"})).json()["name"]
+    item = {"title": "Lamp", "price": 5, "tags": [tag]}
+    await api.post("/items/", json=item)
+    await api.post("/categories/", json={"name": f"Lamps {person.partition('@')[0][-20:]}"})
+    faults: dict[str, list[str]] = {}
+
+    async def look(where: str) -> None:
+        await browser.run(axe + "; window.axe = axe")
+        found = await browser.run(JUDGE)
+        if not await browser.run("return document.documentElement.scrollWidth <= innerWidth"):
+            found.append("wider than the window")
+        if found:
+            faults[where] = found
+
+    await look("log-in")
+    await enter(browser)
+    await browser.find("table")
+    for section in SECTIONS:
+        await go(browser, section, section.title())
+        await look(section)
+    await browser.run("location.hash = '#/people/1'")
+    await browser.find(".facts")
+    await look("a person")
+    await browser.click("[data-act='change role']")
+    await browser.find("dialog[open]")
+    await look("a dialog")
+    await browser.press("Escape")
+    assert faults == {}
