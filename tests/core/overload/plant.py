@@ -11,6 +11,11 @@ from tradepost.core.overload.arrivals import Importance, rank_of
 from tradepost.core.overload.control import STEP, OverloadControl
 from tradepost.core.overload.waits import PATIENCE, Waits
 
+CONNECTING = 0.0005
+"""Seconds from one closed client's first request to the next one's."""
+THINKING = 0.0005
+"""Seconds that such a client takes from an answer to its next request."""
+
 Rate = Callable[[float], float]
 """How many times the capacity comes, at a moment."""
 _What = Literal["next", "comes", "ends", "step"]
@@ -42,6 +47,8 @@ class Plant:
     people: int = 400
     controlled: bool = True
     again: Callable[[float, float], float] | None = None
+    closed: int = 0
+    """Clients that wait for one answer before they ask again, however often they are refused."""
     floor: int = 8
     asked: list[Asked] = field(default_factory=list)
     levels: list[tuple[float, float]] = field(default_factory=list)
@@ -55,11 +62,16 @@ class Plant:
         self.planned = 0
         self.free = self.lanes
         self.held_up = 0.0
+        self.until = 0.0
 
     def run(self, rate: Rate, seconds: float) -> "Plant":
         """Have requests come for so long, and serve what was let in to its end."""
         self._plan(0.0, "next")
         self._plan(STEP, "step")
+        self.until = seconds
+        for client in range(self.closed):
+            # They connect one after the other.
+            self._ask_on(client * CONNECTING, client)
         while self.events:
             now, _, what, asked = heapq.heappop(self.events)
             if what == "step":
@@ -68,13 +80,15 @@ class Plant:
                 (importance,) = self.chance.choices(list(Importance), self.shares)
                 self._come(now, Asked(now, importance, self.chance.randrange(self.people)))
                 pause = self.chance.expovariate(max(1e-9, rate(now)) * self.lanes / self.cost)
-                self._plan(now + pause, "next")
+                if now + pause < seconds:
+                    self._plan(now + pause, "next")
             elif asked is not None:
                 if what == "comes":
                     self._come(now, asked)
                 else:
                     asked.ended = now
                     self.control.ended()
+                    self._ask_on(now, asked.person)
                     self.free += 1
             self._work(now)
         return self
@@ -121,9 +135,15 @@ class Plant:
     def _refuse(self, now: float, asked: Asked) -> None:
         asked.refused, asked.ended = True, now
         self.held_up += self.cost * self.refusal
+        self._ask_on(now + self.held_up, asked.person)
         if self.again is not None:
             back = now + self.again(self.chance.random(), self.control.load)
             self._plan(back, "comes", Asked(back, asked.importance, asked.person))
+
+    def _ask_on(self, now: float, client: int) -> None:
+        at = now + self.chance.uniform(0.5, 1.5) * THINKING
+        if client < self.closed and at < self.until:
+            self._plan(at, "comes", Asked(at, Importance.STRANGER, client))
 
     def _work(self, now: float) -> None:
         while self.free and self.queue:

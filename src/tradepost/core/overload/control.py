@@ -1,7 +1,9 @@
 """Overload control: past capacity it refuses the least important at once, and serves the others as if it were not there.
 
 A server that takes all serves nobody in time: each answer comes when its client has gone. What tells is how long requests
-wait for their turn (``waits``), and only when nobody went past for a tenth of a second. Then two things hold the work back.
+wait for their turn (``waits``), when nobody went past for a tenth of a second, and that the queue grows (``growth``): clients
+that wait for one answer before they ask again make a queue, too, and need not be refused. Now and then all are let in for a
+moment: if the queue does not grow of it, it was such clients after all. Two things hold the work back.
 A *ceiling* on what is under way follows the wait, as TCP's window does its losses: it answers at once, whoever comes. The
 *border* (``arrivals``) lies where those on its near side are as many as are served: it says who comes, so that it is the
 least important who do not, and within a class always the same people, instead of everybody now and then.
@@ -12,11 +14,14 @@ Nothing here knows the event loop or the time: whoever owns it calls ``step`` ev
 from typing import Final
 
 from tradepost.core.overload.arrivals import Arrivals, Importance, importance_of
+from tradepost.core.overload.growth import Growth
 
 STEP: Final = 0.02
 """Seconds between two looks at the queues."""
 TARGET: Final = 0.015
 """Seconds: a queue in which nobody waits less for a tenth of a second stands, and does not come and go."""
+TOO_LONG: Final = 2.0
+"""Seconds: a wait that is an overload even if it grows no more."""
 HARD_CEILING: Final = 4_096
 """The ceiling while there is no overload, and at most."""
 
@@ -30,6 +35,13 @@ _FIRST: Final = 2.0
 """Times the target that the first ceiling lets be waited."""
 _CALM: Final = 25
 """Steps without a refusal after which there is no overload any more."""
+_TRIAL: Final = 0.4
+"""Seconds for which all are let in, to see whether the queue grows."""
+_FIRST_PAUSE: Final = 2.0
+"""Seconds of refusing until the first trial; four times as many until each one after it."""
+_LONGEST_PAUSE: Final = 30.0
+_FORGETS: Final = 10.0
+"""Seconds without overload after which the next one is another: whose trials begin early, and that has to grow first."""
 _SMOOTH: Final = 0.2
 """The part that the last step has in the mean of the rate."""
 
@@ -54,12 +66,20 @@ class OverloadControl:
         self.wait = 0.0
         """The smallest wait of the last look."""
         self._arrivals = Arrivals()
+        self._growth = Growth()
+        self._began = 0
         self._ended = 0
         self._served = 0.0
         self._busy = 0.0
         self._refused_now = 0
         self._since_cut = _CUTS_EVERY
         self._calm = 0
+        self._tries = False
+        self._returns = False
+        """Whether a queue that stands is the same overload once more, of those who were asked to come back."""
+        self._pause = _FIRST_PAUSE
+        self._since = 0.0
+        """Seconds since the state changed: overloaded, on trial, or neither."""
 
     @property
     def level(self) -> float:
@@ -79,7 +99,7 @@ class OverloadControl:
     @property
     def is_impatient(self) -> bool:
         """Whether more is under way than fits: then who has waited for long already is refused after all."""
-        return self.is_overloaded and self.busy > max(self.floor, self.ceiling * _ROOM[0])
+        return self.is_overloaded and not self._tries and self.busy > max(self.floor, self.ceiling * _ROOM[0])
 
     @property
     def load(self) -> float:
@@ -89,6 +109,8 @@ class OverloadControl:
 
     def admit(self, rank: int) -> bool:
         """Tell whether a request is let in, which then ``began``; asked only while ``is_overloaded``."""
+        if self._tries:
+            return True
         importance = importance_of(rank)
         fits = self.busy < max(self.floor, self.ceiling * _ROOM[importance])
         if self._arrivals.is_served(rank) and fits:
@@ -99,6 +121,7 @@ class OverloadControl:
     def began(self) -> None:
         """Count a request that is let in."""
         self.under_way += 1
+        self._began += 1
 
     def ended(self) -> None:
         """Count it out."""
@@ -109,29 +132,62 @@ class OverloadControl:
         """Count out one that was let in and is refused all the same."""
         self.under_way -= 1
 
+    def begin_looking(self) -> None:
+        """Begin anew, after a time without steps."""
+        self._growth.forget()
+        self._began = self._ended = 0
+        self._since = _FORGETS
+
     def step(self, seconds: float, wait: float) -> None:
         """Look at the last ``seconds``, in which nobody waited less than ``wait``."""
         self.wait = wait
         self._served += _SMOOTH * (self._ended / seconds - self._served)
         # What was there too much goes at once: what was let in too long ago is refused.
         self._busy = min(float(self.busy), self._busy + _SMOOTH * (self.busy - self._busy))
-        self._ended = 0
+        self._growth.step(self._began, self.busy)
+        self._began = self._ended = 0
+        self._since += seconds
         if not self.is_overloaded:
-            if wait > TARGET and self.busy > self.floor:
+            if self._since > _FORGETS:
+                self._returns, self._pause = False, _FIRST_PAUSE
+            grows = self._growth.is_growing or self._returns or wait > TOO_LONG
+            if wait > TARGET and self.busy > self.floor and grows:
                 self._begin()
-            return
+        elif self._tries:
+            self._try()
+        elif self._since > self._pause:
+            self._tries, self._since = True, 0.0
+            self._growth.forget()
+        else:
+            self._hold_back(seconds, wait)
+
+    def _hold_back(self, seconds: float, wait: float) -> None:
         self._move_ceiling(wait)
         aim = max(self.floor, self.ceiling * _FULL)
         self._arrivals.step(seconds, self._served + (aim - self._busy) / _WORKED_OFF)
         self._calm = 0 if self._refused_now or wait > TARGET else self._calm + 1
         self._refused_now = 0
         if self._calm >= _CALM:
-            self.is_overloaded = False
-            self.ceiling = float(HARD_CEILING)
-            self._arrivals.forget()
+            self._end()
+
+    def _try(self) -> None:
+        if self._growth.is_growing:
+            self._tries, self._since = False, 0.0
+            self._pause = min(_LONGEST_PAUSE, 4 * self._pause)
+        elif self._since > _TRIAL:
+            self._end()
+            self._returns = False
+
+    def _end(self) -> None:
+        self.is_overloaded = self._tries = False
+        self._returns = True
+        self.ceiling = float(HARD_CEILING)
+        self._arrivals.forget()
+        self._since = 0.0
 
     def _begin(self) -> None:
         self.is_overloaded = True
+        self._since = 0.0
         # What is served within a few times the target, by Little's law, and what is being worked on.
         self.ceiling = self.floor + self._served * TARGET * _FIRST
         self._busy = float(self.busy)

@@ -143,6 +143,7 @@ class Door:
     def _begin_looking(self) -> None:
         for waits in (self._turns, *all_shared()):
             waits.forget()
+        self.control.begin_looking()
         self._idle = 0
         self._looked = self._monotonic()
         self._plan()
