@@ -135,8 +135,6 @@ def running(contestant: Contestant, *, database_url: str, secret: str, ready_pat
             "NODE_ENV": "production",
             "ENVIRONMENT": "local",
             "RATE_LIMIT_ENABLED": "false",
-            # A closed loop of hundreds is to be served, however long that takes.
-            "OVERLOAD_CONTROL": "false",
             "DATA_DIR": directory,
             **contestant.environment,
         }

@@ -117,7 +117,6 @@ async def measure(seconds: float) -> None:
             "DATA_DIR": directory,
             "DATABASE_URL": f"sqlite:///{Path(directory) / 'lag.db'}",
             "RATE_LIMIT_ENABLED": "false",
-            "OVERLOAD_CONTROL": "false",
             "LOG_LEVEL": "ERROR",
         }
         server = await asyncio.create_subprocess_exec(

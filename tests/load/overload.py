@@ -29,14 +29,12 @@ if TYPE_CHECKING:
     from tests.load.contestants import Server
     from tests.load.database import Dataset
 
+CONTROLLED = replace(CONTESTANTS["tradepost"], name="controlled")
 UNCONTROLLED = replace(
-    CONTESTANTS["tradepost"], name="uncontrolled", title="the same without overload control"
-)
-CONTROLLED = replace(
-    UNCONTROLLED,
-    name="controlled",
-    title="Tradepost",
-    environment={**UNCONTROLLED.environment, "OVERLOAD_CONTROL": "true"},
+    CONTROLLED,
+    name="uncontrolled",
+    title="the same without overload control",
+    environment={**CONTROLLED.environment, "OVERLOAD_CONTROL": "false"},
 )
 IN_TIME = 1.0
 """Seconds within which an answer is of use."""

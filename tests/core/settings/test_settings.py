@@ -86,7 +86,7 @@ class TestDefaults:
             "IDEMPOTENCY_HOURS": 24,
             "UPLOAD_QUOTA_BYTES": 1_073_741_824,
             "UPLOAD_QUOTA_FILES": 1000,
-            "OVERLOAD_CONTROL": False,
+            "OVERLOAD_CONTROL": True,
             "RATE_LIMIT_ENABLED": True,
             "RATE_LIMIT_DEFAULT": None,
             "RATE_LIMIT_LOGIN": Rate(10, 60.0),

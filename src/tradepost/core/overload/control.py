@@ -20,6 +20,8 @@ STEP: Final = 0.02
 """Seconds between two looks at the queues."""
 TARGET: Final = 0.015
 """Seconds: a queue in which nobody waits less for a tenth of a second stands, and does not come and go."""
+LONG: Final = 0.25
+"""Seconds: while nobody waits for so long, a crowd that comes all at once may be gone before anybody minds."""
 TOO_LONG: Final = 2.0
 """Seconds: a wait that is an overload even if it grows no more."""
 HARD_CEILING: Final = 4_096
@@ -150,8 +152,8 @@ class OverloadControl:
         if not self.is_overloaded:
             if self._since > _FORGETS:
                 self._returns, self._pause = False, _FIRST_PAUSE
-            grows = self._growth.is_growing or self._returns or wait > TOO_LONG
-            if wait > TARGET and self.busy > self.floor and grows:
+            bearable = TARGET if self._returns else LONG if self._growth.is_growing else TOO_LONG
+            if wait > bearable and self.busy > self.floor:
                 self._begin()
         elif self._tries:
             self._try()

@@ -10,7 +10,9 @@ from typing import Final
 STEPS: Final = 4
 """Steps of a window."""
 WINDOWS: Final = 3
-"""Windows in a row in which the queue grew, until it is called growing: clients that all come at once fill one or two."""
+"""Windows in which the queue grew, until it is called growing: clients that all come at once fill one or two."""
+OF: Final = 5
+"""The last windows, of which so many: requests come in bunches, and in some windows none."""
 SHARE: Final = 0.1
 """The part of what came by which it has to be longer than ever before."""
 REMEMBERED: Final = 30
@@ -25,12 +27,12 @@ class Growth:
         self._came = 0
         self._steps = 0
         self._top = 0
-        self._in_a_row = 0
+        self._grew: deque[bool] = deque(maxlen=OF)
 
     @property
     def is_growing(self) -> bool:
-        """Whether it grew in every one of the last windows."""
-        return self._in_a_row >= WINDOWS
+        """Whether it grew in most of the last windows."""
+        return sum(self._grew) >= WINDOWS
 
     def step(self, came: int, length: int) -> None:
         """Note how many came since the last step, and how many wait now."""
@@ -40,11 +42,12 @@ class Growth:
         if self._steps < STEPS:
             return
         grew = length - max(self._longest, default=0)
-        self._in_a_row = self._in_a_row + 1 if grew > max(1.0, SHARE * self._came) else 0
+        self._grew.append(grew > max(1.0, SHARE * self._came))
         self._longest.append(self._top)
         self._came = self._steps = self._top = 0
 
     def forget(self) -> None:
         """Begin anew, after a time without steps."""
         self._longest.clear()
-        self._came = self._steps = self._top = self._in_a_row = 0
+        self._grew.clear()
+        self._came = self._steps = self._top = 0

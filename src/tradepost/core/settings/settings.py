@@ -228,8 +228,8 @@ class Settings(CheckedSettings):
         default=True, description="`false` lifts every limit, for load tests; `production` refuses that"
     )
     OVERLOAD_CONTROL: bool = Field(
-        default=False,
-        description="whether requests past what can be answered are refused with 503 at once; for clients that heed `Retry-After`",
+        default=True,
+        description="whether requests are refused with 503 at once while more come than can be answered",
     )
     RATE_LIMIT_DEFAULT: RateText | None = Field(
         default_factory=default_rate,

@@ -2,7 +2,7 @@
 
 ::
 
-    Admission       what the door let in, and for how long       only with OVERLOAD_CONTROL
+    Admission       what the door let in, and for how long       unless OVERLOAD_CONTROL=false
     TrustedProxies  who asked, and where, as a proxy says it     only with TRUSTED_PROXIES
     Exchange        id, time, headers, log line, metrics
     TrustedHosts    400 for a host that is not ours              only with ALLOWED_HOSTS
