@@ -1,5 +1,6 @@
 """What an operator does from a shell, on both databases."""
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,8 +11,9 @@ from sqlalchemy import select
 
 from tests.clock import MovableClock
 from tests.conftest import Template, settings_for, world_on
+from tests.faults.stoppable import stoppable_postgres
 from tests.flows.command_line import called
-from tests.flows.live import API, environment
+from tests.flows.live import API, environment, tradepost
 from tradepost.accounts.models import User
 from tradepost.bootstrap import opened
 from tradepost.core.audit.models import AuditLine
@@ -34,6 +36,34 @@ async def test_migrating_says_whether_there_was_anything_to_do(env: dict[str, st
     assert (first.status, first.output) == (0, f"Migrated to {migrations.head()}\n")
     second = await called("migrate", env=env)
     assert (second.status, second.output) == (0, f"At {migrations.head()} already\n")
+
+
+async def test_a_database_that_is_away_is_waited_for_as_long_as_one_says(tmp_path: Path) -> None:
+    with stoppable_postgres() as postgres:
+        env = environment(tmp_path, postgres.url())
+        given_up = await called("migrate", "--wait", "0.4", env=env)
+        assert given_up.status == 1
+        assert "trying again for 0 seconds" in given_up.output
+        assert given_up.output.splitlines()[-1].startswith("Error: Database is not available: ")
+        at_once = await called("migrate", env=env)
+        assert (at_once.status, len(at_once.output.splitlines())) == (1, 1)
+        waiting = asyncio.create_task(called("migrate", "--wait", "60", env=env))
+        await asyncio.sleep(0.5)
+        await asyncio.to_thread(postgres.start)
+        migrated = await waiting
+        assert migrated.status == 0, migrated.output
+        assert migrated.output.endswith(f"Migrated to {migrations.head()}\n")
+
+
+async def test_a_directory_that_cannot_be_made_is_told_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    env = environment(tmp_path, f"sqlite:///{tmp_path}/file/x.db")
+    for command in ("migrate", "migrate --wait 60", "seed", "serve --port 0"):
+        # A server's handlers of signals want a process of their own.
+        refused = await (tradepost if "serve" in command else called)(*command.split(), env=env)
+        assert refused.status == 1
+        (line,) = refused.output.splitlines()
+        assert line.startswith(f"Error: The database's directory {tmp_path}/file cannot be made: ")
 
 
 async def test_an_admin_that_is_made_can_log_in_and_administer(

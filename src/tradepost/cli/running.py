@@ -5,7 +5,8 @@ values of the statement that failed.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -41,15 +42,22 @@ def current_clock() -> Clock:
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run ``work`` to its end; an error of the database or of a rule ends the program with one sentence."""
-    try:
+    with faults_in_words():
         return asyncio.run(work)
+
+
+@contextmanager
+def faults_in_words() -> Iterator[None]:
+    """End the program with one sentence at an error of the database or of a rule."""
+    try:
+        yield
     except (TradepostError, SQLAlchemyError) as error:
-        raise click.ClickException(_in_words(error)) from error
+        raise click.ClickException(in_words(error)) from error
     except CommandError as error:
         raise click.ClickException(f"The database cannot be migrated: {error}") from error
 
 
-def _in_words(error: TradepostError | SQLAlchemyError) -> str:
+def in_words(error: TradepostError | SQLAlchemyError) -> str:
     """Describe an error without the statement and its values, which may be a hash or an e-mail address."""
     meaning = error if isinstance(error, TradepostError) else translate(error) or OperationFailed()
     reason = error.orig if isinstance(error, DBAPIError) else error.__cause__

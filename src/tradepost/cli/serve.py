@@ -18,8 +18,10 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from tradepost.bootstrap import database_options
 from tradepost.cli.demo import address, banner, prepare_demo
-from tradepost.cli.running import current_clock, load_settings, run
+from tradepost.cli.running import current_clock, faults_in_words, load_settings, run
+from tradepost.core.database.engines import prepare_directory as prepare_database_directory
 from tradepost.core.observability.metrics import MULTIPROCESS_VARIABLE, prepare_directory
 from tradepost.core.settings.settings import Settings
 from tradepost.web.protocol import BoundedHttpProtocol, CuttableHttpProtocol
@@ -43,6 +45,7 @@ def serve(host: str, port: int, workers: int, *, demo: bool) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settings = load_settings()
     refuse_taken_port(host, port)
+    refuse_unmakeable_database(settings)
     if settings.is_local and "PUBLIC_URL" not in settings.model_fields_set:
         # Before the workers read their settings: links in e-mails lead to where this is served.
         os.environ["PUBLIC_URL"] = address(host, port)
@@ -60,6 +63,13 @@ def serve(host: str, port: int, workers: int, *, demo: bool) -> None:
             server.run()
         if not server.started:
             sys.exit(STARTUP_FAILURE)
+
+
+def refuse_unmakeable_database(settings: Settings) -> None:
+    """End the program at once, with one line, when there is nowhere to keep the embedded database."""
+    if settings.is_sqlite:
+        with faults_in_words():
+            prepare_database_directory(database_options(settings))
 
 
 def server_config(host: str, port: int, workers: int, settings: Settings) -> uvicorn.Config:

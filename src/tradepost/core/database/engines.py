@@ -239,9 +239,18 @@ def _drop_connection(db: WriteSession) -> None:
             raw.terminate()
 
 
+def prepare_directory(options: DatabaseOptions) -> None:
+    """Make the directory of an SQLite database; ``DatabaseUnavailable`` says why that cannot be done."""
+    directory = Path(str(options.url.database)).parent
+    try:
+        make_directory(directory)
+    except OSError as error:
+        raise DatabaseUnavailable(f"The database's directory {directory} cannot be made") from error
+
+
 def _sqlite_engine(options: DatabaseOptions, *, writes: bool, snapshots: bool = False) -> AsyncEngine:
     # SQLite syncs the directory that its file is in, and nobody that directory's own name.
-    make_directory(Path(str(options.url.database)).parent)
+    prepare_directory(options)
     engine = create_async_engine(
         options.url,
         pool_size=1 if writes else SQLITE_READERS,

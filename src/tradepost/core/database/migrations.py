@@ -85,7 +85,7 @@ async def current(database: Database) -> str | None:
 
 
 async def upgrade(database: Database, revision: str = "head") -> bool:
-    """Bring the database to ``revision``; tell whether there was anything to do.
+    """Bring the database to ``revision``; tell whether this call did anything: of several at once, one does.
 
     A database that a newer version has migrated is left as it is. Each revision is committed by itself: a process that is
     killed leaves the database at one of them, and the next goes on from there.
@@ -98,18 +98,18 @@ async def upgrade(database: Database, revision: str = "head") -> bool:
             return False
     async with only_migrator(database) as connection:
 
-        def work(bound: Connection) -> None:
-            if revision == "head" and suits(MigrationContext.configure(bound).get_current_revision()):
-                bound.rollback()
-                return
+        def work(bound: Connection) -> bool:
+            before = MigrationContext.configure(bound).get_current_revision()
             bound.rollback()
+            if revision == "head" and suits(before):
+                return False
             patiently(
                 bound,
                 lambda: _in_revisions(bound, lambda: alembic.command.upgrade(configuration(bound), revision)),
             )
+            return True
 
-        await connection.run_sync(work)
-    return True
+        return await connection.run_sync(work)
 
 
 async def downgrade(database: Database, revision: str) -> None:
