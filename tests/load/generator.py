@@ -22,8 +22,8 @@ from time import perf_counter, sleep, time_ns
 from typing import Any
 
 from tests.load.exchange import Connection, ProtocolError
-from tests.load.histogram import Histogram
 from tests.load.processor_time import seconds_of_machine, seconds_of_tree
+from tradepost.loading.histogram import Histogram
 
 GRACE = 10.0
 """Seconds after the window in which answers to what was sent are still awaited."""

@@ -26,9 +26,9 @@ import uvloop
 from PIL import Image
 
 from tests.flows.live import reserved_port
-from tests.load.histogram import Histogram
 from tradepost.bootstrap import opened, prepare_database
 from tradepost.core.settings.settings import Settings
+from tradepost.loading.histogram import Histogram
 from tradepost.main import create_served_app
 
 CLIENTS = 20

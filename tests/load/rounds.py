@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from tests.load.contestants import LIMIT, ROOT
 from tests.load.generator import Job, Result
-from tests.load.histogram import Histogram
 from tests.load.sameness import differences
+from tradepost.loading.histogram import Histogram
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

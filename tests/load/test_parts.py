@@ -15,7 +15,6 @@ import pytest
 
 from tests.load.exchange import ProtocolError, parse
 from tests.load.generator import Generator, Job, Result
-from tests.load.histogram import Histogram
 from tests.load.in_bulk import lines, percentile
 from tests.load.picture import svg
 from tests.load.processor_time import parent_of, seconds_of_tree, tree_of
@@ -26,6 +25,7 @@ from tests.load.sameness import differences
 from tests.load.summary import summarise
 from tests.load.workloads import Workload, misspelt
 from tradepost.items.schemas import ItemCreate
+from tradepost.loading.histogram import Histogram
 
 REQUEST = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 CHUNKED = (

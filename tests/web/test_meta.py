@@ -52,6 +52,8 @@ async def test_the_root_says_where_to_go(app: FastAPI) -> None:
     async with answers(app) as client:
         assert (await client.get("/")).json() == {
             "message": "Welcome to Tradepost",
+            "service": "Tradepost",
+            "environment": "local",
             "version": Settings().VERSION,
             "documentation": "/docs",
             "openapi": "/api/v1/openapi.json",

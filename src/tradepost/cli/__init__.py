@@ -9,6 +9,7 @@ import click
 from tradepost.cli.backup import backup, restore
 from tradepost.cli.counts import counts
 from tradepost.cli.doctor import doctor
+from tradepost.cli.load import load
 from tradepost.cli.migrate import migrate
 from tradepost.cli.openapi import openapi
 from tradepost.cli.outbox import outbox
@@ -28,7 +29,8 @@ def main() -> None:
 
 
 COMMANDS = (
-    serve, migrate, worker, doctor, backup, restore, outbox, reindex, counts, seed_command, create_admin, users, openapi,
+    serve, migrate, worker, doctor, backup, restore, outbox, reindex, counts, seed_command, load, create_admin, users,
+    openapi,
 )  # fmt: skip
 for command in COMMANDS:
     main.add_command(command)

@@ -30,6 +30,11 @@ class Welcome(Output):
     """Where to go from here."""
 
     message: str = Field(description="A greeting", examples=["Welcome to Tradepost"])
+    service: Literal["Tradepost"] = Field(
+        default="Tradepost",
+        description="Always this, whatever the service calls itself: programs know it by that",
+    )
+    environment: str = Field(description="`local`, `staging` or `production`", examples=["production"])
     version: str = Field(description="The version that is served", examples=["0.1.0"])
     documentation: str = Field(description="The path of the page to read and try the API", examples=["/docs"])
     openapi: str = Field(description="The path of the OpenAPI document", examples=["/api/v1/openapi.json"])
@@ -48,6 +53,7 @@ def build_router(*, settings: Settings, readiness: Readiness, metrics: Metrics) 
         root = root_of(request, settings)
         return Welcome(
             message=f"Welcome to {settings.PROJECT_NAME}",
+            environment=settings.ENVIRONMENT.value,
             version=settings.VERSION,
             documentation=f"{root}/docs",
             openapi=f"{root}{settings.API_V1_STR}/openapi.json",
