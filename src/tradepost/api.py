@@ -27,6 +27,7 @@ from tradepost.notifications.preferences import routes as preference_routes
 from tradepost.outbox import routes as outbox_routes
 from tradepost.tags import routes as tag_routes
 from tradepost.webhooks import routes as webhook_routes
+from tradepost.webhooks import supervision_routes as webhook_supervision_routes
 
 ROUTERS: tuple[APIRouter, ...] = (
     item_bulk_routes.router,
@@ -44,6 +45,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     preference_routes.router,
     inbox_routes.router,
     webhook_routes.router,
+    webhook_supervision_routes.router,
     upload_routes.router,
     item_upload_routes.router,
     outbox_routes.router,

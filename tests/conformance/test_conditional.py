@@ -114,6 +114,8 @@ WITHOUT: Final = {
     "notifications/{notification_id}": "can be removed, and not read alone",
     "webhooks/{webhook_id}/deliveries/{delivery_id}": "a line of a log",
     "upload/files/{category}/{filename}": "bytes that never change, with conditions of their own",
+    "admin/webhooks/{webhook_id}": "somebody else's, whom only its owner changes",
+    "admin/webhooks/{webhook_id}/deliveries/{delivery_id}": "a line of a log",
     "upload/usage/{user_id}": "numbers that nobody sets",
     "admin/messages/{message_id}": "a message on its way",
 }

@@ -73,11 +73,12 @@ OPERATIONS = {
         delete_item upload_item_images upload_item_documents delete_file
         replace_event patch_event delete_event cancel_event list_participants remove_participant""",
     "owner or admin": "replace_item patch_item",
-    "staff": "create_tag update_tag patch_tag delete_tag merge_tag list_users read_user read_usage",
+    "staff": "create_tag update_tag patch_tag delete_tag merge_tag list_users read_user read_usage list_files",
     "admins": """
         create_user update_user delete_user send_password_reset create_category update_category patch_category delete_category
         list_messages read_message retry_message delete_message list_audit_lines export_audit_lines
-        create_webhook:of-all""",
+        create_webhook:of-all list_webhooks_of_all read_webhook_of_somebody list_deliveries_of_somebody
+        read_delivery_of_somebody redeliver_for_somebody""",
     "owner alone, reading": """
         read_webhook list_deliveries read_delivery read_api_key""",
     "owner alone": """

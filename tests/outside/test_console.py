@@ -14,6 +14,7 @@ import pytest_asyncio
 from tests.flows.live import PASSWORD, ROOT, Account, LiveServer, environment, join, log_in, serving
 from tests.outside.browser import Browser, browsing, needs_browser
 from tests.outside.test_generated_clients import AWAY, needs_node, run
+from tests.uploading import pdf, png
 
 pytestmark = needs_browser
 
@@ -22,7 +23,17 @@ PHONE: dict[str, Any] = {"width": 390, "height": 844, "phone": True}
 ADMIN: Final = ("admin@example.com", "changethis")
 HERE: Final = Path(__file__).parent / "axe"
 BUILD: Final = ROOT / "build" / "axe"
-SECTIONS: Final = ("people", "items", "tags", "categories", "events", "messages", "audit")
+SECTIONS: Final = (
+    "people",
+    "items",
+    "tags",
+    "categories",
+    "events",
+    "files",
+    "messages",
+    "webhooks",
+    "audit",
+)
 JUDGE: Final = """
 const found = await axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]});
 return found.violations.filter((one) => ["serious", "critical"].includes(one.impact))
@@ -119,7 +130,7 @@ async def test_find_somebody_act_and_see_what_the_api_says(
     await browser.click("[data-act='change role']")
     await browser.run("document.querySelector('dialog select').value = 'moderator'")
     await browser.click("dialog button[type=submit]")
-    await browser.until("return document.querySelector('.facts').textContent.includes('moderator')")
+    await browser.until("return document.querySelector('.facts')?.textContent.includes('moderator')")
     assert (await api.get(f"/users/{account.id}")).json()["role"] == "moderator"
 
 
@@ -163,11 +174,11 @@ async def test_a_second_factor_is_asked_for(browser: Browser, server: LiveServer
 async def test_what_is_wrong_is_said(browser: Browser, server: LiveServer, person: str) -> None:
     await enter(browser, ADMIN[0], "Wrong1234")
     await browser.until(
-        "return document.querySelector('.problem').textContent.includes('Incorrect email or password')"
+        "return document.querySelector('.problem')?.textContent.includes('Incorrect email or password')"
     )
     await applied(server, person)
     await enter(browser, person, PASSWORD)
-    await browser.until("return document.querySelector('main').textContent.includes('not one of staff')")
+    await browser.until("return document.querySelector('main')?.textContent.includes('not one of staff')")
     assert await browser.run("return sessionStorage.length") == 0
     await enter(browser)
     await browser.find("table")
@@ -237,7 +248,58 @@ async def test_a_log_in_that_ended_elsewhere_is_noticed(browser: Browser, server
     async with server.client(token) as client:
         assert (await client.post("/auth/logout")).status_code == 200
     await browser.run("location.hash = '#/events'")
-    await browser.until("return document.querySelector('main').textContent.includes('Your log-in has ended')")
+    await browser.until(
+        "return document.querySelector('main')?.textContent.includes('Your log-in has ended')"
+    )
+
+
+async def test_files_of_a_draft_are_seen_and_deleted(
+    browser: Browser, api: httpx.AsyncClient, person: str
+) -> None:
+    draft = {"title": f"Lamp {person[:20]}", "price": 5, "status": "draft"}
+    item = (await api.post("/items/", json=draft)).json()["id"]
+    for kind, file in (("images", ("lamp.png", png())), ("documents", ("lamp.pdf", pdf()))):
+        sent = await api.post(f"/upload/items/{item}/{kind}/", files=[("files", file)])
+        assert sent.status_code == 200
+    await enter(browser)
+    await browser.find("table")
+    await go(browser, f"items/{item}", draft["title"])
+    await browser.until("return document.querySelector('main img')?.naturalWidth > 0")
+    await go(browser, "files", "Files")
+    await browser.until("return document.querySelectorAll('tbody tr').length > 1")
+    await browser.click("tbody tr:nth-child(1) [data-act=look]")
+    assert "lamp.pdf" in await browser.text("dialog a[download]")
+    await browser.click("dialog .cancel")
+    await browser.click("tbody tr:nth-child(2) [data-act=look]")
+    await browser.until("return document.querySelector('dialog img')?.naturalWidth > 0")
+    await browser.click("dialog .cancel")
+    rows = await browser.run("return document.querySelectorAll('tbody tr').length")
+    await browser.click("tbody tr:nth-child(1) [data-act=delete]")
+    await browser.click("dialog button[type=submit]")
+    await browser.until("return document.querySelectorAll('tbody tr').length === arguments[0] - 1", rows)
+    newest = (await api.get("/upload/files/")).json()["files"][0]
+    assert newest["original_name"] == "lamp.png"
+
+
+async def test_a_message_is_sent_to_a_webhook_again(
+    browser: Browser, api: httpx.AsyncClient, person: str
+) -> None:
+    body = {"url": f"https://example.com/{person}", "event_types": ["items.created"]}
+    hook = (await api.post("/webhooks/", json=body)).json()["id"]
+    await api.post(f"/webhooks/{hook}/test")
+    await enter(browser)
+    await browser.find("table")
+    await go(browser, f"webhooks/{hook}", body["url"])
+    await browser.click("[data-act=look]")
+    assert str(hook) in await browser.text("dialog pre")
+    await browser.click("dialog .cancel")
+    await act(browser, "send again")
+    await browser.until("return document.querySelectorAll('tbody tr').length === 2")
+    assert (await api.get(f"/webhooks/{hook}/deliveries/")).json()["total"] == 2
+    lines = (await api.get("/audit", params={"action": "webhook.redelivered", "target_id": hook})).json()[
+        "lines"
+    ]
+    assert len(lines) == 1
 
 
 async def test_what_people_wrote_stays_text(browser: Browser, api: httpx.AsyncClient, person: str) -> None:

@@ -67,7 +67,14 @@ async def open_media(resources: Resources) -> AsyncIterator[None]:
     resources.put(FilePlaces, places)
     resources.put(FileIntake, intake)
     resources.put(
-        FileReader, FileReader(database, resources[FileSubjects], profiles=resources[UserReader], quota=quota)
+        FileReader,
+        FileReader(
+            database,
+            resources[FileSubjects],
+            profiles=resources[UserReader],
+            quota=quota,
+            files_url=files_url(settings),
+        ),
     )
     resources.put(FileCleanup, FileCleanup(database, storage, files=files, clock=clock))
     resources.put(Avatars, Avatars(database, intake, files=files))

@@ -9,10 +9,11 @@ from tradepost.accounts.reader import UserReader
 from tradepost.core.batching.coalescer import Coalescer, Observe
 from tradepost.core.database.engines import Database
 from tradepost.core.principal import Principal
+from tradepost.core.wire.pagination import Page, Window
 from tradepost.media.errors import InvalidCategory, NoSuchFile
 from tradepost.media.places import Quota
 from tradepost.media.repository import FileRepository, FileRow, UsageRepository
-from tradepost.media.schemas import Category, UsageRead
+from tradepost.media.schemas import Category, FileRead, FileSelection, UsageRead
 from tradepost.media.subjects import FileSubjects
 
 _CATEGORIES: Final = frozenset(Category)
@@ -36,12 +37,14 @@ class FileReader:
         *,
         profiles: UserReader,
         quota: Quota,
+        files_url: str,
         observe: Observe | None = None,
     ) -> None:
         self._database = database
         self._subjects = subjects
         self._profiles = profiles
         self._quota = quota
+        self._files_url = files_url
         self._files = Coalescer(self._load, observe=observe)
 
     async def get(self, category: str, filename: str, visitor: Principal | None) -> ServedFile:
@@ -53,6 +56,26 @@ class FileReader:
         if not found.is_public and not _may_see(found.row, visitor):
             raise NoSuchFile
         return found
+
+    async def page(self, selection: FileSelection, window: Window) -> Page[FileRead]:
+        """List the selected files."""
+        async with self._database.read() as db:
+            page = await FileRepository(db).page(selection, window)
+        return page.mapped(self._read)
+
+    def _read(self, row: FileRow) -> FileRead:
+        return FileRead(
+            id=row.id,
+            filename=row.name,
+            category=row.category,
+            original_name=row.original_name,
+            content_type=row.content_type,
+            size=row.size,
+            url=f"{self._files_url}/{row.category}/{row.name}",
+            owner_id=row.owner_id,
+            subject_id=row.subject_id,
+            created_at=row.created_at,
+        )
 
     async def usage(self, owner_id: int) -> UsageRead:
         """Return what a person's files take up; ``UserNotFound`` if there is no such person."""

@@ -20,10 +20,12 @@ from sqlalchemy import (
 )
 
 from tradepost.core.database.elements import AmongIds, upsert
+from tradepost.core.database.keyset import Order
 from tradepost.core.database.locks import lock_for_update
 from tradepost.core.database.repository import Repository
+from tradepost.core.wire.pagination import Page, Window
 from tradepost.media.models import FileUsage, FileVariant, StoredFile
-from tradepost.media.schemas import FileState
+from tradepost.media.schemas import FileSelection, FileState
 
 FileRow = Row[*tuple[Any, ...]]
 """The columns of a file."""
@@ -36,6 +38,7 @@ VariantRow = Row[*tuple[Any, ...]]
 """The columns of a variant."""
 
 _VARIANT_COLUMNS: Final = FileVariant.__table__.columns
+_NEWEST_FIRST: Final = Order("-id", {"id": StoredFile.id}, ties=StoredFile.id)
 _LIVING: Final = (FileState.PENDING, FileState.STORED)
 
 # Statements of every upload are built once: building one takes as long as running it.
@@ -80,6 +83,15 @@ class FileRepository(Repository):
         """Return the stored files of these names, in no order."""
         wanted = select(*_COLUMNS).where(StoredFile.name.in_(names), StoredFile.state == FileState.STORED)
         return (await self.db.execute(wanted)).all()
+
+    async def page(self, selection: FileSelection, window: Window) -> Page[FileRow]:
+        """Return a part of the selected files that are stored, newest first."""
+        wanted = select(*_COLUMNS).where(StoredFile.state == FileState.STORED)
+        if selection.owner_id is not None:
+            wanted = wanted.where(StoredFile.owner_id == selection.owner_id)
+        if selection.category is not None:
+            wanted = wanted.where(StoredFile.category == selection.category)
+        return await self.paged(wanted, window, _NEWEST_FIRST)
 
     async def find_names(self, names: Collection[str]) -> Collection[str]:
         """Return which of these names have a row, whatever its state."""

@@ -22,7 +22,7 @@ from tradepost.core.errors import (
 )
 from tradepost.core.settings.settings import Settings
 from tradepost.core.storage.store import NoSuchKey, Storage, StorageBusy, StorageFull, StorageUnavailable
-from tradepost.core.wire.schemas import Confirmation
+from tradepost.core.wire.schemas import Confirmation, Id
 from tradepost.media.dependencies import AvatarUploads, Files, FileWrites, PictureVariants, Processing
 from tradepost.media.errors import (
     InvalidCategory,
@@ -36,12 +36,20 @@ from tradepost.media.pictures import Fit, Format
 from tradepost.media.processing import BEST_QUALITY, LONGEST_SIDE, QUALITY
 from tradepost.media.reader import check_category
 from tradepost.media.recipes import CONTENT_TYPES, Recipe, Step, wanted_format
-from tradepost.media.schemas import Category, ProcessedPicture, UploadedAvatar, UsageRead
+from tradepost.media.schemas import (
+    Category,
+    FilePage,
+    FileSelection,
+    ProcessedPicture,
+    UploadedAvatar,
+    UsageRead,
+)
 from tradepost.web.answers.file_answer import FileFacts, file_answer
 from tradepost.web.bodies.uploads import file_parts, form_documentation, total_limit, upload_form
 from tradepost.web.db import resources_of
 from tradepost.web.openapi.document import CREDENTIALS_OPTIONAL
 from tradepost.web.problems.documentation import problem_responses
+from tradepost.web.routing.lists import ListPages, UncountedWindow
 from tradepost.web.routing.parameters import PathId
 from tradepost.web.routing.query_names import any_query
 from tradepost.web.routing.route import Route
@@ -132,6 +140,8 @@ CategoryName = Annotated[
 FileName = Annotated[
     str, Path(description="The `filename` that the upload was answered with", examples=["3f0c9a51d2.jpg"])
 ]
+OfOwner = Annotated[Id | None, Query(description="Only files of this person")]
+OfCategory = Annotated[Category | None, Query(description="Only files of this category")]
 RequestedRecipe = Annotated[Recipe | None, Depends(requested_recipe)]
 FILE_HEADERS = {
     "ETag": {"description": "Names the bytes (strong)", "schema": {"type": "string"}},
@@ -159,6 +169,22 @@ FILE_RESPONSES = problem_responses(
     },
     304: {"description": "The client has it already (`If-None-Match`)"},
 }
+
+
+@router.get("/files/", responses=problem_responses(Unauthenticated, InsufficientPermissions))
+async def list_files(
+    *,
+    _reader: MayReadUsers,
+    files: Files,
+    pages: ListPages,
+    window: UncountedWindow,
+    owner_id: OfOwner = None,
+    category: OfCategory = None,
+) -> FilePage:
+    """List what people have uploaded, the newest first: for staff."""
+    selection = FileSelection(owner_id, category)
+    page = await pages.read(f"files {selection}", window, partial(files.page, selection))
+    return FilePage(files=list(page.rows), **page.info)
 
 
 @router.get(

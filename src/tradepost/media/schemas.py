@@ -1,10 +1,12 @@
 """Answers about files, and the words for what a file is for and where it is in its life."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from pydantic import Field
 
-from tradepost.core.wire.schemas import Output
+from tradepost.core.wire.schemas import Output, PageInfo
 
 
 class Category(StrEnum):
@@ -40,6 +42,30 @@ class UploadedFile(UploadedAvatar):
     """A stored file, and what its owner calls it."""
 
     original_name: str = Field(description="The name it was sent with", examples=["lamp.jpg"])
+
+
+@dataclass(frozen=True, slots=True)
+class FileSelection:
+    """The files that match every given field."""
+
+    owner_id: int | None = None
+    category: Category | None = None
+
+
+class FileRead(UploadedFile):
+    """A stored file as staff see it in a list."""
+
+    id: int = Field(description="The file's number", examples=[1])
+    category: Category = Field(description="What it is for")
+    owner_id: int = Field(description="Whose quota it takes up", examples=[2])
+    subject_id: int | None = Field(description="The item that it belongs to; `null` for none", examples=[1])
+    created_at: datetime = Field(description="When it was sent")
+
+
+class FilePage(PageInfo):
+    """A part of the list of files."""
+
+    files: list[FileRead] = Field(description="The files of this part, the newest first")
 
 
 class UploadedFiles(Output):

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends
 
 from tradepost.accounts.dependencies import build_user_service
+from tradepost.core.audit.trail import AuditTrail
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.resources import Resources
@@ -63,6 +64,7 @@ def build_webhook_service(db: WriteSession, resources: Resources) -> WebhookServ
         db,
         people=build_user_service(db, resources),
         outbox=resources[Outbox],
+        audit=resources[AuditTrail],
         signer=build_signer(resources.settings),
         rules=build_target_rules(resources.settings),
         clock=resources.clock,

@@ -16,7 +16,7 @@ from tradepost.core.database.locks import lock_key_share, lock_no_key_update
 from tradepost.core.database.repository import Repository
 from tradepost.core.wire.pagination import Page, Window
 from tradepost.webhooks.models import Webhook, WebhookDelivery
-from tradepost.webhooks.schemas import DeliveryState, DisabledReason, WebhookScope
+from tradepost.webhooks.schemas import DeliveryState, DisabledReason, WebhookScope, WebhookSelection
 
 SubscriberRow = Row[int, int, list[str], WebhookScope, Role]
 """id, user_id, event_types and scope of a webhook, and the role of its owner."""
@@ -70,9 +70,18 @@ class WebhookRepository(Repository):
         """Return a person's webhook of this id, locked FOR NO KEY UPDATE until the transaction ends."""
         return await self.db.scalar(lock_no_key_update(_owned(webhook_id, user_id), Webhook))
 
-    async def page(self, user_id: int, window: Window) -> Page[Webhook]:
-        """Return a part of a person's webhooks, in the order of their creation."""
-        page = await self.paged(select(Webhook).where(Webhook.user_id == user_id), window, _OLDEST_FIRST)
+    async def find_owner(self, webhook_id: int) -> int | None:
+        """Return whose webhook this is."""
+        return await self.db.scalar(select(Webhook.user_id).where(Webhook.id == webhook_id))
+
+    async def page(self, selection: WebhookSelection, window: Window) -> Page[Webhook]:
+        """Return a part of the selected webhooks, in the order of their creation."""
+        selected = select(Webhook)
+        if selection.user_id is not None:
+            selected = selected.where(Webhook.user_id == selection.user_id)
+        if selection.is_active is not None:
+            selected = selected.where(Webhook.is_active == selection.is_active)
+        page = await self.paged(selected, window, _OLDEST_FIRST)
         return page.mapped(itemgetter(0))
 
     async def save(self) -> None:

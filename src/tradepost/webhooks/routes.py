@@ -47,6 +47,7 @@ from tradepost.webhooks.schemas import (
     WebhookCreate,
     WebhookPage,
     WebhookRead,
+    WebhookSelection,
     WebhookUpdate,
     WebhookWithSecret,
 )
@@ -72,7 +73,9 @@ async def list_webhooks(
     principal: CurrentPrincipal, webhooks: WebhookReads, pages: ListPages, window: PlainWindow
 ) -> WebhookPage:
     """List your webhooks, in the order in which you made them."""
-    page = await pages.read(f"webhooks {principal.user_id}", window, partial(webhooks.page, principal))
+    page = await pages.read(
+        f"webhooks {principal.user_id}", window, partial(webhooks.page, WebhookSelection(principal.user_id))
+    )
     return WebhookPage(webhooks=[WebhookRead.model_validate(row) for row in page.rows], **page.info)
 
 
@@ -98,7 +101,7 @@ async def read_webhook(
     webhook_id: PathId, principal: CurrentPrincipal, webhooks: WebhookReads, known: IfNoneMatch
 ) -> Response:
     """Return one of your webhooks."""
-    return resource_answer(webhook_shown(await webhooks.get(webhook_id, principal)), known)
+    return resource_answer(webhook_shown(await webhooks.get(webhook_id, principal.user_id)), known)
 
 
 @router.put(
@@ -168,7 +171,7 @@ async def list_deliveries(
     state: State = None,
 ) -> DeliveryPage:
     """List what was sent to a webhook in the last 30 days, the newest first."""
-    log = partial(webhooks.log, webhook_id, principal, state=state)
+    log = partial(webhooks.log, webhook_id, principal.user_id, state=state)
     page = await pages.read(f"deliveries {webhook_id} {state}", window, log)
     return DeliveryPage(deliveries=[DeliveryRead.model_validate(row) for row in page.rows], **page.info)
 
@@ -182,7 +185,7 @@ async def read_delivery(
     webhook_id: PathId, delivery_id: PathId, principal: CurrentPrincipal, webhooks: WebhookReads
 ) -> WebhookDelivery:
     """Return a delivery with what was sent and the beginning of what came back."""
-    return await webhooks.delivery(delivery_id, webhook_id, principal)
+    return await webhooks.delivery(delivery_id, webhook_id, principal.user_id)
 
 
 @router.post(
@@ -195,7 +198,7 @@ async def redeliver(
     webhook_id: PathId, delivery_id: PathId, principal: CurrentPrincipal, webhooks: WebhookWrites
 ) -> WebhookDelivery:
     """Send a message again, as a new line of the log. It keeps its `webhook-id`: a receiver may know it already."""
-    return await webhooks.redeliver(delivery_id, webhook_id, principal)
+    return await webhooks.redeliver(delivery_id, webhook_id, principal.user_id)
 
 
 async def signed(

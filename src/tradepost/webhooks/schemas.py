@@ -1,5 +1,6 @@
 """Request and response bodies of webhooks, and their limits."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final, cast
@@ -31,6 +32,14 @@ class DisabledReason(StrEnum):
     OWNER = "owner"
     GONE = "gone"
     FAILING = "failing"
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookSelection:
+    """The webhooks that match every given field."""
+
+    user_id: int | None = None
+    is_active: bool | None = None
 
 
 class DeliveryState(StrEnum):
@@ -146,6 +155,12 @@ class WebhookRead(Output):
     updated_at: datetime = Field(description="When it was last changed")
 
 
+class WebhookOfSomebody(WebhookRead):
+    """A webhook, and whose it is, as admins see it."""
+
+    user_id: int = Field(description="Its owner", examples=[2])
+
+
 class WebhookWithSecret(WebhookRead):
     """A webhook, and the secret to check signatures with, which is shown this once."""
 
@@ -159,6 +174,12 @@ class WebhookPage(PageInfo):
     """A part of the list of webhooks."""
 
     webhooks: list[WebhookRead] = Field(description="The webhooks of this part")
+
+
+class WebhooksOfAllPage(PageInfo):
+    """A part of everybody's webhooks."""
+
+    webhooks: list[WebhookOfSomebody] = Field(description="The webhooks of this part")
 
 
 class DeliveryRead(Output):

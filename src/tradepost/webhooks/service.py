@@ -1,4 +1,4 @@
-"""Creating, changing, testing and redelivering webhooks; even admins see their own alone."""
+"""Creating, changing, testing and redelivering one's own webhooks; admins look at everybody's, and send again."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from tradepost.accounts.permissions import Permission
 from tradepost.accounts.service import UserService
+from tradepost.core.audit.trail import AuditTrail, Target
 from tradepost.core.clock import Clock
 from tradepost.core.database.faults import violations
 from tradepost.core.database.sessions import ReadSession, WriteSession
@@ -31,6 +32,7 @@ from tradepost.webhooks.schemas import (
     WebhookCreate,
     WebhookRead,
     WebhookScope,
+    WebhookSelection,
     WebhookUpdate,
     WebhookWithSecret,
 )
@@ -56,35 +58,42 @@ def _with_tag(webhook: Webhook, read: Callable[[], WebhookRead]) -> Representati
 
 
 class WebhookReader:
-    """Finds a person's webhooks and their logs."""
+    """Finds webhooks and their logs, by whose they are."""
 
     def __init__(self, db: ReadSession | WriteSession) -> None:
         self._webhooks = WebhookRepository(db)
         self._deliveries = DeliveryRepository(db)
 
-    async def get(self, webhook_id: int, owner: Principal) -> Webhook:
+    async def get(self, webhook_id: int, owner_id: int) -> Webhook:
         """Return one of the person's webhooks or raise ``WebhookNotFound``."""
-        webhook = await self._webhooks.get(webhook_id, owner.user_id)
+        webhook = await self._webhooks.get(webhook_id, owner_id)
         if webhook is None:
             raise WebhookNotFound
         return webhook
 
-    async def page(self, owner: Principal, window: Window) -> Page[Webhook]:
-        """List the person's webhooks."""
-        return await self._webhooks.page(owner.user_id, window)
+    async def owner_of(self, webhook_id: int) -> int:
+        """Return whose a webhook is, for admins, or raise ``WebhookNotFound``."""
+        owner_id = await self._webhooks.find_owner(webhook_id)
+        if owner_id is None:
+            raise WebhookNotFound
+        return owner_id
+
+    async def page(self, selection: WebhookSelection, window: Window) -> Page[Webhook]:
+        """List the selected webhooks."""
+        return await self._webhooks.page(selection, window)
 
     async def log(
-        self, webhook_id: int, owner: Principal, window: Window, *, state: DeliveryState | None
+        self, webhook_id: int, owner_id: int, window: Window, *, state: DeliveryState | None
     ) -> Page[WebhookDelivery]:
         """List what was sent to one of the person's webhooks."""
-        await self.get(webhook_id, owner)
+        await self.get(webhook_id, owner_id)
         return await self._deliveries.page(webhook_id, window, state=state)
 
-    async def delivery(self, delivery_id: int, webhook_id: int, owner: Principal) -> WebhookDelivery:
+    async def delivery(self, delivery_id: int, webhook_id: int, owner_id: int) -> WebhookDelivery:
         """Return one line of the log."""
-        found = await self._deliveries.get(delivery_id, webhook_id, owner.user_id)
+        found = await self._deliveries.get(delivery_id, webhook_id, owner_id)
         if found is None:
-            await self.get(webhook_id, owner)
+            await self.get(webhook_id, owner_id)
             raise DeliveryNotFound
         return found
 
@@ -98,6 +107,7 @@ class WebhookService:
         *,
         people: UserService,
         outbox: Outbox,
+        audit: AuditTrail,
         signer: Signer,
         rules: TargetRules,
         clock: Clock,
@@ -108,6 +118,7 @@ class WebhookService:
         self._reader = WebhookReader(db)
         self._people = people
         self._outbox = outbox
+        self._audit = audit
         self._signer = signer
         self._rules = rules
         self._clock = clock
@@ -143,7 +154,7 @@ class WebhookService:
     ) -> Webhook:
         """Change the fields that were sent, of an expected version."""
         await self._people.lock_credential_key_share(owner)
-        webhook = await self._locked(webhook_id, owner)
+        webhook = await self._locked(webhook_id, owner.user_id)
         expected.check_shown(webhook_shown(webhook))
         sent = changes.model_dump(exclude_unset=True)
         changed: dict[str, Any] = {
@@ -168,7 +179,7 @@ class WebhookService:
         """Delete a webhook of an expected version with its log and its pending deliveries."""
         if not await self._webhooks.delete(webhook_id, owner.user_id, versions=expected.versions):
             # It is there, or this raises: then it was another version that was to be deleted.
-            raise PreconditionFailed(webhook_shown(await self._reader.get(webhook_id, owner)).etag)
+            raise PreconditionFailed(webhook_shown(await self._reader.get(webhook_id, owner.user_id)).etag)
 
     async def rotate_secret(self, webhook_id: int, owner: Principal) -> Representation:
         """Give a webhook a new secret; the old one signs as well for a day."""
@@ -182,18 +193,27 @@ class WebhookService:
 
     async def test(self, webhook_id: int, owner: Principal) -> WebhookDelivery:
         """Send a test message, once."""
-        await self._on(webhook_id, owner)
+        await self._on(webhook_id, owner.user_id)
         body = body_of(TEST, self._clock.now(), {"webhook_id": webhook_id})
-        return await self._send(webhook_id, owner, f"msg_{self._clock.token()}", TEST, body)
+        return await self._send(webhook_id, owner.user_id, f"msg_{self._clock.token()}", TEST, body)
 
-    async def redeliver(self, delivery_id: int, webhook_id: int, owner: Principal) -> WebhookDelivery:
+    async def redeliver(self, delivery_id: int, webhook_id: int, owner_id: int) -> WebhookDelivery:
         """Send a message again as a new line of the log: the same id and body, signed anew."""
-        sent = await self._reader.delivery(delivery_id, webhook_id, owner)
-        await self._on(webhook_id, owner)
-        return await self._send(webhook_id, owner, sent.message_id, sent.event_type, sent.body)
+        sent = await self._reader.delivery(delivery_id, webhook_id, owner_id)
+        await self._on(webhook_id, owner_id)
+        return await self._send(webhook_id, owner_id, sent.message_id, sent.event_type, sent.body)
+
+    async def redeliver_for(self, delivery_id: int, webhook_id: int, *, by: Principal) -> WebhookDelivery:
+        """Do so for somebody else, as an admin."""
+        owner_id = await self._reader.owner_of(webhook_id)
+        sent = await self.redeliver(delivery_id, webhook_id, owner_id)
+        details = {"delivery": delivery_id, "again": sent.id}
+        on = Target("webhook", webhook_id, owner_id)
+        await self._audit.add(self._db, "webhook.redelivered", by=by, on=on, details=details)
+        return sent
 
     async def _send(
-        self, webhook_id: int, owner: Principal, message_id: str, event_type: str, body: str
+        self, webhook_id: int, owner_id: int, message_id: str, event_type: str, body: str
     ) -> WebhookDelivery:
         row = {
             "webhook_id": webhook_id,
@@ -205,16 +225,16 @@ class WebhookService:
         }
         (delivery_id,) = await self._deliveries.add_many([row])
         await self._outbox.add(self._db, WebhookDue(delivery_id))
-        return await self._reader.delivery(delivery_id, webhook_id, owner)
+        return await self._reader.delivery(delivery_id, webhook_id, owner_id)
 
-    async def _locked(self, webhook_id: int, owner: Principal) -> Webhook:
-        webhook = await self._webhooks.lock_owned_no_key_update(webhook_id, owner.user_id)
+    async def _locked(self, webhook_id: int, owner_id: int) -> Webhook:
+        webhook = await self._webhooks.lock_owned_no_key_update(webhook_id, owner_id)
         if webhook is None:
             raise WebhookNotFound
         return webhook
 
-    async def _on(self, webhook_id: int, owner: Principal) -> None:
-        if not (await self._locked(webhook_id, owner)).is_active:
+    async def _on(self, webhook_id: int, owner_id: int) -> None:
+        if not (await self._locked(webhook_id, owner_id)).is_active:
             raise WebhookOff
 
     def _check(self, url: str | None, scope: WebhookScope | None, owner: Principal) -> None:

@@ -126,6 +126,37 @@ export function confirmAct({ title, text, fields = [], confirm, danger = false, 
   (form.querySelector("input, select, textarea") ?? cancel).focus();
 }
 
+/** Show what `load` brings, `{title, content, after}`, in a dialog; or what the API has against it. */
+export async function showDialog(load) {
+  const asked = document.activeElement;
+  let shown;
+  try {
+    shown = await load();
+  } catch (problem) {
+    if (!("fields" in problem)) {
+      throw problem;
+    }
+    shown = { title: "That did not work", content: h("p", { class: "problem", role: "alert" }, problem.words) };
+  }
+  const close = h("button", { type: "button", class: "cancel" }, "Close");
+  const dialog = h(
+    "dialog",
+    { "aria-labelledby": "dialog-title" },
+    h("h2", { id: "dialog-title" }, shown.title),
+    shown.content,
+    h("p", { class: "buttons" }, close),
+  );
+  close.addEventListener("click", () => dialog.close());
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    shown.after?.();
+    asked?.focus?.();
+  });
+  document.getElementById("dialogs").append(dialog);
+  dialog.showModal();
+  close.focus();
+}
+
 /** A button that opens such a dialog; `act` is made when it is pressed. */
 export function actButton(label, act, { danger = false, name, about } = {}) {
   // Of many buttons that say the same, those who hear them are told what each is about.

@@ -1,7 +1,8 @@
 // What is for sale, and the words and the tree it is found by.
 
-import { ask, picture } from "./api.js";
+import { ask } from "./api.js";
 import { facts, h, link, mark, moment, pageOf, reload } from "./dom.js";
+import { pictureOf } from "./files.js";
 import { actButton } from "./forms.js";
 
 const ANY = ["", "any"];
@@ -40,7 +41,7 @@ async function picturesOf(item) {
       h(
         "figure",
         {},
-        h("img", { src: await picture(address, { w: 256, h: 256 }), alt: `Picture of ${item.title}` }),
+        await pictureOf(address, `Picture of ${item.title}`, { w: 256, h: 256 }),
         actButton(
           "Delete",
           () => ({

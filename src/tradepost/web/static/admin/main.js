@@ -3,13 +3,15 @@
 import { ask, isLoggedIn, logOut } from "./api.js";
 import { announce, h, pageOf } from "./dom.js";
 import { events } from "./events.js";
+import { files } from "./files.js";
 import { categories, items, tags } from "./goods.js";
 import { showList } from "./lists.js";
 import { showEnrolment, showLogIn } from "./login.js";
 import { audit, messages } from "./operations.js";
 import { people } from "./people.js";
+import { webhooks } from "./webhooks.js";
 
-const SECTIONS = [people, items, tags, categories, events, messages, audit];
+const SECTIONS = [people, items, tags, categories, events, files, messages, webhooks, audit];
 const place = document.getElementById("content");
 const nav = document.getElementById("sections");
 const project = document.body.dataset.project;

@@ -76,7 +76,7 @@ async function showMessage(place, id) {
   );
 }
 
-const PAGES = { user: "people", item: "items", event: "events", message: "messages" };
+const PAGES = { user: "people", item: "items", event: "events", message: "messages", webhook: "webhooks" };
 
 function target(line) {
   if (!line.target_type) {

@@ -186,6 +186,8 @@ async function showPerson(place, id, me) {
       { class: "links" },
       link("items", "Items", { owner_id: id }),
       link("events", "Events", { organiser_id: id }),
+      link("files", "Files", { owner_id: id }),
+      isAdmin && link("webhooks", "Webhooks", { user_id: id }),
       isAdmin && link("audit", "What was done to this account", { target_type: "user", target_id: id }),
       isAdmin && link("audit", "What this person did", { actor_id: id }),
     ),
