@@ -6,6 +6,7 @@ The web application, the worker and the command line start here, so that they al
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ from tradepost.core.database import migrations
 from tradepost.core.database.engines import Database
 from tradepost.core.database.models import Base
 from tradepost.core.database.options import DatabaseOptions
+from tradepost.core.database.replica import Replica
 from tradepost.core.errors import DatabaseUnavailable
 from tradepost.core.idempotency.keys import IdempotencyKeys
 from tradepost.core.idempotency.leases import KeyLeases
@@ -165,6 +167,23 @@ def database_options(settings: Settings) -> DatabaseOptions:
     )
 
 
+@asynccontextmanager
+async def open_replica(resources: Resources) -> AsyncIterator[None]:
+    """Put in the standby that answers anonymous reads, where there is one."""
+    url = resources.settings.replica_database_url
+    if url is None:
+        yield
+        return
+    # Past no PgBouncer: a standby has connections of its own.
+    options = replace(database_options(resources.settings), url=url, via_pgbouncer=False, direct_url=None)
+    database = Database(options)
+    resources.put(Replica, Replica(database, primary=resources.database, clock=resources.clock))
+    try:
+        yield
+    finally:
+        await database.close()
+
+
 def build_signals(database: Database, clock: Clock, redis: Redis | None) -> Signals:
     """Return the signals between processes: over Redis where there is one, else by the database's own means.
 
@@ -280,6 +299,7 @@ def supply_ports(resources: Resources) -> None:
 
 Opener = Callable[[Resources], AbstractAsyncContextManager[None] | None]
 OPENERS: Final[tuple[Opener, ...]] = (
+    open_replica,
     open_storage,
     open_injection,
     open_search,

@@ -10,6 +10,7 @@ from tradepost.accounts.passwords import PasswordHasher
 from tradepost.core.batching.bulkhead import Bulkhead
 from tradepost.core.database import migrations
 from tradepost.core.database.engines import Database
+from tradepost.core.database.replica import BEHIND, Replica
 from tradepost.core.database.standbys import is_read_only
 from tradepost.core.observability.metrics import Metrics
 from tradepost.core.resources import Resources
@@ -45,6 +46,8 @@ def add_probes(readiness: Readiness, resources: Resources) -> None:
     readiness.add("database", lambda: _check_database(resources.database, schema))
     readiness.add("writes", lambda: _check_room(resources.database), required=False)
     readiness.add("storage", resources[Storage].check, required=False)
+    if (replica := resources.find(Replica)) is not None:
+        readiness.add("replica", lambda: _check_replica(replica), required=False)
     if resources.settings.REDIS_URL is not None:
         readiness.add("redis", lambda: _check_redis(resources[Redis]), required=False)
     if resources.settings.FAULTS_ENABLED:
@@ -66,6 +69,12 @@ async def _check_database(database: Database, schema: "SchemaSeen") -> str | Non
     if await is_read_only(database):
         raise NotReadyError(STANDBY)
     return NEW_SCHEMA if migrations.is_newer(revision) else None
+
+
+async def _check_replica(replica: Replica) -> str | None:
+    if not replica.is_good:
+        raise NotReadyError(f"the primary answers instead: {replica.trouble or BEHIND}")
+    return None
 
 
 async def _check_redis(redis: Redis) -> str | None:
@@ -129,6 +138,13 @@ def add_server_gauges(metrics: Metrics, resources: Resources, readiness: Readine
     metrics.add_gauge(
         "draining", "Whether this process has been told to end", lambda: readiness.draining, mode="livemax"
     )
+    if (replica := resources.find(Replica)) is not None:
+        metrics.add_gauge(
+            "replica_lag_seconds",
+            "By how much the standby was behind at the last look, NaN where that is not known",
+            lambda: float("nan") if replica.lag is None else replica.lag,
+            mode="livemax",
+        )
     metrics.add_gauges(
         "dependency_up",
         "Whether a part answered well when /readyz last looked; of all workers the worst",

@@ -20,6 +20,7 @@ from tradepost.api import FACTS, FAULT_ROUTERS, KEYLESS, ROUTERS
 from tradepost.bootstrap import build_backlog, dispatch, fault_work, opened, prepare_database
 from tradepost.core.clock import Clock, SystemClock
 from tradepost.core.database import faults, migrations
+from tradepost.core.database.replica import Replica
 from tradepost.core.errors import DatabaseUnavailable
 from tradepost.core.finishing import alongside
 from tradepost.core.observability import logging
@@ -170,6 +171,8 @@ def _background(
         "parent": _end_with_parent(),
     }
     work |= fault_work(resources)
+    if (replica := resources.find(Replica)) is not None:
+        work["replica"] = replica.run()
     if dispatches:
         # Counted by those who deliver: it is the same for all, and every look reads all that wait.
         work |= {

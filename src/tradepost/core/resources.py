@@ -34,3 +34,7 @@ class Resources:
 
     def __getitem__(self, kind: type[T]) -> T:
         return cast("T", self._by_type[kind])
+
+    def find(self, kind: type[T]) -> T | None:
+        """Return what may be there or not, as the settings have it."""
+        return cast("T | None", self._by_type.get(kind))

@@ -19,6 +19,7 @@ from tradepost.categories.schemas import SLUG_LENGTH
 from tradepost.core.audit.trail import AuditTrail
 from tradepost.core.batching.coalescer import Observe
 from tradepost.core.database.models import Money
+from tradepost.core.database.replica import Replica
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import Unprocessable
 from tradepost.core.idempotency.keys import IdempotencyKeys
@@ -257,6 +258,7 @@ def build_item_uploads(resources: Resources, *, observe: Observe) -> ItemUploads
 def open_items(resources: Resources) -> None:
     """Put in what items keep for the life of the process; needs the outbox and the intake of files."""
     database, clock, observer = resources.database, resources.clock, resources.batch_observer
+    replica = resources.find(Replica)
     resources.put(ItemIndexer, ItemIndexer(database, resources[Vocabulary]))
     resources.put(
         PopularItems, PopularItems(database, clock, seconds=resources.settings.CACHE_POPULAR_SECONDS)
@@ -268,15 +270,16 @@ def open_items(resources: Resources) -> None:
             database,
             views=resources[ViewCounter],
             cursors=resources[Cursors],
+            replica=replica,
             observe=observer("item"),
         ),
     )
-    resources.put(ItemSearch, ItemSearch(database, resources[Cursors]))
+    resources.put(ItemSearch, ItemSearch(database, resources[Cursors], replica=replica))
     services = partial(build_item_service, resources=resources)
     keys = resources[IdempotencyKeys]
     resources.put(ItemIntake, ItemIntake(database, keys, items=services, observe=observer("new items")))
     resources.put(BulkItems, BulkItems(database, resources[ProgressKeeper], items=services))
-    resources.put(ItemExport, ItemExport(database))
+    resources.put(ItemExport, ItemExport(database, replica=replica))
     resources.put(ItemUploads, build_item_uploads(resources, observe=observer("uploads")))
 
 

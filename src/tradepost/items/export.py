@@ -12,7 +12,9 @@ from pydantic_core import to_json
 
 from tradepost.categories.service import CategoryService
 from tradepost.core.database.engines import Database
+from tradepost.core.database.replica import Replica
 from tradepost.core.errors import Unavailable
+from tradepost.core.observability.tallies import REPLICA_READS
 from tradepost.core.principal import Principal
 from tradepost.items.filters import ItemFilter
 from tradepost.items.reader import sees_all
@@ -51,10 +53,12 @@ class ExportsBusy(Unavailable):
 class ItemExport:
     """Gives out what an export consists of. Lives as long as the process, and counts items for ``/metrics``."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, replica: Replica | None = None) -> None:
+        """``replica`` is read for whoever is not logged in."""
         self.running = 0
         self.items = 0
         self._database = database
+        self._replica = replica
 
     def chunks(
         self, wanted: ItemFilter, visitor: Principal | None, form: ExportFormat
@@ -62,10 +66,26 @@ class ItemExport:
         """Return the bytes of an export of what ``visitor`` may see."""
         if visitor is not None:
             wanted = replace(wanted, visitor_id=visitor.user_id, sees_all=sees_all(visitor))
-        return self._chunks(wanted, _ndjson if form is ExportFormat.NDJSON else _csv, form)
+        encode = _ndjson if form is ExportFormat.NDJSON else _csv
+        return self._chunks(wanted, encode, form, may_be_old=visitor is None)
+
+    async def _source(self, *, may_be_old: bool) -> Database:
+        """Return which database to read; a standby is looked at once more: what has begun goes on nowhere else."""
+        replica = self._replica
+        if replica is not None and may_be_old and replica.is_good:
+            await replica.look()
+            if replica.is_good:
+                REPLICA_READS.add("answered")
+                return replica.database
+        return self._database
 
     async def _chunks(
-        self, wanted: ItemFilter, encode: Callable[[Sequence[ItemRow]], bytes], form: ExportFormat
+        self,
+        wanted: ItemFilter,
+        encode: Callable[[Sequence[ItemRow]], bytes],
+        form: ExportFormat,
+        *,
+        may_be_old: bool,
     ) -> AsyncGenerator[bytes]:
         if self.running >= AT_ONCE:
             raise ExportsBusy
@@ -74,7 +94,8 @@ class ItemExport:
             if form is ExportFormat.CSV:
                 yield _csv_lines([CSV_COLUMNS])
             categories = None if wanted.category is None else CategoryService.subtree(wanted.category)
-            async with self._database.snapshot() as connection:
+            source = await self._source(may_be_old=may_be_old)
+            async with source.snapshot() as connection:
                 found = ItemExportRepository(connection).groups(wanted, category_ids=categories, size=GROUP)
                 async with aclosing(found) as groups:
                     async for rows in groups:

@@ -8,7 +8,9 @@ from typing import Final
 from tradepost.accounts.permissions import STAFF
 from tradepost.categories.service import CategoryService
 from tradepost.core.batching.coalescer import Observe, ReadCoalescer
+from tradepost.core.batching.replicated import ReplicatedReads
 from tradepost.core.database.engines import Database
+from tradepost.core.database.replica import Replica
 from tradepost.core.database.sessions import ReadSession
 from tradepost.core.principal import Principal
 from tradepost.core.wire.cursors import Cursors
@@ -108,15 +110,17 @@ class ItemReader:
         *,
         views: ViewCounter,
         cursors: Cursors,
+        replica: Replica | None = None,
         observe: Observe | None = None,
     ) -> None:
+        """``replica`` answers lists of whoever is not logged in."""
         self._views = views
         self._cursors = cursors
         self._points = ReadCoalescer(database, self._load_points, observe=observe)
         self._projected = ReadCoalescer(database, self._load_projected)
-        self._lists = ReadCoalescer(database, self._load_list, lanes=LIST_LANES, max_batch=1)
+        self._lists = ReplicatedReads(database, replica, self._load_list, lanes=LIST_LANES, max_batch=1)
         lanes = 1 if database.is_sqlite else SEARCH_LANES
-        self._searches = ReadCoalescer(database, self._load_list, lanes=lanes, max_batch=1)
+        self._searches = ReplicatedReads(database, replica, self._load_list, lanes=lanes, max_batch=1)
 
     async def get(
         self,
@@ -154,19 +158,21 @@ class ItemReader:
         wanted, projection = visible_to(visitor, query.wanted), query.projection
         if projection is not WHOLE:
             projection = shown_to(visitor, projection)
-        return await self._ask(_Question(ListName.ITEMS, wanted, query.window, projection))
+        asked = _Question(ListName.ITEMS, wanted, query.window, projection)
+        return await self._ask(asked, may_be_old=visitor is None)
 
     async def page_of_own(self, query: ListQuery, owner: Principal) -> RenderedPage:
         """List one's own items, hidden ones too, likewise."""
         wanted = replace(query.wanted, seller_id=owner.user_id, sees_all=True)
         projection = shown_to(owner, query.projection)
-        return await self._ask(_Question(ListName.MINE, wanted, query.window, projection))
+        asked = _Question(ListName.MINE, wanted, query.window, projection)
+        return await self._ask(asked, may_be_old=False)
 
-    async def _ask(self, asked: _Question) -> RenderedPage:
+    async def _ask(self, asked: _Question, *, may_be_old: bool) -> RenderedPage:
         if asked.window.cursor is not None:
             asked = replace(asked, window=self._cursors.opened(asked.window, asked.scope))
         coalescer = self._lists if asked.wanted.q is None else self._searches
-        return await coalescer.get(asked)
+        return await coalescer.get(asked, may_be_old=may_be_old)
 
     async def _load_points(self, db: ReadSession, item_ids: Sequence[int]) -> Mapping[int, _Found]:
         rows = await ItemRepository(db).find_rows(item_ids)

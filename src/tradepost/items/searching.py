@@ -7,8 +7,9 @@ from typing import Any, Final
 from pydantic_core import to_json
 
 from tradepost.categories.service import CategoryService
-from tradepost.core.batching.coalescer import ReadCoalescer
+from tradepost.core.batching.replicated import ReplicatedReads
 from tradepost.core.database.engines import Database
+from tradepost.core.database.replica import Replica
 from tradepost.core.database.sessions import ReadSession
 from tradepost.core.principal import Principal
 from tradepost.core.search.highlights import Marker
@@ -66,10 +67,11 @@ class SearchPage:
 class ItemSearch:
     """Answers searches. Lives as long as the process; every search starts after its question."""
 
-    def __init__(self, database: Database, cursors: Cursors) -> None:
+    def __init__(self, database: Database, cursors: Cursors, *, replica: Replica | None = None) -> None:
+        """``replica`` answers whoever is not logged in."""
         self._cursors = cursors
         lanes = 1 if database.is_sqlite else LANES
-        self._searches = ReadCoalescer(database, self._load, lanes=lanes, max_batch=1)
+        self._searches = ReplicatedReads(database, replica, self._load, lanes=lanes, max_batch=1)
 
     async def find(self, query: SearchQuery, visitor: Principal | None) -> SearchPage:
         """Return a part of what a question finds among the items that ``visitor`` may see."""
@@ -77,7 +79,8 @@ class ItemSearch:
         wanted = visible_to(visitor, listed.wanted)
         window = self._cursors.opened(listed.window, _scope(listed))
         projection = shown_to(visitor, listed.projection)
-        return await self._searches.get(replace(query, listed=ListQuery(wanted, window, projection)))
+        asked = replace(query, listed=ListQuery(wanted, window, projection))
+        return await self._searches.get(asked, may_be_old=visitor is None)
 
     async def _load(
         self, db: ReadSession, queries: Sequence[SearchQuery]

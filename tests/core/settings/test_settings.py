@@ -50,6 +50,7 @@ class TestDefaults:
             "DATABASE_URL": SecretStr("sqlite:///data/tradepost.db"),
             "DB_VIA_PGBOUNCER": False,
             "DATABASE_DIRECT_URL": None,
+            "DATABASE_REPLICA_URL": None,
             "UPLOAD_DIR": Path("data/uploads"),
             "DB_POOL_SIZE": 8,
             "DB_POOL_TIMEOUT": 5.0,
@@ -170,6 +171,8 @@ class TestValues:
             ("PUBLIC_URL", 'https://market.example.com/"><b>'),
             ("DATABASE_URL", "oracle://x"),
             ("DATABASE_DIRECT_URL", "sqlite:///x.db"),
+            ("DATABASE_REPLICA_URL", "sqlite:///x.db"),
+            ("DATABASE_REPLICA_URL", "postgresql://h/d"),
             ("DB_VIA_PGBOUNCER", "true"),
         ],
     )

@@ -27,6 +27,9 @@ STATEMENT_TIMEOUTS: Final = Tally(
 CACHE_READS: Final = Tally(
     "cache_reads", "Questions to something that is kept, by whether it was there", ("cache", "outcome")
 )
+REPLICA_READS: Final = Tally(
+    "replica_reads", "Reads that were asked of the standby, by what came of them", ("outcome",)
+)
 UPLOADED_BYTES: Final = Tally("uploaded_bytes", "Bytes of uploaded files, of refused ones too")
 WEBHOOK_ANSWERS: Final = Tally(
     "webhook_answers", "Attempts to tell a webhook, by the class of the answer's status, or none", ("answer",)
@@ -45,6 +48,7 @@ JOB_SECONDS: Final = Tally("job_seconds", "Time that recurring jobs took", ("job
 TALLIES: Final = (
     STATEMENT_TIMEOUTS,
     CACHE_READS,
+    REPLICA_READS,
     UPLOADED_BYTES,
     WEBHOOK_ANSWERS,
     STREAM_ENDS,

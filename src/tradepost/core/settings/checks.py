@@ -65,11 +65,16 @@ class CheckedSettings(BaseSettings):
             raise ValueError("may not be true for SQLite, and DATABASE_URL is an SQLite database")
         return value
 
-    @field_validator("DATABASE_DIRECT_URL", check_fields=False)
+    @field_validator("DATABASE_DIRECT_URL", "DATABASE_REPLICA_URL", check_fields=False)
     @classmethod
-    def _check_postgresql_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not _is_postgresql(value):
+    def _check_postgresql_url(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None:
+            return value
+        if not _is_postgresql(value):
             raise ValueError("is no address of PostgreSQL")
+        url = info.data.get("DATABASE_URL")
+        if url is not None and not _is_postgresql(url):
+            raise ValueError("is for PostgreSQL, and DATABASE_URL is an SQLite database")
         return value
 
     @field_validator("BACKEND_CORS_ORIGINS", check_fields=False)

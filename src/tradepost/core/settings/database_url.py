@@ -30,14 +30,17 @@ _LEFT_OUT = {
 }  # fmt: skip
 
 
-def async_url(text: str) -> URL:
-    """Return the URL for SQLAlchemy's async engine, or raise a ``ValueError`` without a password in it."""
+def async_url(text: str, *, wanted: str = "primary") -> URL:
+    """Return the URL for SQLAlchemy's async engine, or raise a ``ValueError`` without a password in it.
+
+    ``wanted`` is which of several hosts connections are made to, unless the address says it itself.
+    """
     url = _read(text)
     match url.drivername.lower():
         case "sqlite" | "sqlite+aiosqlite":
             return _sqlite(url)
         case "postgresql" | "postgres" | "postgresql+asyncpg" | "postgres+asyncpg":
-            return _postgresql(url)
+            return _postgresql(url, wanted)
         case scheme:
             raise ValueError(f"has the scheme {scheme}; use postgresql:// or sqlite:///")
 
@@ -88,7 +91,7 @@ def _sqlite(url: URL) -> URL:
     return url.set(drivername="sqlite+aiosqlite")
 
 
-def _postgresql(url: URL) -> URL:
+def _postgresql(url: URL, wanted: str) -> URL:
     if unknown := sorted(set(url.query) - _ADDRESSES - _PASSED - _LEFT_OUT - {"ssl"}):
         raise ValueError(f"has options that are not known: {', '.join(unknown)}")
     # Of an option that is given more than once the last counts, as with libpq.
@@ -101,7 +104,7 @@ def _postgresql(url: URL) -> URL:
         raise ValueError(f"has unknown target_session_attrs; it is one of {', '.join(_SESSIONS)}")
     if _has_several_hosts(url):
         # Whoever names a standby beside the primary means the one that takes writes.
-        options.setdefault("target_session_attrs", "primary")
+        options.setdefault("target_session_attrs", wanted)
     query: dict[str, Any] = {name: value for name, value in url.query.items() if name in _ADDRESSES}
     if options:
         query["dsn"] = f"postgresql://?{urlencode(options)}"

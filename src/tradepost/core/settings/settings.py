@@ -139,6 +139,9 @@ class Settings(CheckedSettings):
         None,
         description="with `DB_VIA_PGBOUNCER`, the way past it: for migrations, and signals without Redis",
     )
+    DATABASE_REPLICA_URL: SecretStr | None = Field(
+        None, description="a standby of PostgreSQL, which answers lists, search and exports of strangers"
+    )
     UPLOAD_DIR: Directory = Field(
         default_factory=upload_directory, description="directory for uploaded files when S3 is not used"
     )
@@ -326,6 +329,12 @@ class Settings(CheckedSettings):
         """``DATABASE_DIRECT_URL`` for SQLAlchemy's async engine."""
         given = self.DATABASE_DIRECT_URL
         return None if given is None else async_url(given.get_secret_value())
+
+    @property
+    def replica_database_url(self) -> URL | None:
+        """``DATABASE_REPLICA_URL`` for SQLAlchemy's async engine; of several hosts a standby is preferred."""
+        given = self.DATABASE_REPLICA_URL
+        return None if given is None else async_url(given.get_secret_value(), wanted="prefer-standby")
 
     @property
     def is_sqlite(self) -> bool:
