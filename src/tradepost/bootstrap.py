@@ -51,7 +51,7 @@ from tradepost.core.settings.settings import Settings
 from tradepost.core.shared_rate_limiter import SharedRateLimiter
 from tradepost.core.signals.postgres import postgres_signals
 from tradepost.core.signals.redis import open_redis, redis_signals
-from tradepost.core.signals.signals import PollingSignals, Signals
+from tradepost.core.signals.signals import REPLACED, PollingSignals, Signals
 from tradepost.core.signals.sqlite import SqliteSignals
 from tradepost.core.storage.local import LocalStorage
 from tradepost.core.storage.s3 import S3Storage
@@ -69,6 +69,7 @@ from tradepost.items import handlers as item_handlers
 from tradepost.items.adapters import supply_item_ports
 from tradepost.items.dependencies import open_items
 from tradepost.items.models import Item, ItemCount, ItemCountChange, ItemTag, ItemText, TextRule
+from tradepost.items.popular import PopularItems
 from tradepost.media import handlers as media_handlers
 from tradepost.media.dependencies import open_media
 from tradepost.media.models import FileUsage, FileVariant, StoredFile
@@ -348,9 +349,17 @@ async def opened(
             to_close = open_resources(resources)
             if to_close is not None:
                 await closing.enter_async_context(to_close)
+        resources[Signals].listen(REPLACED, lambda _text: _forget(resources))
         for subscribe in SUBSCRIBERS:
             subscribe(resources[Subscriptions], resources)
         yield resources
+
+
+def _forget(resources: Resources) -> None:
+    """Forget what is known of the database: it may have been put back to an earlier state."""
+    resources[Vocabulary].forget()
+    resources[PopularItems].forget_all()
+    resources[AuditTrail].forget_refusals()
 
 
 async def dispatch(resources: Resources) -> None:

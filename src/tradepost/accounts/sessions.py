@@ -1,5 +1,6 @@
 """Logging in, staying in, and out."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -21,7 +22,7 @@ from tradepost.accounts.repository.sessions import SessionRepository
 from tradepost.accounts.second_factor import Proof, SecondFactorService
 from tradepost.accounts.session_schemas import RenewedTokens, TokenPair
 from tradepost.accounts.tokens import Tokens
-from tradepost.core.audit.trail import Actor, AuditTrail, Target, person, user
+from tradepost.core.audit.trail import SYSTEM, Actor, AuditTrail, Target, person, user
 from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import WriteSession
@@ -77,6 +78,28 @@ class SessionService:
         if opened is None:
             raise LoginFailed
         return self._pair(opened)
+
+    async def open_for(self, user_ids: Sequence[int]) -> list[str]:
+        """Open a session for each of these people, past their passwords, and return the access tokens: for load tests."""
+        now, made = self._clock.now(), []
+        async with self._database.transaction() as db:
+            sessions = SessionRepository(db)
+            for user_id in user_ids:
+                await sessions.make_room_for(user_id, keep=SESSIONS_KEPT - 1, now=now)
+                opened = await sessions.add(
+                    LoginSession(
+                        user_id=user_id,
+                        counter=0,
+                        created_at=now,
+                        rotated_at=now,
+                        expires_at=now + self._lifetime,
+                        user_agent="tradepost tokens",
+                    )
+                )
+                await self._audit.add(db, "auth.login", by=SYSTEM, on=Target("session", opened.id, user_id))
+                made.append((user_id, opened.id))
+        end = now + self._lifetime
+        return [self._tokens.access(user_id=user, session_id=one, session_end=end)[0] for user, one in made]
 
     async def _open(self, address: str, password: str, origin: Origin, otp: str) -> LoginSession | None:
         """Open a session; None if the user was changed while the password was verified."""

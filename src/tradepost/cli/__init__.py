@@ -13,6 +13,7 @@ from tradepost.cli.load import load
 from tradepost.cli.migrate import migrate
 from tradepost.cli.openapi import openapi
 from tradepost.cli.outbox import outbox
+from tradepost.cli.proving import reset, tokens
 from tradepost.cli.reindex import reindex
 from tradepost.cli.seed import seed_command
 from tradepost.cli.serve import serve
@@ -29,7 +30,7 @@ def main() -> None:
 
 
 COMMANDS = (
-    serve, migrate, worker, doctor, backup, restore, outbox, reindex, counts, seed_command, load, create_admin, users,
+    serve, migrate, worker, doctor, backup, restore, outbox, reindex, counts, seed_command, tokens, reset, load, create_admin, users,
     openapi,
 )  # fmt: skip
 for command in COMMANDS:

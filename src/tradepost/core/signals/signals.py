@@ -18,6 +18,8 @@ from tradepost.core.finishing import heed_cancellation
 Listener = Callable[[str], None]
 """Takes a signal's text, or ``""`` when signals may have been missed: look at everything."""
 
+REPLACED: Final = "replaced"
+"""The topic of what is told when the database may have been put back to an earlier state: forget what was read from it."""
 PERIOD: Final = 0.02
 """Seconds between two payloads to other processes; the signals that are sent meanwhile share the next."""
 MAX_BYTES: Final = 7_900

@@ -6,7 +6,7 @@ from typing import Any, Final
 import structlog
 
 from tradepost.core.database.engines import Database
-from tradepost.core.signals.signals import LocalSignals
+from tradepost.core.signals.signals import REPLACED, LocalSignals
 
 PERIOD: Final = 0.25
 """Seconds between two looks."""
@@ -21,6 +21,7 @@ class SqliteSignals(LocalSignals):
         super().__init__()
         self._database = database
         self._seen: tuple[Any, int] | None = None
+        self._schema: int | None = None
 
     async def run(self) -> None:
         """Look at the file's version until cancelled."""
@@ -28,9 +29,23 @@ class SqliteSignals(LocalSignals):
             await asyncio.sleep(PERIOD)
             try:
                 if await self._has_changed():
-                    self._tell_all()
+                    for topic in [topic for topic in self._listeners if topic != REPLACED]:
+                        self._tell(topic, "")
+                    await self._look_for_another()
             except Exception as error:  # noqa: BLE001 - the writer is busy, or the disk is away: the next look tells
                 log.debug("could not look whether another process has written", reason=repr(error))
+
+    async def _look_for_another(self) -> None:
+        """Tell who listens to ``REPLACED`` when the whole content is another: that counts the schema's version up."""
+        async with self._database.write_gate.place(), self._database.engine.connect() as pooled:
+            connection: Any = (await pooled.get_raw_connection()).driver_connection
+            cursor = await connection.execute("PRAGMA schema_version")
+            (version,) = await cursor.fetchone()
+            await cursor.close()
+        before, self._schema = self._schema, version
+        if before != version:
+            # Without one before it, nobody knows: forgetting once is cheap.
+            self._tell(REPLACED, "")
 
     async def _has_changed(self) -> bool:
         """Tell whether another process has committed since the last look.

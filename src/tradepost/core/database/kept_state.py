@@ -1,0 +1,186 @@
+"""The state of a database that is kept beside it, and put back while servers run: what load tests begin with again and again.
+
+On SQLite a file beside the database's, written and put back by SQLite's own online backup: to the servers it is one transaction
+of somebody else. On PostgreSQL a database beside it, ``<name>_seeded``, copied as a template: connections are ended for as long
+as two databases take to change their names, and servers connect again by themselves.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+from sqlalchemy import URL
+
+from tradepost.core.database import migrations
+from tradepost.core.database.engines import Database
+from tradepost.core.errors import DatabaseUnavailable, RuleBroken
+
+KEPT: Final = "seeded"
+MAINTENANCE: Final = "postgres"
+"""The database that is connected to for making and renaming others."""
+PATIENCE: Final = 30.0
+"""Seconds to wait for a writer on SQLite."""
+FILE_COPY: Final = 15
+"""The first version of PostgreSQL that can be told to copy files rather than to write all of it into its log."""
+TRIES: Final = 20
+"""Times that a database is tried to be renamed, should somebody have connected in between."""
+
+
+class NothingKept(RuleBroken):
+    """No state is kept that could be put back; ``detail`` says what to do."""
+
+    code = "NOTHING_KEPT"
+    detail = "No state is kept to go back to; keep one: tradepost reset --keep"
+
+
+async def keep(database: Database) -> None:
+    """Keep the present state, in the place of the one that was kept before."""
+    if database.is_sqlite:
+        await asyncio.to_thread(_keep_file, Path(str(database.options.url.database)))
+        return
+    url = _direct(database)
+    async with _maintenance(url) as connection:
+        live, kept = _names(url)
+        await connection.execute(f"DROP DATABASE IF EXISTS {kept} WITH (FORCE)")
+        async with _alone(connection, str(url.database)):
+            await connection.execute(f"CREATE DATABASE {kept} TEMPLATE {live}{_strategy(connection)}")
+
+
+async def put_back(database: Database) -> None:
+    """Put the kept state back; ``NothingKept`` when there is none, or one of another schema."""
+    if database.is_sqlite:
+        await asyncio.to_thread(_put_file_back, Path(str(database.options.url.database)))
+        return
+    url = _direct(database)
+    _check_revision(await _revision(url))
+    async with _maintenance(url) as connection:
+        live, kept = _names(url)
+        new, old = (f'"{str(url.database)[:50]}_{word}"' for word in ("new", "old"))
+        await connection.execute(f"DROP DATABASE IF EXISTS {new} WITH (FORCE)")
+        await connection.execute(f"DROP DATABASE IF EXISTS {old} WITH (FORCE)")
+        await connection.execute(f"CREATE DATABASE {new} TEMPLATE {kept}{_strategy(connection)}")
+        async with _alone(connection, str(url.database), renamed=old.strip('"')):
+            await _renamed(connection, live, old)
+            await connection.execute(f"ALTER DATABASE {new} RENAME TO {live}")
+        await connection.execute(f"DROP DATABASE {old} WITH (FORCE)")
+
+
+def _direct(database: Database) -> URL:
+    return database.options.direct_url or database.options.url
+
+
+def _names(url: URL) -> tuple[str, str]:
+    name = str(url.database)
+    if '"' in name:
+        raise RuleBroken("a database whose name has quotation marks is not copied")
+    return f'"{name}"', f'"{name[:50]}_{KEPT}"'
+
+
+def _strategy(connection: Any) -> str:
+    return " STRATEGY FILE_COPY" if connection.get_server_version().major >= FILE_COPY else ""
+
+
+async def _connected(url: URL, name: str) -> Any:
+    dsn = url.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+    return await asyncpg.connect(dsn, command_timeout=120)
+
+
+@asynccontextmanager
+async def _maintenance(url: URL) -> AsyncIterator[Any]:
+    try:
+        connection = await _connected(url, MAINTENANCE)
+    except (OSError, asyncpg.PostgresError) as error:
+        raise DatabaseUnavailable from error
+    try:
+        yield connection
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise RuleBroken(f"the database's user may not do this: {error}") from error
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def _alone(connection: Any, name: str, *, renamed: str | None = None) -> AsyncIterator[None]:
+    """Have nobody connected to a database, and nobody connect, for the length of the block; ``renamed`` is its name then."""
+    await connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+    try:
+        await _end_others(connection, name)
+        yield
+    finally:
+        for each in {name, renamed or name}:
+            exists = await connection.fetchval("SELECT count(*) FROM pg_database WHERE datname = $1", each)
+            if exists:
+                await connection.execute(f'ALTER DATABASE "{each}" ALLOW_CONNECTIONS true')
+
+
+async def _end_others(connection: Any, name: str) -> None:
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name
+    )
+
+
+async def _renamed(connection: Any, name: str, new: str) -> None:
+    for left in reversed(range(TRIES)):
+        try:
+            await connection.execute(f"ALTER DATABASE {name} RENAME TO {new}")
+        except asyncpg.ObjectInUseError:
+            if not left:
+                raise
+            # Somebody's connection is still ending.
+            await _end_others(connection, name.strip('"'))
+            await asyncio.sleep(0.05)
+        else:
+            return
+
+
+async def _revision(url: URL) -> str | None:
+    try:
+        kept = await _connected(url, _names(url)[1].strip('"'))
+    except asyncpg.InvalidCatalogNameError as error:
+        raise NothingKept from error
+    except (OSError, asyncpg.PostgresError) as error:
+        raise DatabaseUnavailable from error
+    try:
+        found: str | None = await kept.fetchval("SELECT version_num FROM alembic_version")
+    except asyncpg.UndefinedTableError:
+        return None
+    finally:
+        await kept.close()
+    return found
+
+
+def _check_revision(revision: str | None) -> None:
+    if revision != migrations.head():
+        raise NothingKept(
+            "The state that is kept has another version's schema; seed anew, and keep that: tradepost reset --keep"
+        )
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.{KEPT}")
+
+
+def _keep_file(path: Path) -> None:
+    half = path.with_name(f"{path.name}.half")
+    half.unlink(missing_ok=True)
+    with closing(sqlite3.connect(path, timeout=PATIENCE)) as live, closing(sqlite3.connect(half)) as copy:
+        live.backup(copy)
+    half.replace(_beside(path))
+
+
+def _put_file_back(path: Path) -> None:
+    if not _beside(path).exists():
+        raise NothingKept
+    with closing(sqlite3.connect(f"file:{_beside(path)}?mode=ro", uri=True)) as kept:
+        try:
+            (revision,) = kept.execute("SELECT version_num FROM alembic_version").fetchone()
+        except sqlite3.Error as error:
+            raise NothingKept from error
+        _check_revision(revision)
+        with closing(sqlite3.connect(path, timeout=PATIENCE)) as live:
+            kept.backup(live)
+            live.execute("PRAGMA journal_mode = WAL")

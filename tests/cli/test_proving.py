@@ -1,0 +1,119 @@
+"""``tradepost tokens`` and ``tradepost reset``, while servers run on the database."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import Template
+from tests.flows.live import environment, eventually, log_in, serving, tradepost
+
+WORD = "Quixotically"
+
+
+async def ran(env: dict[str, str], *arguments: str) -> str:
+    finished = await tradepost(*arguments, env=env)
+    assert finished.status == 0, finished.output
+    return finished.output
+
+
+async def test_back_to_what_was_kept_while_a_server_runs(database_url: str, tmp_path: Path) -> None:
+    env = environment(tmp_path, database_url)
+    await ran(env, "seed", "--users", "12", "--items", "300", "--events", "5")
+    nothing = await tradepost("reset", env=env)
+    assert nothing.status == 1
+    assert "keep one: tradepost reset --keep" in nothing.output
+    with serving(env) as server:
+        await server.ready()
+        tokens = (await ran(env, "tokens", "--users", "10")).split()
+        assert len(set(tokens)) == 10
+        assert "kept in" in await ran(env, "reset", "--keep")
+        async with server.client() as client:
+            await _answers(client)
+            before = await _state(client)
+            mine = {"Authorization": f"Bearer {tokens[0]}"}
+            for _ in range(2):
+                made = await _made(client, mine)
+                assert await _found(client) == [made]
+                assert await _state(client) != before
+                assert "put back in" in await ran(env, "reset")
+                # The server connects again by itself.
+                await _answers(client)
+                assert await _state(client) == before
+                assert await _found(client) == []
+                # People of before are logged in still.
+                for token in tokens:
+                    me = await client.get("/users/me", headers={"Authorization": f"Bearer {token}"})
+                    assert me.status_code == 200
+        assert "Traceback" not in server.output
+
+
+async def _answers(client: httpx.AsyncClient) -> None:
+    async def answers() -> bool:
+        return (await client.get("/items/", params={"limit": 1})).status_code == 200
+
+    await eventually(answers)
+
+
+async def _state(client: httpx.AsyncClient) -> Any:
+    return (await client.get("/items/", params={"limit": 100, "total": "false"})).json()["items"]
+
+
+async def _made(client: httpx.AsyncClient, mine: dict[str, str]) -> int:
+    """Offer an item with a word that no other has, which search knows by its beginning, too."""
+    offered = await client.post("/items/", json={"title": f"{WORD} lamp", "price": 3}, headers=mine)
+    assert offered.status_code == 201, offered.text
+    number: int = offered.json()["id"]
+    return number
+
+
+async def _found(client: httpx.AsyncClient) -> list[int]:
+    found = await client.get("/items/search/", params={"q": WORD[:8]})
+    return [item["id"] for item in found.json()]
+
+
+async def test_another_versions_state_is_not_put_back(template: Template, tmp_path: Path) -> None:
+    url = await template.copy()
+    env = environment(tmp_path, url)
+    await ran(env, "reset", "--keep")
+    kept = Path(f"{url.removeprefix('sqlite:///')}.seeded")
+    if template.engine == "sqlite":
+        await asyncio.to_thread(kept.write_bytes, b"no database at all" * 300)
+        refused = await tradepost("reset", env=env)
+        assert refused.status == 1
+        assert "keep one" in refused.output
+
+
+async def test_production_is_left_alone(tmp_path: Path) -> None:
+    safe = {"ENVIRONMENT": "production", "SECRET_KEY": "k" * 40, "FIRST_SUPERUSER_PASSWORD": "Uncommon1"}
+    for command in (["tokens"], ["reset"], ["reset", "--keep"]):
+        refused = await tradepost(*command, env=environment(tmp_path, **safe, RATE_LIMIT_ENABLED="true"))
+        assert refused.status == 1
+        assert "in local and staging alone" in refused.output
+
+
+@pytest.mark.parametrize("number", ["10", "1000"])
+async def test_too_few_people(tmp_path: Path, number: str) -> None:
+    env = environment(tmp_path)
+    await ran(env, "seed", "--users", "3", "--items", "0", "--events", "0")
+    refused = await tradepost("tokens", "--users", number, env=env)
+    assert refused.status == 1
+    assert f"--append --users {number}" in refused.output
+
+
+async def test_a_token_is_that_of_somebody_made_up(tmp_path: Path) -> None:
+    env = environment(tmp_path)
+    await ran(env, "seed", "--users", "6", "--items", "0", "--events", "0")
+    (token,) = (await ran(env, "tokens", "--users", "1")).split()
+    with serving(env) as server:
+        await server.ready()
+        async with server.client(token) as client:
+            me = (await client.get("/users/me")).json()
+            assert me["email"].startswith("user")
+            assert me["role"] == "user"
+            admin = await log_in(client, "admin@example.com", "changethis")
+        async with server.client(admin["access_token"]) as client:
+            lines = (await client.get("/audit", params={"action": "auth.login"})).json()["lines"]
+            assert [line["actor_kind"] for line in lines] == ["person", "system"]
