@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -111,7 +112,10 @@ class TestSending:
             for request in receiver.requests
         }
         assert told.keys() == {*traces, "Untraced", "Broken", "Changed"}
-        assert told["Untraced"] is told["Broken"] is None
+        # They begin traces of their own, each its own.
+        begun = [str(told[title])[3:35] for title in ("Untraced", "Broken")]
+        assert all(re.fullmatch(r"[0-9a-f]{32}", trace) for trace in begun)
+        assert begun[0] != begun[1]
         for title, context in {**traces, "Changed": changed}.items():
             sent = str(told[title])
             assert (sent[:36], sent[52:]) == (context[:36], context[52:])

@@ -15,6 +15,7 @@ from tests.notifications.mail.test_headers import NASTY, written
 from tests.notifications.mail.test_sending import item_created, prove, send
 from tradepost.core.messaging.dispatcher import Dispatcher
 from tradepost.core.messaging.outbox import MessageState
+from tradepost.core.observability import logging
 from tradepost.notifications.mail import folder
 from tradepost.notifications.mail.composition import Email
 from tradepost.notifications.mail.folder import MailFolder
@@ -55,6 +56,25 @@ async def test_an_email_is_a_file_that_people_can_read(client: httpx.AsyncClient
     assert (await client.post(f"{AUTH}/email/verify", json={"token": found[1]})).status_code == 200
     parsed = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
     assert parsed["To"] == "ada@example.com"
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_a_request_is_followed_to_its_email_by_one_id(
+    client: httpx.AsyncClient, world: World, capfd: pytest.CaptureFixture[str], *, named: bool
+) -> None:
+    logging.configure("INFO", readable=False)
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    if named:
+        client.headers["traceparent"] = f"00-{trace}-b7ad6b7169203331-01"
+    await register(client)
+    await world.resources[Dispatcher].drain()
+    parsed = email.message_from_bytes(mails_of(world)[-1].read_bytes(), policy=email.policy.default)
+    found = str(parsed["X-Trace-ID"])
+    assert found == trace if named else re.fullmatch("[0-9a-f]{32}", found)
+    logging.close()
+    logging.configure("ERROR", readable=False)
+    sent = [line for line in capfd.readouterr().err.splitlines() if '"e-mail sent"' in line]
+    assert any(f'"trace_id":"{found}"' in line for line in sent), sent
 
 
 async def test_the_folder_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,7 +133,10 @@ async def test_the_log_line_names_the_trace() -> None:
     async with caller(new_app(router, lines=lines)) as traced:
         for context in (f"00-{trace}-b7ad6b7169203331-01", "nonsense"):
             await traced.get("/api/v1/person", headers={"traceparent": context})
-    assert [line["trace"] for line in lines] == [trace, None]
+        # What changes something begins one, so that its effects can be found.
+        await traced.post("/api/v1/person")
+    assert [line["trace"] for line in lines[:2]] == [trace, None]
+    assert re.fullmatch("[0-9a-f]{32}", str(lines[2]["trace"]))
     assert traceparent.get() is None
 
 

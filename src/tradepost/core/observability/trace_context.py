@@ -1,6 +1,8 @@
 """The trace context of a request (W3C Trace Context): taken from its header, kept with messages, passed on to webhooks.
 
-Tradepost records no spans by itself. What it passes on lets the tracing of those around it join its part to theirs.
+Tradepost records no spans by itself. What it passes on lets the tracing of those around it join its part to theirs. A request
+that changes something and names no trace begins one, so that its line in the log, the worker's and the e-mail have an id
+in common.
 """
 
 import base64
@@ -37,6 +39,12 @@ def read(header: bytes) -> str | None:
 def trace_id(context: str) -> str:
     """Return the id of the trace, which all that belongs together has in common."""
     return context[3:35]
+
+
+def begun(clock: Clock) -> str:
+    """Return the context of a trace that begins here; nobody samples it yet."""
+    chance = base64.urlsafe_b64decode(clock.token(24)).hex()
+    return f"{_OURS}-{chance[:32]}-{chance[32:]}-00"
 
 
 def child_of(context: str, clock: Clock) -> str:

@@ -63,10 +63,12 @@ def compose(
     date: datetime,
     filed_as: str,
     unsubscribe: str | None = None,
+    trace: str | None = None,
 ) -> Email:
     """Compose an e-mail: the same bytes for the same arguments, so that a retry sends what was sent before.
 
-    ``unsubscribe`` is the link by which a mail program switches e-mails of this kind off with one click (RFC 8058).
+    ``unsubscribe`` is the link by which a mail program switches e-mails of this kind off with one click (RFC 8058), ``trace``
+    the id of the trace that the cause belongs to.
     """
     source, target = _address(sender.email), _address(recipient.email)
     parts = [_part("text/plain", words.text), _part("text/html", words.html)]
@@ -87,6 +89,8 @@ def compose(
             _header("List-Unsubscribe", [f"<{unsubscribe}>"]),
             _header("List-Unsubscribe-Post", ["List-Unsubscribe=One-Click"]),
         ]
+    if trace is not None:
+        head[-2:-2] = [_header("X-Trace-ID", [trace])]
     body = "".join(f"--{boundary}{CRLF}{part}{CRLF}" for part in parts) + f"--{boundary}--{CRLF}"
     return Email(source, target, f"{''.join(head)}{CRLF}{body}".encode(), filed_as)
 

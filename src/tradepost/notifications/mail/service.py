@@ -9,6 +9,7 @@ from tradepost.accounts.farewells import Farewells
 from tradepost.accounts.messages import AccountEnded
 from tradepost.accounts.recovery import RecoveryService
 from tradepost.core.messaging.messages import Envelope, Undeliverable
+from tradepost.core.observability.trace_context import trace_id
 from tradepost.notifications.kinds import KINDS_BY_NAME
 from tradepost.notifications.mail.composition import Email, Mailbox, compose
 from tradepost.notifications.mail.email_templates import EmailTemplates, EmailText
@@ -130,8 +131,10 @@ class MailService:
             date=moment,
             filed_as=f"{stamp}-{envelope.id}-{template}",
             unsubscribe=unsubscribe,
+            trace=None if envelope.traceparent is None else trace_id(envelope.traceparent),
         )
         await self._mailer.send(email)
+        log.info("e-mail sent", message=envelope.id, template=template)
 
 
 def _without_texts(params: Mapping[str, int | str]) -> Mapping[str, int | str]:

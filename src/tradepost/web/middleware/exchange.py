@@ -154,6 +154,7 @@ class Exchange:
     ) -> None:
         self.app = app
         self.monotonic = clock.monotonic
+        self._clock = clock
         self.headers = fields_of_all(secure_transport=secure_transport)
         self._metrics = metrics
         self._access_line = access_line
@@ -182,7 +183,7 @@ class Exchange:
         # A server of another kind does not say it.
         arrived = scope.setdefault(ARRIVED_KEY, self.monotonic())
         asked, untimed = _timed(sent, self.monotonic, arrived)
-        traced, untraced = _traced(sent)
+        traced, untraced = self._traced(sent, begins=method not in _SAFE_METHODS)
         answer = Answer(self, scope, send, raw_id, caching=caching, timing=asked)
         scope[ANSWER_KEY] = answer
         metrics = self._metrics
@@ -221,6 +222,15 @@ class Exchange:
             if untraced is not None:
                 traceparent.reset(untraced)
 
+    def _traced(
+        self, sent: Mapping[bytes, bytes], *, begins: bool
+    ) -> "tuple[str, Token[str | None]] | tuple[None, None]":
+        """Go on with the trace that a request names; begin one where none is named and something is changed."""
+        context = trace_context.read(sent[b"traceparent"]) if b"traceparent" in sent else None
+        if context is None and begins:
+            context = trace_context.begun(self._clock)
+        return (None, None) if context is None else (context, traceparent.set(context))
+
 
 def _timed(
     sent: Mapping[bytes, bytes], monotonic: Callable[[], float], arrived: float
@@ -235,9 +245,3 @@ def _timed(
     asked = Timing(monotonic)
     asked.add("wait", monotonic() - arrived)
     return asked, timing.set(asked)
-
-
-def _traced(sent: Mapping[bytes, bytes]) -> "tuple[str, Token[str | None]] | tuple[None, None]":
-    """Go on with the trace that a request names, if it names one."""
-    context = trace_context.read(sent[b"traceparent"]) if b"traceparent" in sent else None
-    return (None, None) if context is None else (context, traceparent.set(context))
