@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -40,6 +41,8 @@ from tradepost.instruments import (
 )
 from tradepost.items.bulk_routes import body_limit
 from tradepost.items.view_counter import ViewCounter
+from tradepost.live import routes as live_routes
+from tradepost.live.feed import LiveFeed
 from tradepost.media.routes import body_limits
 from tradepost.notifications.inbox.streams import InboxStreams
 from tradepost.notifications.mail import routes as mail_routes
@@ -88,6 +91,7 @@ def create_app(
     app.include_router(meta.build_router(settings=settings, readiness=readiness, metrics=metrics))
     app.include_router(docs.build_router(app, settings))
     app.include_router(admin_page.build_router(settings))
+    app.include_router(live_routes.build_router(settings))
     app.include_router(page_routes.build_router(settings))
     app.include_router(mail_routes.build_router(settings))
     app.include_router(unsubscribe_routes.build_router(settings))
@@ -135,6 +139,7 @@ async def _lifespan(
         settings, clock=clock, batches=metrics.batch_observer, attempts=metrics.observe_attempt
     ) as resources:
         resources.put(SchemaSeen, SchemaSeen())
+        resources.put(LiveFeed, LiveFeed(metrics.collect, clock, prefix=settings.API_V1_STR))
         add_probes(readiness, resources)
         add_gauges(metrics, resources)
         add_server_gauges(metrics, resources, readiness)
@@ -148,7 +153,7 @@ async def _lifespan(
                 with _drained(readiness, settings.drain_seconds):
                     yield {
                         "resources": resources,
-                        STOPPING_KEY: resources[InboxStreams].close,
+                        STOPPING_KEY: partial(_end_streams, resources),
                         READINESS_KEY: readiness,
                         DOOR_KEY: door,
                     }
@@ -167,6 +172,7 @@ def _background(
         "key uses": resources[KeyUses].run(),
         "streams": resources[InboxStreams].run(),
         "metrics": metrics.watch(),
+        "live": resources[LiveFeed].run(),
         "signals": resources[Signals].run(),
         "parent": _end_with_parent(),
     }
@@ -180,6 +186,11 @@ def _background(
             "dispatcher": dispatch(resources),
         }
     return work
+
+
+def _end_streams(resources: Resources) -> None:
+    for streams in (resources[InboxStreams], resources[LiveFeed]):
+        streams.close()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ this module is imported (prometheus-client decides then), and the directory must
 import asyncio
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -28,6 +28,7 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS_TYPE
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.samples import Sample
 
 from tradepost.core.clock import Clock
 from tradepost.core.observability.tallies import TALLIES, Tally
@@ -209,11 +210,7 @@ class Metrics:
     @contextmanager
     def served(self, port: int) -> Iterator[None]:
         """Answer Prometheus on a port of its own, from a thread, for a process that serves nothing else."""
-        registry = self._registry
-        if self._directory is not None:
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry, path=self._directory)  # type: ignore[no-untyped-call]
-        server, thread = start_http_server(port, registry=registry)
+        server, thread = start_http_server(port, registry=self._all())
         try:
             yield
         finally:
@@ -316,12 +313,29 @@ class Metrics:
         self._sample()
         return await asyncio.to_thread(self._render, accept)
 
+    async def collect(self, names: Container[str]) -> list[Sample]:
+        """Return the samples of these names, summed over the workers; put together in a thread."""
+        self._sample()
+        return await asyncio.to_thread(
+            lambda: [
+                sample
+                for family in self._all().collect()
+                for sample in family.samples
+                if sample.name in names
+            ]
+        )
+
+    def _all(self) -> CollectorRegistry:
+        """Return what answers for all workers."""
+        if self._directory is None:
+            return self._registry
+        forget_dead_workers(self._directory)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, path=self._directory)  # type: ignore[no-untyped-call]
+        return registry
+
     def _render(self, accept: str) -> tuple[bytes, str]:
-        registry = self._registry
-        if self._directory is not None:
-            forget_dead_workers(self._directory)
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry, path=self._directory)  # type: ignore[no-untyped-call]
+        registry = self._all()
         if "application/openmetrics-text" in accept:
             return generate_openmetrics(registry), OPENMETRICS_TYPE  # type: ignore[no-untyped-call]
         return generate_latest(registry), CONTENT_TYPE_LATEST

@@ -112,6 +112,11 @@ export async function picture(path, query) {
   return URL.createObjectURL(await response.blob());
 }
 
+/** Open an answer of the server's that is read as it comes. */
+export async function open(path) {
+  return authorised("GET", `${root}${path}`);
+}
+
 /** Open a session; the refresh token that comes with it is forgotten. */
 export async function logIn(form) {
   const answer = await send("POST", `${api}/auth/login`, { body: new URLSearchParams(form) });

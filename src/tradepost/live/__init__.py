@@ -1,0 +1,1 @@
+"""What happens inside, drawn while it happens: the page ``/live`` and its stream."""
