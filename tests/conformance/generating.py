@@ -1,4 +1,4 @@
-"""What ``st run`` loads before it makes up requests (``SCHEMATHESIS_HOOKS``): quick ways to what it takes long for.
+"""What is loaded before requests are made up, by ``st run`` too (``SCHEMATHESIS_HOOKS``): quick ways to what takes long.
 
 A class of characters is worked out once: the patterns of names and of addresses know the letters of every script, in hundreds of ranges. Hypothesis adds them up
 character by character, anew for each request: that took five times as long as everything else together. A password that

@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.generation import GenerationMode
 
+from tests.conformance import generating  # noqa: F401 - imported for its quick ways
 from tests.conformance.test_document import document, faults
 from tradepost.api import ROUTERS
 
