@@ -22,6 +22,11 @@ class MovableClock(SystemClock):
         self._ahead = 0.0
         self._stopped = (stopped_at, 0.0) if stopped_at else None
 
+    @property
+    def is_at_start(self) -> bool:
+        """Whether it shows what it would had nobody touched it."""
+        return self._ahead == 0.0 and self._stopped is None
+
     def move(self, by: float | timedelta) -> None:
         """Set the clock forward by so many seconds, or back by a negative number of them."""
         self._ahead += by.total_seconds() if isinstance(by, timedelta) else by

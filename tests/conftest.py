@@ -1,15 +1,16 @@
 """What the tests stand on: real servers, databases cloned from migrated templates, and people who are logged in.
 
-Every test that asks for ``client``, ``database`` or a person runs twice, on SQLite and on PostgreSQL. Each module has
-databases of its own, which are emptied after each test; everything in them was committed for real.
+Every test that asks for ``client``, ``database`` or a person runs twice, on SQLite and on PostgreSQL. A module has their
+databases for itself, and they are emptied after each test; everything in them was committed for real.
 """
 
 import asyncio
 import gc
 import itertools
 import shutil
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -211,6 +212,7 @@ class World:
     clock: MovableClock
     transport: httpx.ASGITransport
     engine: str
+    url: str
 
     @property
     def database(self) -> Database:
@@ -236,14 +238,80 @@ async def world_on(url: str, directory: Path, **values: Any) -> AsyncIterator[Wo
             await app(scope, receive, send)
 
         resources: Resources = state["resources"]
-        yield World(app, resources, clock, httpx.ASGITransport(with_state), make_url(url).get_backend_name())
+        engine = make_url(url).get_backend_name()
+        yield World(app, resources, clock, httpx.ASGITransport(with_state), engine, url)
+
+
+async def first_superuser(world: World) -> Any:
+    """Return the row that ``empty_tables`` keeps, but for what tells how often and when it was put back."""
+    users = User.__table__.c
+    columns = [column for column in users if column.name not in {"version", "updated_at"}]
+    async with world.database.read() as db:
+        return (await db.execute(select(*columns).where(users.email == "admin@example.com"))).one_or_none()
+
+
+MODULES_OF_A_WORLD = 12
+"""After so many modules a world has lived long enough: deleted rows slow a database down, and faults add up."""
+
+
+class Worlds:
+    """The application of each engine that one module has after the other: to make one takes as long as a dozen tests."""
+
+    def __init__(self, directories: pytest.TempPathFactory) -> None:
+        self._directories = directories
+        self._open: dict[str, tuple[World, AsyncExitStack]] = {}
+        self._admins: dict[str, Any] = {}
+        self._modules: Counter[str] = Counter()
+
+    async def take(self, template: Template) -> World:
+        """Return the engine's world, as a new one would be but for its sequences."""
+        if template.engine not in self._open:
+            closing = AsyncExitStack()
+            directory = self._directories.mktemp("data")
+            world = await closing.enter_async_context(world_on(await template.copy(), directory))
+            self._open[template.engine] = world, closing
+            self._admins[template.engine] = await first_superuser(world)
+            self._modules[template.engine] = 0
+        self._modules[template.engine] += 1
+        return self._open[template.engine][0]
+
+    async def give_back(self, engine: str, *, is_fit: bool) -> None:
+        """Keep the world for the next module, unless it is not fit for that, or its first superuser is another."""
+        world, _ = self._open[engine]
+        is_fit = is_fit and await first_superuser(world) == self._admins[engine]
+        if not is_fit or self._modules[engine] == MODULES_OF_A_WORLD:
+            await self.close(engine)
+
+    async def close(self, engine: str) -> None:
+        """Close an engine's world."""
+        _, closing = self._open.pop(engine)
+        await closing.aclose()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def worlds(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer) -> AsyncIterator[Worlds]:
+    """The applications that modules share."""
+    shared = Worlds(tmp_path_factory)
+    yield shared
+    for engine in ENGINES:
+        with suppress(KeyError):
+            await shared.close(engine)
 
 
 @pytest_asyncio.fixture(scope="module")
-async def module_world(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    """The module's application."""
-    async with world_on(database_url, tmp_path_factory.mktemp("data")) as world:
-        yield world
+async def module_world(
+    request: pytest.FixtureRequest, template: Template, worlds: Worlds
+) -> AsyncIterator[World]:
+    """The module's application: another module may have had it before, and left nothing behind.
+
+    Where a test failed, or moved the clock, no other module has it afterwards. A module that cannot do with it has a
+    ``module_world`` of its own, on ``database_url``.
+    """
+    failures = request.session.testsfailed
+    world = await worlds.take(template)
+    yield world
+    is_fit = world.clock.is_at_start and request.session.testsfailed == failures
+    await worlds.give_back(template.engine, is_fit=is_fit)
 
 
 COUNTS = ("item_counts", "item_count_changes")

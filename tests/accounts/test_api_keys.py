@@ -451,9 +451,9 @@ class TestWhatAKeyMustNotDo:
 
 class TestLimits:
     @pytest.fixture
-    def limited(self, database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    def limited(self, world: World, tmp_path_factory: pytest.TempPathFactory) -> Any:
         return world_on(
-            database_url, tmp_path_factory.mktemp("limits"), RATE_LIMIT_ENABLED=True, RATE_LIMIT_LOGIN="2/60s"
+            world.url, tmp_path_factory.mktemp("limits"), RATE_LIMIT_ENABLED=True, RATE_LIMIT_LOGIN="2/60s"
         )
 
     async def test_a_key_has_a_limit_of_its_own(self, world: World, alice: Person, limited: Any) -> None:

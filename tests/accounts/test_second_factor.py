@@ -392,7 +392,7 @@ class TestLifting:
 
 
 async def test_another_secret_key_opens_what_the_old_one_sealed(
-    database_url: str, tmp_path: Path, world: World, alice: Person
+    tmp_path: Path, world: World, alice: Person
 ) -> None:
     old, new = (
         world.resources.settings.SECRET_KEY.get_secret_value(),
@@ -402,7 +402,7 @@ async def test_another_secret_key_opens_what_the_old_one_sealed(
     moment = world.clock.now()
 
     async def log_in(*codes: str, **keys: Any) -> list[tuple[int, str]]:
-        async with world_on(database_url, tmp_path, **keys) as other, other.caller() as client:
+        async with world_on(world.url, tmp_path, **keys) as other, other.caller() as client:
             other.clock.move((moment - other.clock.now()).total_seconds())
             return [await login(client, alice, code) for code in codes]
 

@@ -134,9 +134,9 @@ class TestAtomic:
         assert answered(await send(alice, b"\n\n", atomic=True)) == [{"created": 0, "failed": 0}]
 
 
-async def test_bounds(database_url: str, tmp_path: Path, alice: Person) -> None:
+async def test_bounds(world: World, tmp_path: Path, alice: Person) -> None:
     values = {"MAX_BULK_LINES": 3, "MAX_BULK_BYTES": 5000, "MAX_BODY_BYTES": 1000}
-    async with world_on(database_url, tmp_path, **values) as small, small.caller(**alice.headers) as api:
+    async with world_on(world.url, tmp_path, **values) as small, small.caller(**alice.headers) as api:
         here = Person(alice.id, alice.email, alice.token, alice.refresh_token, api)
         assert (await send(here, lines(*[LAMP] * 4))).status_code == 413
         assert (await send(here, b"x" * 5001)).status_code == 413

@@ -325,9 +325,7 @@ async def test_folding_takes_batches(world: World, alice: Person, monkeypatch: p
         assert await db.scalar(select(ItemCount.n).where(ItemCount.key == "red")) == 5
 
 
-async def test_what_is_wrong_is_found_and_repaired(
-    world: World, alice: Person, database_url: str, tmp_path: Path
-) -> None:
+async def test_what_is_wrong_is_found_and_repaired(world: World, alice: Person, tmp_path: Path) -> None:
     item = await sell(alice, tags=["red"])
     await fold(world)
     async with world.database.transaction() as db:
@@ -337,7 +335,7 @@ async def test_what_is_wrong_is_found_and_repaired(
         Difference("all", "", "active", 1, 5),
         Difference("tag", "gone", "draft", 0, 3),
     ]
-    env = environment(tmp_path, database_url)
+    env = environment(tmp_path, world.url)
     found = await called("counts", env=env)
     assert found.status == 1
     assert "all, active: 5 kept, 1 there are\ntag gone, draft: 3 kept, 0 there are\n" in found.output

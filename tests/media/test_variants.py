@@ -311,11 +311,10 @@ class TestTwoProcesses:
         world: World,
         alice: Person,
         counted: Counted,
-        database_url: str,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         url = await photograph(alice)
-        async with other_process(world, database_url) as other:
+        async with other_process(world) as other:
             also_counted = Counted(other.resources[PictureStudio])
             monkeypatch.setattr(other.resources[PictureStudio], "vary", also_counted.vary)
             counted.go.clear()
@@ -360,6 +359,6 @@ class TestTwoProcesses:
         assert "left-by-somebody-dead.jpg" not in kept(world)
 
 
-def other_process(world: World, url: str) -> Any:
+def other_process(world: World) -> Any:
     """Run another application on the same database and files."""
-    return world_on(url, Path(world.resources.settings.DATA_DIR))
+    return world_on(world.url, Path(world.resources.settings.DATA_DIR))
