@@ -36,7 +36,9 @@ from typing import Any, Final, NoReturn
 
 import uvicorn._subprocess
 from prometheus_client import values
+from sqlalchemy.orm import configure_mappers
 
+from tradepost.core.database import migrations
 from tradepost.core.observability import logging
 
 ROOT: Final = Path(__file__).parents[1]
@@ -208,6 +210,9 @@ def main() -> None:
     """Import everything, then fork a process for each message, and tell of its end."""
     from tradepost.cli import main as command  # noqa: PLC0415 - only this process is to be filled with it
 
+    configure_mappers()
+    migrations.head()
+    migrations.is_newer("")
     uvicorn._subprocess.spawn = _Workers()  # type: ignore[assignment]
     # What was imported lives as long as any of them: a collector that looked at it would copy all of it for each.
     gc.collect()
