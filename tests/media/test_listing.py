@@ -1,5 +1,7 @@
 """The list of files, for staff."""
 
+from typing import Any
+
 from tests.conftest import Person
 from tests.items.market import sell
 from tests.uploading import pdf, png, send
@@ -20,12 +22,13 @@ async def test_staff_see_what_people_uploaded(alice: Person, bob: Person, modera
     assert newest | other == newest, "it says what the upload was answered with"
     assert (newest["owner_id"], newest["subject_id"], newest["category"]) == (bob.id, his["id"], "items")
     assert (await moderator.api.get(newest["url"])).status_code == 200
-    for query, found in (
+    cases: tuple[tuple[dict[str, Any], list[dict[str, Any]]], ...] = (
         ({"owner_id": alice.id}, [paper, picture]),
         ({"category": "items"}, [other, picture]),
         ({"owner_id": alice.id, "category": "documents"}, [paper]),
         ({"category": "avatars"}, []),
-    ):
+    )
+    for query, found in cases:
         files = (await moderator.api.get(FILES, params=query)).json()["files"]
         assert [file["filename"] for file in files] == [file["filename"] for file in found]
     assert (await moderator.api.get(FILES, params={"category": "attic"})).status_code == 422

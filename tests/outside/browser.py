@@ -108,6 +108,12 @@ class Browser:
         lines = await self._command("POST", "se/log", {"type": "browser"})
         return [line["message"] for line in lines if "Failed to load resource" not in line["message"]]
 
+    async def prefer(self, scheme: str) -> None:
+        """Have pages drawn for people who prefer ``light`` or ``dark`` colours."""
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        wanted = {"cmd": "Emulation.setEmulatedMedia", "params": {"features": features}}
+        await self._command("POST", "goog/cdp/execute", wanted)
+
     async def screenshot(self) -> bytes:
         """Return what is in the window, as a PNG."""
         return base64.b64decode(await self._command("GET", "screenshot"))

@@ -171,6 +171,47 @@ async def test_a_second_factor_is_asked_for(browser: Browser, server: LiveServer
     assert "Audit" not in sections, "that is for admins"
 
 
+async def test_a_moderator_sees_what_moderators_may(
+    browser: Browser, server: LiveServer, api: httpx.AsyncClient, person: str
+) -> None:
+    account = await applied(server, person)
+    await api.put(f"/users/{account.id}", json={"role": "moderator"})
+    item = (await api.post("/items/", json={"title": "Lamp", "price": 5})).json()["id"]
+    await enter(browser, person, PASSWORD)
+    await browser.find("table")
+    for section in ("items", "tags", "categories", "events", "files", "people"):
+        await go(browser, section, section.title())
+    await browser.run("location.hash = arguments[0]", f"#/people/{account.id}")
+    await browser.find(".facts")
+    assert await browser.run("return document.querySelectorAll('[data-act]').length") == 0
+    await go(browser, f"items/{item}", "Lamp")
+    await act(browser, "delete")
+    assert (await api.get(f"/items/{item}")).status_code == 404
+    await browser.run("location.hash = '#/audit'")
+    await browser.until("return location.hash === '#/people'")
+
+
+async def test_staff_who_need_a_second_factor_set_one_up(tmp_path: Path) -> None:
+    variables = environment(tmp_path, REQUIRE_STAFF_TOTP=True)
+    with serving(variables, "--host", "127.0.0.1") as server:
+        await server.ready()
+        async with browsing(**DESK) as browser:
+            await browser.open(f"{server.url}/admin")
+            await enter(browser)
+            secret = await browser.text("#enrol .secret")
+            await browser.write("[name=code]", "000000")
+            await browser.click("#enrol button[type=submit]")
+            await browser.until(
+                "return document.querySelector('.problem')?.textContent.includes('Incorrect')"
+            )
+            await browser.write("[name=code]", pyotp.TOTP(secret).now())
+            await browser.click("#enrol button[type=submit]")
+            await browser.until("return document.querySelectorAll('.codes li').length === 10")
+            await browser.click("main .do")
+            await browser.find("table")
+            assert await browser.console() == []
+
+
 async def test_what_is_wrong_is_said(browser: Browser, server: LiveServer, person: str) -> None:
     await enter(browser, ADMIN[0], "Wrong1234")
     await browser.until(
@@ -256,7 +297,7 @@ async def test_a_log_in_that_ended_elsewhere_is_noticed(browser: Browser, server
 async def test_files_of_a_draft_are_seen_and_deleted(
     browser: Browser, api: httpx.AsyncClient, person: str
 ) -> None:
-    draft = {"title": f"Lamp {person[:20]}", "price": 5, "status": "draft"}
+    draft: dict[str, Any] = {"title": f"Lamp {person[:20]}", "price": 5, "status": "draft"}
     item = (await api.post("/items/", json=draft)).json()["id"]
     for kind, file in (("images", ("lamp.png", png())), ("documents", ("lamp.pdf", pdf()))):
         sent = await api.post(f"/upload/items/{item}/{kind}/", files=[("files", file)])
@@ -284,7 +325,7 @@ async def test_files_of_a_draft_are_seen_and_deleted(
 async def test_a_message_is_sent_to_a_webhook_again(
     browser: Browser, api: httpx.AsyncClient, person: str
 ) -> None:
-    body = {"url": f"https://example.com/{person}", "event_types": ["items.created"]}
+    body: dict[str, Any] = {"url": f"https://example.com/{person}", "event_types": ["items.created"]}
     hook = (await api.post("/webhooks/", json=body)).json()["id"]
     await api.post(f"/webhooks/{hook}/test")
     await enter(browser)
@@ -339,6 +380,9 @@ async def test_axe_and_the_width_find_no_fault(
     async def look(where: str) -> None:
         await browser.run(axe + "; window.axe = axe")
         found = await browser.run(JUDGE)
+        await browser.prefer("dark")
+        found += [f"in the dark, {fault}" for fault in await browser.run(JUDGE)]
+        await browser.prefer("light")
         if not await browser.run("return document.documentElement.scrollWidth <= innerWidth"):
             found.append("wider than the window")
         if found:
