@@ -76,7 +76,8 @@ OPERATIONS = {
     "staff": "create_tag update_tag patch_tag delete_tag merge_tag list_users read_user read_usage list_files",
     "admins": """
         create_user update_user delete_user send_password_reset create_category update_category patch_category delete_category
-        list_messages read_message retry_message delete_message list_audit_lines export_audit_lines
+        list_messages read_message retry_message delete_message retry_messages purge_messages
+        list_audit_lines export_audit_lines
         create_webhook:of-all list_webhooks_of_all read_webhook_of_somebody list_deliveries_of_somebody
         read_delivery_of_somebody redeliver_for_somebody""",
     "owner alone, reading": """

@@ -14,6 +14,7 @@ from tests.flows.command_line import called
 from tests.flows.live import API, environment
 from tradepost.core.messaging.messages import Envelope, Undeliverable
 from tradepost.core.messaging.outbox import MessageState, StoredMessage
+from tradepost.outbox import routes
 
 PATH = f"{API}/admin/messages/"
 
@@ -133,3 +134,38 @@ async def test_from_the_shell(template: Template, tmp_path: Path) -> None:
         purged = await called("outbox", "purge", "--state", "done", "--all", env=env)
         assert purged.output == "1 messages deleted\n"
         assert await post.stored() == []
+
+
+async def test_many_are_retried_or_purged_at_once(
+    world: World, post: Post, admin: Person, moderator: Person
+) -> None:
+    for _ in range(3):
+        async with world.database.transaction() as db:
+            await db.execute(update(StoredMessage).values(state=MessageState.DEAD, channel="fast"))
+        assert (await moderator.api.post(f"{PATH}retry", json={})).status_code == 403
+        for body, number in (({"channel": "slow"}, 0), ({"type": Rang.type, "channel": "fast"}, 3), ({}, 0)):
+            answer = await admin.api.post(f"{PATH}retry", json=body)
+            assert (answer.status_code, answer.json()) == (200, {"number": number})
+        assert len(await ids_of(admin.api, state="pending")) == 3
+        assert (await admin.api.post(f"{PATH}purge", json={})).json() == {"number": 0}, "none of them is dead"
+    async with world.database.transaction() as db:
+        await db.execute(update(StoredMessage).values(state=MessageState.DEAD))
+    assert (await admin.api.post(f"{PATH}purge", json={"type": "tests.other.v1"})).json() == {"number": 0}
+    assert (await admin.api.post(f"{PATH}purge", json={})).json() == {"number": 3}
+    assert await ids_of(admin.api) == []
+    lines = (await admin.api.get(f"{API}/audit", params={"action": "messages.purged"})).json()["lines"]
+    assert [(line["actor_id"], line["details"]["number"]) for line in lines] == [(admin.id, 3)]
+    for wrong in ({"channel": ""}, {"state": "done"}, {"ids": [1]}):
+        assert (await admin.api.post(f"{PATH}purge", json=wrong)).status_code == 422
+
+
+async def test_no_more_than_a_thousand_at_once(
+    world: World, post: Post, admin: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "AT_ONCE", 2)
+    async with world.database.transaction() as db:
+        await db.execute(update(StoredMessage).values(state=MessageState.DEAD))
+    oldest = min(await ids_of(admin.api))
+    assert (await admin.api.post(f"{PATH}retry", json={})).json() == {"number": 2}
+    assert oldest in await ids_of(admin.api, state="pending")
+    assert (await admin.api.post(f"{PATH}purge", json={})).json() == {"number": 1}

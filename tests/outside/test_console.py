@@ -246,7 +246,7 @@ async def test_without_a_mouse(browser: Browser, api: httpx.AsyncClient, person:
     name = f"tag {person[:30]}"
     await browser.press("Tab", "Enter", *name, "Tab", *"Found by keys", "Tab", "Tab", "Enter")
     await browser.until("return !document.querySelector('dialog')")
-    await browser.until("return document.getElementById('said').textContent !== ''")
+    await browser.until("return document.getElementById('outcome').textContent === 'The tag was made'")
     (tag,) = (await api.get("/tags/", params={"q": name})).json()["tags"]
     assert tag["description"] == "Found by keys"
 
@@ -320,6 +320,23 @@ async def test_files_of_a_draft_are_seen_and_deleted(
     await browser.until("return document.querySelectorAll('tbody tr').length === arguments[0] - 1", rows)
     newest = (await api.get("/upload/files/")).json()["files"][0]
     assert newest["original_name"] == "lamp.png"
+
+
+async def test_messages_that_were_given_up_are_retried(
+    browser: Browser, api: httpx.AsyncClient, person: str
+) -> None:
+    await api.post("/items/", json={"title": f"Lamp {person[:20]}", "price": 5})
+    await enter(browser)
+    await browser.find("table")
+    await go(browser, "messages?type=items.created.v1", "Messages")
+    await browser.click("tbody a")
+    await browser.until("return document.querySelector('h1')?.textContent === 'items.created.v1'")
+    assert "item_id" in await browser.text("main pre")
+    await go(browser, "messages", "Messages")
+    await browser.click("[data-act='retry dead ones']")
+    await browser.write("dialog [name=channel]", "nowhere")
+    await browser.click("dialog button[type=submit]")
+    await browser.until("return document.getElementById('outcome').textContent.includes('0 messages')")
 
 
 async def test_a_message_is_sent_to_a_webhook_again(

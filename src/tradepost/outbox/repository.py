@@ -33,11 +33,18 @@ class StoredMessageRepository(Repository):
         found = select(StoredMessage).where(StoredMessage.id == message_id)
         return await self.db.scalar(found.execution_options(populate_existing=True))
 
-    async def revive(self, selection: Selection, *, now: datetime, expires_at: datetime) -> list[str]:
-        """Make the selected dead messages pending again; return the channel of each."""
+    async def revive(
+        self, selection: Selection, *, limit: int | None, now: datetime, expires_at: datetime
+    ) -> list[str]:
+        """Make the selected dead messages pending again, at most ``limit`` of them; return the channel of each."""
+        dead = [StoredMessage.state == MessageState.DEAD, *_conditions(selection)]
+        if limit is not None:
+            # Said again outside: one that another request revives while this waits for its row is dead no more.
+            first = select(StoredMessage.id).where(*dead).order_by(StoredMessage.id).limit(limit)
+            dead = [StoredMessage.state == MessageState.DEAD, StoredMessage.id.in_(first)]
         revived = await self.db.execute(
             update(StoredMessage)
-            .where(StoredMessage.state == MessageState.DEAD, *_conditions(selection))
+            .where(*dead)
             .values(
                 state=MessageState.PENDING,
                 attempts=0,

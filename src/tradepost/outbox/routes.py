@@ -1,7 +1,7 @@
-"""``/admin/messages``: the outbox for admins: list messages, and retry or delete dead ones."""
+"""``/admin/messages``: the outbox for admins: list messages, and retry or delete dead ones, one by one or many at once."""
 
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
 
@@ -14,13 +14,22 @@ from tradepost.core.wire.schemas import Confirmation
 from tradepost.outbox.dependencies import OutboxReads, OutboxWrites
 from tradepost.outbox.errors import MessageNotDead, MessageNotFound
 from tradepost.outbox.repository import SORTS
-from tradepost.outbox.schemas import MessagePage, MessageRead, Selection
+from tradepost.outbox.schemas import (
+    DeadMessages,
+    MessagePage,
+    MessageRead,
+    MessagesSettled,
+    Selection,
+)
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.lists import ListPages, sorted_window
 from tradepost.web.routing.parameters import PathId
 from tradepost.web.routing.route import Route
 
 router = APIRouter(prefix="/admin/messages", tags=["messages"], route_class=Route)
+
+AT_ONCE: Final = 1_000
+"""Messages that one request settles: a transaction of some ten milliseconds."""
 
 State = Annotated[MessageState | None, Query(description="Only messages in this state; `dead` is given up")]
 ChannelName = Annotated[
@@ -51,6 +60,20 @@ async def list_messages(
     selection = Selection(state, channel, type)
     page = await pages.read(f"messages {selection}", window, partial(outbox.page, selection))
     return {"messages": page.rows, **page.info}
+
+
+@router.post("/retry", responses=ONLY_ADMINS)
+async def retry_messages(body: DeadMessages, admin: MayAdminister, outbox: OutboxWrites) -> MessagesSettled:
+    """Have messages that were given up delivered after all, the oldest first: a thousand at the most."""
+    chosen = Selection(channel=body.channel, type=body.type)
+    return MessagesSettled(number=await outbox.retry_all(chosen, limit=AT_ONCE, by=admin))
+
+
+@router.post("/purge", responses=ONLY_ADMINS)
+async def purge_messages(body: DeadMessages, admin: MayAdminister, outbox: OutboxWrites) -> MessagesSettled:
+    """Delete messages that were given up, a thousand at the most."""
+    chosen = Selection(MessageState.DEAD, body.channel, body.type)
+    return MessagesSettled(number=await outbox.purge(chosen, limit=AT_ONCE, by=admin))
 
 
 @router.get("/{message_id}", responses=OF_ONE)

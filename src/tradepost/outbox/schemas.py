@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import Field
 
+from tradepost.core.messaging.messages import NAME_LENGTH
 from tradepost.core.messaging.outbox import MessageState
-from tradepost.core.wire.schemas import Output, PageInfo
+from tradepost.core.wire.schemas import Input, Output, PageInfo, example
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,33 @@ class Selection:
     channel: str | None = None
     type: str | None = None
     ids: Sequence[int] = ()
+
+
+class DeadMessages(Input):
+    """Which messages that were given up are meant: those that match every given field; without any, all of them."""
+
+    model_config = example(channel="email")
+
+    channel: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=NAME_LENGTH,
+        description="Only messages for this channel",
+        examples=["email"],
+    )
+    type: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=NAME_LENGTH,
+        description="Only messages of this fact",
+        examples=["items.created.v1"],
+    )
+
+
+class MessagesSettled(Output):
+    """How many messages it was; with a thousand of them there may be more."""
+
+    number: int = Field(description="How many messages it was: 1,000 at the most", examples=[12])
 
 
 class MessageRead(Output):

@@ -52,10 +52,10 @@ class OutboxService:
             raise MessageNotDead
         return await self.get(message_id)
 
-    async def retry_all(self, selection: Selection, *, by: Asker = SYSTEM) -> int:
-        """Revive every selected message that is dead; return their number."""
+    async def retry_all(self, selection: Selection, *, limit: int | None = None, by: Asker = SYSTEM) -> int:
+        """Revive every selected message that is dead, or the oldest ``limit`` of them; return their number."""
         now = self._clock.now()
-        channels = await self._messages.revive(selection, now=now, expires_at=now + REVIVED_FOR)
+        channels = await self._messages.revive(selection, limit=limit, now=now, expires_at=now + REVIVED_FOR)
         if channels and isinstance(self._messages.db, WriteSession):
             self._messages.db.after_commit(lambda: self._wake(sorted(set(channels))))
         await self._note("messages.retried", len(channels), selection, by)

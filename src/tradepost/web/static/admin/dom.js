@@ -23,6 +23,22 @@ export function announce(words) {
   setTimeout(() => (said.textContent = words), 50);
 }
 
+let reported = 0;
+
+/** Say to everybody what an act has brought; it stays until somebody goes on. */
+export function report(words) {
+  const outcome = document.getElementById("outcome");
+  outcome.textContent = words;
+  reported = Date.now();
+}
+
+/** Take away what an act has brought, unless that was only just now: an act may lead to another page itself. */
+export function forgetReport() {
+  if (Date.now() - reported > 1000) {
+    document.getElementById("outcome").textContent = "";
+  }
+}
+
 /** Show a moment of the API in the clock of whoever looks. */
 export function moment(text) {
   if (!text) {

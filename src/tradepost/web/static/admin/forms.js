@@ -1,7 +1,7 @@
 // Fields with labels and their errors, and the dialog that asks before anything is changed.
 
 import { freshKey } from "./api.js";
-import { announce, h } from "./dom.js";
+import { h, report } from "./dom.js";
 
 let numbers = 0;
 
@@ -118,7 +118,7 @@ export function confirmAct({ title, text, fields = [], confirm, danger = false, 
   submits(form, async (values) => {
     const answer = await run(values, key);
     dialog.close();
-    announce(done ?? answer?.message ?? "Done");
+    report(done ?? answer?.message ?? "Done");
     after?.(answer);
   });
   document.getElementById("dialogs").append(dialog);

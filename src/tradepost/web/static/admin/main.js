@@ -1,7 +1,7 @@
 // The shell: who is logged in, which section the address names, and what is shown for it.
 
 import { ask, isLoggedIn, logOut } from "./api.js";
-import { announce, h, pageOf } from "./dom.js";
+import { announce, forgetReport, h, pageOf, report } from "./dom.js";
 import { events } from "./events.js";
 import { files } from "./files.js";
 import { categories, items, tags } from "./goods.js";
@@ -115,6 +115,7 @@ function leave(words) {
   turn += 1;
   document.getElementById("top").hidden = true;
   document.getElementById("dialogs").replaceChildren();
+  report("");
   document.title = `Log in – ${project} console`;
   showLogIn(place, enter, words);
 }
@@ -130,6 +131,7 @@ document.getElementById("log-out").addEventListener("click", async () => {
 document.addEventListener("changed", show);
 document.addEventListener("logged-out", () => me && leave("Your log-in has ended. Log in again."));
 window.addEventListener("hashchange", async () => {
+  forgetReport();
   await show();
   place.querySelector("h1")?.focus();
 });

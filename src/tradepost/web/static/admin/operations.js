@@ -8,6 +8,14 @@ const ANY = ["", "any"];
 const KINDS = { pending: "dull", done: "good", dead: "bad" };
 const json = (value) => h("pre", {}, JSON.stringify(value, null, 1));
 
+const CHOICE = [
+  { name: "channel", label: "Channel", hint: "Empty: of every one" },
+  { name: "type", label: "Fact", hint: "Empty: every one" },
+];
+
+const chosen = (values) => Object.fromEntries(Object.entries(values).filter(([, value]) => value.trim()));
+const counted = (what) => (answer) => ({ message: `${answer.number} messages are ${what}` });
+
 export const messages = {
   name: "messages",
   title: "Messages",
@@ -27,6 +35,24 @@ export const messages = {
     { label: "Tries", number: true, show: (message) => String(message.attempts) },
     { label: "Stored", sort: "created_at", show: (message) => moment(message.created_at) },
     { label: "Error", show: (message) => message.error },
+  ],
+  acts: () => [
+    actButton("Retry dead ones", () => ({
+      text: "Messages that were given up are delivered after all, the oldest first: a thousand at once.",
+      fields: CHOICE,
+      run: (values, key) => ask("POST", "/admin/messages/retry", { json: chosen(values), key }).then(counted("on their way again")),
+      after: reload,
+    })),
+    actButton(
+      "Purge dead ones",
+      () => ({
+        text: "Nobody will ever get them. A thousand go at once.",
+        fields: CHOICE,
+        run: (values, key) => ask("POST", "/admin/messages/purge", { json: chosen(values), key }).then(counted("purged")),
+        after: reload,
+      }),
+      { danger: true },
+    ),
   ],
   detail: showMessage,
 };
