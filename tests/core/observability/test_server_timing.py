@@ -13,6 +13,7 @@ from tradepost.core.batching.coalescer import Coalescer
 from tradepost.core.clock import SystemClock
 from tradepost.core.database.engines import Database
 from tradepost.core.observability.server_timing import Timing, timing
+from tradepost.web.middleware.exchange import SAMPLED
 
 
 def parts_of(asked: Timing, total: float = 1.0) -> dict[str, float]:
@@ -48,6 +49,29 @@ async def test_what_is_within_a_part_counts_once() -> None:
     found = parts_of(asked)
     assert found["wait"] == found["db"] == 0
     assert found["auth"] > 0
+
+
+async def test_a_phase_is_without_the_parts_within() -> None:
+    now = [0.0]
+    asked = Timing(lambda: now[0])
+    with asked.in_phase("limits"):
+        now[0] += 1
+        with asked.spent_on("auth"):
+            now[0] += 10
+        now[0] += 2
+    with asked.in_phase("parse"):
+        now[0] += 4
+    assert asked.phases(20) == {
+        "auth": 10,
+        "wait": 0,
+        "db": 0,
+        "limits": 3,
+        "parse": 4,
+        "write": 0,
+        "render": 3,
+    }
+    # A client is told of the parts alone.
+    assert parts_of(asked, 20) == {"auth": 10_000, "wait": 0, "db": 0, "render": 10_000, "total": 20_000}
 
 
 @pytest.mark.usefixtures("asked")
@@ -127,3 +151,21 @@ async def test_what_the_check_of_credentials_waits_for_is_its_own(
     assert sum(shown.values()) == pytest.approx(2 * shown["total"], abs=0.01)
     stranger = await client.get("/api/v1/items/", headers=header)
     assert "db;dur=0.000" not in stranger.headers["server-timing"]
+
+
+async def test_one_in_sixty_four_requests_is_in_the_metrics_by_phase(alice: Person) -> None:
+    async def counts() -> dict[str, float]:
+        text = (await alice.api.get("/metrics")).text.splitlines()
+        lines = [
+            line.split() for line in text if line.startswith("tradepost_http_request_phase_seconds_count")
+        ]
+        return {name.partition('phase="')[2].partition('"')[0]: float(value) for name, value in lines}
+
+    before = await counts()
+    for _ in range(SAMPLED):
+        answer = await alice.api.post("/api/v1/items/", json={"title": "Lamp", "price": 1})
+        assert "server-timing" not in answer.headers
+    after = await counts()
+    assert after.keys() == {"auth", "wait", "db", "parse", "limits", "write", "render"}
+    # One of these, and perhaps the first look at the metrics, which came after it had looked.
+    assert {after[phase] - before.get(phase, 0) for phase in after} in ({1}, {2})

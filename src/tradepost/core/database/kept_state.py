@@ -92,7 +92,8 @@ async def _connected(url: URL, name: str) -> Any:
 @asynccontextmanager
 async def _maintenance(url: URL) -> AsyncIterator[Any]:
     try:
-        connection = await _connected(url, MAINTENANCE)
+        # Nobody can be kept out of the database that one is connected to oneself.
+        connection = await _connected(url, "template1" if url.database == MAINTENANCE else MAINTENANCE)
     except (OSError, asyncpg.PostgresError) as error:
         raise DatabaseUnavailable from error
     try:

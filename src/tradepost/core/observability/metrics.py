@@ -40,6 +40,25 @@ UNMATCHED: Final = "unmatched"
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds in seconds."""
 
+PHASE_BUCKETS: Final = (
+    0.00005,
+    0.0001,
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    5.0,
+)
+"""Upper bounds in seconds of what a request is made of."""
+
 BATCH_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 """Upper bounds of batch sizes."""
 
@@ -137,6 +156,14 @@ class Metrics:
             "Time from the request's head to the end of its answer",
             ("method", "route"),
             buckets=BUCKETS,
+            registry=self._registry,
+        )
+
+        self._phases = Histogram(
+            "tradepost_http_request_phase_seconds",
+            "Where the time of requests went: one in 64 of them, by phase",
+            ("phase",),
+            buckets=PHASE_BUCKETS,
             registry=self._registry,
         )
 
@@ -273,6 +300,11 @@ class Metrics:
             child = self._bind(*key)
         child[0]()
         child[1](seconds)
+
+    def observe_phases(self, phases: Mapping[str, float]) -> None:
+        """Count where the time of one request went, in seconds by phase."""
+        for phase, seconds in phases.items():
+            self._phases.labels(phase).observe(seconds)
 
     def _bind(
         self, method: str, template: str, status: int | str

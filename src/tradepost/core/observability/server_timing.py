@@ -1,4 +1,4 @@
-"""Where the time of one request went, for the client that asks for it (W3C Server Timing).
+"""Where the time of one request went, for the client that asks for it (W3C Server Timing), and of some for the metrics.
 
 The parts are added where the waiting happens: in the queue of a coalescer, at the gate of the connection pool, while a
 connection is held. A request that does not ask has no ``Timing``, and each of those places looks once for one.
@@ -11,6 +11,9 @@ from typing import Final, Literal
 
 Part = Literal["auth", "wait", "db"]
 PARTS: Final[tuple[Part, ...]] = ("auth", "wait", "db")
+Phase = Literal["parse", "limits", "write"]
+PHASES: Final[tuple[Phase, ...]] = ("parse", "limits", "write")
+"""What the metrics tell apart besides; a client sees it as ``render``."""
 
 
 class Timing:
@@ -19,17 +22,21 @@ class Timing:
     ``auth`` is the check of its credentials, whatever that waits for; ``wait`` is for a lane or a connection; ``db`` is for
     statements and commits, of its own or of the batch that it shares with others.
 
+    The phases are beside the parts, not of them: ``parse`` is for taking a body in and reading it, ``limits`` for counting,
+    ``write`` for handing the answer to the server, each without the parts within.
+
     ``slowed`` returns by how many seconds a statement or a shared read is to take longer, and counts it; None for not at
     all, as ever but where faults are made on purpose.
     """
 
-    __slots__ = ("_inner", "_parts", "_statement_began", "now", "slowed")
+    __slots__ = ("_inner", "_parts", "_phases", "_statement_began", "now", "slowed")
 
     def __init__(self, monotonic: Callable[[], float], slowed: Callable[[], float] | None = None) -> None:
         self.slowed = slowed
         # The clock's: uvloop's own stands still within a turn of the loop, and knows whole milliseconds alone.
         self.now = monotonic
         self._parts = dict.fromkeys(PARTS, 0.0)
+        self._phases = dict.fromkeys(PHASES, 0.0)
         self._inner = False
         self._statement_began = 0.0
 
@@ -51,6 +58,21 @@ class Timing:
         finally:
             self._inner = False
             self.add(part, self.now() - began)
+
+    @contextmanager
+    def in_phase(self, phase: Phase) -> Iterator[None]:
+        """Add the length of the block to a phase, but for the parts that it was spent on."""
+        began, before = self.now(), sum(self._parts.values())
+        try:
+            yield
+        finally:
+            inside = sum(self._parts.values()) - before
+            self._phases[phase] += max(0.0, self.now() - began - inside)
+
+    def phases(self, total: float) -> dict[str, float]:
+        """Return the seconds of every part and phase; ``render`` is what none of them took."""
+        found = dict[str, float](self._parts.items() | self._phases.items())
+        return found | {"render": max(0.0, total - sum(found.values()))}
 
     def statement_began(self) -> None:
         """Note that a statement goes to the database."""

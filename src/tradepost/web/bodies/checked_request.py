@@ -5,6 +5,7 @@ FastAPI reads a body leniently (any encoding, NaN, repeated keys) and answers an
 """
 
 import re
+from contextlib import nullcontext
 from typing import Any, Final, cast
 
 from python_multipart.multipart import parse_options_header
@@ -15,6 +16,7 @@ from starlette.requests import Request
 from typing_extensions import override
 
 from tradepost.core.errors import Unprocessable
+from tradepost.core.observability.server_timing import timing
 from tradepost.web.bodies import strict_json
 from tradepost.web.urlencoded import NOT_TEXT, decoded, pairs, shortened
 
@@ -78,11 +80,12 @@ async def accept_json(request: CheckedRequest) -> None:
     if not _JSON.fullmatch(_media_type(request.headers)):
         await _refuse_unless_empty(request, JSON_TYPE)
         return
-    body = await request.body()
-    if not body:
-        return
+    asked = timing.get()
     try:
-        request.content = strict_json.loads(body)
+        with nullcontext() if asked is None else asked.in_phase("parse"):
+            body = await request.body()
+            if body:
+                request.content = strict_json.loads(body)
     except strict_json.JsonFault as fault:
         raise Unprocessable(
             ("body", *map(shortened, fault.location)), fault.message, kind=fault.kind
@@ -96,7 +99,9 @@ async def accept_form(request: CheckedRequest) -> None:
         request.checked_form = FormData()
         return
     # Read here, not when FastAPI asks: there, every error would become one 400 that says nothing.
-    await request.form()
+    asked = timing.get()
+    with nullcontext() if asked is None else asked.in_phase("parse"):
+        await request.form()
 
 
 async def accept_grant(request: CheckedRequest) -> None:

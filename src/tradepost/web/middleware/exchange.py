@@ -20,6 +20,7 @@ from tradepost.web.asgi_scope import (
     ANSWER_HEADERS_KEY,
     API_KEY_KEY,
     ARRIVED_KEY,
+    ENDLESS_KEY,
     ERROR_CODE_KEY,
     LIMIT_KEY,
     OUTCOME_KEY,
@@ -35,6 +36,9 @@ ANSWER_KEY: Final = "tradepost.answer"
 """Where the ASGI scope has the ``Answer`` of a request."""
 CLIENT_CLOSED_REQUEST: Final = 499
 """The status in log and metrics of a request whose client went away before the answer began (nginx's number)."""
+
+SAMPLED: Final = 64
+"""Every so many-th request is timed for the metrics, asked for or not."""
 
 _TIMING: Final = re.compile(rb"(?:^|,)\s*timing\s*(?:;|,|$)")
 """The preference ``timing`` among others (RFC 7240)."""
@@ -76,7 +80,7 @@ class Caching(Enum):
 class Answer:
     """A request's ``send``: it adds the headers that every answer has, and remembers whether the answer has begun."""
 
-    __slots__ = ("began", "caching", "layer", "request_id", "scope", "send", "status", "timing")
+    __slots__ = ("began", "caching", "layer", "request_id", "sampled", "scope", "send", "status", "timing")
 
     def __init__(
         self,
@@ -87,6 +91,7 @@ class Answer:
         *,
         caching: Caching,
         timing: Timing | None,
+        sampled: Timing | None,
     ) -> None:
         self.layer = layer
         self.scope = scope
@@ -94,6 +99,7 @@ class Answer:
         self.request_id = request_id
         self.caching = caching
         self.timing = timing
+        self.sampled = sampled
         self.status = 0
         # Before this task had its turn: with many requests at once, most of the waiting is for that.
         self.began: float = scope[ARRIVED_KEY]
@@ -102,7 +108,11 @@ class Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = self._headers(message.get("headers", ()))
-        await self.send(message)
+        if self.sampled is None:
+            await self.send(message)
+        else:
+            with self.sampled.in_phase("write"):
+                await self.send(message)
 
     def _headers(self, given: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         elapsed = self.layer.monotonic() - self.began
@@ -161,6 +171,7 @@ class Exchange:
         # Unique, not secret: chance for the process, a number for the request.
         self._prefix = clock.token(9)
         self._count = itertools.count(1)
+        self._arrivals = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -182,9 +193,19 @@ class Exchange:
             caching = Caching.PRIVATE
         # A server of another kind does not say it.
         arrived = scope.setdefault(ARRIVED_KEY, self.monotonic())
-        asked, untimed = _timed(sent, self.monotonic, arrived)
+        is_sampled = next(self._arrivals) % SAMPLED == 0
+        asks = _asks_for_times(sent)
+        timed, untimed = _timed(self.monotonic, arrived) if asks or is_sampled else (None, None)
         traced, untraced = self._traced(sent, begins=method not in _SAFE_METHODS)
-        answer = Answer(self, scope, send, raw_id, caching=caching, timing=asked)
+        answer = Answer(
+            self,
+            scope,
+            send,
+            raw_id,
+            caching=caching,
+            timing=timed if asks else None,
+            sampled=timed if is_sampled else None,
+        )
         scope[ANSWER_KEY] = answer
         metrics = self._metrics
         metrics.in_progress += 1
@@ -198,24 +219,7 @@ class Exchange:
                 await response(scope, receive, answer)
         finally:
             metrics.in_progress -= 1
-            seconds = self.monotonic() - answer.began
-            status = answer.status or CLIENT_CLOSED_REQUEST
-            template = scope.get(TEMPLATE_KEY)
-            outcome = scope.get(OUTCOME_KEY)
-            metrics.observe(method, template, outcome or status, seconds, limit=scope.get(LIMIT_KEY))
-            if self._access_line is not None:
-                self._access_line(
-                    request_id=request_id,
-                    method=method if method.isalpha() else "OTHER",
-                    template=template or UNMATCHED,
-                    status=status,
-                    seconds=seconds,
-                    person=scope.get(USER_ID_KEY),
-                    key=scope.get(API_KEY_KEY),
-                    error_code=scope.get(ERROR_CODE_KEY) or outcome,
-                    expected=outcome is not None,
-                    trace=None if traced is None else trace_context.trace_id(traced),
-                )
+            self._note(scope, answer, traced)
             logging.request_id.reset(token)
             if untimed is not None:
                 timing.reset(untimed)
@@ -231,17 +235,41 @@ class Exchange:
             context = trace_context.begun(self._clock)
         return (None, None) if context is None else (context, traceparent.set(context))
 
+    def _note(self, scope: Scope, answer: Answer, traced: str | None) -> None:
+        """Count a request that is over, and write its line."""
+        method = scope["method"]
+        seconds = self.monotonic() - answer.began
+        status = answer.status or CLIENT_CLOSED_REQUEST
+        template = scope.get(TEMPLATE_KEY)
+        outcome = scope.get(OUTCOME_KEY)
+        self._metrics.observe(method, template, outcome or status, seconds, limit=scope.get(LIMIT_KEY))
+        # Of an answer without an end, most would be the client's.
+        if answer.sampled is not None and ENDLESS_KEY not in scope:
+            self._metrics.observe_phases(answer.sampled.phases(seconds))
+        if self._access_line is not None:
+            self._access_line(
+                request_id=scope[REQUEST_ID_KEY],
+                method=method if method.isalpha() else "OTHER",
+                template=template or UNMATCHED,
+                status=status,
+                seconds=seconds,
+                person=scope.get(USER_ID_KEY),
+                key=scope.get(API_KEY_KEY),
+                error_code=scope.get(ERROR_CODE_KEY) or outcome,
+                expected=outcome is not None,
+                trace=None if traced is None else trace_context.trace_id(traced),
+            )
 
-def _timed(
-    sent: Mapping[bytes, bytes], monotonic: Callable[[], float], arrived: float
-) -> "tuple[Timing, Token[Timing | None]] | tuple[None, None]":
-    """Begin to time a request that asks for it; until now it has waited for its turn."""
+
+def _asks_for_times(sent: Mapping[bytes, bytes]) -> bool:
+    """Tell whether a request wants to know where its time went."""
     if b"server-timing" in sent:
-        asks = sent[b"server-timing"] != b"0"
-    else:
-        asks = b"prefer" in sent and _TIMING.search(sent[b"prefer"].lower()) is not None
-    if not asks:
-        return None, None
+        return sent[b"server-timing"] != b"0"
+    return b"prefer" in sent and _TIMING.search(sent[b"prefer"].lower()) is not None
+
+
+def _timed(monotonic: Callable[[], float], arrived: float) -> "tuple[Timing, Token[Timing | None]]":
+    """Begin to time a request; until now it has waited for its turn."""
     asked = Timing(monotonic)
     asked.add("wait", monotonic() - arrived)
     return asked, timing.set(asked)

@@ -4,11 +4,13 @@ It stands around the routes and within the preflights, and counts every request 
 is not there costs us as much as one that is.
 """
 
+from contextlib import nullcontext
 from typing import Final
 
 from starlette._utils import get_route_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tradepost.core.observability.server_timing import timing
 from tradepost.core.rate_limiter import RateLimiter
 from tradepost.core.resources import Resources
 from tradepost.core.settings.settings import Settings
@@ -38,8 +40,10 @@ class RateLimits:
             sent = scope[REQUEST_HEADERS_KEY]
             shows_key = API_KEY_HEADER in sent
             if (shows_key or self._counts_all) and get_route_path(scope).startswith(self._prefix):
+                asked = timing.get()
                 try:
-                    await self._count(scope, is_stranger=not shows_key and _BEARER not in sent)
+                    with nullcontext() if asked is None else asked.in_phase("limits"):
+                        await self._count(scope, is_stranger=not shows_key and _BEARER not in sent)
                 except Exception as error:  # noqa: BLE001 - every exception has its answer
                     await self._answers(scope, error)(scope, receive, send)
                     return
