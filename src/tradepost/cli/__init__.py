@@ -7,6 +7,7 @@ a test can move the time of a command too.
 import click
 
 from tradepost.cli.backup import backup, restore
+from tradepost.cli.copy_database import copy_database
 from tradepost.cli.counts import counts
 from tradepost.cli.doctor import doctor
 from tradepost.cli.load import load
@@ -30,7 +31,7 @@ def main() -> None:
 
 
 COMMANDS = (
-    serve, migrate, worker, doctor, backup, restore, outbox, reindex, counts, seed_command, tokens, reset, load, create_admin, users,
+    serve, migrate, worker, doctor, backup, restore, copy_database, outbox, reindex, counts, seed_command, tokens, reset, load, create_admin, users,
     openapi,
 )  # fmt: skip
 for command in COMMANDS:
