@@ -21,8 +21,17 @@ LONG: Final = (
     "tests/faults/",
     "tests/conformance/",
     "tests/migrations/",
+    "tests/test_preloaded.py",
+    "tests/media/test_bombs.py",
+    "tests/media/test_colours.py",
+    "tests/items/test_plans.py",
+    "tests/items/test_engines_agree.py",
+    "tests/events/test_seat_races.py",
+    "tests/seeding/",
+    "tests/core/test_shared_rate_limiter.py",
+    "tests/architecture/",
 )
-"""What takes minutes, or starts servers for each test: taken first, in this order. A name that is gone means nothing."""
+"""What takes minutes, starts servers for each test, or has few tests that are long: taken first, in this order. A name that is gone means nothing."""
 MOST_WORKERS: Final = 6
 LOST: Final = 3
 """The status of a run that ended with one of its workers; 1 is that of one in which tests failed."""
