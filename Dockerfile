@@ -1,4 +1,7 @@
-FROM python:3.13-slim AS build
+# By its digest where builds have to be alike: --build-arg BASE=python:3.13-slim@sha256:…, as `docker buildx imagetools inspect
+# python:3.13-slim` tells it. It is a new one with each of its security updates.
+ARG BASE=python:3.13-slim
+FROM ${BASE} AS build
 ENV UV_SYSTEM_CERTS=1
 WORKDIR /build
 # The server's requirements come first: they change less often than its code.
@@ -14,7 +17,7 @@ COPY src src
 RUN uv pip install --no-cache --python /venv/bin/python --compile-bytecode \
         --no-deps --build-constraints requirements-dev.lock .
 
-FROM python:3.13-slim
+FROM ${BASE}
 ARG VERSION=0 REVISION=unknown
 LABEL org.opencontainers.image.title="Tradepost" \
     org.opencontainers.image.description="The backend of a marketplace as an asynchronous HTTP API" \

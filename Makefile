@@ -233,6 +233,18 @@ fix: .venv/.dev ## Repair format and lint where a tool can
 	@# What no tool can mend is shown, and keeps nothing from its format.
 	.venv/bin/ruff check --fix .; found=$$?; .venv/bin/ruff format . && exit $$found
 
+# Of what the image has of Python's, and of nothing else: an environment with the server's requirements alone.
+.PHONY: sbom
+sbom: .venv/.dev ## Write build/sbom.cdx.json (CycloneDX) and build/licences.txt of what the server is made of
+	@rm -rf build/sbom && .venv/bin/uv venv --quiet --python .venv/bin/python build/sbom
+	@.venv/bin/uv pip install --quiet --python build/sbom/bin/python --require-hashes -r requirements.lock
+	@.venv/bin/uv pip install --quiet --python build/sbom/bin/python --no-deps --build-constraints requirements-dev.lock .
+	@.venv/bin/uv tool run --quiet --from cyclonedx-bom==$(CYCLONEDX_BOM) cyclonedx-py environment --output-reproducible \
+		--pyproject pyproject.toml --output-file build/sbom.cdx.json build/sbom/bin/python
+	@.venv/bin/python -m tests.architecture.licences build/sbom.cdx.json > build/licences.txt && wc -l < build/licences.txt
+
+CYCLONEDX_BOM = 7.2.1
+
 .PHONY: lock
 lock: .venv/.dev ## Resolve both lock files again (ARGS=--upgrade for the newest versions)
 	.venv/bin/uv $(COMPILE) $(ARGS) --output-file requirements.lock
