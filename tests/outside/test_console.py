@@ -251,6 +251,35 @@ async def test_without_a_mouse(browser: Browser, api: httpx.AsyncClient, person:
     assert tag["description"] == "Found by keys"
 
 
+async def test_a_category_is_made_and_moved(browser: Browser, api: httpx.AsyncClient, person: str) -> None:
+    name = f"Rooms {person.partition('@')[0][-20:]}"
+    above = (await api.post("/categories/", json={"name": f"Above {name}", "description": "Old"})).json()[
+        "id"
+    ]
+    await enter(browser)
+    await browser.find("table")
+    await go(browser, "categories", "Categories")
+    await browser.click("[data-act='new category']")
+    await browser.write("dialog [name=name]", name)
+    await browser.write("dialog [name=parent_id]", "no number")
+    await browser.click("dialog button[type=submit]")
+    await browser.find("dialog [name=parent_id][aria-invalid]")
+    await browser.write("dialog [name=parent_id]", str(above))
+    await browser.click("dialog button[type=submit]")
+    await browser.until("return !document.querySelector('dialog')")
+    below = "return document.querySelector(`li[data-id='${arguments[0]}'] li`)?.dataset.id"
+    made = int(await browser.until(below, above))
+    # What a colleague changes while the dialog is open stays: only what is changed in it is sent.
+    await browser.click(f"li[data-id='{above}'] > .acts [data-act='change or move']")
+    await api.patch(f"/categories/{above}", json={"description": "New"})
+    await browser.click("dialog [name=is_active]")
+    await browser.click("dialog button[type=submit]")
+    await browser.until("return !document.querySelector('dialog')")
+    now = (await api.get(f"/categories/{above}")).json()
+    assert (now["description"], now["is_active"]) == ("New", False)
+    assert (await api.get(f"/categories/{made}")).json()["parent_id"] == above
+
+
 async def test_pages_and_orders_are_in_the_address(
     browser: Browser, server: LiveServer, api: httpx.AsyncClient
 ) -> None:

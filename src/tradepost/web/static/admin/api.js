@@ -25,7 +25,7 @@ export class Problem extends Error {
   /** What to tell somebody: in words, with a wait where there is one. */
   get words() {
     const wait = this.retryAfter ? ` Try again in ${this.retryAfter} seconds.` : "";
-    return `${this.message}.${wait}`;
+    return `${this.message.replace(/\.$/, "")}.${wait}`;
   }
 }
 

@@ -111,6 +111,10 @@ async function showItem(place, id, me) {
   );
 }
 
+// Only what was changed is sent: what a colleague has changed meanwhile stays.
+const changed = (values, before) =>
+  Object.fromEntries(Object.entries(values).filter(([name, value]) => value !== before[name]));
+
 const tagActs = (tag) =>
   h(
     "div",
@@ -124,7 +128,7 @@ const tagActs = (tag) =>
       ],
       confirm: "Change",
       run: ({ name, description }) =>
-        ask("PATCH", `/tags/${tag.id}`, { json: { name, description: description || null } }),
+        ask("PATCH", `/tags/${tag.id}`, { json: changed({ name, description: description || null }, tag) }),
       done: "The tag was changed",
       after: reload,
     }), { about: tag.name }),
@@ -210,7 +214,7 @@ function branch(category, isAdmin) {
       title: `Change or move ${category.name}`,
       fields: placeFields(category),
       confirm: "Change",
-      run: (values) => ask("PATCH", `/categories/${category.id}`, { json: placed(values) }),
+      run: (values) => ask("PATCH", `/categories/${category.id}`, { json: changed(placed(values), category) }),
       done: "The category was changed",
       after: reload,
     }), { about: category.name }),
