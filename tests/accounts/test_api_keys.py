@@ -388,6 +388,7 @@ class TestWhatAKeyMustNotDo:
             "DELETE /api/v1/auth/totp",
             "PUT /api/v1/users/me/password",
             "DELETE /api/v1/users/{user_id}/totp",
+            "GET /api/v1/users/{user_id}/totp",
             "GET /api/v1/users/{user_id}/sessions",
             "DELETE /api/v1/users/{user_id}/sessions",
             "DELETE /api/v1/users/{user_id}/sessions/{session_id}",

@@ -347,6 +347,24 @@ class TestLifting:
         gone = await admin.api.delete("/api/v1/users/999999/totp")
         assert (gone.status_code, gone.json()["error_code"]) == (404, "USER_NOT_FOUND")
 
+    async def test_an_admin_sees_whether_there_is_one(
+        self, world: World, alice: Person, moderator: Person, admin: Person, client: httpx.AsyncClient
+    ) -> None:
+        path = f"/api/v1/users/{alice.id}/totp"
+        none = {"enabled": False, "enabled_at": None, "recovery_codes_left": 0}
+        assert (await admin.api.get(path)).json() == none
+        await alice.api.post(TOTP)
+        assert (await admin.api.get(path)).json() == none, "it waits for its first code"
+        phone = await enrolled(world, alice)
+        assert await login(client, alice, phone.codes[0]) == (200, "")
+        state = (await admin.api.get(path)).json()
+        assert (state["enabled"], state["recovery_codes_left"]) == (True, 9)
+        assert state["enabled_at"].endswith("Z")
+        for asker in (alice, moderator):
+            assert (await asker.api.get(path)).status_code == 403
+        gone = await admin.api.get("/api/v1/users/999999/totp")
+        assert (gone.status_code, gone.json()["error_code"]) == (404, "USER_NOT_FOUND")
+
     async def test_one_that_waits_for_its_first_code_stays(
         self, world: World, alice: Person, admin: Person
     ) -> None:

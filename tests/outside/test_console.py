@@ -212,6 +212,24 @@ async def test_staff_who_need_a_second_factor_set_one_up(tmp_path: Path) -> None
             assert await browser.console() == []
 
 
+async def test_a_lost_second_factor_is_removed(
+    browser: Browser, server: LiveServer, api: httpx.AsyncClient, person: str
+) -> None:
+    account = await applied(server, person)
+    async with server.client(account.token) as client:
+        secret = (await client.post("/auth/totp")).json()["secret"]
+        await client.post("/auth/totp/confirm", json={"code": pyotp.TOTP(secret).now()})
+    await enter(browser)
+    await browser.find("table")
+    await browser.run("location.hash = arguments[0]", f"#/people/{account.id}")
+    assert "10 recovery codes left" in await browser.text(".facts")
+    await act(browser, "totp")
+    await browser.until(
+        "return document.querySelector('.facts') && !document.querySelector('[data-act=totp]')"
+    )
+    assert (await api.get(f"/users/{account.id}/totp")).json()["enabled"] is False
+
+
 async def test_what_is_wrong_is_said(browser: Browser, server: LiveServer, person: str) -> None:
     await enter(browser, ADMIN[0], "Wrong1234")
     await browser.until(

@@ -1,5 +1,6 @@
 """What comes in and goes out about the second factor, and what asks for a code of it."""
 
+from datetime import datetime
 from typing import Annotated, Final
 
 from pydantic import Field, StringConstraints
@@ -43,6 +44,14 @@ class TotpSetup(Output):
         description="The same for a QR code",
         examples=["otpauth://totp/Tradepost:ada%40example.com?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"],
     )
+
+
+class SecondFactorState(Output):
+    """Whether a person has a second factor in force."""
+
+    enabled: bool = Field(description="Whether logging in takes a code")
+    enabled_at: datetime | None = Field(description="Since when; `null` without one")
+    recovery_codes_left: int = Field(description="Recovery codes that were not used yet", examples=[10])
 
 
 class RecoveryCodes(Output):

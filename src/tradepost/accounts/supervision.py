@@ -4,7 +4,9 @@ from tradepost.accounts.errors import ApiKeyNotFound, SessionNotFound
 from tradepost.accounts.models import ApiKey, LoginSession
 from tradepost.accounts.reader import UserReader
 from tradepost.accounts.repository.api_keys import ApiKeyRepository
+from tradepost.accounts.repository.second_factors import SecondFactorRepository
 from tradepost.accounts.repository.sessions import SessionRepository
+from tradepost.accounts.second_factor_schemas import SecondFactorState
 from tradepost.core.audit.trail import AuditTrail, Target
 from tradepost.core.audit.trail import user as account
 from tradepost.core.clock import Clock
@@ -24,6 +26,13 @@ class Supervision:
         self._people = people
         self._audit = audit
         self._clock = clock
+
+    async def second_factor(self, user_id: int) -> SecondFactorState:
+        """Tell whether the person has a second factor in force."""
+        await self._people.get(user_id)
+        async with self._database.read() as db:
+            since, left = await SecondFactorRepository(db).get_state(user_id)
+        return SecondFactorState(enabled=since is not None, enabled_at=since, recovery_codes_left=left)
 
     async def sessions(self, user_id: int, window: Window) -> Page[LoginSession]:
         """List the person's living sessions, newest first."""

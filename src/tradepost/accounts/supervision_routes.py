@@ -1,4 +1,4 @@
-"""``/users/{id}/sessions`` and ``/users/{id}/api-keys``: somebody else's access, for admins who are logged in themselves."""
+"""``/users/{id}/sessions``, ``/api-keys`` and ``/totp``: somebody else's access, for admins who are logged in themselves."""
 
 from functools import partial
 
@@ -8,6 +8,7 @@ from tradepost.accounts.auth_routes import session_shown
 from tradepost.accounts.dependencies import MayWriteUsersInPerson, Supervising
 from tradepost.accounts.errors import ApiKeyNotFound, SessionNotFound, UserNotFound
 from tradepost.accounts.key_schemas import ApiKeyPage, ApiKeyRead
+from tradepost.accounts.second_factor_schemas import SecondFactorState
 from tradepost.accounts.session_schemas import SessionPage
 from tradepost.accounts.user_routes import UserId
 from tradepost.core.errors import InsufficientPermissions, KeyNotAllowed, Unauthenticated
@@ -20,6 +21,14 @@ from tradepost.web.routing.route import Route
 router = APIRouter(prefix="/users/{user_id}", tags=["users"], route_class=Route)
 
 _REFUSALS = (Unauthenticated, KeyNotAllowed, InsufficientPermissions, UserNotFound)
+
+
+@router.get("/totp", responses=problem_responses(*_REFUSALS))
+async def read_totp_of(
+    user_id: UserId, _admin: MayWriteUsersInPerson, access: Supervising
+) -> SecondFactorState:
+    """Tell whether somebody has a second factor, and how many recovery codes are left."""
+    return await access.second_factor(user_id)
 
 
 @router.get("/sessions", responses=problem_responses(*_REFUSALS))

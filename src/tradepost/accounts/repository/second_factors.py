@@ -43,6 +43,15 @@ class SecondFactorRepository(Repository):
         """Return which of these people have a second factor in force."""
         return (await self.db.scalars(_CONFIRMED, {"ids": list(user_ids)})).all()
 
+    async def get_state(self, user_id: int) -> tuple[datetime | None, int]:
+        """Return since when a person has a second factor in force, None without one, and how many recovery codes are left."""
+        left = select(func.count()).where(RecoveryCode.user_id == user_id).scalar_subquery()
+        found = await self.db.execute(
+            select(SecondFactor.confirmed_at, left).where(SecondFactor.user_id == user_id)
+        )
+        row = found.one_or_none()
+        return (None, 0) if row is None else (row[0], row[1])
+
     async def note_failures(self, user_id: int, failures: Sequence[int]) -> None:
         """Keep the moments of wrong codes; the row is locked."""
         await self.db.execute(

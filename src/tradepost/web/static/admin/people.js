@@ -30,7 +30,7 @@ export const people = {
   detail: showPerson,
 };
 
-function actsOf(user, me) {
+function actsOf(user, me, factor) {
   const path = `/users/${user.id}`;
   const change = (json) => () => ask("PUT", path, { json });
   const acts = [
@@ -77,14 +77,16 @@ function actsOf(user, me) {
   ];
   if (user.id !== me.id) {
     acts.push(
-      actButton(
-        "Remove second factor",
-        () => ({
-          text: `The password alone lets ${user.email} in afterwards, who is told by e-mail. Make sure who is asking.`,
-          run: () => ask("DELETE", `${path}/totp`),
-        }),
-        { danger: true, name: "totp" },
-      ),
+      factor.enabled &&
+        actButton(
+          "Remove second factor",
+          () => ({
+            text: `The password alone lets ${user.email} in afterwards, who is told by e-mail. Make sure who is asking.`,
+            run: () => ask("DELETE", `${path}/totp`),
+            after: reload,
+          }),
+          { danger: true, name: "totp" },
+        ),
       actButton(
         "Delete",
         () => ({
@@ -96,16 +98,17 @@ function actsOf(user, me) {
       ),
     );
   }
-  return acts;
+  return acts.filter(Boolean);
 }
 
-function profileOf(user, usage) {
+function profileOf(user, usage, factor) {
   const quota = `${usage.files} of ${usage.quota_files} files, ${bytes(usage.bytes)} of ${bytes(usage.quota_bytes)}`;
   return facts([
     ["Number", String(user.id)],
     ["Role", user.role],
     ["State", user.is_active ? "active" : "switched off"],
     ["Address proved", user.email_verified ? "yes" : "no"],
+    factor && ["Second factor", factor.enabled ? `yes, ${factor.recovery_codes_left} recovery codes left` : "no"],
     ["Phone", user.phone],
     ["Website", user.website && h("a", { href: user.website, rel: "noopener noreferrer" }, user.website)],
     ["Files", quota],
@@ -171,16 +174,16 @@ function keysOf(user) {
 async function showPerson(place, id, me) {
   const user = await ask("GET", `/users/${id}`);
   const isAdmin = me.role === "admin";
-  const [usage, ...lists] = await Promise.all([
+  const [usage, factor, ...lists] = await Promise.all([
     ask("GET", `/upload/usage/${id}`),
-    ...(isAdmin ? [sessionsOf(user), keysOf(user)] : []),
+    ...(isAdmin ? [ask("GET", `/users/${id}/totp`), sessionsOf(user), keysOf(user)] : []),
   ]);
   place.replaceChildren(
     h("p", { class: "back" }, link("people", "People")),
     h("h1", { tabindex: "-1" }, user.full_name),
     h("p", {}, user.email),
-    h("div", { class: "acts" }, isAdmin ? actsOf(user, me) : []),
-    profileOf(user, usage),
+    h("div", { class: "acts" }, isAdmin ? actsOf(user, me, factor) : []),
+    profileOf(user, usage, factor),
     h(
       "p",
       { class: "links" },
