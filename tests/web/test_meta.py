@@ -108,6 +108,15 @@ async def test_a_part_that_is_not_required_only_slows(app: FastAPI, readiness: R
     assert response.json()["checks"]["redis"]["status"] == "failed"
 
 
+async def test_a_part_that_hangs_and_is_not_required_holds_up_no_probe() -> None:
+    patient = Readiness(SystemClock(), timeout=3600)
+    patient.add("database", well)
+    patient.add("redis", stuck, required=False)
+    async with asyncio.timeout(30):
+        report = await patient.report()
+    assert (report.status, report.checks["redis"].status) == ("ready", "failed")
+
+
 async def test_nothing_new_while_draining(app: FastAPI, readiness: Readiness) -> None:
     readiness.add("database", well)
     readiness.draining = True

@@ -15,6 +15,9 @@ from tradepost.core.wire.schemas import Output
 CHECK_TIMEOUT: Final = 2.0
 """Seconds that a check may take; an orchestrator's own limit is rarely longer."""
 
+OPTIONAL_TIMEOUT: Final = 1.0
+"""Seconds for a part that is not required: a load balancer that waits two must not take every replica out for it."""
+
 Probe = Callable[[], Awaitable[str | None]]
 """Looks at a part, and returns what is to be said about it, if anything."""
 
@@ -93,7 +96,8 @@ class Readiness:
         failure: Exception | None = None
         detail: str | None = None
         try:
-            async with asyncio.timeout(self._timeout):
+            patience = self._timeout if check.required else min(self._timeout, OPTIONAL_TIMEOUT)
+            async with asyncio.timeout(patience):
                 detail = await check.probe()
         except NotReadyError as error:
             failure, detail = error, str(error)
