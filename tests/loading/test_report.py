@@ -46,12 +46,24 @@ def test_a_knee_an_overload_and_a_recovery(overload: tuple[float, float, int]) -
         "**The knee**: at 400 requests a second the host did not keep up any more, after it kept up with 200/s."
         in text
     )
-    assert "**The recovery**: back at 100/s, 100.0% were answered well, 99 % within 1.0" in text
+    assert "**The recovery**: back at 100/s, it kept up again after 0 s." in text
+
+
+def test_a_host_that_stays_slow_has_not_recovered() -> None:
+    run = outcome((100, 0.001, 0), (400, 5.0, 0), (100, 4.0, 0))
+    assert "back at 100/s, it had not recovered by the end." in markdown(run, (), pictured=False)
 
 
 def test_a_host_that_stays_down_has_not_recovered() -> None:
     run = outcome((100, 0.001, 0), (400, 0.5, 9), (100, 0.5, 9))
-    assert "so it has not recovered" in markdown(run, (), pictured=False)
+    assert "it had not recovered by the end." in markdown(run, (), pictured=False)
+
+
+def test_how_long_a_recovery_took_is_said() -> None:
+    run = outcome((100, 0.001, 0), (400, 5.0, 0), (100, 0.001, 0))
+    for at in range(20, 23):
+        run.record.good("item", 2, at, 4.0)
+    assert "back at 100/s, it kept up again after 3 s." in markdown(run, (), pictured=False)
 
 
 def test_thresholds() -> None:

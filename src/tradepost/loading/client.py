@@ -206,8 +206,13 @@ class Client:
             return await self._open()
         place: asyncio.Future[Connection | None] = self._loop.create_future()
         self._waiting.append(place)
+        try:
+            async with asyncio.timeout(self._timeout):
+                found = await place
+        except TimeoutError:
+            raise NoAnswer("no free connection") from None
         # None: one was closed, and there is room for another.
-        return await place or await self._open()
+        return found or await self._open()
 
     def give_back(self, connection: Connection) -> None:
         """Have others use a connection, or open another in the place of one that is closed."""

@@ -41,7 +41,7 @@ def drawn(
         if logarithmic
         else [high * step / TICKS for step in range(TICKS + 1)]
     )
-    shapes = [_text(12, 20, title, bold=True)]
+    shapes = [_text(12, 20, f"{title}, {unit}", bold=True)]
     for tick in ticks:
         shapes += [
             f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{up(tick):.1f}" y2="{up(tick):.1f}" stroke="#ddd"/>',
@@ -67,7 +67,6 @@ def drawn(
             _text(right, 20, name, anchor="end", colour=colour),
         ]
         right -= 8 * len(name) + 20
-    shapes.append(_text(LEFT - 6, TOP - 8, unit, anchor="end"))
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" {FONT}>',

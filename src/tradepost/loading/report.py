@@ -63,14 +63,26 @@ class Outcome:
         first = self.record.stages.get(0)
         if first is None:
             return None
-        slow = max(NOTICED, SLOWER * first.latencies.quantile(0.99))
         for number in range(len(self.job.stages)):
             tally = self.record.stages.get(number)
             if tally is None:
                 return None
-            if tally.good < ANSWERED * tally.due or tally.latencies.quantile(0.99) > slow:
+            if not self.keeps_up(tally):
                 return number
         return None
+
+    def keeps_up(self, tally: Tally) -> bool:
+        """Tell whether the host answered a stage's requests well, and not much more slowly than those of the first."""
+        slow = max(NOTICED, SLOWER * self.record.stages[0].latencies.quantile(0.99))
+        return tally.good >= ANSWERED * tally.due and tally.latencies.quantile(0.99) <= slow
+
+    def recovered_after(self) -> int | None:
+        """Return after how many seconds of the last stage the host kept up again, to the end; None: it did not."""
+        begun = round(self.job.seconds - self.job.stages[-1].seconds)
+        last = max(self.record.seconds, default=begun)
+        bad = [at for at, tally in self.record.seconds.items() if at >= begun and not self.keeps_up(tally)]
+        after = max(bad) + 1 if bad else begun
+        return after - begun if after <= last else None
 
     def doubts(self) -> list[str]:
         """Return why the figures may be the generator's own, in words."""
@@ -168,13 +180,10 @@ def _bend(outcome: Outcome) -> str:
         return f"**No knee**: the host kept up with every rate, up to {max(stage.rate for stage in stages):,.0f}/s."
     before = f", after it kept up with {stages[knee - 1].rate:,.0f}/s" if knee else ""
     text = f"**The knee**: at {stages[knee].rate:,.0f} requests a second the host did not keep up any more{before}."
-    later = outcome.record.stages.get(len(stages) - 1)
-    if stages[-1].rate <= stages[max(0, knee - 1)].rate and knee < len(stages) - 1 and later is not None:
-        well = later.good >= ANSWERED * later.due
-        text += (
-            f" **The recovery**: back at {stages[-1].rate:,.0f}/s, {later.good / max(1, later.due):.1%} were answered well, "
-            f"99 % within {_ms(later, 'p99')}{'' if well else ', so it has not recovered'}."
-        )
+    if stages[-1].rate <= stages[max(0, knee - 1)].rate and knee < len(stages) - 1:
+        after = outcome.recovered_after()
+        text += f" **The recovery**: back at {stages[-1].rate:,.0f}/s, it "
+        text += "had not recovered by the end." if after is None else f"kept up again after {after} s."
     return text
 
 
@@ -218,7 +227,7 @@ def pictures(outcome: Outcome) -> dict[str, str]:
         "not": [(at, float(tally.bad)) for at, tally in tallies],
     }
     return {
-        "rate.svg": drawn("Requests a second, by when they were due", rate, unit="1/s", marks=marks),
+        "rate.svg": drawn("Requests, by when they were due", rate, unit="a second", marks=marks),
         "latency.svg": drawn(
             "Latency from when it was due", latency, unit="ms", marks=marks, logarithmic=True
         ),
