@@ -25,6 +25,7 @@ from tradepost.core.database.engines import prepare_directory as prepare_databas
 from tradepost.core.observability.metrics import MULTIPROCESS_VARIABLE, prepare_directory
 from tradepost.core.settings.settings import Settings
 from tradepost.web.protocol import BoundedHttpProtocol, CuttableHttpProtocol
+from tradepost.web.shared_socket import COUNTS_VARIABLE, ConnectionCounts
 
 METRICS_PREFIX: Final = "tradepost-metrics-"
 
@@ -54,7 +55,7 @@ def serve(host: str, port: int, workers: int, *, demo: bool) -> None:
         people = run(prepare_demo(settings, clock=current_clock()))
         click.echo(banner(settings, host, port, people=people))
     config = server_config(host, port, workers, settings)
-    with metrics_directory(workers):
+    with metrics_directory(workers), connection_counts(workers):
         if workers > 1:
             Workers(config, sockets=[config.bind_socket()]).run()
             return
@@ -80,7 +81,7 @@ def server_config(host: str, port: int, workers: int, settings: Settings) -> uvi
         host=host,
         port=port,
         workers=workers,
-        loop="uvloop",
+        loop="uvloop" if workers == 1 else "tradepost.web.shared_socket:SharingLoop",
         http=CuttableHttpProtocol if settings.FAULTS_ENABLED else BoundedHttpProtocol,
         log_config=None,
         access_log=False,
@@ -146,6 +147,19 @@ def _new_directory() -> Iterator[Path]:
             yield directory
         finally:
             shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def connection_counts(workers: int) -> Iterator[None]:
+    """Have a file in which several workers say how many connections each has; it is gone with this process."""
+    if workers == 1:
+        yield
+        return
+    with tempfile.NamedTemporaryFile(prefix="tradepost-connections-") as file:
+        path = Path(file.name)
+        ConnectionCounts.make(path)
+        os.environ[COUNTS_VARIABLE] = str(path)
+        yield
 
 
 def remove_left_behind(parent: Path) -> None:

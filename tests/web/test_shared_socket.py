@@ -1,0 +1,91 @@
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.faults.freezing import below
+from tests.flows.live import LiveServer, environment, serving, worker_of, workers_of
+from tradepost.web.shared_socket import ConnectionCounts
+
+WORKERS = 2
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    with serving(environment(tmp_path_factory.mktemp("data")), "--workers", str(WORKERS)) as server:
+        yield server
+
+
+async def shares(server: LiveServer, number: int) -> Counter[str]:
+    """Open so many connections at once and keep them; return how many each worker has."""
+    async with AsyncExitStack() as opened:
+        clients = [
+            await opened.enter_async_context(httpx.AsyncClient(base_url=server.url, timeout=60))
+            for _ in range(number)
+        ]
+        return Counter(map(worker_of, await asyncio.gather(*(client.get("/livez") for client in clients))))
+
+
+@pytest.mark.parametrize("number", [4, 16, 64])
+async def test_workers_share_the_connections(server: LiveServer, number: int) -> None:
+    await server.ready()
+    async with workers_of(server, WORKERS):
+        pass  # All of them have begun.
+    # A busy machine may keep one of them from its turn, not again and again.
+    rounds = [await shares(server, number) for _ in range(5)]
+    assert any(
+        len(found) == WORKERS and min(found.values()) >= number / WORKERS * 0.75 for found in rounds
+    ), rounds
+
+
+async def test_a_worker_that_stands_still_keeps_nobody_from_the_other(server: LiveServer) -> None:
+    await server.ready()
+    async with workers_of(server, WORKERS):
+        pass
+    for process in below(server.pid):
+        os.kill(process, signal.SIGSTOP)
+        try:
+            assert len(await shares(server, 6)) == 1
+        finally:
+            os.kill(process, signal.SIGCONT)
+
+
+def test_slots_belong_to_the_living(tmp_path: Path) -> None:
+    path = tmp_path / "counts"
+    ConnectionCounts.make(path)
+    ours = ConnectionCounts(path)
+    ours.show(5)
+    assert ours.fewest_elsewhere() > 10**6
+    script = (
+        "import sys; from pathlib import Path; from tradepost.web.shared_socket import ConnectionCounts;"
+        "counts = ConnectionCounts(Path(sys.argv[1])); counts.show(3); print('there', flush=True); sys.stdin.read()"
+    )
+
+    def other() -> "subprocess.Popen[str]":
+        started = subprocess.Popen(
+            [sys.executable, "-c", script, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert started.stdout is not None
+        assert started.stdout.readline() == "there\n"
+        return started
+
+    for _ in range(2):
+        with other() as process:
+            assert ours.fewest_elsewhere() == 3
+            process.kill()
+            process.wait()
+        # Its slot is taken over by the next one.
+        assert ours.fewest_elsewhere() > 10**6
+    assert path.read_bytes().count(os.getpid().to_bytes(4, sys.byteorder)) == 1
+    ours.close()
