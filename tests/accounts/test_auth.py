@@ -53,6 +53,7 @@ class TestRegister:
         assert user | {"id": 0, "created_at": "", "updated_at": ""} == {
             "id": 0,
             "email": "grace@example.com",
+            "email_verified": False,
             "first_name": "Grace",
             "last_name": "McHopper",
             "full_name": "Grace McHopper",

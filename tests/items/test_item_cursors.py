@@ -309,7 +309,7 @@ class TestOverHttp:
             {"max_price": "9"},
             {"cursor": "x" * 40},
             {"cursor": cursor[:-2]},
-            {"cursor": "A" + cursor[1:]},
+            {"cursor": ("B" if cursor.startswith("A") else "A") + cursor[1:]},
         ):
             assert faults(await alice.api.get(ITEMS, params=same | other)) == refused, other
         for path, query in ((MINE, {}), (SEARCH, {"q": "x"})):
