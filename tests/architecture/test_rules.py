@@ -227,3 +227,9 @@ def test_a_repository_is_a_module_or_a_package(path: str) -> None:
 )
 def test_every_way_to_a_lock_is_seen(violation: str) -> None:
     assert list(locks_from_one_module(ast.parse(violation), "tags/repository.py"))
+
+
+def test_files_are_small() -> None:
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCE.rglob("*.py")}
+    assert len(lines) > 100
+    assert {path.name: number for path, number in lines.items() if number > 400} == {}

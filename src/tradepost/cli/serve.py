@@ -22,7 +22,7 @@ from tradepost.bootstrap import database_options
 from tradepost.cli.demo import address, banner, prepare_demo
 from tradepost.cli.running import current_clock, faults_in_words, load_settings, run
 from tradepost.core.database.engines import prepare_directory as prepare_database_directory
-from tradepost.core.observability.metrics import MULTIPROCESS_VARIABLE, prepare_directory
+from tradepost.core.observability.worker_files import MULTIPROCESS_VARIABLE, prepare_directory
 from tradepost.core.settings.settings import Settings
 from tradepost.web.protocol import BoundedHttpProtocol, CuttableHttpProtocol
 from tradepost.web.shared_socket import COUNTS_VARIABLE, ConnectionCounts

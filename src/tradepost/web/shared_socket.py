@@ -19,6 +19,8 @@ import structlog
 import uvloop
 from typing_extensions import override
 
+from tradepost.core.observability.worker_files import lives
+
 COUNTS_VARIABLE: Final = "CONNECTION_COUNTS_FILE"
 """Names the file in which the workers of a server write how many connections each has."""
 POLITENESS: Final = 0.002
@@ -67,7 +69,7 @@ class ConnectionCounts:
             process, number = _SLOT.unpack_from(self._shared, at * _SLOT.size)
             if not process:
                 break
-            if at != self._at and number < fewest and _lives(process):
+            if at != self._at and number < fewest and lives(process):
                 fewest = number
         return fewest
 
@@ -78,15 +80,7 @@ class ConnectionCounts:
 
     def _is_taken(self, at: int) -> bool:
         process, _ = _SLOT.unpack_from(self._shared, at * _SLOT.size)
-        return bool(process) and _lives(process)
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return True
+        return bool(process) and lives(process)
 
 
 class SharedServer:

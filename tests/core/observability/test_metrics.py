@@ -10,7 +10,8 @@ import pytest
 
 from tradepost.core.clock import SystemClock
 from tradepost.core.observability import metrics as module
-from tradepost.core.observability.metrics import Metrics, prepare_directory
+from tradepost.core.observability.metrics import Metrics
+from tradepost.core.observability.worker_files import prepare_directory
 
 
 @pytest.fixture

@@ -7,9 +7,8 @@ this module is imported (prometheus-client decides then), and the directory must
 
 import asyncio
 import os
-import re
 from collections.abc import Callable, Container, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -32,8 +31,8 @@ from prometheus_client.samples import Sample
 
 from tradepost.core.clock import Clock
 from tradepost.core.observability.tallies import TALLIES, Tally
+from tradepost.core.observability.worker_files import MULTIPROCESS_VARIABLE, forget_dead_workers
 
-MULTIPROCESS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 UNMATCHED: Final = "unmatched"
 """The route of a request whose path is not served: an attacker must not choose labels."""
 
@@ -66,7 +65,6 @@ SAMPLE_PERIOD: Final = 0.5
 """Seconds between two looks at the event loop."""
 
 _METHODS: Final = frozenset({"GET", "HEAD", "QUERY", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_LIVE_FILE: Final = re.compile(r"gauge_live\w*_(\d+)\.db")
 
 Reading = Callable[[], float]
 Readings = Callable[[], Mapping[str, float]]
@@ -380,38 +378,9 @@ class Metrics:
             mark_process_dead(os.getpid(), path=self._directory)  # type: ignore[no-untyped-call]
 
 
-def prepare_directory(directory: Path) -> None:
-    """Make the directory of ``PROMETHEUS_MULTIPROC_DIR``, without what an earlier run left in it.
-
-    To be called once before the first worker starts, by the process that starts them.
-    """
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for path in directory.glob("*.db"):
-        path.unlink(missing_ok=True)
-
-
-def forget_dead_workers(directory: str) -> None:
-    """Delete the gauges of workers that are gone, however they went; what they counted stays counted."""
-    for path in Path(directory).iterdir():
-        found = _LIVE_FILE.fullmatch(path.name)
-        if found is not None and not _alive(int(found[1])):
-            with suppress(FileNotFoundError):  # another worker was faster
-                path.unlink()
-
-
 def _resident_memory() -> float:
     try:
         pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
     except OSError:  # no Linux
         return 0.0
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
