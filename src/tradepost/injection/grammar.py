@@ -17,6 +17,7 @@ from tradepost.web.strikes import Blow
 LONGEST: Final = 500
 """Characters of a notation."""
 NAME_LENGTH: Final = 50
+METHOD_LENGTH: Final = 10
 PATH_LENGTH: Final = 200
 REPLICA_LENGTH: Final = 100
 MOST: Final = 16

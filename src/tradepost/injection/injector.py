@@ -18,7 +18,7 @@ from tradepost.core.principal import Principal
 from tradepost.core.signals.signals import Signals
 from tradepost.injection.draws import Draws
 from tradepost.injection.errors import UnreadableFault
-from tradepost.injection.grammar import PATH_LENGTH, REPLICA_LENGTH, Fault, NoNotationError, Notation, parsed
+from tradepost.injection.grammar import REPLICA_LENGTH, Fault, NoNotationError, Notation, parsed
 from tradepost.injection.journal import Journal
 from tradepost.injection.models import NamedFault
 from tradepost.injection.repository import FaultRepository
@@ -147,7 +147,7 @@ class Injector:
                 place=place,
                 request_id=scope[REQUEST_ID_KEY],
                 method=scope["method"],
-                path=scope["path"][:PATH_LENGTH],
+                path=scope["path"],
             )
             if isinstance(fault.kind, Blow):
                 yield Strike(fault.kind, fault.varied(how_much), done)

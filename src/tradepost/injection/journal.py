@@ -11,6 +11,7 @@ import structlog
 from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database
 from tradepost.core.observability.incidents import Incidents
+from tradepost.injection.grammar import METHOD_LENGTH, PATH_LENGTH
 from tradepost.injection.repository import FaultRepository
 
 INTERVAL: Final = 0.25
@@ -51,7 +52,7 @@ class Journal:
         method: str | None = None,
         path: str | None = None,
     ) -> None:
-        """Note a fault that was made."""
+        """Note a fault that was made, with as much of what the request says as the table can hold."""
         if len(self._waiting) >= CAPACITY:
             self._missing += 1
             return
@@ -64,8 +65,9 @@ class Journal:
                 "place": place,
                 "details": details,
                 "request_id": request_id,
-                "method": method,
-                "path": path,
+                "method": method and method[:METHOD_LENGTH],
+                # One line that PostgreSQL does not take would keep all that come after it from being written.
+                "path": path and path.replace("\0", "%00")[:PATH_LENGTH],
             }
         )
 

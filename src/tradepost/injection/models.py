@@ -7,7 +7,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from tradepost.core.database.models import NEVER_REUSED, Base, Identified
 from tradepost.core.principal import REQUEST_ID_LENGTH
-from tradepost.injection.grammar import LONGEST, NAME_LENGTH, PATH_LENGTH, REPLICA_LENGTH
+from tradepost.injection.grammar import LONGEST, METHOD_LENGTH, NAME_LENGTH, PATH_LENGTH, REPLICA_LENGTH
 
 
 class NamedFault(Base):
@@ -21,7 +21,7 @@ class NamedFault(Base):
     name: Mapped[str] = mapped_column(String(NAME_LENGTH), primary_key=True)
     notation: Mapped[str] = mapped_column(String(LONGEST))
     share: Mapped[float]
-    method: Mapped[str | None] = mapped_column(String(10))
+    method: Mapped[str | None] = mapped_column(String(METHOD_LENGTH))
     path: Mapped[str | None] = mapped_column(String(PATH_LENGTH))
     replica: Mapped[str | None] = mapped_column(String(REPLICA_LENGTH))
     starts_at: Mapped[datetime]
@@ -44,5 +44,5 @@ class StruckFault(Identified, Base):
     place: Mapped[int]
     details: Mapped[str] = mapped_column(String(100))
     request_id: Mapped[str | None] = mapped_column(String(REQUEST_ID_LENGTH))
-    method: Mapped[str | None] = mapped_column(String(10))
+    method: Mapped[str | None] = mapped_column(String(METHOD_LENGTH))
     path: Mapped[str | None] = mapped_column(String(PATH_LENGTH))

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, delete, func, insert, select
 
+from tradepost.core.database.elements import upsert
 from tradepost.core.database.keyset import Order, Sorts
 from tradepost.core.database.repository import Repository
 from tradepost.core.wire.pagination import Page, Window
@@ -38,11 +39,11 @@ class FaultRepository(Repository):
         others = select(func.count()).select_from(NamedFault).where(NamedFault.name != name)
         return int(await self.db.scalar(others) or 0)
 
-    async def put(self, fault: NamedFault) -> NamedFault:
-        """Keep a named fault, in the place of the one that had its name."""
-        kept = await self.db.merge(fault)
-        await self.db.flush()
-        return kept
+    async def put(self, values: Mapping[str, Any]) -> NamedFault:
+        """Keep a named fault, all columns of it, in the place of the one that had its name."""
+        adding = upsert(NamedFault).values(**values)
+        put = adding.on_conflict_do_update(index_elements=["name"], set_=dict(values)).returning(NamedFault)
+        return (await self.db.scalars(put, execution_options={"populate_existing": True})).one()
 
     async def delete(self, name: str | None) -> Sequence[str]:
         """Delete the fault of a name, or all; return the names."""

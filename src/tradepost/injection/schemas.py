@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from tradepost.core.wire.moments import Moment
@@ -19,6 +19,8 @@ from tradepost.injection.grammar import (
 
 LONGEST_RUN: Final = 86_400.0
 """Seconds after which a named fault has ended, whatever was asked for."""
+YEARS: Final = range(2000, 3000)
+"""When named faults may begin: their ends, too, are moments that Python and databases know."""
 
 
 def _checked(text: str) -> str:
@@ -74,6 +76,13 @@ class FaultPut(Input):
     model_config = example(
         name="slow-items", faults="delay=200ms;spread=50ms;p=0.5;seed=7", path="/api/v1/items/"
     )
+
+    @field_validator("starts_at")
+    @classmethod
+    def _check_year(cls, starts_at: datetime | None) -> datetime | None:
+        if starts_at is not None and starts_at.year not in YEARS:
+            raise PydanticCustomError("year", "Faults begin in the years 2000 to 2999")
+        return starts_at
 
     @model_validator(mode="after")
     def _check_pulse(self) -> Self:

@@ -51,20 +51,20 @@ class FaultService:
             raise TooManyFaults
         now = self._clock.now()
         starts_at = new.starts_at or now
-        row = NamedFault(
-            name=new.name,
-            notation=new.faults,
-            share=new.share,
-            method=new.method,
-            path=new.path,
-            replica=new.replica,
-            starts_at=starts_at,
-            ends_at=starts_at + timedelta(seconds=new.seconds),
-            period=new.period,
-            on_seconds=new.on_seconds,
-            put_at=now,
-        )
-        row = await self._faults.put(row)
+        values = {
+            "name": new.name,
+            "notation": new.faults,
+            "share": new.share,
+            "method": new.method,
+            "path": new.path,
+            "replica": new.replica,
+            "starts_at": starts_at,
+            "ends_at": starts_at + timedelta(seconds=new.seconds),
+            "period": new.period,
+            "on_seconds": new.on_seconds,
+            "put_at": now,
+        }
+        row = await self._faults.put(values)
         if isinstance(self._faults.db, WriteSession):
             details = new.model_dump(mode="json", exclude_none=True)
             on = Target("fault", None, None)
