@@ -4,11 +4,13 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 
 from tests.conftest import Template
 from tests.flows.live import environment, eventually, log_in, serving, tradepost
+from tests.servers import PostgresServer
 
 WORD = "Quixotically"
 
@@ -84,6 +86,50 @@ async def test_another_versions_state_is_not_put_back(template: Template, tmp_pa
         refused = await tradepost("reset", env=env)
         assert refused.status == 1
         assert "keep one" in refused.output
+
+
+async def test_databases_that_are_no_copies_are_left_alone(
+    postgres: PostgresServer, template: Template, tmp_path: Path
+) -> None:
+    if template.engine == "sqlite":
+        pytest.skip("there are no databases beside one")
+    url = await template.copy()
+    name, env = url.rpartition("/")[2].partition("?")[0], environment(tmp_path, url)
+    server = await asyncpg.connect(await postgres.create_database(f"{name}_beside"))
+    try:
+        for word, command in (("seeded", ["reset", "--keep"]), ("seeded", ["reset"])):
+            await server.execute(f"CREATE DATABASE {name}_{word}")
+            refused = await tradepost(*command, env=env)
+            assert refused.status == 1
+            assert f"{name}_{word} is no copy" in refused.output
+            await server.execute(f"DROP DATABASE {name}_{word}")
+        await ran(env, "reset", "--keep")
+        for word in ("old", "new"):
+            await server.execute(f"CREATE DATABASE {name}_{word}")
+            refused = await tradepost("reset", env=env)
+            assert refused.status == 1
+            assert f"{name}_{word} is no copy" in refused.output
+            await server.execute(f"DROP DATABASE {name}_{word}")
+        # Two at once: one of them does it, or one after the other.
+        both = await asyncio.gather(*(tradepost("reset", env=env) for _ in range(2)))
+        assert 0 in {one.status for one in both}
+        assert all("just now" in one.output for one in both if one.status)
+        # Of one that died half-way: the database has another name.
+        mark = f"made by tradepost reset beside {name}"
+        await server.execute(f"COMMENT ON DATABASE {name} IS '{mark}'")
+        await server.execute(f"ALTER DATABASE {name} RENAME TO {name}_old")
+        await ran(env, "reset")
+        found = await server.fetch(
+            "SELECT datname, shobj_description(oid, 'pg_database') AS mark FROM pg_database WHERE datname LIKE $1",
+            f"{name}%",
+        )
+        assert {row["datname"]: row["mark"] for row in found} == {
+            name: None,
+            f"{name}_beside": None,
+            f"{name}_seeded": mark,
+        }
+    finally:
+        await server.close()
 
 
 async def test_production_is_left_alone(tmp_path: Path) -> None:

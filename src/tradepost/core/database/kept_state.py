@@ -2,7 +2,8 @@
 
 On SQLite a file beside the database's, written and put back by SQLite's own online backup: to the servers it is one transaction
 of somebody else. On PostgreSQL a database beside it, ``<name>_seeded``, copied as a template: connections are ended for as long
-as two databases take to change their names, and servers connect again by themselves.
+as two databases take to change their names, and servers connect again by themselves. The copies are marked by a comment, so
+that no other database of such a name is dropped or taken for one, and one process at a time works on them.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from sqlalchemy import URL
 
 from tradepost.core.database import migrations
 from tradepost.core.database.engines import Database
+from tradepost.core.database.locks import try_hold_name
 from tradepost.core.errors import DatabaseUnavailable, RuleBroken
 
 KEPT: Final = "seeded"
@@ -44,10 +46,10 @@ async def keep(database: Database) -> None:
         return
     url = _direct(database)
     async with _maintenance(url) as connection:
-        live, kept = _names(url)
-        await connection.execute(f"DROP DATABASE IF EXISTS {kept} WITH (FORCE)")
-        async with _alone(connection, str(url.database)):
-            await connection.execute(f"CREATE DATABASE {kept} TEMPLATE {live}{_strategy(connection)}")
+        copies = _Copies(connection, url)
+        await copies.drop(KEPT)
+        async with _alone(connection, copies.live):
+            await copies.make(KEPT, of=copies.live)
 
 
 async def put_back(database: Database) -> None:
@@ -56,28 +58,86 @@ async def put_back(database: Database) -> None:
         await asyncio.to_thread(_put_file_back, Path(str(database.options.url.database)))
         return
     url = _direct(database)
-    _check_revision(await _revision(url))
     async with _maintenance(url) as connection:
-        live, kept = _names(url)
-        new, old = (f'"{str(url.database)[:50]}_{word}"' for word in ("new", "old"))
-        await connection.execute(f"DROP DATABASE IF EXISTS {new} WITH (FORCE)")
-        await connection.execute(f"DROP DATABASE IF EXISTS {old} WITH (FORCE)")
-        await connection.execute(f"CREATE DATABASE {new} TEMPLATE {kept}{_strategy(connection)}")
-        async with _alone(connection, str(url.database), renamed=old.strip('"')):
-            await _renamed(connection, live, old)
-            await connection.execute(f"ALTER DATABASE {new} RENAME TO {live}")
-        await connection.execute(f"DROP DATABASE {old} WITH (FORCE)")
+        copies = _Copies(connection, url)
+        await copies.recover()
+        if not await copies.exists(KEPT):
+            raise NothingKept
+        _check_revision(await _revision(url))
+        await copies.drop("new")
+        await copies.drop("old")
+        await copies.make("new", of=copies.name(KEPT))
+        new, old = copies.name("new"), copies.name("old")
+        async with _alone(connection, copies.live, renamed=old):
+            await copies.mark(copies.live)
+            await _renamed(connection, copies.live, old)
+            try:
+                await _renamed(connection, new, copies.live)
+            except BaseException:
+                await _renamed(connection, old, copies.live)
+                raise
+        await connection.execute(f'COMMENT ON DATABASE "{copies.live}" IS NULL')
+        await copies.drop("old")
+
+
+class _Copies:
+    """The databases that are made beside one, under its name and a word."""
+
+    def __init__(self, connection: Any, url: URL) -> None:
+        self.live = str(url.database)
+        self._connection = connection
+        self._mark = f"made by tradepost reset beside {self.live}"
+
+    def name(self, word: str) -> str:
+        """Return the name of a copy."""
+        return _beside_name(self.live, word)
+
+    async def exists(self, word: str) -> bool:
+        """Tell whether there is such a copy; ``RuleBroken`` when a database has its name that is none."""
+        name = self.name(word)
+        marks = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = $1"
+        found = await self._connection.fetch(marks, name)
+        if found and found[0][0] != self._mark:
+            raise RuleBroken(
+                f"the database {name} is no copy that tradepost reset made of {self.live}; rename it, or drop it"
+            )
+        return bool(found)
+
+    async def drop(self, word: str) -> None:
+        """Drop a copy, if it is there."""
+        if await self.exists(word):
+            await self._connection.execute(f'DROP DATABASE "{self.name(word)}" WITH (FORCE)')
+
+    async def make(self, word: str, *, of: str) -> None:
+        """Copy a database that nobody is connected to."""
+        name = self.name(word)
+        await self._connection.execute(
+            f'CREATE DATABASE "{name}" TEMPLATE "{of}"{_strategy(self._connection)}'
+        )
+        await self.mark(name)
+
+    async def mark(self, name: str) -> None:
+        """Mark a database as one that may be dropped under the name of a copy."""
+        mark = self._mark.replace("'", "''")
+        await self._connection.execute(f"COMMENT ON DATABASE \"{name}\" IS '{mark}'")
+
+    async def recover(self) -> None:
+        """Give the database its name back, should somebody have died between the two changes of names."""
+        known = await self._connection.fetchval(
+            "SELECT count(*) FROM pg_database WHERE datname = $1", self.live
+        )
+        if not known and await self.exists("old"):
+            await _renamed(self._connection, self.name("old"), self.live)
 
 
 def _direct(database: Database) -> URL:
     return database.options.direct_url or database.options.url
 
 
-def _names(url: URL) -> tuple[str, str]:
-    name = str(url.database)
+def _beside_name(name: str, word: str) -> str:
     if '"' in name:
         raise RuleBroken("a database whose name has quotation marks is not copied")
-    return f'"{name}"', f'"{name[:50]}_{KEPT}"'
+    return f"{name[:50]}_{word}"
 
 
 def _strategy(connection: Any) -> str:
@@ -97,6 +157,8 @@ async def _maintenance(url: URL) -> AsyncIterator[Any]:
     except (OSError, asyncpg.PostgresError) as error:
         raise DatabaseUnavailable from error
     try:
+        if not await try_hold_name(connection, str(url.database)):
+            raise RuleBroken("somebody else keeps or puts back this database's state just now")
         yield connection
     except asyncpg.InsufficientPrivilegeError as error:
         raise RuleBroken(f"the database's user may not do this: {error}") from error
@@ -127,12 +189,12 @@ async def _end_others(connection: Any, name: str) -> None:
 async def _renamed(connection: Any, name: str, new: str) -> None:
     for left in reversed(range(TRIES)):
         try:
-            await connection.execute(f"ALTER DATABASE {name} RENAME TO {new}")
+            await connection.execute(f'ALTER DATABASE "{name}" RENAME TO "{new}"')
         except asyncpg.ObjectInUseError:
             if not left:
                 raise
             # Somebody's connection is still ending.
-            await _end_others(connection, name.strip('"'))
+            await _end_others(connection, name)
             await asyncio.sleep(0.05)
         else:
             return
@@ -140,7 +202,7 @@ async def _renamed(connection: Any, name: str, new: str) -> None:
 
 async def _revision(url: URL) -> str | None:
     try:
-        kept = await _connected(url, _names(url)[1].strip('"'))
+        kept = await _connected(url, _beside_name(str(url.database), KEPT))
     except asyncpg.InvalidCatalogNameError as error:
         raise NothingKept from error
     except (OSError, asyncpg.PostgresError) as error:

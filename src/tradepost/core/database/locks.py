@@ -306,6 +306,11 @@ async def let_go_of_advisory(connection: AsyncConnection, on: str) -> None:
     await connection.rollback()
 
 
+async def try_hold_name(connection: Any, name: str) -> bool:
+    """Have a name for a connection of asyncpg, until that is closed; held alone, beside no other lock, and without waiting."""
+    return bool(await connection.fetchval("SELECT pg_try_advisory_lock(hashtextextended($1, 0))", name))
+
+
 async def try_lock_advisory(db: AsyncSession, on: str) -> bool:
     """Be the only transaction with this advisory lock, without waiting; False when another has it."""
     if has_one_writer(db):
