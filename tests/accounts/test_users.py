@@ -228,6 +228,31 @@ class TestAdministration:
         assert answer.status_code == 422
         assert answer.json()["errors"][0]["location"] == ["body", "email_verified"]
 
+    async def test_no_key_says_it_and_nobody_of_their_own_address(
+        self, world: World, admin: Person, alice: Person
+    ) -> None:
+        """Until an address is proved, a new password by link takes the second factor away: this must be no way round it."""
+        key = (
+            await admin.api.post("/api/v1/auth/api-keys", json={"name": "Robot", "load_test": True})
+        ).json()
+        own, hers = (f"/api/v1/users/{user_id}" for user_id in (admin.id, alice.id))
+        async with world.caller(**{"X-API-Key": key["key"]}) as robot:
+            for asker, path, refusal in (
+                (robot, hers, (403, "API_KEY_NOT_ALLOWED")),
+                (robot, own, (403, "API_KEY_NOT_ALLOWED")),
+                (admin.api, own, (400, "OWN_ADDRESS")),
+            ):
+                before = (await admin.api.get(path)).json()
+                said = {"email_verified": not before["email_verified"], "first_name": "Other"}
+                answer = await asker.put(path, json=said)
+                assert (answer.status_code, answer.json()["error_code"]) == refusal
+                assert (await admin.api.get(path)).json() == before
+                # What is so already, is no word on it.
+                same = await asker.put(path, json={"email_verified": before["email_verified"]})
+                assert same.status_code == 200
+            answer = await robot.put(hers, json={"first_name": "Other"})
+            assert answer.json()["first_name"] == "Other"
+
     async def test_switching_off_ends_sessions_for_good(self, admin: Person, alice: Person) -> None:
         await admin.api.put(f"/api/v1/users/{alice.id}", json={"is_active": False})
         assert (await alice.api.get("/api/v1/users/me")).status_code == 401

@@ -87,6 +87,7 @@ OPERATIONS = {
         mark_notification_read delete_notification delete_api_key""",
     "owner's log-in": "revoke_session",
     "admins' log-ins": """
+        update_user:of-an-address
         lift_totp read_totp_of list_sessions_of revoke_sessions_of revoke_session_of list_api_keys_of delete_api_key_of""",
     "hidden, reading": "read_item:of-a-draft read_file:of-a-draft read_file:a-document",
     "hidden from all": "read_category:inactive",

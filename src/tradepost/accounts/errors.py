@@ -88,6 +88,13 @@ class OwnSecondFactor(RuleBroken):
     detail = "Remove your own second factor at /auth/totp, by password and code"
 
 
+class OwnAddress(RuleBroken):
+    """Of one's own address the link of an e-mail says whether it is proved, and nothing else."""
+
+    code = "OWN_ADDRESS"
+    detail = "Prove your own address by the link of an e-mail; only another admin can say it, or take it back"
+
+
 class SecondFactorActive(Conflict):
     """The person has a second factor: it is removed before another one is set up."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from tradepost.accounts.errors import IncorrectPassword, LastAdmin, SelfDelete, UserNotFound
+from tradepost.accounts.errors import IncorrectPassword, LastAdmin, OwnAddress, SelfDelete, UserNotFound
 from tradepost.accounts.farewells import Farewells
 from tradepost.accounts.messages import UserDeleted
 from tradepost.accounts.models import User
@@ -18,7 +18,7 @@ from tradepost.accounts.schemas import EVERYBODY, ProfileUpdate, UserSelection
 from tradepost.core.audit.trail import SYSTEM, Actor
 from tradepost.core.audit.trail import user as account
 from tradepost.core.clock import Clock
-from tradepost.core.errors import PreconditionFailed, Unauthenticated
+from tradepost.core.errors import KeyNotAllowed, PreconditionFailed, Unauthenticated
 from tradepost.core.principal import CredentialKind, Principal
 from tradepost.core.wire.pagination import Page, Window
 from tradepost.core.wire.representations import ANY_VERSION, Expected
@@ -85,7 +85,7 @@ class UserService:
         """Change the fields that were sent, of an expected version.
 
         Switching an account off ends its sessions and deletes its API keys; a change of role ends none. ``LastAdmin`` if nobody could administer
-        the marketplace afterwards.
+        the marketplace afterwards; ``KeyNotAllowed`` or ``OwnAddress`` for a word on an address by a key or on one's own.
         """
         sent = changes.model_dump(exclude_unset=True)
         demotes = sent.get("role", Role.ADMIN) is not Role.ADMIN or sent.get("is_active") is False
@@ -100,6 +100,7 @@ class UserService:
             sent["phone"] = parsed_phone(sent["phone"], self._phone_region)
         is_proved = sent.pop("email_verified", user.email_verified)
         if is_proved is not user.email_verified:
+            _check_word(user_id, by)
             sent["email_verified_at"] = self._clock.now() if is_proved else None
         changed = {field: value for field, value in sent.items() if getattr(user, field) != value}
         if not changed:
@@ -184,3 +185,13 @@ class UserService:
             raise PreconditionFailed
         await self._announce(UserDeleted(user.id), self._farewells.fact(user))
         await self._record("user.deleted", by=by, on=account(user.id))
+
+
+def _check_word(user_id: int, by: Principal | Actor) -> None:
+    """Refuse a word on an address that would be a way round the second factor: until one is proved, a link takes that away."""
+    if not isinstance(by, Principal):
+        return
+    if by.credential.kind is CredentialKind.KEY:
+        raise KeyNotAllowed
+    if by.user_id == user_id:
+        raise OwnAddress

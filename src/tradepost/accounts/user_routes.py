@@ -29,6 +29,7 @@ from tradepost.accounts.errors import (
     IncorrectCode,
     IncorrectPassword,
     LastAdmin,
+    OwnAddress,
     OwnSecondFactor,
     SecondFactorNotFound,
     SelfDelete,
@@ -197,7 +198,9 @@ async def read_user(
 @router.put(
     "/{user_id}",
     response_model=UserRead,
-    responses=problem_responses(Unauthenticated, InsufficientPermissions, UserNotFound, LastAdmin),
+    responses=problem_responses(
+        Unauthenticated, KeyNotAllowed, InsufficientPermissions, UserNotFound, LastAdmin, OwnAddress
+    ),
 )
 async def update_user(
     user_id: UserId, changes: UserUpdate, writer: MayWriteUsers, users: UserWrites, expected: IfMatch

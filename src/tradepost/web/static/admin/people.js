@@ -58,18 +58,6 @@ function actsOf(user, me, factor) {
           done: "The account is switched on",
           after: reload,
         })),
-    actButton(
-      user.email_verified ? "Take for not proved" : "Take for proved",
-      () => ({
-        text: user.email_verified
-          ? `${user.email} has to prove the address again.`
-          : `You say that ${user.email} is this person's address. Say it only of somebody whom you know.`,
-        run: change({ email_verified: !user.email_verified }),
-        done: "That was noted",
-        after: reload,
-      }),
-      { name: "verified" },
-    ),
     actButton("Send a reset", () => ({
       text: `A link for a new password is sent to ${user.email}.`,
       run: (_, key) => ask("POST", `${path}/password-reset`, { key }),
@@ -77,6 +65,18 @@ function actsOf(user, me, factor) {
   ];
   if (user.id !== me.id) {
     acts.push(
+      actButton(
+        user.email_verified ? "Take for not proved" : "Take for proved",
+        () => ({
+          text: user.email_verified
+            ? `${user.email} has to prove the address again.`
+            : `You say that ${user.email} is this person's address. Say it only of somebody whom you know.`,
+          run: change({ email_verified: !user.email_verified }),
+          done: "That was noted",
+          after: reload,
+        }),
+        { name: "verified" },
+      ),
       factor.enabled &&
         actButton(
           "Remove second factor",
