@@ -7,6 +7,7 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
+from sqlalchemy import make_url
 
 from tests.conftest import Template
 from tests.flows.live import environment, eventually, log_in, serving, tradepost
@@ -74,6 +75,21 @@ async def _made(client: httpx.AsyncClient, mine: dict[str, str]) -> int:
 async def _found(client: httpx.AsyncClient) -> list[int]:
     found = await client.get("/items/search/", params={"q": WORD[:8]})
     return [item["id"] for item in found.json()]
+
+
+@pytest.mark.parametrize("hosts", ["one", "two"])
+async def test_hosts_and_options_of_the_address_hold(
+    postgres: PostgresServer, tmp_path: Path, hosts: str
+) -> None:
+    url = make_url(await postgres.create_database(f"addressed_{hosts}"))
+    place = f"{url.host}:{url.port}"
+    secret = f":{url.password}" if url.password else ""
+    places = place if hosts == "one" else f"{place},{place}"
+    address = f"postgresql://{url.username}{secret}@{places}/{url.database}?sslmode=disable"
+    env = environment(tmp_path, address)
+    await ran(env, "migrate")
+    await ran(env, "reset", "--keep")
+    await ran(env, "reset")
 
 
 async def test_another_versions_state_is_not_put_back(template: Template, tmp_path: Path) -> None:

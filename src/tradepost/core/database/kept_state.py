@@ -18,6 +18,7 @@ from sqlalchemy import URL
 
 from tradepost.core.database import migrations
 from tradepost.core.database.engines import Database
+from tradepost.core.database.hosts import Hosts
 from tradepost.core.database.locks import try_hold_name
 from tradepost.core.errors import DatabaseUnavailable, RuleBroken
 
@@ -145,8 +146,9 @@ def _strategy(connection: Any) -> str:
 
 
 async def _connected(url: URL, name: str) -> Any:
-    dsn = url.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
-    return await asyncpg.connect(dsn, command_timeout=120)
+    wanted = url.set(database=name)
+    _, arguments = wanted.get_dialect()().create_connect_args(wanted)
+    return await Hosts().connect({**arguments, "command_timeout": 120})
 
 
 @asynccontextmanager
