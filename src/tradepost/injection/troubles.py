@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
+from threading import Event, Thread
 from typing import Any, Final
 
 from tradepost.core.clock import SkewedClock
@@ -35,7 +36,8 @@ class Troubles:
         self._journal = journal
         self._until: dict[Trouble, float] = {}
         self._promised = 0
-        self._burners = 0
+        self._burners: list[Thread] = []
+        self._closed = Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._skew: asyncio.TimerHandle | None = None
 
@@ -50,10 +52,10 @@ class Troubles:
                 done(seconds)
                 time.sleep(fault.amount)
             case Trouble.CPU:
-                if self._burners < MOST_BURNERS:
-                    self._burners += 1
+                self._burners = [burner for burner in self._burners if burner.is_alive()]
+                if len(self._burners) < MOST_BURNERS:
                     done(seconds)
-                    self._start(self._burn(fault.amount))
+                    self._burn(fault.amount)
             case Trouble.MEMORY:
                 size = int(fault.amount)
                 if self._promised + size <= MOST_MEMORY:
@@ -97,6 +99,7 @@ class Troubles:
 
     async def close(self) -> None:
         """End what is going on."""
+        self._closed.set()
         if self._skew is not None:
             self._skew.cancel()
         for task in self._tasks:
@@ -123,11 +126,16 @@ class Troubles:
         except (TimeoutError, DatabaseUnavailable):
             return
 
-    async def _burn(self, seconds: float) -> None:
-        try:
-            await asyncio.to_thread(_spin, self._clock.monotonic, self._clock.monotonic() + seconds)
-        finally:
-            self._burners -= 1
+    def _burn(self, seconds: float) -> None:
+        # A thread of its own: those of asyncio's pool are few, and files would wait for them. So would the process's end.
+        until = self._clock.monotonic() + seconds
+        burner = Thread(target=self._spin, args=(until,), name="fault on purpose", daemon=True)
+        burner.start()
+        self._burners.append(burner)
+
+    def _spin(self, until: float) -> None:
+        while self._clock.monotonic() < until and not self._closed.is_set():
+            pass
 
     async def _hold(self, size: int, seconds: float) -> None:
         try:
@@ -146,11 +154,6 @@ class Troubles:
     def _set_right(self) -> None:
         self._clock.ahead = timedelta()
         self._skew = None
-
-
-def _spin(monotonic: Callable[[], float], until: float) -> None:
-    while monotonic() < until:
-        pass
 
 
 def _touched(size: int) -> bytearray:
