@@ -41,8 +41,8 @@ class Replica:
         """Why it does not answer; None while it does."""
         self._primary = primary
         self._monotonic = clock.monotonic
-        # When the primary's log ended where, the last of them first to come.
-        self._ends: deque[tuple[float, int]] = deque(maxlen=int(MOST_LAG / PERIOD) + 2)
+        # When the primary's log ended where, the last of them last. Any three in a row are a period or more from end to end.
+        self._ends: deque[tuple[float, int]] = deque(maxlen=2 * (int(MOST_LAG / PERIOD) + 2))
         self._looked_at = float("-inf")
 
     @property
@@ -80,6 +80,9 @@ class Replica:
             self.lag = None
             self._tell("it, or the primary, does not answer")
             return
+        if len(self._ends) > 1 and began - self._ends[-2][0] < PERIOD:
+            # Exports look, too: without this, many of them would leave nothing remembered but a moment.
+            self._ends.pop()
         self._ends.append((began, end))
         self._looked_at = began
         if replayed is None:
