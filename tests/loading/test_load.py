@@ -193,3 +193,11 @@ async def test_hosts_that_want_no_load(tmp_path: Path) -> None:
 def test_pictures_differ() -> None:
     assert picture(1).startswith(b"\x89PNG")
     assert picture(1) == picture(1) != picture(2)
+
+
+async def test_a_file_of_something_else_is_no_tokens(tmp_path: Path) -> None:
+    other = tmp_path / "other.bin"
+    other.write_bytes(b"\xff\xfe")
+    run = await tradepost("load", "--tokens", str(other), "http://127.0.0.1:1", env=environment(tmp_path))
+    assert run.status == 2
+    assert "holds no access tokens" in run.output

@@ -121,7 +121,10 @@ def _people(tokens: Path | None, key: str | None) -> tuple[str, ...]:
         raise click.UsageError("--tokens and --key do not go together: a request shows one of them")
     if key is not None:
         return (f"X-API-Key: {key}",)
-    lines = [] if tokens is None else tokens.read_text(encoding="ascii").split()
+    try:
+        lines = [] if tokens is None else tokens.read_text(encoding="ascii").split()
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{tokens} holds no access tokens: they are ASCII") from None
     return tuple(f"Authorization: Bearer {line}" for line in lines)
 
 
