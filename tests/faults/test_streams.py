@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -119,14 +119,18 @@ async def test_a_stream_goes_on_at_another_worker(template: Template, tmp_path: 
             writing = asyncio.create_task(put_up(client, *(f"T{at}" for at in range(ITEMS))))
             seen: list[Event] = []
             answered_by: set[str] = set()
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(60), AsyncExitStack() as before:
                 last = "0"
                 while len(seen) < ITEMS + 1:
-                    # A connection of its own each time: whichever worker takes it.
-                    async with server.client(account.token) as other, heard_from(other, last) as events:
+                    # A connection of its own each time. The one before is still open: they go to both workers.
+                    async with AsyncExitStack() as opened:
+                        other = await opened.enter_async_context(server.client(account.token))
+                        events = await opened.enter_async_context(heard_from(other, last))
                         answered_by.add(await worker_behind(server, account, last))
                         seen += await next_events(events, 1)
                         last = seen[-1].id
+                        await before.aclose()
+                        before.push_async_exit(opened.pop_all())
             await writing
         assert [int(event.id) for event in seen] == list(range(1, ITEMS + 2))
         assert [title_of(event) for event in seen[1:]] == [f"T{at}" for at in range(ITEMS)]
