@@ -131,7 +131,7 @@ async def test_whoever_deletes_it_nothing_is_left(
     assert f"To: <{person.email}>" in last
     assert MARK not in last
     async with world.database.read() as db:
-        lines = (await db.execute(select(AuditLine.__table__))).mappings().all()
+        lines = (await db.execute(select(AuditLine.__table__).order_by(AuditLine.id))).mappings().all()
         waiting = (await db.execute(select(METADATA.tables["messages"].c.payload))).scalars().all()
     assert MARK.lower() not in str([dict(line) for line in lines]).lower()
     assert person.email not in str([dict(line) for line in lines])
