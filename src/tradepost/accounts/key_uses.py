@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 
 from tradepost.accounts.repository.api_keys import ApiKeyRepository
+from tradepost.core.batching.write_behind import write_behind
 from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database
 from tradepost.core.observability.incidents import Incidents
@@ -45,16 +46,7 @@ class KeyUses:
 
     async def run(self) -> None:
         """Write batches until cancelled, and what is left then."""
-        writing: asyncio.Task[None] | None = None
-        try:
-            while True:
-                await asyncio.sleep(INTERVAL)
-                writing = asyncio.create_task(self._flush_quietly())
-                await asyncio.shield(writing)
-        finally:
-            if writing is not None:
-                await writing
-            await self._flush_quietly()
+        await write_behind(self.flush, interval=INTERVAL, failed=self._tell)
 
     async def flush(self) -> None:
         """Write every use that is waiting; what cannot be written goes on waiting, and the error is raised."""
@@ -81,8 +73,5 @@ class KeyUses:
             if free:
                 await keys.record_uses({key_id: uses[key_id] for key_id in sorted(free)})
 
-    async def _flush_quietly(self) -> None:
-        try:
-            await self.flush()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and the next batch takes these along
-            self._incidents.report("uses of API keys not written yet", error, waiting=len(self._waiting))
+    def _tell(self, error: Exception) -> None:
+        self._incidents.report("uses of API keys not written yet", error, waiting=len(self._waiting))

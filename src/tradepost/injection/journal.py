@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import structlog
 
+from tradepost.core.batching.write_behind import write_behind
 from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database
 from tradepost.core.observability.incidents import Incidents
@@ -73,16 +74,7 @@ class Journal:
 
     async def run(self) -> None:
         """Write batches until cancelled, and what is left then."""
-        writing: asyncio.Task[None] | None = None
-        try:
-            while True:
-                await asyncio.sleep(INTERVAL)
-                writing = asyncio.create_task(self._flush_quietly())
-                await asyncio.shield(writing)
-        finally:
-            if writing is not None:
-                await writing
-            await self._flush_quietly()
+        await write_behind(self.flush, interval=INTERVAL, failed=self._tell)
 
     async def flush(self) -> None:
         """Write every line that is waiting; what cannot be written goes on waiting, and the error is raised."""
@@ -109,8 +101,5 @@ class Journal:
             async with self._database.transaction() as db:
                 deleted = await FaultRepository(db).delete_older(kept=KEPT, limit=BATCH)
 
-    async def _flush_quietly(self) -> None:
-        try:
-            await self.flush()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and the next batch takes these along
-            self._incidents.report("faults not written down yet", error, waiting=len(self._waiting))
+    def _tell(self, error: Exception) -> None:
+        self._incidents.report("faults not written down yet", error, waiting=len(self._waiting))
