@@ -31,14 +31,6 @@ async def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) ->
         yield started
 
 
-@pytest_asyncio.fixture
-async def api(server: LiveServer) -> AsyncIterator[httpx.AsyncClient]:
-    """A stranger, who in ``local`` may make faults."""
-    async with server.client() as client:
-        yield client
-        assert (await client.delete(FAULTS)).status_code == 200
-
-
 async def newest(api: httpx.AsyncClient) -> int:
     """Return the number of the last line of the log."""
     lines = (await api.get(LOG, params={"limit": 1})).json()["faults"]

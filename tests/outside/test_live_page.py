@@ -62,7 +62,7 @@ async def test_it_draws_what_happens(browser: Browser, server: LiveServer) -> No
     assert await browser.console() == []
 
 
-async def test_elsewhere_than_in_local_it_asks_for_a_log_in(browser: Browser, server: LiveServer) -> None:
+async def test_a_token_that_holds_no_more_leads_to_a_log_in(browser: Browser, server: LiveServer) -> None:
     await browser.open(f"{server.url}/live")
     await browser.find(".charts canvas")
     # A token that holds no more, as of yesterday's tab.
