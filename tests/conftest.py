@@ -496,8 +496,8 @@ async def bob(new_person: NewPerson) -> Person:
     return await new_person("Bob")
 
 
-LOOKS_BY_ITSELF = ("backlog", "dispatcher")
-"""The tasks that look for messages now and then, whatever is asked meanwhile."""
+LOOKS_BY_ITSELF = ("backlog", "dispatcher", "views", "key uses")
+"""The tasks that look for messages, or write what was noted, now and then, whatever is asked meanwhile."""
 
 
 @pytest.fixture

@@ -1,11 +1,14 @@
 """A database without room for writes: refused as passing, told by ``/readyz``, and well again by itself."""
 
+from collections.abc import AsyncIterator
+
 import httpx
 import pytest
+import pytest_asyncio
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from tests.conftest import Person, World
+from tests.conftest import Person, World, world_on
 from tradepost.core.database.faults import translate
 from tradepost.core.errors import DatabaseUnavailable
 
@@ -13,6 +16,13 @@ FULL = """
 CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END $$
 """
+
+
+@pytest_asyncio.fixture(scope="module")
+async def module_world(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """The module's application: its SQLite file has no free pages that earlier tests left."""
+    async with world_on(database_url, tmp_path_factory.mktemp("data")) as world:
+        yield world
 
 
 async def run(world: World, *statements: str) -> None:

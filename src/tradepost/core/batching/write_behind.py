@@ -19,10 +19,12 @@ async def write_behind(
             failed(error)
 
     writing: asyncio.Task[None] | None = None
+    itself = asyncio.current_task()
+    name = itself and itself.get_name()
     try:
         while True:
             await asyncio.sleep(interval)
-            writing = asyncio.create_task(quietly())
+            writing = asyncio.create_task(quietly(), name=name)
             # Cancelled in a commit, a batch would be written and go on waiting: it would be written twice.
             await asyncio.shield(writing)
     finally:

@@ -28,9 +28,11 @@ class SqliteSignals(LocalSignals):
         while True:
             await asyncio.sleep(PERIOD)
             try:
-                if await self._has_changed():
+                has_changed = await self._has_changed()
+                if has_changed:
                     for topic in [topic for topic in self._listeners if topic != REPLACED]:
                         self._tell(topic, "")
+                if has_changed or self._schema is None:
                     await self._look_for_another()
             except Exception as error:  # noqa: BLE001 - the writer is busy, or the disk is away: the next look tells
                 log.debug("could not look whether another process has written", reason=repr(error))
@@ -43,8 +45,7 @@ class SqliteSignals(LocalSignals):
             (version,) = await cursor.fetchone()
             await cursor.close()
         before, self._schema = self._schema, version
-        if before != version:
-            # Without one before it, nobody knows: forgetting once is cheap.
+        if before is not None and before != version:
             self._tell(REPLACED, "")
 
     async def _has_changed(self) -> bool:
