@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tradepost.core.database.sqlite_connection import connect_sqlite
+from tradepost.core.database.sqlite_connection import ROWS_AT_ONCE, connect_sqlite
 
 
 async def open_and_close(path: Path) -> None:
@@ -81,3 +81,47 @@ async def test_who_is_cancelled_while_closing_it_hears_of_that_when_it_is_closed
     with pytest.raises(asyncio.CancelledError):
         await closing
     assert list(await waiting) == [(1,)]
+
+
+@pytest.mark.parametrize("rows", [0, 1, ROWS_AT_ONCE, ROWS_AT_ONCE + 1, 2 * ROWS_AT_ONCE + 1])
+async def test_a_cursor_hands_out_every_row_once_however_it_is_asked(tmp_path: Path, rows: int) -> None:
+    connection = await connect_sqlite(str(tmp_path / "a.db"))
+    numbers = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= ?) SELECT i FROM n LIMIT ?"
+    expected = [(number + 1,) for number in range(rows)]
+    async with asyncio.timeout(30):
+        cursor = connection.cursor()
+        for _ in range(2):
+            await cursor.execute(numbers, (rows, rows))
+            assert await cursor.fetchall() == expected
+            assert await cursor.fetchall() == []
+        await cursor.execute(numbers, (rows, rows))
+        found = [row async for row in cursor]
+        assert found == expected
+        await cursor.execute(numbers, (rows, rows))
+        found = []
+        while part := await cursor.fetchmany(700):
+            found += part
+        assert found == expected
+        await cursor.execute(numbers, (rows, rows))
+        assert await cursor.fetchone() == (expected[0] if rows else None)
+        assert await cursor.fetchall() == expected[1:]
+        await cursor.execute(numbers, (rows, rows))
+        await cursor.close()
+        assert await cursor.fetchall() == []
+    await connection.close()
+
+
+async def test_a_cursor_that_was_not_read_to_its_end_keeps_nobody_from_writing(tmp_path: Path) -> None:
+    connection = await connect_sqlite(str(tmp_path / "a.db"), isolation_level=None)
+    cursor = connection.cursor()
+    await cursor.execute("CREATE TABLE a (b INTEGER)")
+    await cursor.executemany("INSERT INTO a VALUES (?)", [(number,) for number in range(ROWS_AT_ONCE + 1)])
+    assert cursor.rowcount == ROWS_AT_ONCE + 1
+    await cursor.execute("SELECT b FROM a")
+    assert len(await cursor.fetchmany(1)) == 1
+    await cursor.execute("DELETE FROM a RETURNING b")
+    await cursor.close()
+    await cursor.execute("DROP TABLE a")
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+        await cursor.execute("SELECT b FROM a")
+    await connection.close()

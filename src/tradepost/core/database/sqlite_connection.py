@@ -1,10 +1,13 @@
-"""A connection to SQLite that survives the deadline of a request, and whose thread has ended when it is closed."""
+"""A connection to SQLite that survives the deadline of a request, and whose thread has ended when it is closed.
+
+A statement goes to that thread once: the way there and back costs more than most statements do.
+"""
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Self, cast
 
 import aiosqlite
 from typing_extensions import override
@@ -14,6 +17,101 @@ from tradepost.core.finishing import finished
 
 INTERRUPTION: Final = 0.02
 """Seconds from one interruption to the next: one that comes before its statement has begun is lost."""
+
+ROWS_AT_ONCE: Final = 1_000
+"""Rows that come back with their statement; a statement with fewer is done then."""
+
+
+class SqliteCursor:
+    """A cursor that is made, executed, read and closed in one visit to the connection's thread.
+
+    What finds more rows than ``ROWS_AT_ONCE`` stays open, and hands the others out when it is asked for them.
+    """
+
+    arraysize = 1
+
+    def __init__(self, connection: "SqliteConnection") -> None:
+        self.description: Any = None
+        self.rowcount = -1
+        self.lastrowid: int | None = None
+        self._connection = connection
+        self._rows: list[Any] = []
+        self._open: sqlite3.Cursor | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def execute(self, statement: str, parameters: Any = ()) -> None:
+        """Execute a statement."""
+        await self._connection._execute(self._run, sqlite3.Cursor.execute, statement, parameters)  # noqa: SLF001
+
+    async def executemany(self, statement: str, parameters: Iterable[Any]) -> None:
+        """Execute a statement once for each of these parameters."""
+        await self._connection._execute(self._run, sqlite3.Cursor.executemany, statement, parameters)  # noqa: SLF001
+
+    async def fetchone(self) -> Any:
+        """Return the next row, or None."""
+        rows = await self.fetchmany(1)
+        return rows[0] if rows else None
+
+    async def fetchmany(self, size: int | None = None) -> list[Any]:
+        """Return the next rows, fewer than ``size`` only at the end."""
+        wanted = self.arraysize if size is None else size
+        if len(self._rows) < wanted:
+            await self._read(max(wanted - len(self._rows), ROWS_AT_ONCE))
+        rows, self._rows = self._rows[:wanted], self._rows[wanted:]
+        return rows
+
+    async def fetchall(self) -> list[Any]:
+        """Return all rows that are left."""
+        await self._read(-1)
+        rows, self._rows = self._rows, []
+        return rows
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        while rows := await self.fetchmany(ROWS_AT_ONCE):
+            for row in rows:
+                yield row
+
+    async def close(self) -> None:
+        """Let go of the rows that are left."""
+        self._rows = []
+        if self._open is not None:
+            cursor, self._open = self._open, None
+            await self._connection._execute(cursor.close)  # noqa: SLF001
+
+    async def _read(self, most: int) -> None:
+        if self._open is not None:
+            await self._connection._execute(self._take, self._open, most)  # noqa: SLF001
+
+    def _run(self, execute: Callable[..., Any], statement: str, parameters: Any) -> None:
+        if self._open is not None:
+            self._open.close()
+        self._rows = []
+        cursor = self._connection._conn.cursor()  # noqa: SLF001
+        try:
+            execute(cursor, statement, parameters)
+            self._take(cursor, ROWS_AT_ONCE)
+        except BaseException:
+            cursor.close()
+            raise
+
+    def _take(self, cursor: sqlite3.Cursor, most: int) -> None:
+        if cursor.description is None:
+            found = []
+        else:
+            found = cursor.fetchall() if most < 0 else cursor.fetchmany(most)
+        self._rows += found
+        self.description, self.rowcount, self.lastrowid = (
+            cursor.description,
+            cursor.rowcount,
+            cursor.lastrowid,
+        )
+        if 0 <= most == len(found):
+            self._open = cursor
+        else:
+            self._open = None
+            cursor.close()
 
 
 class SqliteConnection(aiosqlite.Connection):
@@ -34,6 +132,16 @@ class SqliteConnection(aiosqlite.Connection):
         if self._end is None:
             self._end = super().stop()
         return self._end
+
+    @override
+    def cursor(self) -> SqliteCursor:  # type: ignore[override] # SQLAlchemy awaits what it returns, not this
+        return SqliteCursor(self)
+
+    @override
+    async def rollback(self) -> None:
+        # Asked for before a connection goes back to its pool, mostly after a COMMIT.
+        if self._conn.in_transaction:
+            await super().rollback()
 
     @override
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -62,7 +170,7 @@ class SqliteConnection(aiosqlite.Connection):
             await finished(end)
 
 
-async def connect_sqlite(database: str, **arguments: Any) -> aiosqlite.Connection:
+async def connect_sqlite(database: str, **arguments: Any) -> SqliteConnection:
     """Open ``database`` with the arguments of ``sqlite3.connect``.
 
     When that fails or is cancelled, its thread has ended before the error is raised: it would answer an event loop that
@@ -70,7 +178,7 @@ async def connect_sqlite(database: str, **arguments: Any) -> aiosqlite.Connectio
     """
     connection = SqliteConnection(database, **arguments)
     try:
-        return await finished(connection)
+        return cast("SqliteConnection", await finished(connection))
     except BaseException:
         await connection.close()
         raise
