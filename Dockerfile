@@ -5,12 +5,12 @@ FROM ${BASE} AS build
 ENV UV_SYSTEM_CERTS=1
 WORKDIR /build
 # The server's requirements come first: they change less often than its code.
-COPY requirements.lock requirements-dev.lock ./
+COPY requirements-image.lock requirements-dev.lock ./
 RUN awk '/^[^ #]/ { wanted = /^uv==/ } wanted' requirements-dev.lock > uv.lock \
     && pip install --no-cache-dir --no-deps --require-hashes --requirement uv.lock \
     && uv venv --python /usr/local/bin/python3 /venv \
     && uv pip install --no-cache --python /venv/bin/python --compile-bytecode \
-        --require-hashes --requirement requirements.lock
+        --require-hashes --requirement requirements-image.lock
 COPY pyproject.toml LICENSE ./
 COPY migrations migrations
 COPY src src

@@ -160,13 +160,14 @@ KUBERNETES_VALIDATE = 1.37.0
 # Without the package index: nothing that pyproject.toml asks for may be missing from what the locks installed.
 .PHONY: check-locks
 check-locks: .venv/.dev
-	@mkdir -p build/locks && cp requirements.lock requirements-dev.lock build/locks
+	@mkdir -p build/locks && cp requirements*.lock build/locks
 	@if .venv/bin/uv $(COMPILE) --output-file build/locks/requirements.lock 2> build/locks/errors \
+	&& .venv/bin/uv $(COMPILE) $(COMPILE_IMAGE) --output-file build/locks/requirements-image.lock 2>> build/locks/errors \
 	&& .venv/bin/uv $(COMPILE) $(COMPILE_DEV) --output-file build/locks/requirements-dev.lock 2>> build/locks/errors; then \
-		for lock in requirements.lock requirements-dev.lock; do \
+		for lock in requirements*.lock; do \
 			diff -u $$lock build/locks/$$lock || { echo "$$lock is out of date: run make lock" >&2; exit 1; }; done; \
 		echo "The locks are up to date"; \
-	elif .venv/bin/uv pip install --offline --dry-run --python .venv/bin/python -r pyproject.toml --group dev 2>&1 \
+	elif .venv/bin/uv pip install --offline --dry-run --python .venv/bin/python -r pyproject.toml --all-extras --group dev 2>&1 \
 	| grep -q 'make no changes'; then \
 		echo "The locks cover pyproject.toml (the package index was not reached to resolve them again)"; \
 	else \
@@ -233,11 +234,11 @@ fix: .venv/.dev ## Repair format and lint where a tool can
 	@# What no tool can mend is shown, and keeps nothing from its format.
 	.venv/bin/ruff check --fix .; found=$$?; .venv/bin/ruff format . && exit $$found
 
-# Of what the image has of Python's, and of nothing else: an environment with the server's requirements alone.
+# Of what the image has of Python's, and of nothing else: an environment with its requirements alone.
 .PHONY: sbom
 sbom: .venv/.dev ## Write build/sbom.cdx.json (CycloneDX) and build/licences.txt of what the server is made of
 	@rm -rf build/sbom && .venv/bin/uv venv --quiet --python .venv/bin/python build/sbom
-	@.venv/bin/uv pip install --quiet --python build/sbom/bin/python --require-hashes -r requirements.lock
+	@.venv/bin/uv pip install --quiet --python build/sbom/bin/python --require-hashes -r requirements-image.lock
 	@.venv/bin/uv pip install --quiet --python build/sbom/bin/python --no-deps --build-constraints requirements-dev.lock .
 	@.venv/bin/uv tool run --quiet --from cyclonedx-bom==$(CYCLONEDX_BOM) cyclonedx-py environment --output-reproducible \
 		--pyproject pyproject.toml --output-file build/sbom.cdx.json build/sbom/bin/python
@@ -246,11 +247,13 @@ sbom: .venv/.dev ## Write build/sbom.cdx.json (CycloneDX) and build/licences.txt
 CYCLONEDX_BOM = 7.2.1
 
 .PHONY: lock
-lock: .venv/.dev ## Resolve both lock files again (ARGS=--upgrade for the newest versions)
+lock: .venv/.dev ## Resolve the lock files again (ARGS=--upgrade for the newest versions)
 	.venv/bin/uv $(COMPILE) $(ARGS) --output-file requirements.lock
+	.venv/bin/uv $(COMPILE) $(ARGS) $(COMPILE_IMAGE) --output-file requirements-image.lock
 	.venv/bin/uv $(COMPILE) $(ARGS) $(COMPILE_DEV) --output-file requirements-dev.lock
 
 COMPILE = pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	pyproject.toml
-# The dev lock takes its versions from the runtime lock: what is tested is what is served.
-COMPILE_DEV = --group dev --constraints requirements.lock
+# The other locks take their versions from the runtime lock: what is tested is what is served.
+COMPILE_IMAGE = --all-extras --constraints requirements.lock
+COMPILE_DEV = --all-extras --group dev --constraints requirements.lock --constraints requirements-image.lock

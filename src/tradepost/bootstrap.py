@@ -44,6 +44,7 @@ from tradepost.core.messaging.dispatcher import TOPIC, Dispatcher
 from tradepost.core.messaging.jobs import ScheduledJob
 from tradepost.core.messaging.messages import Subscriptions
 from tradepost.core.messaging.outbox import Outbox, StoredMessage
+from tradepost.core.observability.spans import Tracing
 from tradepost.core.rate_limiter import LocalRateLimiter, RateLimiter
 from tradepost.core.resources import Resources
 from tradepost.core.search.vocabulary import SearchWord, Vocabulary
@@ -211,11 +212,13 @@ async def open_messaging(resources: Resources, observe: ObserveAttempt) -> Async
         resources.put(Redis, redis)
     database, clock, subscriptions = resources.database, resources.clock, Subscriptions()
     signals = build_signals(database, clock, redis)
-    outbox = Outbox(subscriptions, clock, lambda channels: signals.send(TOPIC, " ".join(channels)))
+    tracing = resources.find(Tracing)
+    outbox = Outbox(subscriptions, clock, lambda names: signals.send(TOPIC, " ".join(names)), tracing=tracing)
     resources.put(Subscriptions, subscriptions)
     resources.put(Signals, signals)
     resources.put(Outbox, outbox)
-    resources.put(Dispatcher, Dispatcher(database, subscriptions, signals, clock, observe=observe))
+    dispatcher = Dispatcher(database, subscriptions, signals, clock, observe=observe, tracing=tracing)
+    resources.put(Dispatcher, dispatcher)
     try:
         yield
     finally:
@@ -331,11 +334,12 @@ async def opened(
     clock: Clock | None = None,
     batches: Callable[[str], Observe] = lambda _name: lambda _size: None,
     attempts: ObserveAttempt = lambda _channel, _outcome, _seconds: None,
+    tracing: Tracing | None = None,
 ) -> AsyncIterator[Resources]:
     """Open the resources of a process, and close them at the end of the block. Connects to nothing yet.
 
     ``batches`` returns, for the name of a coalescer, the function that is told the sizes of its batches; ``attempts`` is
-    told of each attempt to deliver a message.
+    told of each attempt to deliver a message; ``tracing`` is where spans are sent.
     """
     async with AsyncExitStack() as closing:
         database = Database(database_options(settings))
@@ -344,6 +348,8 @@ async def opened(
         if settings.FAULTS_ENABLED:
             clock = SkewedClock(clock)
         resources = Resources(settings, database, clock, batches)
+        if tracing is not None:
+            resources.put(Tracing, tracing)
         await closing.enter_async_context(open_messaging(resources, attempts))
         for open_resources in OPENERS:
             to_close = open_resources(resources)

@@ -26,6 +26,7 @@ from tradepost.core.errors import DatabaseUnavailable
 from tradepost.core.finishing import alongside
 from tradepost.core.observability import logging
 from tradepost.core.observability.metrics import Metrics
+from tradepost.core.observability.telemetry import Telemetry
 from tradepost.core.resources import Resources
 from tradepost.core.settings.advice import misspelt, questionable, surrounding_names
 from tradepost.core.settings.settings import Settings
@@ -74,8 +75,12 @@ def create_app(
     settings = settings or Settings.load()
     dispatches = settings.is_local if dispatches is None else dispatches
     clock = clock or SystemClock()
+    telemetry = Telemetry.open(settings, clock, service="tradepost")
     access_line = logging.configure(
-        settings.LOG_LEVEL, readable=None if settings.is_local else False, clock=clock
+        settings.LOG_LEVEL,
+        readable=None if settings.is_local else False,
+        clock=clock,
+        reports=telemetry.reports,
     )
     for warning in (*questionable(settings), *misspelt(surrounding_names())):
         log.warning("questionable setting", setting=warning)
@@ -86,7 +91,9 @@ def create_app(
         webhooks=FACTS,
         # Else each request would look for a provider that is never set up: that costs as much as a layer of ours.
         telemetry={"tracing": False, "metrics": False, "logs": False},
-        lifespan=lambda _app: _lifespan(settings, clock, metrics, readiness, door, dispatches=dispatches),
+        lifespan=lambda _app: _lifespan(
+            settings, clock, metrics, readiness, door, telemetry=telemetry, dispatches=dispatches
+        ),
     )
     app.include_router(meta.build_router(settings=settings, readiness=readiness, metrics=metrics))
     app.include_router(docs.build_router(app, settings))
@@ -109,6 +116,7 @@ def create_app(
         access_line=access_line,
         larger_bodies=body_limits(settings) | body_limit(settings),
         keyless=KEYLESS,
+        tracing=telemetry.tracing,
     )
     return app
 
@@ -133,10 +141,15 @@ async def _lifespan(
     readiness: Readiness,
     door: Door | None,
     *,
+    telemetry: Telemetry,
     dispatches: bool,
 ) -> AsyncIterator[Mapping[str, Any]]:
     async with opened(
-        settings, clock=clock, batches=metrics.batch_observer, attempts=metrics.observe_attempt
+        settings,
+        clock=clock,
+        batches=metrics.batch_observer,
+        attempts=metrics.observe_attempt,
+        tracing=telemetry.tracing,
     ) as resources:
         resources.put(SchemaSeen, SchemaSeen())
         resources.put(LiveFeed, LiveFeed(metrics.collect, clock, prefix=settings.API_V1_STR))
@@ -161,6 +174,7 @@ async def _lifespan(
             if door is not None:
                 door.close()
             metrics.close()
+            await telemetry.close()
 
 
 def _background(

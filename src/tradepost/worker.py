@@ -15,6 +15,7 @@ from tradepost.core.clock import Clock, SystemClock
 from tradepost.core.finishing import alongside
 from tradepost.core.observability import logging
 from tradepost.core.observability.metrics import Metrics
+from tradepost.core.observability.telemetry import Telemetry
 from tradepost.core.resources import Resources
 from tradepost.core.settings.advice import misspelt, questionable, surrounding_names
 from tradepost.core.settings.settings import Settings
@@ -33,18 +34,31 @@ async def work(settings: Settings, *, clock: Clock | None = None, metrics_port: 
     ``metrics_port`` is where Prometheus is answered, 0 for nowhere.
     """
     clock = clock or SystemClock()
-    logging.configure(settings.LOG_LEVEL, readable=None if settings.is_local else False, clock=clock)
+    telemetry = Telemetry.open(settings, clock, service="tradepost-worker")
+    logging.configure(
+        settings.LOG_LEVEL,
+        readable=None if settings.is_local else False,
+        clock=clock,
+        reports=telemetry.reports,
+    )
     for warning in (*questionable(settings), *misspelt(surrounding_names())):
         log.warning("questionable setting", setting=warning)
     metrics = Metrics(clock=clock)
-    with metrics.served(metrics_port) if metrics_port else nullcontext():
-        async with opened(
-            settings, clock=clock, batches=metrics.batch_observer, attempts=metrics.observe_attempt
-        ) as resources:
-            resources.put(SchemaSeen, SchemaSeen())
-            add_gauges(metrics, resources)
-            await _deliver(resources, metrics)
-    metrics.close()
+    try:
+        with metrics.served(metrics_port) if metrics_port else nullcontext():
+            async with opened(
+                settings,
+                clock=clock,
+                batches=metrics.batch_observer,
+                attempts=metrics.observe_attempt,
+                tracing=telemetry.tracing,
+            ) as resources:
+                resources.put(SchemaSeen, SchemaSeen())
+                add_gauges(metrics, resources)
+                await _deliver(resources, metrics)
+        metrics.close()
+    finally:
+        await telemetry.close()
 
 
 async def _deliver(resources: Resources, metrics: Metrics) -> None:

@@ -33,7 +33,7 @@ FLOORS: Final = {
     "starlette": ("1.3.1", "CVE-2025-62727 CVE-2026-48710 GHSA-82w8-qh3p-5jfq GHSA-wqp7-x3pw-xc5r"),
     "uvicorn": ("0.11.7", "CVE-2020-7694 CVE-2020-7695"),
 }
-LOCKS: Final = ("requirements.lock", "requirements-dev.lock")
+LOCKS: Final = ("requirements.lock", "requirements-image.lock", "requirements-dev.lock")
 
 
 def numbers(version: str) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ ALLOWED = {
     "pyproject.toml",
     "requirements.lock",
     "requirements-dev.lock",
+    "requirements-image.lock",
     "alembic.ini",
     "Dockerfile",
     ".dockerignore",

@@ -14,6 +14,7 @@ import httpcore2
 import httpx2
 
 from tradepost.core.clock import Clock
+from tradepost.core.observability.server_timing import timing
 from tradepost.core.observability.trace_context import child_of, traceparent
 from tradepost.webhooks.network import PublicNetwork, Resolver
 from tradepost.webhooks.targets import Target, TargetRules, UnacceptableTarget
@@ -122,7 +123,10 @@ class WebhookSender:
         }
         context = traceparent.get()
         if context is not None:
-            fields["traceparent"] = child_of(context, self._clock)
+            asked = timing.get()
+            # A span that is told of is a parent that those who look will find.
+            recorded = asked is not None and asked.span is not None
+            fields["traceparent"] = context if recorded else child_of(context, self._clock)
         return httpcore2.Request(
             "POST",
             httpcore2.URL(

@@ -45,7 +45,7 @@ async def test_what_is_within_a_part_counts_once() -> None:
         with asked.spent_on("wait"):
             pass
         asked.statement_began()
-        asked.statement_ended()
+        asked.statement_ended("SELECT 1", "sqlite")
     found = parts_of(asked)
     assert found["wait"] == found["db"] == 0
     assert found["auth"] > 0

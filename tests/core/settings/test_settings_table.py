@@ -7,20 +7,13 @@ from tradepost.core.settings.table import settings_table
 
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in settings_table().splitlines()]
 DEFAULTS = {row[0].strip("`"): row[1] for row in ROWS}
-PARTS = {row[0].strip("`"): row[3] for row in ROWS}
 
 
 def test_every_setting_has_a_row_with_a_meaning() -> None:
-    assert ROWS[0] == ["setting", "default", "meaning", "used by"]
+    assert ROWS[0] == ["setting", "default", "meaning"]
     assert [row[0].strip("`") for row in ROWS[2:]] == list(Settings.model_fields)
-    assert all(len(row) == 4 and all(row) for row in ROWS)
+    assert all(len(row) == 3 and all(row) for row in ROWS)
     assert not any("Undefined" in cell or "None" in cell for row in ROWS for cell in row)
-
-
-def test_the_part_that_will_use_a_setting_is_named() -> None:
-    assert PARTS["SENTRY_DSN"] == "later: deployment"
-    assert PARTS["REDIS_URL"] == PARTS["SMTP_HOST"] == PARTS["USE_S3"] == "in use"
-    assert PARTS["SECRET_KEY"] == PARTS["RATE_LIMIT_LOGIN"] == PARTS["MAX_BODY_BYTES"] == "in use"
 
 
 def test_defaults_are_shown_as_an_operator_writes_them() -> None:

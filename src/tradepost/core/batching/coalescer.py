@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from typing_extensions import override
 
@@ -69,8 +69,16 @@ class _Batching(ABC, Generic[K, V]):
     """The queue of keys, and the lanes that take batches from it; a subclass says how a lane reads its batches."""
 
     def __init__(
-        self, *, lanes: int, max_batch: int, max_waiting: int, observe: Observe | None, stage: Stage
+        self,
+        *,
+        name: str,
+        lanes: int,
+        max_batch: int,
+        max_waiting: int,
+        observe: Observe | None,
+        stage: Stage,
     ) -> None:
+        self._name = name
         self._free_lanes = lanes
         self._max_batch = max_batch
         self._room = max_waiting
@@ -137,8 +145,13 @@ class _Batching(ABC, Generic[K, V]):
             return found
         finally:
             _, taken = self._taken_at.pop(answer)
+            now = asked.now()
             asked.add("wait", taken - came)
-            asked.add("db", asked.now() - taken)
+            asked.add("db", now - taken)
+            if asked.span is not None:
+                # One for all that the batch did: its statements are of many requests.
+                facts = {"tradepost.batch.waited_us": int((taken - came) * 1e6)}
+                asked.span.part(f"batch {self._name}", now - came, facts=facts)
 
     def _leave(self, key: K, answer: "asyncio.Future[V | None]") -> bool:
         """Take back a key whose batch has not begun, or leave the batch; tell whether it had begun.
@@ -216,7 +229,8 @@ class Coalescer(_Batching[K, V]):
 
     At most ``lanes`` batches of at most ``max_batch`` keys run at once. Cancelling one caller affects no other, and a key
     without a waiting caller is not read; an error of ``load`` reaches the callers of its batch only. ``observe`` is called
-    with the size of each batch. ``stage`` is what a caller has come to when its batch begins.
+    with the size of each batch. ``stage`` is what a caller has come to when its batch begins. Among the spans its batches are
+    called by ``name``, by default that of ``load``.
     """
 
     def __init__(
@@ -228,8 +242,10 @@ class Coalescer(_Batching[K, V]):
         max_waiting: int = MAX_WAITING,
         observe: Observe | None = None,
         stage: Stage = Stage.READING,
+        name: str | None = None,
     ) -> None:
         super().__init__(
+            name=name or name_of(load),
             lanes=lanes,
             max_batch=max_batch,
             max_waiting=max_waiting,
@@ -261,6 +277,7 @@ class ReadCoalescer(_Batching[K, V]):
         stage: Stage = Stage.READING,
     ) -> None:
         super().__init__(
+            name=name_of(load),
             lanes=lanes,
             max_batch=max_batch,
             max_waiting=MAX_WAITING,
@@ -306,6 +323,11 @@ class ReadCoalescer(_Batching[K, V]):
             _fail(batch, error)
             if not isinstance(error, Exception):
                 raise
+
+
+def name_of(work: Callable[..., Any]) -> str:
+    """Return the name that a function or method has in the code."""
+    return getattr(work, "__qualname__", type(work).__name__)
 
 
 def _fail(batch: _Batch[K, V], error: BaseException) -> None:

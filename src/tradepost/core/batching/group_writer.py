@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar, cast
 
-from tradepost.core.batching.coalescer import Coalescer, Observe
+from tradepost.core.batching.coalescer import Coalescer, Observe, name_of
 from tradepost.core.database.faults import is_held_up, is_undone, translate
 from tradepost.core.database.postgres_connection import lock_patience
 from tradepost.core.deadlines import DeadlineExceeded, Stage
@@ -60,10 +60,15 @@ class GroupWriter(Generic[J, R]):
     ) -> None:
         self._write = write
         self._groups: Coalescer[_Ticket[J], Outcome] = Coalescer(
-            self._run, lanes=1, max_batch=max_group, observe=observe, stage=Stage.WRITING
+            self._run,
+            lanes=1,
+            max_batch=max_group,
+            observe=observe,
+            stage=Stage.WRITING,
+            name=name_of(write),
         )
         self._apart: Coalescer[_Ticket[J], Outcome] = Coalescer(
-            self._run_alone, lanes=APART, max_batch=1, stage=Stage.WRITING
+            self._run_alone, lanes=APART, max_batch=1, stage=Stage.WRITING, name=name_of(write)
         )
 
     async def submit(self, job: J) -> R:

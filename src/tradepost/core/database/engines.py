@@ -13,7 +13,7 @@ from typing import Any, Final
 from weakref import WeakSet
 
 from pydantic_core import from_json
-from sqlalchemy import event, exc
+from sqlalchemy import Connection, event, exc
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
@@ -159,7 +159,7 @@ class Database:
                 note_stage(Stage.WRITING)
                 yield db
                 asked = timing.get()
-                with nullcontext() if asked is None else asked.spent_on("db"):
+                with nullcontext() if asked is None else asked.spent_on("db", called="COMMIT"):
                     cancelled = await _to_the_end(db.commit(), partial(_drop_connection, db))
                 # Here and not after the block: giving the connection back waits, and a task that is cancelled in it would
                 # have committed without calling them.
@@ -321,7 +321,7 @@ def _time_statements(engine: AsyncEngine) -> None:
                 await_only(asyncio.sleep(asked.slowed()))
 
     @event.listens_for(engine.sync_engine, "after_cursor_execute")
-    def ended(*_: Any) -> None:
+    def ended(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
         asked = timing.get()
         if asked is not None:
-            asked.statement_ended()
+            asked.statement_ended(statement, connection.dialect.name)

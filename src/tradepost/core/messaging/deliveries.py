@@ -22,6 +22,8 @@ from tradepost.core.messaging.retry_policy import (
     recognised,
     settlement_after,
 )
+from tradepost.core.observability.server_timing import Timing, timing
+from tradepost.core.observability.spans import Span, Tracing
 from tradepost.core.observability.trace_context import traceparent
 
 SETTLE_PAUSE: Final = 0.5
@@ -67,6 +69,7 @@ class Deliveries:
         settler: Settler,
         clock: Clock,
         observe: ObserveAttempt,
+        tracing: Tracing | None = None,
     ) -> None:
         self.channel = channel
         self._database = database
@@ -74,6 +77,7 @@ class Deliveries:
         self._settler = settler
         self._clock = clock
         self._observe = observe
+        self._tracing = tracing
         self._running: set[asyncio.Task[None]] = set()
         self._delivering: set[asyncio.Task[None]] = set()
         self._something_due = True
@@ -155,7 +159,7 @@ class Deliveries:
             )
 
     async def _handle(self, message: Claimed) -> None:
-        traceparent.set(message.traceparent)
+        span = self._begin_span(message)
         began = self._clock.monotonic()
         lasts = self.channel.timeout + self.channel.grace
         settlement = await self._attempted(message)
@@ -166,6 +170,12 @@ class Deliveries:
             self._delivering.discard(task)
         outcome = settlement.outcome if await self._settled(settlement, until=began + lasts) else Outcome.LOST
         self._observe(self.channel.name, outcome, took)
+        if span is not None:
+            facts = {"tradepost.message.id": message.id, "tradepost.attempt": message.attempts}
+            span.end(
+                facts=facts | {"tradepost.outcome": outcome.value},
+                failure=None if outcome in {Outcome.DONE, Outcome.RETURNED} else outcome.value,
+            )
         if outcome in {Outcome.DEAD, Outcome.LOST}:
             log.warning(
                 "message given up" if outcome is Outcome.DEAD else "message taken over by another process",
@@ -174,6 +184,19 @@ class Deliveries:
                 attempts=message.attempts,
                 reason=settlement.error,
             )
+
+    def _begin_span(self, message: Claimed) -> Span | None:
+        """Have this task go on with the trace of a message; return the span of the attempt, where spans are sent."""
+        if self._tracing is None:
+            traceparent.set(message.traceparent)
+            return None
+        span = self._tracing.begin(
+            f"deliver {message.subscription}", kind="consumer", cause=message.traceparent
+        )
+        traceparent.set(span.context)
+        if span.is_recorded:
+            timing.set(Timing(self._clock.monotonic, span=span))
+        return span
 
     async def _attempted(self, message: Claimed) -> Settlement:
         if message.taken_over and message.attempts > TAKEN_OVER_TOO_OFTEN:

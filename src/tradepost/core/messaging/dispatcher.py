@@ -17,6 +17,7 @@ from tradepost.core.messaging.outbox import MessageState
 from tradepost.core.messaging.reactions import Reactions
 from tradepost.core.messaging.repository import MessageRepository
 from tradepost.core.observability.incidents import Incidents
+from tradepost.core.observability.spans import Tracing
 from tradepost.core.signals.signals import Signals
 
 TOPIC: Final = "messages"
@@ -56,17 +57,19 @@ class Dispatcher:
         clock: Clock,
         *,
         observe: ObserveAttempt = lambda _channel, _outcome, _seconds: None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._database = database
         self._subscriptions = subscriptions
         self._signals = signals
         self._clock = clock
         self._observe = observe
+        self._tracing = tracing
         self._stopping = asyncio.Event()
         self._poll_now = asyncio.Event()
         self._settler = Settler(database)
         self._reactions = Reactions(
-            database=database, subscriptions=subscriptions, clock=clock, observe=observe
+            database=database, subscriptions=subscriptions, clock=clock, observe=observe, tracing=tracing
         )
         self._deliveries: dict[str, Deliveries] = {}
         self._jobs: dict[str, JobRunner] = {}
@@ -119,6 +122,7 @@ class Dispatcher:
                     settler=self._settler,
                     clock=self._clock,
                     observe=self._observe,
+                    tracing=self._tracing,
                 )
         for name, job in self._subscriptions.jobs.items():
             if name not in self._jobs:

@@ -13,6 +13,7 @@ from tradepost.core.database.many_rows import insert_many
 from tradepost.core.database.models import NEVER_REUSED, Base, Identified, PortableJson, choice
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.messaging.messages import NAME_LENGTH, Message, Subscriptions, Traced, payload_of
+from tradepost.core.observability.spans import Tracing
 from tradepost.core.observability.trace_context import LENGTH, traceparent
 
 ERROR_LENGTH: Final = 500
@@ -82,11 +83,17 @@ class Outbox:
     """Takes messages in the caller's transaction: rolled back with it, delivered once it is committed."""
 
     def __init__(
-        self, subscriptions: Subscriptions, clock: Clock, wake: Callable[[Sequence[str]], None]
+        self,
+        subscriptions: Subscriptions,
+        clock: Clock,
+        wake: Callable[[Sequence[str]], None],
+        *,
+        tracing: Tracing | None = None,
     ) -> None:
         self._subscriptions = subscriptions
         self._clock = clock
         self._wake = wake
+        self._tracing = tracing
 
     async def add(
         self, db: WriteSession, *messages: Message | Traced, due_at: datetime | None = None
@@ -109,7 +116,7 @@ class Outbox:
                 "expires_at": due_at + timedelta(seconds=subscription.channel.max_age),
                 "traceparent": cause,
             }
-            for message, cause in [(one.message, one.traceparent) for one in traced]
+            for message, cause in [(one.message, self._cause(db, one)) for one in traced]
             for subscription in self._subscriptions.by_type.get(type(message), ())
         ]
         if not rows:
@@ -119,3 +126,13 @@ class Outbox:
             return  # a dispatcher woken now would find nothing; polling tells it what is due next
         channels = sorted({row["channel"] for row in rows})
         db.after_commit(lambda: self._wake(channels))
+
+    def _cause(self, db: WriteSession, one: Traced) -> str | None:
+        """Return the trace context that a message keeps: where spans are sent, that of the message itself."""
+        kind = type(one.message)
+        if self._tracing is None or not self._subscriptions.by_type.get(kind):
+            return one.traceparent
+        span = self._tracing.begin(f"publish {kind.type}", kind="producer", cause=one.traceparent)
+        # What is rolled back has never happened, and is told to nobody.
+        db.after_commit(span.end)
+        return span.context

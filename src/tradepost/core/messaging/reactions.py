@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -16,6 +17,7 @@ from tradepost.core.messaging.messages import REACTIONS, Envelope, React, Subscr
 from tradepost.core.messaging.outcomes import Claimed, Outcome, Settlement
 from tradepost.core.messaging.repository import MessageRepository
 from tradepost.core.messaging.retry_policy import recognised, settlement_after
+from tradepost.core.observability.spans import Tracing
 
 TIMEOUT: Final = REACTIONS.timeout
 
@@ -37,12 +39,19 @@ class Reactions:
     """
 
     def __init__(
-        self, *, database: Database, subscriptions: Subscriptions, clock: Clock, observe: ObserveAttempt
+        self,
+        *,
+        database: Database,
+        subscriptions: Subscriptions,
+        clock: Clock,
+        observe: ObserveAttempt,
+        tracing: Tracing | None = None,
     ) -> None:
         self._database = database
         self._subscriptions = subscriptions
         self._clock = clock
         self._observe = observe
+        self._tracing = tracing
         self._changed = asyncio.Event()
         self._changed.set()
         self._stopping = False
@@ -148,7 +157,10 @@ class Reactions:
             share.envelopes.append(envelope)
             readable.append(message.id)
         for share in shares:
+            began = self._clock.monotonic()
             await share.react(db, share.envelopes)
+            if self._tracing is not None:
+                db.after_commit(partial(self._trace, share, began=began))
         if readable:
             await db.flush()
             await messages.reacted(readable, now=self._clock.now())
@@ -157,3 +169,13 @@ class Reactions:
     def _observe_done(self, number: int) -> None:
         for _ in range(number):
             self._observe(REACTIONS.name, Outcome.DONE, 0.0)
+
+    def _trace(self, share: _Share, *, began: float) -> None:
+        """Tell of the spans of a share: all its messages had one transaction, and each has a trace of its own."""
+        if self._tracing is None:
+            return
+        ago = self._clock.monotonic() - began
+        for envelope in share.envelopes:
+            self._tracing.begin(
+                f"react {type(envelope.message).type}", kind="consumer", cause=envelope.traceparent, ago=ago
+            ).end(facts={"tradepost.message.id": envelope.id, "tradepost.group.size": len(share.envelopes)})

@@ -14,7 +14,8 @@ from tradepost.core.clock import Clock
 PERIOD: Final = 60.0
 """Seconds between two lines about one cause, and without a failure until it is taken for over."""
 _MOST_CAUSES: Final = 100
-_CODES: Final = ("errno", "sqlstate", "sqlite_errorcode")
+CODES: Final = ("errno", "sqlstate", "sqlite_errorcode")
+"""Where errors have the number by which a system or a database says what is wrong."""
 _NUMBER: Final = re.compile(r"\d+")
 
 
@@ -77,5 +78,5 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 def _signature(error: BaseException) -> str:
     *_, root = chain(error)
     # The system's number says what is wrong. Other numbers (ports, ids, names of files) differ from one to the next.
-    code = next((value for name in _CODES if (value := getattr(root, name, None)) is not None), None)
+    code = next((value for name in CODES if (value := getattr(root, name, None)) is not None), None)
     return f"{type(root).__name__} {_NUMBER.sub('#', str(root)[:200]) if code is None else code}"

@@ -20,6 +20,7 @@ from tradepost.core.clock import Clock, SystemClock
 from tradepost.core.observability.access_log import AccessLog, timestamp
 from tradepost.core.observability.log_writer import LogWriter
 from tradepost.core.observability.plain_values import make_plain
+from tradepost.core.observability.reports import Reporting, Reports, exception_of
 from tradepost.core.observability.trace_context import trace_id, traceparent
 from tradepost.core.observability.traces import describe
 
@@ -39,10 +40,12 @@ def configure(
     readable: bool | None = None,
     stream: TextIO | None = None,
     clock: Clock | None = None,
+    reports: Reports | None = None,
 ) -> AccessLog:
     """Send every log of this process through one writer to ``stream`` (standard error), and return the access log.
 
     ``readable`` lines are for people at a terminal; None means that ``stream`` is one.
+    ``reports`` gets the exceptions of lines.
     """
     stream = sys.stderr if stream is None else stream
     readable = stream.isatty() if readable is None else readable
@@ -54,6 +57,7 @@ def configure(
         structlog.processors.add_log_level,
         partial(_add_timestamp, clock=clock, readable=readable),
         _add_ids,
+        *(() if reports is None else (Reporting(reports),)),
         _add_exception,
         make_plain,
     ]
@@ -159,12 +163,8 @@ _EventDict = MutableMapping[str, Any]
 
 
 def _add_exception(_: Any, __: str, event: _EventDict) -> _EventDict:
-    found = event.pop("exc_info", None)
-    if found is True:
-        found = sys.exc_info()[1]
-    elif isinstance(found, tuple):
-        found = found[1]
-    if isinstance(found, BaseException):
+    found = exception_of(event.pop("exc_info", None))
+    if found is not None:
         event["exception"] = describe(found)
     return event
 

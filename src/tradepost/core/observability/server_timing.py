@@ -9,11 +9,16 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final, Literal
 
+from tradepost.core.observability.spans import Span
+
 Part = Literal["auth", "wait", "db"]
 PARTS: Final[tuple[Part, ...]] = ("auth", "wait", "db")
 Phase = Literal["parse", "limits", "write"]
 PHASES: Final[tuple[Phase, ...]] = ("parse", "limits", "write")
 """What the metrics tell apart besides; a client sees it as ``render``."""
+
+LONGEST_STATEMENT: Final = 2000
+"""Characters of a statement that its span has."""
 
 
 class Timing:
@@ -27,11 +32,20 @@ class Timing:
 
     ``slowed`` returns by how many seconds a statement or a shared read is to take longer, and counts it; None for not at
     all, as ever but where faults are made on purpose.
+
+    ``span`` is that of the request, where it is recorded: it is told of each part, too.
     """
 
-    __slots__ = ("_inner", "_parts", "_phases", "_statement_began", "now", "slowed")
+    __slots__ = ("_inner", "_parts", "_phases", "_statement_began", "now", "slowed", "span")
 
-    def __init__(self, monotonic: Callable[[], float], slowed: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self,
+        monotonic: Callable[[], float],
+        slowed: Callable[[], float] | None = None,
+        *,
+        span: Span | None = None,
+    ) -> None:
+        self.span = span
         self.slowed = slowed
         # The clock's: uvloop's own stands still within a turn of the loop, and knows whole milliseconds alone.
         self.now = monotonic
@@ -46,8 +60,8 @@ class Timing:
             self._parts[part] += seconds
 
     @contextmanager
-    def spent_on(self, part: Part) -> Iterator[None]:
-        """Add the length of the block to a part, and to no other."""
+    def spent_on(self, part: Part, *, called: str | None = None) -> Iterator[None]:
+        """Add the length of the block to a part, and to no other; ``called`` is its name among the spans."""
         if self._inner:
             yield
             return
@@ -57,7 +71,10 @@ class Timing:
             yield
         finally:
             self._inner = False
-            self.add(part, self.now() - began)
+            took = self.now() - began
+            self.add(part, took)
+            if self.span is not None:
+                self.span.part(called or part, took)
 
     @contextmanager
     def in_phase(self, phase: Phase) -> Iterator[None]:
@@ -78,9 +95,18 @@ class Timing:
         """Note that a statement goes to the database."""
         self._statement_began = self.now()
 
-    def statement_ended(self) -> None:
-        """Add the statement that began last to ``db``."""
-        self.add("db", self.now() - self._statement_began)
+    def statement_ended(self, statement: str, system: str) -> None:
+        """Add the statement that began last to ``db``; its values are not in its text."""
+        took = self.now() - self._statement_began
+        self.add("db", took)
+        if self.span is not None:
+            text = statement[:LONGEST_STATEMENT]
+            self.span.part(
+                text.split(maxsplit=1)[0].upper(),
+                took,
+                kind="client",
+                facts={"db.system.name": system, "db.query.text": text},
+            )
 
     def header(self, total: float) -> bytes:
         """Return the value of ``Server-Timing``, in milliseconds; ``render`` is what none of the parts took."""

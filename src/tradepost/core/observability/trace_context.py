@@ -1,8 +1,8 @@
 """The trace context of a request (W3C Trace Context): taken from its header, kept with messages, passed on to webhooks.
 
-Tradepost records no spans by itself. What it passes on lets the tracing of those around it join its part to theirs. A request
-that changes something and names no trace begins one, so that its line in the log, the worker's and the e-mail have an id
-in common.
+Where Tradepost records no spans (``spans``), what it passes on lets the tracing of those around it join its part to theirs. A
+request that changes something and names no trace begins one, so that its line in the log, the worker's and the e-mail have
+an id in common.
 """
 
 import base64
@@ -39,6 +39,11 @@ def read(header: bytes) -> str | None:
 def trace_id(context: str) -> str:
     """Return the id of the trace, which all that belongs together has in common."""
     return context[3:35]
+
+
+def parent_id(context: str) -> str:
+    """Return the id of the span that a context is of."""
+    return context[36:52]
 
 
 def begun(clock: Clock) -> str:

@@ -1,6 +1,11 @@
 """The checks of settings beyond the shape of each, many of which look at others that are declared before."""
 
-from pydantic import SecretStr, ValidationInfo, field_validator
+import re
+from importlib.util import find_spec
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from pydantic import Secret, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings
 
 from tradepost.core.settings.database_url import async_url
@@ -113,12 +118,53 @@ class CheckedSettings(BaseSettings):
             raise ValueError("is missing, and SMTP_HOST is set")
         return value
 
+    @field_validator("SENTRY_DSN", "OTEL_EXPORTER_OTLP_ENDPOINT", check_fields=False)
+    @classmethod
+    def _check_extra(cls, value: object, info: ValidationInfo) -> object:
+        extra, package = _EXTRAS[info.field_name or ""]
+        if value is not None and find_spec(package) is None:
+            raise ValueError(f"needs an extra that is not installed: pip install 'tradepost[{extra}]'")
+        return value
+
+    @field_validator("SENTRY_DSN", check_fields=False)
+    @classmethod
+    def _check_dsn(cls, value: Secret[str] | None) -> Secret[str] | None:
+        if value is not None:
+            parts = urlsplit(value.get_secret_value())
+            if not parts.username or not parts.path.rpartition("/")[2].isdigit():
+                raise ValueError("is no DSN, such as https://key@sentry.example.com/1")
+        return value
+
+    @field_validator("OTEL_EXPORTER_OTLP_HEADERS", check_fields=False)
+    @classmethod
+    def _check_headers(cls, value: SecretStr | None) -> SecretStr | None:
+        header_fields(value)
+        return value
+
     @field_validator("AWS_S3_BUCKET_NAME", check_fields=False)
     @classmethod
     def _check_bucket(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None and info.data.get("USE_S3"):
             raise ValueError("is missing, and USE_S3 is true")
         return value
+
+
+_EXTRAS: Final = {
+    "SENTRY_DSN": ("sentry", "sentry_sdk"),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ("otel", "opentelemetry.sdk"),
+}
+
+
+def header_fields(given: SecretStr | None) -> dict[str, str]:
+    """Return the headers that are written as ``name=value``, by commas; ``ValueError`` if they are not."""
+    fields: dict[str, str] = {}
+    for field in given.get_secret_value().split(",") if given is not None else ():
+        name, is_there, value = field.strip().partition("=")
+        if not is_there or not re.fullmatch(r"[A-Za-z0-9-]+", name):
+            raise ValueError("is not name=value, by commas")
+        # As OpenTelemetry has it: what a header may hold and this list may not is percent-encoded.
+        fields[name.lower()] = unquote(value.strip())
+    return fields
 
 
 def _is_strict(info: ValidationInfo) -> bool:

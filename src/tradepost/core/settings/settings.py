@@ -20,7 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from sqlalchemy.engine import URL
 
 from tradepost.core.secret_keys import SecretKeys
-from tradepost.core.settings.checks import CheckedSettings
+from tradepost.core.settings.checks import CheckedSettings, header_fields
 from tradepost.core.settings.database_url import async_url
 from tradepost.core.settings.defaults import (
     PUBLISHED,
@@ -184,8 +184,22 @@ class Settings(CheckedSettings):
     LOG_LEVEL: Annotated[LogLevel, UPPER] = Field(
         LogLevel.INFO, description="`DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`"
     )
-    SENTRY_DSN: SecretWebUrl | None = Field(None, description="where Sentry takes reports of errors")
-    SENTRY_TRACES_SAMPLE_RATE: float = Field(0.1, ge=0, le=1, description="share of requests traced")
+    SENTRY_DSN: SecretWebUrl | None = Field(
+        None, description="where Sentry takes reports of errors; needs the extra `sentry`"
+    )
+    SENTRY_TRACES_SAMPLE_RATE: float = Field(
+        0.1, ge=0, le=1, description="share of requests whose spans Sentry gets, where no collector does"
+    )
+    OTEL_EXPORTER_OTLP_ENDPOINT: WebUrl | None = Field(
+        None,
+        description="collector that takes spans over OTLP/HTTP, such as `http://collector:4318`; needs the extra `otel`",
+    )
+    OTEL_EXPORTER_OTLP_HEADERS: SecretStr | None = Field(
+        None, description="headers that show a collector who sends them, as `name=value`, by commas"
+    )
+    OTEL_TRACES_SAMPLE_RATE: float = Field(
+        1.0, ge=0, le=1, description="share of requests whose spans a collector gets"
+    )
     SMTP_HOST: HostName | None = Field(
         None, description="mail server; without it, `local` writes e-mails to `{DATA_DIR}/mails`"
     )
@@ -313,6 +327,11 @@ class Settings(CheckedSettings):
         return SecretKeys(
             self.SECRET_KEY.get_secret_value(), *(key.get_secret_value() for key in self.SECRET_KEYS_OLD)
         )
+
+    @property
+    def otlp_headers(self) -> dict[str, str]:
+        """``OTEL_EXPORTER_OTLP_HEADERS`` by name."""
+        return header_fields(self.OTEL_EXPORTER_OTLP_HEADERS)
 
     @property
     def drain_seconds(self) -> float:

@@ -4,10 +4,6 @@ from pydantic import ByteSize, SecretStr
 
 from tradepost.core.settings.settings import Settings
 
-# Read and checked already, and used by the part named, once it is there. A name here stands for all it begins.
-_LATER = {
-    "SENTRY_": "deployment",
-}
 # Defaults that follow from other settings, in words.
 _MADE = {
     "VERSION": "the package's",
@@ -20,12 +16,11 @@ _MADE = {
 
 
 def settings_table() -> str:
-    """Return all settings as a table in Markdown: name, default, meaning, and which part uses it."""
-    rows = ["| setting | default | meaning | used by |", "|---|---|---|---|"]
+    """Return all settings as a table in Markdown: name, default and meaning."""
+    rows = ["| setting | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         default = _MADE.get(name) or _shown(field.default)
-        part = next((f"later: {part}" for start, part in _LATER.items() if name.startswith(start)), "in use")
-        rows.append(f"| `{name}` | {default} | {field.description} | {part} |")
+        rows.append(f"| `{name}` | {default} | {field.description} |")
     return "\n".join(rows) + "\n"
 
 

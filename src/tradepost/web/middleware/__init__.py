@@ -4,6 +4,7 @@
 
     Admission       what the door let in, and for how long       unless OVERLOAD_CONTROL=false
     TrustedProxies  who asked, and where, as a proxy says it     only with TRUSTED_PROXIES
+    Traces          the span of each request                     only with OTEL_EXPORTER_OTLP_ENDPOINT or SENTRY_DSN
     Exchange        id, time, headers, log line, metrics
     TrustedHosts    400 for a host that is not ours              only with ALLOWED_HOSTS
     Cors            preflights and headers for other origins     only with BACKEND_CORS_ORIGINS

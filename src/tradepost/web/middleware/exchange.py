@@ -15,6 +15,7 @@ from tradepost.core.observability import logging, trace_context
 from tradepost.core.observability.access_log import AccessLog
 from tradepost.core.observability.metrics import UNMATCHED, Metrics
 from tradepost.core.observability.server_timing import Timing, timing
+from tradepost.core.observability.spans import Span
 from tradepost.core.observability.trace_context import traceparent
 from tradepost.web.asgi_scope import (
     ANSWER_HEADERS_KEY,
@@ -27,6 +28,7 @@ from tradepost.web.asgi_scope import (
     REQUEST_HEADERS_KEY,
     REQUEST_ID_KEY,
     SANE_ID,
+    SPAN_KEY,
     TEMPLATE_KEY,
     USER_ID_KEY,
 )
@@ -195,7 +197,9 @@ class Exchange:
         arrived = scope.setdefault(ARRIVED_KEY, self.monotonic())
         is_sampled = next(self._arrivals) % SAMPLED == 0
         asks = _asks_for_times(sent)
-        timed, untimed = _timed(self.monotonic, arrived) if asks or is_sampled else (None, None)
+        span: Span | None = scope.get(SPAN_KEY)
+        is_timed = asks or is_sampled or span is not None
+        timed, untimed = _timed(self.monotonic, arrived, span) if is_timed else (None, None)
         traced, untraced = self._traced(sent, begins=method not in _SAFE_METHODS)
         answer = Answer(
             self,
@@ -268,8 +272,10 @@ def _asks_for_times(sent: Mapping[bytes, bytes]) -> bool:
     return b"prefer" in sent and _TIMING.search(sent[b"prefer"].lower()) is not None
 
 
-def _timed(monotonic: Callable[[], float], arrived: float) -> "tuple[Timing, Token[Timing | None]]":
+def _timed(
+    monotonic: Callable[[], float], arrived: float, span: Span | None
+) -> "tuple[Timing, Token[Timing | None]]":
     """Begin to time a request; until now it has waited for its turn."""
-    asked = Timing(monotonic)
+    asked = Timing(monotonic, span=span)
     asked.add("wait", monotonic() - arrived)
     return asked, timing.set(asked)

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 from tradepost.core.clock import Clock
 from tradepost.core.observability.access_log import AccessLog
 from tradepost.core.observability.metrics import Metrics
+from tradepost.core.observability.spans import Tracing
 from tradepost.core.overload.control import OverloadControl
 from tradepost.core.settings.settings import Settings
 from tradepost.web.middleware.admission import Admission, Refuse
@@ -22,6 +23,7 @@ from tradepost.web.middleware.fast_path import FastPath
 from tradepost.web.middleware.faults import Faults
 from tradepost.web.middleware.idempotency import Idempotency
 from tradepost.web.middleware.rate_limits import RateLimits
+from tradepost.web.middleware.traces import Traces
 from tradepost.web.middleware.trusted_hosts import TrustedHosts
 from tradepost.web.middleware.trusted_proxies import TrustedProxies
 from tradepost.web.overload.door import Door
@@ -41,6 +43,7 @@ def install(
     access_line: AccessLog | None = None,
     larger_bodies: Mapping[str, int] | None = None,
     keyless: Collection[Callable[..., Any]] = (),
+    tracing: Tracing | None = None,
 ) -> Door | None:
     """Put the path table before the routes, and all layers around the application; return the door, if there is one.
 
@@ -61,6 +64,8 @@ def install(
             access_line=access_line,
             secure_transport=not settings.is_local,
         )
+        if tracing is not None:
+            inner = Traces(inner, tracing=tracing, monotonic=clock.monotonic)
         # Around everything: all layers are to see the same client, host and path.
         return TrustedProxies(inner, settings.TRUSTED_PROXIES) if settings.TRUSTED_PROXIES else inner
 
