@@ -1,7 +1,8 @@
 """The whole of a database, from one engine to the other and back: every row, every id, and what triggers make of them."""
 
+import sqlite3
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,15 @@ async def filled(url: str, directory: Path) -> None:
             await db.execute(users.delete().where(users.c.id == 5000))
 
 
+async def number_without_headers(url: str) -> int:
+    keys = METADATA.tables["idempotency_keys"]
+    there = database(url)
+    async with there.read() as db:
+        number = await db.scalar(sa.select(sa.func.count()).where(keys.c.headers.is_(None)))
+    await there.close()
+    return number or 0
+
+
 async def test_from_sqlite_to_postgresql_and_back(tmp_path: Path, postgres: PostgresServer) -> None:
     first, second = (f"sqlite:///{tmp_path}/{name}.db" for name in ("first", "second"))
     between = await postgres.create_database("copied")
@@ -78,6 +88,8 @@ async def test_from_sqlite_to_postgresql_and_back(tmp_path: Path, postgres: Post
         again = await called("copy-database", source, target, env=environment(tmp_path))
         assert again.status == 1
         assert "The target is not empty" in again.output
+        # Nothing is SQL's NULL in the copy too, not JSON's.
+        assert await number_without_headers(target) == 1
     with serving(environment(tmp_path, second)) as server:
         await server.ready()
         async with server.client() as client:
@@ -172,6 +184,11 @@ async def test_addresses_that_make_no_sense(tmp_path: Path) -> None:
     for wrong in ("mysql://h/d", "sqlite://"):
         refused = await called("copy-database", url, wrong, env=env)
         assert refused.status == 2
+    for _ in range(2):  # a file that the first had made would be found by the second
+        missing = await called("copy-database", url, f"sqlite:///{tmp_path}/y.db", env=env)
+        assert (missing.status, "There is no database in FROM" in missing.output) == (1, True)
+    with closing(sqlite3.connect(tmp_path / "x.db")) as made:
+        made.execute("PRAGMA user_version = 1")
     empty = await called("copy-database", url, f"sqlite:///{tmp_path}/y.db", env=env)
     assert empty.status == 1
     assert "The source's schema is at None" in empty.output

@@ -1,6 +1,7 @@
 """``tradepost copy-database``: from SQLite to PostgreSQL or back, or from one server to another."""
 
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Final
 
 import click
@@ -37,6 +38,10 @@ def copy_database(source: str, target: str) -> None:
     """
     if async_url(source) == async_url(target):
         raise click.ClickException("FROM and TO are the same database")
+    found = async_url(source)
+    # Opening it would make an empty one.
+    if found.get_backend_name() == "sqlite" and not Path(str(found.database)).is_file():
+        raise click.ClickException(f"There is no database in FROM: {found.database} is no file")
     run(_copied(source, target))
 
 

@@ -66,7 +66,7 @@ async def test_a_reason_is_logged_once_while_it_lasts(logged: list[dict[str, Any
                 assert "disk" not in answer.text
     assert [(line["error_code"], line["reason"].partition(" the")[0]) for line in logged] == [
         ("DATABASE_ERROR", f"OSError: [Errno {errno.EIO}]"),
-        ("HTTP_503", f"OSError: [Errno {errno.ENODEV}]"),
+        ("STORAGE_UNAVAILABLE", f"OSError: [Errno {errno.ENODEV}]"),
     ]
 
 

@@ -20,7 +20,7 @@ async def write_behind(
 
     writing: asyncio.Task[None] | None = None
     itself = asyncio.current_task()
-    name = itself and itself.get_name()
+    name = None if itself is None else itself.get_name()
     try:
         while True:
             await asyncio.sleep(interval)

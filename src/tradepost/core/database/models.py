@@ -16,7 +16,8 @@ T = TypeVar("T")
 BigId = BigInteger().with_variant(Integer, "sqlite")
 """A 64-bit id. SQLite's INTEGER is 64-bit too, and only that spelling may be AUTOINCREMENT."""
 
-PortableJson = JSON().with_variant(JSONB, "postgresql")
+# None is SQL's NULL, whoever writes it: a copy of a row would have JSON's in its place.
+PortableJson = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 
 class ConvertedOnSqlite(TypeDecorator[T]):

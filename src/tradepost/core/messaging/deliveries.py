@@ -22,6 +22,7 @@ from tradepost.core.messaging.retry_policy import (
     recognised,
     settlement_after,
 )
+from tradepost.core.observability.incidents import Incidents
 from tradepost.core.observability.server_timing import Timing, timing
 from tradepost.core.observability.spans import Span, Tracing
 from tradepost.core.observability.trace_context import traceparent
@@ -78,6 +79,7 @@ class Deliveries:
         self._clock = clock
         self._observe = observe
         self._tracing = tracing
+        self._incidents = Incidents(clock, log.info)
         self._running: set[asyncio.Task[None]] = set()
         self._delivering: set[asyncio.Task[None]] = set()
         self._something_due = True
@@ -214,16 +216,23 @@ class Deliveries:
         except Exception as error:  # noqa: BLE001 - an error of a delivery decides about this message alone
             failure = error
         settlement = settlement_after(message, self.channel, self._clock, failure)
-        if settlement.outcome is Outcome.RETRY:
-            log.info(
+        if settlement.outcome is Outcome.RETRY and failure is not None:
+            # What is away fails every attempt alike: one line, and then a count each minute.
+            self._incidents.report(
+                "deliveries fail, to be tried again",
+                failure,
+                channel=self.channel.name,
+                subscription=message.subscription,
+            )
+            log.debug(
                 "delivery failed, to be tried again",
                 message_id=message.id,
                 subscription=message.subscription,
                 attempts=message.attempts,
                 due_at=settlement.due_at,
                 reason=settlement.error,
+                exc_info=failure,
             )
-            log.debug("its traceback", exc_info=failure)
         return settlement
 
     async def _deliver(self, message: Claimed) -> None:

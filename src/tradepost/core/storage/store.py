@@ -19,6 +19,7 @@ class StorageFull(NoSpaceLeft):
 class StorageUnavailable(Unavailable):
     """The store cannot be reached or does not do as it is told."""
 
+    code = "STORAGE_UNAVAILABLE"
     detail = "File storage is not available"
 
 
