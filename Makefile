@@ -199,16 +199,20 @@ ROUNDS ?= 50
 EXAMPLES ?= 200
 # Seconds of load on each engine while the server's memory is watched.
 SECONDS ?= 600
+# Schedules of each simulation.
+SCHEDULES ?= 10000
 
 .PHONY: soak
-soak: .venv/.dev ## Run the long forms of the tests: kills, histories, memory, requests, seats (ROUNDS=50 EXAMPLES=200 SECONDS=600)
-	@SOAK_ROUNDS=$(ROUNDS) SOAK_EXAMPLES=$(EXAMPLES) SOAK_SECONDS=$(SECONDS) .venv/bin/pytest $(LONG) --timeout 0 $(ARGS)
+soak: .venv/.dev ## Run the long forms of the tests: kills, histories, memory, requests, seats, schedules (ROUNDS=50 EXAMPLES=200 SECONDS=600 SCHEDULES=10000)
+	@SOAK_ROUNDS=$(ROUNDS) SOAK_EXAMPLES=$(EXAMPLES) SOAK_SECONDS=$(SECONDS) SOAK_SCHEDULES=$(SCHEDULES) \
+		.venv/bin/pytest $(LONG) --timeout 0 $(ARGS)
 
 # The tests that have a long form.
 LONG = tests/faults/test_kill.py \
 	tests/faults/test_uploads.py \
 	tests/faults/test_memory.py \
 	tests/core/overload/test_simulation.py \
+	tests/simulation \
 	tests/faults/test_messages_kill.py \
 	tests/faults/test_streams.py \
 	tests/flows/test_linearizable.py \
@@ -217,6 +221,10 @@ LONG = tests/faults/test_kill.py \
 	tests/media/test_bombs.py \
 	tests/conformance \
 	tests/outside/test_docs_page.py
+
+.PHONY: mutants
+mutants: .venv/.dev ## Make faults in what is simulated, and say how many of them the tests notice (ARGS='--number 80 --seed 1')
+	@.venv/bin/python -m tests.simulation.mutants $(ARGS)
 
 # What the next migration does, in a few words.
 M ?=

@@ -6,6 +6,7 @@ number, where a statement for each would fill the connections and the queue befo
 """
 
 import asyncio
+import math
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
@@ -136,7 +137,7 @@ class _Batching(ABC, Generic[K, V]):
     async def _timed(self, answer: "asyncio.Future[V | None]", asked: Timing) -> V | None:
         """Await an answer, and add up how long its batch was waited for and how long that was read."""
         came = asked.now()
-        self._taken_at[answer] = asked, came
+        self._taken_at[answer] = asked, math.inf
         try:
             found = await answer
             if asked.slowed is not None:
@@ -144,8 +145,9 @@ class _Batching(ABC, Generic[K, V]):
                 await asyncio.sleep(asked.slowed())
             return found
         finally:
-            _, taken = self._taken_at.pop(answer)
             now = asked.now()
+            # Whoever leaves before the batch begins has waited only.
+            taken = min(self._taken_at.pop(answer)[1], now)
             asked.add("wait", taken - came)
             asked.add("db", now - taken)
             if asked.span is not None:
@@ -165,7 +167,9 @@ class _Batching(ABC, Generic[K, V]):
                 del self._waiting[key]
                 del self._came[key]
             return False
-        return any(lane.leave(key, answer) for lane in self._lanes)
+        # A lane that has answered may have gone on to its next batch before the caller could hear of it.
+        any(lane.leave(key, answer) for lane in self._lanes)
+        return True
 
     def _first_came(self) -> float | None:
         return self._came[next(iter(self._waiting))] if self._waiting else None

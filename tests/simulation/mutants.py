@@ -1,0 +1,210 @@
+"""Mutants: what would the tests of a module say if one place in it were wrong? ``make mutants`` draws some by a seed.
+
+Each is the module with one comparison, one operator, one number, one condition or one statement changed. The simulations and
+the module's own tests are run on it, on SQLite; those that pass all of them are shown, for somebody to look at.
+"""
+
+import argparse
+import ast
+import copy
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
+TESTS: Final = {
+    "core/batching/coalescer.py": "tests/simulation/test_coalescer.py tests/core/batching tests/core/test_deadlines.py",
+    "core/batching/group_writer.py": "tests/simulation/test_group_writer.py tests/core/batching tests/core/test_deadlines.py",
+    "core/messaging/deliveries.py": "tests/simulation/test_leases.py tests/core/messaging",
+    "core/messaging/repository.py": "tests/simulation/test_leases.py tests/core/messaging",
+    "core/rate_limiter.py": "tests/simulation/test_rate_limiter.py tests/core/test_rate_limiter.py",
+    "core/overload/control.py": "tests/core/overload",
+    "core/overload/arrivals.py": "tests/core/overload",
+    "core/overload/waits.py": "tests/core/overload",
+}
+SECONDS: Final = 240
+"""After which a run is one that hangs: that is noticed, too."""
+
+_OTHER: Final[dict[type[ast.AST], type[ast.AST]]] = {
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Div,
+    ast.Div: ast.Mult,
+    ast.And: ast.Or,
+    ast.Or: ast.And,
+    ast.Break: ast.Continue,
+}
+
+
+def mutants_of(source: str) -> Iterator[tuple[str, str]]:
+    """Yield every mutant of a module, with what was changed: within functions, and in what is not only logged."""
+    tree: ast.AST = ast.parse(source)
+    for path in list(_places(tree)):
+        for which, _ in enumerate(_changes(_at(tree, path))):
+            mutated = copy.deepcopy(tree)
+            parent, (field, at) = _at(mutated, path[:-1]), path[-1]
+            before = _at(mutated, path)
+            words = _shown(parent, before)
+            after = list(_changes(before))[which]
+            if at is None:
+                setattr(parent, field, after)
+            else:
+                getattr(parent, field)[at] = after
+            ast.fix_missing_locations(mutated)
+            line = getattr(before, "lineno", getattr(parent, "lineno", 0))
+            yield f"line {line}: {words} -> {_shown(parent, after)}", ast.unparse(mutated)
+
+
+_Path = tuple[tuple[str, int | None], ...]
+
+
+def _places(node: ast.AST, path: _Path = (), *, within: bool = False) -> Iterator[_Path]:
+    for field, value in ast.iter_fields(node):
+        if field in {"annotation", "returns", "decorator_list", "type_params"}:
+            continue
+        children = list(enumerate(value)) if isinstance(value, list) else [(None, value)]
+        for at, child in children:
+            if not isinstance(child, ast.AST) or _is_idle(child):
+                continue
+            here: _Path = (*path, (field, at))
+            if within and not (field == "args" and isinstance(child, ast.arguments)):
+                yield here
+            is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            yield from _places(child, here, within=within or (is_function and field == "body"))
+
+
+def _at(node: ast.AST, path: "_Path") -> ast.AST:
+    for field, at in path:
+        node = getattr(node, field) if at is None else getattr(node, field)[at]
+    return node
+
+
+def _is_idle(node: ast.AST) -> bool:
+    """Tell whether a statement is words for people: a docstring, a line of a log, an error's text."""
+    match node:
+        case ast.Expr(value=ast.Constant()) | ast.Raise() | ast.Assert():
+            return True
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id="log")))):
+            return True
+    return False
+
+
+def _changes(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield what a node may be changed to."""
+    other = _OTHER.get(type(node))
+    if other is not None:
+        yield other()
+    match node:
+        case ast.Constant(value=bool() as value):
+            yield ast.Constant(not value)
+        case ast.Constant(value=int() | float() as value):
+            yield from (ast.Constant(value + 1), ast.Constant(value - 1))
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            yield operand
+        case ast.Name(id="min" | "max" as name, ctx=ast.Load()):
+            yield ast.Name("max" if name == "min" else "min", ast.Load())
+        case ast.stmt():
+            yield from _statements(node)
+
+
+def _statements(node: ast.stmt) -> Iterator[ast.AST]:
+    match node:
+        case ast.If(test=test) | ast.While(test=test):
+            for wrong in (
+                ast.UnaryOp(ast.Not(), test),
+                *([ast.Constant(value=False)] if isinstance(node, ast.If) else ()),
+            ):
+                changed = copy.deepcopy(node)
+                changed.test = wrong
+                yield changed
+        case ast.Return(value=ast.expr()):
+            yield ast.Return(ast.Constant(None))
+        case ast.Expr() | ast.AugAssign() | ast.Delete():
+            yield ast.Pass()
+        case ast.Assign(targets=[ast.Attribute() | ast.Subscript()]):
+            yield ast.Pass()
+
+
+def _shown(parent: ast.AST, node: ast.AST) -> str:
+    if isinstance(node, ast.operator | ast.cmpop | ast.boolop):
+        return f"{type(node).__name__} in {ast.unparse(parent)[:60]!r}"
+    return repr(ast.unparse(node).partition("\n")[0][:80])
+
+
+def _is_killed(source: Path, module: str, tests: list[str]) -> bool:
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        "-k",
+        "not postgresql",
+        *tests,
+    ]
+    surroundings = os.environ | {"PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        done = subprocess.run(
+            command, check=False, cwd=ROOT, env=surroundings, capture_output=True, timeout=SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return True
+    if done.returncode not in {0, 1, 2}:
+        raise RuntimeError(f"pytest did not run on a mutant of {module}: {done.stdout.decode()[-2000:]}")
+    return done.returncode != 0
+
+
+def main() -> None:
+    """Draw mutants, run the tests on each, and say how many were noticed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--number", type=int, default=80)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="", help="modules whose path has this in it")
+    options = parser.parse_args()
+    chance = random.Random(options.seed)
+    drawn: list[tuple[str, str, str]] = []
+    modules = [module for module in TESTS if options.only in module]
+    for module in modules:
+        mutants = list(mutants_of((ROOT / "src/tradepost" / module).read_text()))
+        share = round(options.number / len(modules))
+        drawn += [(module, *mutant) for mutant in chance.sample(mutants, min(share, len(mutants)))]
+    killed = 0
+    with tempfile.TemporaryDirectory() as directory:
+        source = Path(directory)
+        shutil.copytree(ROOT / "src/tradepost", source / "tradepost")
+        for number, (module, what, text) in enumerate(drawn, 1):
+            target = source / "tradepost" / module
+            target.write_text(text)
+            # The simulations first: they take the least time.
+            noticed = any(_is_killed(source, module, [test]) for test in TESTS[module].split())
+            shutil.copy(ROOT / "src/tradepost" / module, target)
+            killed += noticed
+            sys.stdout.write(
+                f"{number}/{len(drawn)} {'noticed ' if noticed else 'SURVIVED'} {module} {what}\n"
+            )
+            sys.stdout.flush()
+    sys.stdout.write(
+        f"{killed} of {len(drawn)} were noticed: {killed / len(drawn):.0%} (seed {options.seed})\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
