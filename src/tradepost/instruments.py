@@ -19,6 +19,7 @@ from tradepost.injection.troubles import Troubles
 from tradepost.items.bulk import BulkItems
 from tradepost.items.export import ItemExport
 from tradepost.media.intake import FileIntake
+from tradepost.media.store_check import check_store
 from tradepost.media.studio import PictureStudio
 from tradepost.notifications.inbox.streams import InboxStreams
 from tradepost.web.overload.door import Door
@@ -45,7 +46,7 @@ def add_probes(readiness: Readiness, resources: Resources) -> None:
     schema = resources[SchemaSeen]
     readiness.add("database", lambda: _check_database(resources.database, schema))
     readiness.add("writes", lambda: _check_room(resources.database), required=False)
-    readiness.add("storage", resources[Storage].check, required=False)
+    readiness.add("storage", lambda: _check_storage(resources), required=False)
     if (replica := resources.find(Replica)) is not None:
         readiness.add("replica", lambda: _check_replica(replica), required=False)
     if resources.settings.REDIS_URL is not None:
@@ -69,6 +70,11 @@ async def _check_database(database: Database, schema: "SchemaSeen") -> str | Non
     if await is_read_only(database):
         raise NotReadyError(STANDBY)
     return NEW_SCHEMA if migrations.is_newer(revision) else None
+
+
+async def _check_storage(resources: Resources) -> str | None:
+    await check_store(resources.database, resources[Storage])
+    return None
 
 
 async def _check_replica(replica: Replica) -> str | None:

@@ -19,9 +19,10 @@ from tradepost.accounts import page_routes
 from tradepost.accounts.key_uses import KeyUses
 from tradepost.api import FACTS, FAULT_ROUTERS, KEYLESS, ROUTERS
 from tradepost.bootstrap import build_backlog, dispatch, fault_work, opened, prepare_database
-from tradepost.core.clock import Clock, SystemClock
+from tradepost.core.clock import AlignedClock, Clock, SystemClock
 from tradepost.core.database import faults, migrations
 from tradepost.core.database.replica import Replica
+from tradepost.core.database.shared_clock import clock_work
 from tradepost.core.errors import DatabaseUnavailable
 from tradepost.core.finishing import alongside
 from tradepost.core.observability import logging
@@ -74,7 +75,7 @@ def create_app(
     """
     settings = settings or Settings.load()
     dispatches = settings.is_local if dispatches is None else dispatches
-    clock = clock or SystemClock()
+    clock = clock or AlignedClock(SystemClock())
     telemetry = Telemetry.open(settings, clock, service="tradepost")
     access_line = logging.configure(
         settings.LOG_LEVEL,
@@ -190,7 +191,7 @@ def _background(
         "signals": resources[Signals].run(),
         "parent": _end_with_parent(),
     }
-    work |= fault_work(resources)
+    work |= fault_work(resources) | clock_work(resources.database, resources.clock)
     if (replica := resources.find(Replica)) is not None:
         work["replica"] = replica.run()
     if dispatches:

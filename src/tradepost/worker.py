@@ -11,7 +11,8 @@ from typing import Final
 import structlog
 
 from tradepost.bootstrap import build_backlog, dispatch, fault_work, opened
-from tradepost.core.clock import Clock, SystemClock
+from tradepost.core.clock import AlignedClock, Clock, SystemClock
+from tradepost.core.database.shared_clock import clock_work
 from tradepost.core.finishing import alongside
 from tradepost.core.observability import logging
 from tradepost.core.observability.metrics import Metrics
@@ -33,7 +34,7 @@ async def work(settings: Settings, *, clock: Clock | None = None, metrics_port: 
     A database that is away or not migrated yet is waited for. ``clock`` is the machine's own by default;
     ``metrics_port`` is where Prometheus is answered, 0 for nowhere.
     """
-    clock = clock or SystemClock()
+    clock = clock or AlignedClock(SystemClock())
     telemetry = Telemetry.open(settings, clock, service="tradepost-worker")
     logging.configure(
         settings.LOG_LEVEL,
@@ -68,7 +69,9 @@ async def _deliver(resources: Resources, metrics: Metrics) -> None:
         "backlog": build_backlog(resources, metrics.show_backlog).run(),
         "metrics": metrics.watch(),
     }
-    async with alongside(work_beside | fault_work(resources)):
+    async with alongside(
+        work_beside | fault_work(resources) | clock_work(resources.database, resources.clock)
+    ):
         dispatching = asyncio.create_task(dispatch(resources), name="dispatcher")
         for number in STOPS:
             loop.add_signal_handler(number, dispatching.cancel)

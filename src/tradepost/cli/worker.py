@@ -2,7 +2,7 @@
 
 import click
 
-from tradepost.cli.running import current_clock, load_settings, run
+from tradepost.cli.running import load_settings, run
 from tradepost.worker import work
 
 
@@ -15,4 +15,4 @@ from tradepost.worker import work
 )
 def worker(metrics_port: int) -> None:
     """Deliver messages until SIGTERM: e-mails, webhooks, inboxes. Any number may be at it."""
-    run(work(load_settings(), clock=current_clock(), metrics_port=metrics_port))
+    run(work(load_settings(), clock=click.get_current_context().obj, metrics_port=metrics_port))

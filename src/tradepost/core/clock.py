@@ -64,3 +64,7 @@ class SkewedClock:
 
     def chance(self) -> float:
         return self.right.chance()
+
+
+class AlignedClock(SkewedClock):
+    """The clock of a machine, as another's corrects it: ``ahead`` is by how much this one is behind."""

@@ -93,6 +93,11 @@ class FileRepository(Repository):
             wanted = wanted.where(StoredFile.category == selection.category)
         return await self.paged(wanted, window, _NEWEST_FIRST)
 
+    async def find_newest(self) -> str | None:
+        """Return the name of the stored file that came last."""
+        stored = select(StoredFile.name).where(StoredFile.state == FileState.STORED)
+        return await self.db.scalar(stored.order_by(StoredFile.id.desc()).limit(1))
+
     async def find_names(self, names: Collection[str]) -> Collection[str]:
         """Return which of these names have a row, whatever its state."""
         return set(await self.db.scalars(select(StoredFile.name).where(StoredFile.name.in_(names))))
