@@ -197,7 +197,7 @@ class SqliteWriter(Writer):
         tables = await self._db.execute(
             text("SELECT name, sql FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL TABLE %fts5%'")
         )
-        searches = [name for name, definition in tables if any(f"'{table}'" in definition for table in MANY)]
+        searches = [name for name, definition in tables if any(f"'{table}" in definition for table in MANY)]
         # Their triggers have not told the indexes of search about any row.
         rebuilt = [f"INSERT INTO {name} ({name}) VALUES ('rebuild')" for name in searches]  # noqa: S608 - our own names
         await self._run((f"PRAGMA threads = {SQLITE_SORTERS}", *rebuilt, *self._aside, "PRAGMA threads = 0"))

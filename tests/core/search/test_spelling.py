@@ -21,9 +21,9 @@ def test_each_choice_is_a_condition_of_its_own_for_gin() -> None:
 
 
 def test_fts5_is_asked_one_question() -> None:
-    fts, fact = Fts5(), Choice(("\u00a7sactive",))
+    fts, fact = Fts5(["title", "tags"]), Choice(("\u00a7sactive",))
     assert fts.question([(OLD, LAMP)], (), ()) == '((("old") AND ("lamp" OR "lamps" OR "lampsh"*)))'
     assert fts.question([()], (fact,), ()) == '("\u00a7sactive")'
     assert fts.question([(TITLE,), (LAMP,)], (fact,), ((OLD,),)) == (
-        '(((title : ("old")) OR (("lamp" OR "lamps" OR "lampsh"*))) AND ("\u00a7sactive")) NOT (((("old"))))'
+        '(((("\u2039old")) OR (("lamp" OR "lamps" OR "lampsh"*))) AND ("\u00a7sactive")) NOT (((("old"))))'
     )

@@ -52,7 +52,13 @@ async def filled(world: World) -> AsyncIterator[WriteSession]:
             if world.database.is_sqlite:
                 await db.execute(
                     text(
-                        "CREATE VIRTUAL TABLE notes_search USING fts5(title, body, facts, content = 'notes', "
+                        "CREATE VIEW notes_words AS SELECT id, title, body, "
+                        "facts || ' \u2039' || replace(title, ' ', ' \u2039') AS facts FROM notes"
+                    )
+                )
+                await db.execute(
+                    text(
+                        "CREATE VIRTUAL TABLE notes_search USING fts5(title, body, facts, content = 'notes_words', "
                         "content_rowid = 'id', tokenize = 'ascii', detail = column, columnsize = 0)"
                     )
                 )

@@ -1,6 +1,6 @@
 """The full-text index over a table of normalised texts, and what can be told of a row from its texts alone.
 
-On PostgreSQL it is a GIN index of the words as a ``tsvector``; on SQLite an FTS5 table whose content is the table itself.
+On PostgreSQL it is a GIN index of the words as a ``tsvector``; on SQLite an FTS5 table whose content is a view of the table.
 Both index the words that ``core.wire.folding`` made, as they are: no dictionary, stemmer or parser of an engine has a say,
 so both find the same. Neither keeps places of words. What needs these (phrases, exclusions, the rank among several words)
 looks into the texts of the rows that the index found, in one way for both.
@@ -99,7 +99,7 @@ class TextIndex:
 
     @property
     def marked(self) -> list[str]:
-        """The fields whose words PostgreSQL's index has once more, under a mark: all but the lightest."""
+        """The fields whose words the index has once more, under a mark: all but the lightest."""
         return [name for name, _ in self.weights[:-1]]
 
     def document(self) -> str:

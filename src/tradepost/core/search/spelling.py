@@ -10,16 +10,26 @@ from typing import Final
 from tradepost.core.search.steps import Choice, Tier
 
 MARKS: Final = "\u2039\u203a"
-"""Before a word, in PostgreSQL's index, says that it stands in the first field, or the second; no word has them."""
+"""Before a word says that it stands in the first field, or the second; no word has them."""
 FACT: Final = "\u00a7"
 """Begins a fact about what a text is of, which is a word of the index like any other; no word has it."""
 
 
-class Gin:
-    """A GIN index of the words of a row. ``fields`` are those whose words are in it once more, under a mark."""
+class _Marked:
+    """An index of the words of a row. ``fields`` are those whose words are in it once more, under a mark.
+
+    Asked for a word of one field, an index without marks would go through all rows that have it in any.
+    """
 
     def __init__(self, fields: Sequence[str]) -> None:
         self._marks = dict(zip(fields, MARKS, strict=False))
+
+    def _mark(self, choice: Choice) -> str:
+        return "" if choice.field is None else self._marks.get(choice.field, "")
+
+
+class Gin(_Marked):
+    """A GIN index."""
 
     def conditions(self, wanted: Sequence[Tier], without: Sequence[Tier]) -> list[str]:
         """Return queries all of which must be met, to have what one of ``wanted`` lets in and none of ``without``.
@@ -39,15 +49,15 @@ class Gin:
         return " & ".join(map(self._choice, tier))
 
     def _choice(self, choice: Choice) -> str:
-        mark = "" if choice.field is None else self._marks.get(choice.field, "")
+        mark = self._mark(choice)
         ways = [f"'{mark}{word}'" for word in choice.words]
         if choice.beginning is not None:
             ways.append(f"'{mark}{choice.beginning}':*")
         return f"({' | '.join(ways)})"
 
 
-class Fts5:
-    """An FTS5 table with a column for each field."""
+class Fts5(_Marked):
+    """An FTS5 table."""
 
     def question(self, wanted: Sequence[Tier], facts: Tier, without: Sequence[Tier]) -> str:
         """Return one question for what has all ``facts``, and one of ``wanted``, and none of ``without``."""
@@ -61,10 +71,9 @@ class Fts5:
     def _all(self, tier: Tier) -> str:
         return " AND ".join(map(self._choice, tier))
 
-    @staticmethod
-    def _choice(choice: Choice) -> str:
-        ways = [f'"{word}"' for word in choice.words]
+    def _choice(self, choice: Choice) -> str:
+        mark = self._mark(choice)
+        ways = [f'"{mark}{word}"' for word in choice.words]
         if choice.beginning is not None:
-            ways.append(f'"{choice.beginning}"*')
-        asked = f"({' OR '.join(ways)})"
-        return asked if choice.field is None else f"{choice.field} : {asked}"
+            ways.append(f'"{mark}{choice.beginning}"*')
+        return f"({' OR '.join(ways)})"

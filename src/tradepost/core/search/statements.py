@@ -281,7 +281,9 @@ class SearchStatements:
         rows = select(row_id.label("id"), *part.shown).select_from(self._fts)
         if asked.texts or part.reads_texts:
             rows = rows.join(self._index.texts, self._index.key == row_id).where(*asked.texts)
-        question = bindparam(None, Fts5().question(asked.wanted, facts, asked.without), type_=Text())
+        question = bindparam(
+            None, Fts5(self._index.marked).question(asked.wanted, facts, asked.without), type_=Text()
+        )
         rows = rows.where(literal_column(self._index.name, Text()).op("MATCH")(question))
         if part.below is not None:
             rows = rows.where(row_id < number(part.below))
