@@ -4,11 +4,13 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import insert, select
 
 from tests.conftest import Person, World
 from tests.items.market import ITEMS, SEARCH, change, faults, new_category, sell, titles
 from tradepost.core.search import statements
 from tradepost.items.indexing import ItemIndexer
+from tradepost.items.models import ItemTag, ItemText
 from tradepost.items.repository import search as repository
 
 
@@ -323,3 +325,44 @@ class TestTheAnswer:
         assert faults(await client.get(SEARCH, params={**query, "facets": "colour"})) == [
             (["query", "facets"], "facets")
         ]
+
+    async def test_facets_follow_tags_at_once(
+        self, world: World, client: httpx.AsyncClient, alice: Person, moderator: Person
+    ) -> None:
+        lamp = await sell(alice, "lamp", tags=["brass", "old"])
+        await sell(alice, "lamp", tags=["brass"])
+        bare = await sell(alice, "lamp")
+
+        async def counted() -> dict[str, int]:
+            answer = await client.get(SEARCH, params={"q": "lamp", "facets": "tag"})
+            return {one["value"]: one["count"] for one in answer.json()["facets"]["tag"]}
+
+        async def known() -> set[str | None]:
+            """Return what is written of tags beside the texts."""
+            async with world.database.read() as db:
+                return set(await db.scalars(select(ItemText.tag_names)))
+
+        async def tag(name: str) -> str:
+            found = (await client.get("/api/v1/tags/", params={"limit": 100})).json()["tags"]
+            return f"/api/v1/tags/{next(one['id'] for one in found if one['name'] == name)}"
+
+        assert await counted() == {"brass": 2, "old": 1}
+        await change(alice, bare, tags=["new", "old"])
+        assert await counted() == {"brass": 2, "old": 2, "new": 1}
+        assert None not in await known()
+        await moderator.api.patch(await tag("brass"), json={"name": "gold"})
+        assert await counted() == {"gold": 2, "old": 2, "new": 1}
+        assert await known() == {None, "new\nold"}
+        await world.resources[ItemIndexer].refresh()
+        assert await known() == {"gold\nold", "gold", "new\nold"}
+        target = (await tag("new")).rpartition("/")[2]
+        await moderator.api.post(f"{await tag('old')}/merge", json={"into_id": int(target)})
+        assert await counted() == {"gold": 2, "new": 2}
+        await moderator.api.delete(await tag("gold"))
+        assert await counted() == {"new": 2}
+        await change(alice, lamp, tags=[])
+        assert await counted() == {"new": 1}
+        # The previous release knows nothing of names beside texts.
+        async with world.database.transaction() as db:
+            await db.execute(insert(ItemTag).values(item_id=lamp["id"], tag="new", position=0))
+        assert await counted() == {"new": 2}

@@ -89,6 +89,8 @@ class ItemText(Base):
     description: Mapped[str] = mapped_column(Text)
     facts: Mapped[str] = mapped_column(Text, server_default=text("''"))
     """What filters ask of the item, as words; triggers on ``items`` keep it."""
+    tag_names: Mapped[str | None] = mapped_column(Text)
+    """The names of its tags, one a line; null where links tell: a trigger on them makes it so when they change."""
 
 
 class TextRule(Base):

@@ -37,6 +37,7 @@ class TextRow(TypedDict):
     tags: str
     description: str
     facts: str
+    tag_names: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,4 +101,5 @@ def text_row(
         "tags": searchable_list(tags),
         "description": searchable(description),
         "facts": facts.words(),
+        "tag_names": "\n".join(tags),
     }

@@ -32,7 +32,7 @@ ITEM_COLUMNS: Final = (
     *("images", "views", "views_class", "owner_id", "version", "title_key", "indexed_version"),
     *("created_at", "updated_at"),
 )
-TEXT_COLUMNS: Final = ("item_id", "title", "tags", "description", "facts")
+TEXT_COLUMNS: Final = ("item_id", "title", "tags", "description", "facts", "tag_names")
 NULL: Final = r"\N"
 """COPY's."""
 _SPECIAL: Final = re.compile(r"[\\\t\n\r]")
@@ -227,7 +227,7 @@ def _postgres(order: Order, numbered: list[tuple[int, ItemRow, _Texts]], words: 
         text = _text_row(order, item_id, item, words)
         texts.append(
             f"{item_id}\t{_escaped(text['title'])}\t{_escaped(text['tags'])}\t{_escaped(text['description'])}\t"
-            f"{text['facts']}\n"
+            f"{text['facts']}\t{_escaped(text['tag_names'])}\n"
         )
     return Frame(len(rows), *("".join(lines).encode() for lines in (rows, tags, texts)))
 

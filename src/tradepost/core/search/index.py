@@ -86,6 +86,13 @@ class TextIndex:
     fields: tuple[tuple[ColumnElement[str], int], ...]
     """Each text with its weight."""
     facts: ColumnElement[str]
+    counted: tuple[ColumnElement[Any], ...] = ()
+    """What facets count of a row besides its facts."""
+
+    @property
+    def told(self) -> list[ColumnElement[Any]]:
+        """What facets read of a row, named."""
+        return [column.label(column.name) for column in (self.facts, *self.counted)]
 
     @property
     def name(self) -> str:

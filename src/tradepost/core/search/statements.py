@@ -159,21 +159,21 @@ class SearchStatements:
     def told(self) -> CTE:
         """Return the rows of the parameter ``ids`` as ``best`` does."""
         key = self._index.key
-        rows = select(key.label("id"), self._index.facts.label("facts")).where(AmongIds(key))
+        rows = select(key.label("id"), *self._index.told).where(AmongIds(key))
         return rows.cte("best").prefix_with("MATERIALIZED")
 
     def unranked(self) -> CTE:
         """Return all rows that meet the question as ``best`` does, where they are no more than a search ranks."""
-        part = replace(self._found, shown=(self._index.facts.label("facts"),), reads_texts=True)
+        part = replace(self._found, shown=tuple(self._index.told), reads_texts=True)
         return self._newest(part, number(RANKED)).cte("best").prefix_with("MATERIALIZED")
 
     def best(self) -> CTE:
-        """Return the rows that a search ranks, in no order, as ``id`` and ``facts``."""
+        """Return the rows that a search ranks, in no order, as ``id`` and what facets read of them."""
         parts = [
             _Part(
                 f"step_{place}",
                 step,
-                (self._index.facts.label("facts"), self._score(step).label("score")),
+                (*self._index.told, self._score(step).label("score")),
                 reads_texts=True,
             )
             for place, step in enumerate(self._steps)

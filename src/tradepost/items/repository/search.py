@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final, NamedTuple, cast
@@ -74,6 +74,7 @@ ITEM_TEXTS: Final = TextIndex(
     _TEXTS.c.item_id,
     ((_TEXTS.c.title, 4), (_TEXTS.c.tags, 2), (_TEXTS.c.description, 1)),
     _TEXTS.c.facts,
+    (_TEXTS.c.tag_names,),
 )
 
 
@@ -252,23 +253,28 @@ class ItemSearchRepository(Repository):
             best = asked.unranked()
         else:
             best = asked.best()
-        # Categories and prices are among the facts that come with the rows; for tags their links are read.
-        parts = [
-            select(
-                literal_column("''", String()).label("tag"),
-                func.count().label("number"),
-                func.aggregate_strings(best.c.facts, " ").label("facts"),
-            ).select_from(best)
-        ]
+        # All comes with the rows, but for the tags of those whose links have changed since their texts were written.
+        told = select(
+            literal_column("''", String()).label("tag"),
+            func.count().label("number"),
+            func.aggregate_strings(best.c.facts, " ").label("facts"),
+            func.aggregate_strings(best.c.tag_names, "\n").label("tag_names"),
+        ).select_from(best)
+        parts = [told]
         if "tag" in names:
-            tags = _by_tag(best).subquery("tags")
-            parts.append(select(tags.c.tag, tags.c.number, literal_column("''", String())))
-        (_, _, facts), *links = await self.rows(select(union_all(*parts).subquery("facets")), values)
-        counted = Counter((facts or "").split())
+            nothing = literal_column("''", String())
+            parts.append(_by_tag(best).add_columns(nothing, nothing))
+        (_, _, facts, tag_names), *links = await self.rows(
+            select(union_all(*parts).subquery("facets")), values
+        )
+        counted, tags = Counter((facts or "").split()), Counter((tag_names or "").split("\n"))
+        # Of items without any.
+        del tags[""]
+        tags.update({tag: number for tag, number, *_ in links})
         facets = {
             "category": _most_categories(counted),
             "price": _in_ranges(counted),
-            "tag": [Counted(tag, number) for tag, number, _ in links],
+            "tag": _most(Counted(tag, number) for tag, number in tags.items()),
         }
         return {name: facets[name] for name in names}
 
@@ -329,19 +335,23 @@ def _facts(wanted: ItemFilter) -> list[Sequence[str]]:
 
 
 def _by_tag(best: CTE) -> Select[str, int]:
-    number = func.count().label("number")
-    links = select(ItemTag.tag, number).where(AmongSelected(ItemTag.item_id, select(best.c.id)))
-    return links.group_by(ItemTag.tag).order_by(number.desc(), ItemTag.tag).limit(MOST_VALUES)
+    unknown = select(best.c.id).where(best.c.tag_names.is_(None))
+    links = select(ItemTag.tag, func.count().label("number")).where(AmongSelected(ItemTag.item_id, unknown))
+    return links.group_by(ItemTag.tag)
+
+
+def _most(found: Iterable[Counted]) -> list[Counted]:
+    """Return the values with the most items; of as many, the lowest."""
+    return sorted(found, key=lambda one: (-one.number, one.value))[:MOST_VALUES]
 
 
 def _most_categories(counted: Mapping[str, int]) -> list[Counted]:
     """Return the categories with the most items, from the numbers of all facts."""
-    found = [
+    return _most(
         Counted(int(word.removeprefix(CATEGORY)), number)
         for word, number in counted.items()
         if word.startswith(CATEGORY)
-    ]
-    return sorted(found, key=lambda one: (-one.number, one.value))[:MOST_VALUES]
+    )
 
 
 def _in_ranges(counted: Mapping[str, int]) -> list[Counted]:

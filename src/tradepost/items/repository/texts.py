@@ -22,7 +22,7 @@ _NEW = upsert(_TEXTS)
 _PUT = _NEW.on_conflict_do_update(
     index_elements=["item_id"],
     # Not the facts: from the first row on, triggers keep them.
-    set_={name: _NEW.excluded[name] for name in ("title", "tags", "description")},
+    set_={name: _NEW.excluded[name] for name in ("title", "tags", "description", "tag_names")},
 )
 _MARK = (
     update(_ITEMS)
