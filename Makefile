@@ -106,10 +106,10 @@ AGAIN = echo "Those that failed once more, with the machine to themselves. What 
 
 # The programs of `make test-outside`, with their Debian packages. Node.js is not among them: Debian's may be too old for
 # the generators of clients.
-OUTSIDE = chromium:chromium chromedriver:chromium-driver nginx:nginx haproxy:haproxy postfix:postfix pgbouncer:pgbouncer
+OUTSIDE = chromium:chromium chromedriver:chromium-driver nginx:nginx haproxy:haproxy postfix:postfix pgbouncer:pgbouncer strace:strace
 
 .PHONY: test-outside
-test-outside: .venv/.dev ## Test beside programs from elsewhere: Chromium, nginx, haproxy, Postfix, PgBouncer (as root, apt installs them), generated clients
+test-outside: .venv/.dev ## Test beside programs from elsewhere: Chromium, nginx, haproxy, Postfix, PgBouncer, strace (as root, apt installs them), generated clients
 	@mkdir -p build; PATH="$$PATH:/usr/sbin"; missing() { for program in $(OUTSIDE); do \
 		command -v "$${program%:*}" >/dev/null || printf ' %s' "$${program#*:}"; done; }; \
 	wanted=$$(missing); \
@@ -220,7 +220,8 @@ LONG = tests/faults/test_kill.py \
 	tests/events/test_seat_model.py \
 	tests/media/test_bombs.py \
 	tests/conformance \
-	tests/outside/test_docs_page.py
+	tests/outside/test_docs_page.py \
+	tests/outside/test_power_cut.py
 
 .PHONY: mutants
 mutants: .venv/.dev ## Make faults in what is simulated, and say how many of them the tests notice (ARGS='--number 80 --seed 1')
