@@ -74,7 +74,7 @@ class TagRepository(Repository):
 
         In the order of ids, as ``lock_several_for_update``: two that lock several tags wait for each other in one direction only.
         """
-        return (await self.db.scalars(_TAKEN, {"texts": sorted(names)})).all()
+        return [name for (name,) in await self.rows(_TAKEN, {"texts": sorted(names)})]
 
     async def add_missing(self, tags: Sequence[Mapping[str, Any]]) -> Sequence[str]:
         """Insert those of these tags whose names are free, in this order, and return the names inserted."""

@@ -108,7 +108,7 @@ class Outbox:
                 "type": message.type,
                 "subscription": subscription.name,
                 "channel": subscription.channel.name,
-                "payload": payload_of(message),
+                "payload": payload,
                 "state": MessageState.PENDING,
                 "attempts": 0,
                 "created_at": now,
@@ -116,7 +116,9 @@ class Outbox:
                 "expires_at": due_at + timedelta(seconds=subscription.channel.max_age),
                 "traceparent": cause,
             }
-            for message, cause in [(one.message, self._cause(db, one)) for one in traced]
+            for message, payload, cause in [
+                (one.message, payload_of(one.message), self._cause(db, one)) for one in traced
+            ]
             for subscription in self._subscriptions.by_type.get(type(message), ())
         ]
         if not rows:
