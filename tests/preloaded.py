@@ -208,12 +208,15 @@ class _Child:
 
 def main() -> None:
     """Import everything, then fork a process for each message, and tell of its end."""
-    from tradepost.cli import main as command  # noqa: PLC0415 - only this process is to be filled with it
+    from tradepost import supervisor  # noqa: PLC0415 - only this process is to be filled with it
+    from tradepost.cli import main as command  # noqa: PLC0415
 
     configure_mappers()
     migrations.head()
     migrations.is_newer("")
     uvicorn._subprocess.spawn = _Workers()  # type: ignore[assignment]
+    # A process of a new image would have to import everything once more.
+    supervisor.become = supervisor.supervise
     # What was imported lives as long as any of them: a collector that looked at it would copy all of it for each.
     gc.collect()
     gc.freeze()

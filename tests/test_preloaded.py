@@ -41,6 +41,17 @@ def as_an_operator(*arguments: str, env: dict[str, str], cwd: Path) -> tuple[int
     return ended.returncode, ended.stdout
 
 
+MOST_OF_A_SUPERVISOR = 30_000
+"""Kilobytes: it does nothing with the application, and has left it behind."""
+
+
+def memory_of(pid: int) -> int:
+    """Return what memory a process has for itself, and its part of what it shares, in kilobytes; 0 where nobody tells."""
+    told = Path(f"/proc/{pid}/smaps_rollup")
+    lines = told.read_text(encoding="ascii").splitlines() if told.exists() else []
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+
+
 def is_there(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -104,6 +115,8 @@ async def test_the_command_itself_serves(tmp_path: Path, workers: int) -> None:
                 return len(names) == workers
 
             await eventually(all_are_ready)
+            if workers > 1:
+                assert memory_of(process.pid) < MOST_OF_A_SUPERVISOR
             process.send_signal(signal.SIGTERM)
             assert await process.wait() == 0
         finally:

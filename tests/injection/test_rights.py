@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import Person, World
 from tests.flows.live import environment, eventually, serving, workers_of
-from tradepost.cli.serve import server_config
+from tradepost.cli.serve import server_options
 from tradepost.core.clock import SkewedClock
 from tradepost.core.settings.faults import SettingsError
 from tradepost.core.settings.settings import Settings
@@ -37,8 +37,8 @@ class TestOff:
         assert not isinstance(world.resources[Storage], UnreliableStorage)
         with pytest.raises(KeyError):
             world.resources[Injector]
-        config = server_config("127.0.0.1", 0, 1, world.resources.settings)
-        assert config.http is BoundedHttpProtocol
+        options = server_options("127.0.0.1", 0, 1, world.resources.settings)
+        assert options["http"].endswith(f":{BoundedHttpProtocol.__name__}")
 
     async def test_nothing_is_served_and_no_header_is_read(self, admin: Person, world: World) -> None:
         for method, path in (("GET", ""), ("PUT", ""), ("DELETE", ""), ("GET", "/log"), ("DELETE", "/x")):

@@ -9,7 +9,7 @@ import pytest_asyncio
 from tests.accounts.test_api_keys import new_key
 from tests.conftest import Person, World, world_on
 from tests.injection.test_rights import FAULTS, layers
-from tradepost.cli.serve import server_config
+from tradepost.cli.serve import server_options
 from tradepost.web.middleware.faults import Faults
 from tradepost.web.protocol import CuttableHttpProtocol
 
@@ -24,8 +24,8 @@ async def module_world(database_url: str, tmp_path_factory: pytest.TempPathFacto
 
 async def test_who_may(world: World, admin: Person, moderator: Person) -> None:
     assert Faults.__name__ in list(layers(world.app))
-    config = server_config("127.0.0.1", 0, 1, world.resources.settings)
-    assert config.http is CuttableHttpProtocol
+    options = server_options("127.0.0.1", 0, 1, world.resources.settings)
+    assert options["http"].endswith(f":{CuttableHttpProtocol.__name__}")
     plain, for_load = [(await new_key(admin, load_test=is_for_load))["key"] for is_for_load in (False, True)]
     for_reading = await new_key(admin, permissions=["read:items"])
     async with (

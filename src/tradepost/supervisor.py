@@ -1,0 +1,115 @@
+"""The process above several workers: it starts them, replaces those that end, and passes signals on.
+
+``tradepost serve --workers`` turns into it once everything is checked, and leaves the application behind: this process does
+nothing with it, and would hold a hundred megabytes for that.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from tradepost.core.observability.worker_files import MULTIPROCESS_VARIABLE, prepare_directory
+from tradepost.web.shared_socket import COUNTS_VARIABLE, ConnectionCounts
+
+METRICS_PREFIX: Final = "tradepost-metrics-"
+
+
+def become(options: Mapping[str, Any]) -> NoReturn:
+    """Turn this process into the one above the workers, under the same number; ``options`` are of ``uvicorn.Config``."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    # Without the working directory among the places that modules come from, as the command has none.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", __name__, json.dumps(options)])  # noqa: S606 - itself
+
+
+def supervise(options: Mapping[str, Any]) -> NoReturn:
+    """Run workers until SIGTERM or SIGINT, and end this process after the last of them."""
+    # Before there are workers that it could be passed on to.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    config = uvicorn.Config(**options)
+    with metrics_directory(), connection_counts():
+        Workers(config, sockets=[config.bind_socket()]).run()
+    sys.exit(0)
+
+
+class Workers(Multiprocess):
+    """The processes of ``--workers``, behind one socket that is gone once the last of them takes no more."""
+
+    def terminate_all(self) -> None:
+        """Let go of the socket: connections that it still took would wait for an answer that never comes."""
+        for listener in self.sockets:
+            listener.close()
+        super().terminate_all()
+
+
+@contextmanager
+def metrics_directory() -> Iterator[None]:
+    """Have a directory in which the metrics of several workers meet; they look for it when they start."""
+    if given := os.environ.get(MULTIPROCESS_VARIABLE):
+        prepare_directory(Path(given))
+        yield
+        return
+    remove_left_behind(Path(tempfile.gettempdir()))
+    with _new_directory() as directory:
+        os.environ[MULTIPROCESS_VARIABLE] = str(directory)
+        yield
+
+
+@contextmanager
+def _new_directory() -> Iterator[Path]:
+    with ExitStack() as held:
+        directory = None
+        while directory is None:
+            made = Path(tempfile.mkdtemp(prefix=METRICS_PREFIX))
+            # A server that starts at the same moment may take it for left behind, before this one holds its lock.
+            with suppress(OSError):
+                held.enter_context(_held(made))
+                directory = made if made.exists() else None
+        try:
+            yield directory
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def connection_counts() -> Iterator[None]:
+    """Have a file in which several workers say how many connections each has; it is gone with this process."""
+    with tempfile.NamedTemporaryFile(prefix="tradepost-connections-") as file:
+        path = Path(file.name)
+        ConnectionCounts.make(path)
+        os.environ[COUNTS_VARIABLE] = str(path)
+        yield
+
+
+def remove_left_behind(parent: Path) -> None:
+    """Remove the directories of metrics whose server was killed: nobody holds their lock any more."""
+    for directory in parent.glob(f"{METRICS_PREFIX}*"):
+        # Another user's, or removed by another server that starts.
+        with suppress(OSError), _held(directory):
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def _held(directory: Path) -> Iterator[None]:
+    """Hold the lock of a directory, which ends with this process however that goes; ``OSError`` if another has it."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+if __name__ == "__main__":
+    supervise(json.loads(sys.argv[1]))
