@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    CompoundSelect,
     Select,
     Text,
     and_,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     true,
     union_all,
 )
+from sqlalchemy import cast as sql_cast
 from sqlalchemy import table as lightweight
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -36,6 +38,8 @@ from tradepost.core.search.steps import Choice, Resolved, Step, Tier, steps_of
 
 RANKED: Final = 10_000
 """Rows that a search ranks and counts, and no more: the best ones, and of equal ones the newest."""
+NEAR_BLOCKS: Final = 2
+"""Large blocks that are gone through by small ones."""
 FEW_WORDS: Final = 8
 """Words of a choice that GIN looks up again for each small block."""
 
@@ -296,17 +300,12 @@ class SearchStatements:
             for tier in asked.wanted
             for choice in tier
         )
-        bits = LARGE_BLOCK_BITS if is_long else BLOCK_BITS
-        top: ColumnElement[int] = select(func.max(key).op(">>")(number(bits))).scalar_subquery()
+        newest: ColumnElement[int] = select(func.max(key)).scalar_subquery()
         if part.below is not None:
-            top = number(part.below >> bits)
-        blocks = (
-            func.generate_series(top, number(0), number(-1))
-            .table_valued("number", name=f"blocks_{part.name}")
-            .render_derived()
-        )
+            newest = number(part.below)
+        blocks = _blocks(newest, near=0 if is_long else NEAR_BLOCKS).cte(f"blocks_{part.name}")
         rows = self._rows(part, asked).where(*self._documents(asked))
-        rows = rows.where(_InBlock(self._document, blocks.c.number, sign=BLOCKS[bits]))
+        rows = rows.where(_InBlock(self._document, blocks.c.block))
         if part.in_order:
             rows = rows.order_by(key.desc())
         block = rows.limit(number(RANKED)).lateral(f"block_{part.name}")
@@ -328,14 +327,33 @@ class _InBlock(FunctionElement[bool]):
 
     inherit_cache = True
 
-    def __init__(self, document: ColumnElement[Any], block: ColumnElement[int], *, sign: str) -> None:
-        super().__init__(document, block, literal_column(f"'''{FACT}{sign}'", Text()))
+    def __init__(self, document: ColumnElement[Any], block: ColumnElement[str]) -> None:
+        super().__init__(document, block)
 
 
 @compiles(_InBlock, "postgresql")
 def _in_block(element: _InBlock, compiler: SQLCompiler, **options: Any) -> str:
-    document, block, beginning = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{document} @@ CAST({beginning} || {block} || '''' AS tsquery)"
+    document, block = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{document} @@ CAST({block} AS tsquery)"
+
+
+def _blocks(newest: ColumnElement[int], *, near: int) -> CompoundSelect[str]:
+    """Return the words for the blocks of ids from the newest down: small ones in the first ``near`` large ones, then large.
+
+    What many rows have is found in a few small ones; for what few have, all small ones would have to be looked through.
+    """
+    first = newest.op(">>")(number(LARGE_BLOCK_BITS))
+    last_small = (first - number(near - 1)).op("<<")(number(LARGE_BLOCK_BITS - BLOCK_BITS))
+    ranges = (
+        (BLOCK_BITS, newest.op(">>")(number(BLOCK_BITS)), func.greatest(last_small, number(0))),
+        (LARGE_BLOCK_BITS, first - number(near), number(0)),
+    )
+    parts = []
+    for bits, highest, lowest in ranges if near else ranges[1:]:
+        numbers = func.generate_series(highest, lowest, number(-1)).table_valued("number").render_derived()
+        word = literal_column(f"'{FACT}{BLOCKS[bits]}'", Text()) + sql_cast(numbers.c.number, Text())
+        parts.append(select(word.label("block")))
+    return union_all(*parts)
 
 
 class _Matches(FunctionElement[bool]):
