@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
+from types import FrameType
 from typing import Any, Final
 
 import structlog
@@ -213,10 +214,14 @@ def _drained(readiness: Readiness, seconds: float) -> Iterator[None]:
     """Drain: SIGTERM makes the process not ready at once, and reaches the server ``seconds`` later.
 
     The server closes its socket on SIGTERM. A load balancer must have seen before that this process wants no requests, or
-    some of them are refused.
+    some of them are refused. SIGINT, which a person sends, reaches it at once.
     """
-    stop = signal.getsignal(signal.SIGTERM)
-    if not callable(stop) or threading.current_thread() is not threading.main_thread():
+    stop, interrupt = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    if (
+        not callable(stop)
+        or not callable(interrupt)
+        or threading.current_thread() is not threading.main_thread()
+    ):
         try:
             yield
         finally:
@@ -232,12 +237,20 @@ def _drained(readiness: Readiness, seconds: float) -> Iterator[None]:
             log.info("told to end; not ready any more", seconds=seconds)
             loop.call_later(seconds, stop, signal.SIGTERM, None)
 
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        if not readiness.draining:
+            readiness.draining = True
+            _end_in_time(END_SECONDS)
+        interrupt(number, frame)
+
     signal.signal(signal.SIGTERM, lambda *_: loop.call_soon_threadsafe(begin))
+    signal.signal(signal.SIGINT, interrupted)
     try:
         yield
     finally:
         readiness.draining = True
         signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, interrupt)
 
 
 def _end_in_time(seconds: float) -> None:

@@ -9,14 +9,18 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import uvicorn
+from typing_extensions import override
 from uvicorn.supervisors import Multiprocess
 
 from tradepost.core.observability.worker_files import MULTIPROCESS_VARIABLE, prepare_directory
@@ -46,11 +50,28 @@ def supervise(options: Mapping[str, Any]) -> NoReturn:
 class Workers(Multiprocess):
     """The processes of ``--workers``, behind one socket that is gone once the last of them takes no more."""
 
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        super().__init__(config, sockets)
+        self.should_exit = _Told(self)
+
     def terminate_all(self) -> None:
         """Let go of the socket: connections that it still took would wait for an answer that never comes."""
         for listener in self.sockets:
             listener.close()
         super().terminate_all()
+
+
+class _Told(threading.Event):
+    """Whether all are to end; a wait for it is over when one has ended already, so that another takes its place at once."""
+
+    def __init__(self, workers: Workers) -> None:
+        super().__init__()
+        self._workers = workers
+
+    @override
+    def wait(self, timeout: float | None = None) -> bool:
+        wait([worker.process.sentinel for worker in self._workers.processes], timeout)
+        return self.is_set()
 
 
 @contextmanager

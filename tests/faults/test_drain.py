@@ -9,7 +9,10 @@ import pytest
 
 from tests.conftest import settings_for
 from tests.flows.live import API, connecting, environment, eventually, serving, tradepost
+from tradepost import main
+from tradepost.core.clock import SystemClock
 from tradepost.main import create_app
+from tradepost.web.readiness import Readiness
 
 STAGING = {
     "ENVIRONMENT": "staging",
@@ -125,3 +128,28 @@ async def test_a_start_that_fails_leaves_no_task_behind(
         async with app.router.lifespan_context(app):
             pytest.fail("it started")
     assert asyncio.all_tasks() == before
+
+
+async def test_an_interruption_reaches_the_server_at_once_and_has_a_last_clock_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    readiness, clocks, reached = Readiness(SystemClock()), list[float](), list[int]()
+    monkeypatch.setattr(main, "_end_in_time", clocks.append)
+    # The server's own.
+    before = {
+        number: signal.signal(number, lambda number, _frame: reached.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        with main._drained(readiness, 5.0):
+            signal.raise_signal(signal.SIGINT)
+            assert readiness.draining
+            # The one above the workers passes it on as SIGTERM, and a person may be impatient.
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.sleep(0)
+            signal.raise_signal(signal.SIGINT)
+        assert clocks == [main.END_SECONDS]
+        assert reached == [signal.SIGINT] * 2
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -227,13 +227,15 @@ class Dispatcher:
 
     async def _readdress(self) -> None:
         """Move messages to the channels that their subscriptions have in this release; an older or newer one wrote them."""
-        for subscription in self._subscriptions.by_name.values():
-            async with self._database.transaction() as db:
-                await MessageRepository(db).readdress(subscription.name, subscription.channel.name)
-        channels = [REACTIONS.name, *self._subscriptions.channels()]
         async with self._database.transaction() as db:
-            buried = await MessageRepository(db).bury_unknown_channels(
-                channels, now=self._clock.now(), longer=UNKNOWN_CHANNELS_KEPT
+            messages = MessageRepository(db)
+            await messages.readdress(
+                {name: one.channel.name for name, one in self._subscriptions.by_name.items()}
+            )
+            buried = await messages.bury_unknown_channels(
+                [REACTIONS.name, *self._subscriptions.channels()],
+                now=self._clock.now(),
+                longer=UNKNOWN_CHANNELS_KEPT,
             )
         if buried:
             log.warning("messages of unknown channels given up", number=buried)

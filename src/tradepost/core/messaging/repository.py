@@ -1,7 +1,7 @@
 """Every statement about stored messages."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -210,13 +210,16 @@ class MessageRepository(Repository):
         )
         return len(deleted.all())
 
-    async def readdress(self, subscription: str, channel: str) -> None:
-        """Move pending messages of a subscription to the channel that it has now, unless they are under a lease."""
+    async def readdress(self, channels: Mapping[str, str]) -> None:
+        """Move pending messages to the channels that their subscriptions have now, unless they are under a lease."""
+        if not channels:
+            return
+        channel = case(dict(channels), value=StoredMessage.subscription)
         await self.db.execute(
             update(StoredMessage)
             .where(
                 _PENDING,
-                StoredMessage.subscription == subscription,
+                StoredMessage.subscription.in_(list(channels)),
                 StoredMessage.channel != channel,
                 StoredMessage.lease.is_(None),
             )

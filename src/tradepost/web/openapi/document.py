@@ -36,8 +36,9 @@ _FASTAPI_SCHEMAS: Final = ("HTTPValidationError", "ValidationError")
 DESCRIPTION: Final = """\
 Errors are `application/problem+json` (RFC 9457): `error_code` is for programs, `detail` for people, and `request_id` is
 what to quote in a report. Every answer carries `X-Request-ID` (yours, if you send one) and `X-Process-Time`; send the
-header `Server-Timing: 1` to see the time in a browser's tools. Paths are served with and without a slash at the end,
-and `HEAD` wherever there is `GET`.
+header `Server-Timing: 1` to see the time in a browser's tools. With `Request-Timeout: 2.5` a request has 2.5 seconds at
+most, from its head on, and is answered 503 `HTTP_503` if it was not begun by then, or 504 `DEADLINE_EXCEEDED` if it was.
+Paths are served with and without a slash at the end, and `HEAD` wherever there is `GET`.
 """
 
 _TAGS: Final = {
