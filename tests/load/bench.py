@@ -57,7 +57,8 @@ WORKLOADS = (
         "search-rare",
         "search-typo",
     ),
-    *("me", "me-key", "create", "create-key", "join", UPLOAD, BULK, EXPORT),
+    *("me", "me-key", "read-beside", "api", "create", "create-key", "patch", "delete", "crud", "join"),
+    *(UPLOAD, BULK, EXPORT),
 )
 ON_SQLITE = {"tradepost", "tradepost-limited", "tradepost-local", "straightforward", pocketbase.NAME}
 EXTRA = 0.5
@@ -169,7 +170,7 @@ def main() -> int:
         event_ids = plan_events(servers["tradepost"], tokens) if "join" in options.workloads else []
         cursors = deep_cursors(servers["tradepost"], dataset) if "deep" in options.workloads else []
         keys = make_keys(servers["tradepost"], tokens) if "me-key" in options.workloads else []
-        workloads = build_workloads(dataset, tokens, event_ids, cursors, keys)
+        workloads = build_workloads(dataset, tokens, event_ids, cursors, keys, taking=servers["tradepost"])
         measured = [servers[name] for name in options.contestants]
         own = {
             name: pocketbase.fill(server, dataset)

@@ -54,6 +54,8 @@ class Dataset:
     tags: list[str]
     titles: list[str]
     """Of some active items."""
+    owned: list[tuple[int, str]]
+    """Active items of these people, each with its owner's address."""
 
     def maintain(self) -> None:
         """Vacuum, analyze and checkpoint, so that no contestant pays for what another left behind."""
@@ -104,6 +106,10 @@ def _path_in(url: str) -> str:
 ACTIVE = "SELECT id FROM items WHERE status = 'active' ORDER BY id"
 PEOPLE = "SELECT email FROM users WHERE is_active AND role = 'user' ORDER BY id LIMIT 100"
 TAGS = "SELECT name FROM tags ORDER BY id LIMIT 100"
+OWNED = f"""
+SELECT i.id, p.email FROM items i JOIN users u ON u.id = i.owner_id JOIN ({PEOPLE}) p ON p.email = u.email
+WHERE i.status = 'active' ORDER BY i.id
+"""  # noqa: S608 - put together from constants
 TITLES = "SELECT title FROM items WHERE status = 'active' ORDER BY id LIMIT 100"
 
 
@@ -113,6 +119,7 @@ def _inspect_sqlite(url: str) -> Dataset:
             [row[0] for row in connection.execute(statement)]
             for statement in (ACTIVE, PEOPLE, TAGS, TITLES, "SELECT count(*) FROM items")
         )
+        owned = connection.execute(OWNED).fetchall()
     dataset = Dataset(
         url=url,
         postmaster=None,
@@ -122,6 +129,7 @@ def _inspect_sqlite(url: str) -> Dataset:
         emails=people,
         tags=tags,
         titles=titles,
+        owned=owned,
     )
     dataset.maintain()
     return dataset
@@ -153,6 +161,7 @@ async def _inspect(url: str) -> Dataset:
             emails=[row[0] for row in people],
             tags=[row[0] for row in tags],
             titles=[row[0] for row in titles],
+            owned=[(row[0], row[1]) for row in await connection.fetch(OWNED)],
         )
     finally:
         await connection.close()

@@ -63,7 +63,11 @@ def main() -> int:
     ):
         tokens = log_in(server, dataset)
         workloads = build_workloads(
-            dataset, tokens, cursors=deep_cursors(server, dataset), keys=make_keys(server, tokens)
+            dataset,
+            tokens,
+            cursors=deep_cursors(server, dataset),
+            keys=make_keys(server, tokens),
+            taking=server,
         )
         workload = workloads[options.workload]
         job = Job(

@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict, dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tests.load.contestants import LIMIT, ROOT
 from tests.load.generator import Job, Result
 from tests.load.sameness import differences
+from tests.load.workloads import BESIDE
 from tradepost.loading.histogram import Histogram
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from tests.load.database import Dataset
     from tests.load.workloads import Workload
 
+MOST_A_SECOND = 4_000
+"""Requests a second that nobody answers of those that can each be sent once."""
 WARM_UP = 1.0
 """Seconds before the first round of each workload: caches fill, prepared statements are made, Node compiles."""
 OK = 200
@@ -89,6 +93,22 @@ class Measurement:
         return asdict(self)
 
 
+def _generated(job: Job) -> Result:
+    process = subprocess.run(
+        [sys.executable, "-m", "tests.load.generator"],
+        input=json.dumps(asdict(job)),
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        check=False,
+        timeout=job.seconds + 60,
+    )
+    if process.returncode != 0:
+        # What it said on standard error has been seen; the others can still be measured.
+        return Result(seconds=job.seconds, elapsed=job.seconds, lost=1, faults=["the generator failed"])
+    return Result(**json.loads(process.stdout))
+
+
 class Rounds:
     """Runs workloads against servers that share a database, and keeps what was measured."""
 
@@ -121,7 +141,7 @@ class Rounds:
             result = self._generate(workload, server, connections=16, seconds=WARM_UP, rate=None)
             bodies[server.contestant.name] = result.bodies
             self.judge(workload, server, result, may_shed=False)
-        if len(servers) > 1:
+        if len(servers) > 1 and workload.compared:
             self._compare(workload, bodies)
         for load in loads:
             for number in range(self.rounds):
@@ -136,7 +156,9 @@ class Rounds:
 
     def can(self, workload: Workload, name: str) -> bool:
         """Whether a contestant can be asked it."""
-        return workload.name in self.own[name] if name in self.own else workload.only in {None, name}
+        if name in self.own:
+            return workload.name in self.own[name]
+        return workload.only in {None, name} and (workload.of is None or name in workload.of)
 
     def _measure(self, workload: Workload, server: Server, load: Load, number: int) -> None:
         rate = load.rate
@@ -191,9 +213,12 @@ class Rounds:
     def _generate(
         self, workload: Workload, server: Server, *, connections: int, seconds: float, rate: float | None
     ) -> Result:
+        requests = self.requests_of(workload, server.contestant.name)
+        if workload.fresh is not None:
+            requests = workload.fresh(int(seconds * MOST_A_SECOND))
         job = Job(
             port=server.port,
-            requests=self.requests_of(workload, server.contestant.name),
+            requests=requests,
             expected_status=workload.expected_status,
             also_expected=OK if server.contestant.name in self.own else workload.also_expected,
             connections=connections,
@@ -202,19 +227,20 @@ class Rounds:
             server_pid=server.pid,
             database_pid=self.dataset.postmaster,
         )
-        process = subprocess.run(
-            [sys.executable, "-m", "tests.load.generator"],
-            input=json.dumps(asdict(job)),
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            check=False,
-            timeout=seconds + 60,
+        if workload.beside is None:
+            return _generated(job)
+        others = replace(
+            job,
+            requests=self.requests_of(workload.beside, server.contestant.name),
+            expected_status=workload.beside.expected_status,
+            connections=16,
+            rate=BESIDE,
         )
-        if process.returncode != 0:
-            # What it said on standard error has been seen; the others can still be measured.
-            return Result(seconds=seconds, elapsed=seconds, lost=1, faults=["the generator failed"])
-        return Result(**json.loads(process.stdout))
+        with ThreadPoolExecutor(1) as pool:
+            beside = pool.submit(_generated, others)
+            result = _generated(job)
+        self.judge(workload.beside, server, beside.result(), may_shed=False)
+        return result
 
     def judge(self, workload: Workload, server: Server, result: Result, *, may_shed: bool) -> list[str]:
         """Note what went wrong: a measurement with errors in it says nothing."""

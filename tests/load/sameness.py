@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d(:\d\d)?)")
 COUNTED = {"views"}
 """Tradepost counts the views that the measurement makes; the others do not."""
+CURSOR = "next_cursor"
+"""Tradepost has cursors in its lists."""
 OWN_TO_EACH_CREATION = {"id", "created_at", "updated_at"}
 
 
@@ -29,7 +31,7 @@ def differences(one: Mapping[str, str], other: Mapping[str, str], *, created: bo
 
 def _between(one: Any, other: Any, where: str, ignored: set[str]) -> Iterator[str]:
     if isinstance(one, dict) and isinstance(other, dict):
-        for key in sorted(one.keys() | other.keys()):
+        for key in sorted((one.keys() | other.keys()) - {CURSOR}):
             if key not in one or key not in other:
                 yield f"{where}.{key} is only in one of them"
             # Only the new row's own fields differ: its owner, one level below, is the same for all.

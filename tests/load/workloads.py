@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import http.client
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from itertools import cycle
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+from tests.load.contestants import LIMIT
 from tests.load.generator import ONCE
 
 if TYPE_CHECKING:
@@ -28,6 +32,11 @@ BEHIND = 1_024
 NEWEST = "/api/v1/items/?limit=20&total=false"
 LONG = 6
 """Letters of a word that may have a typo."""
+BESIDE = 200
+"""Requests a second of those who ask for something else."""
+HIGH_PRICE = 1_000_000
+"""More than what any seeded item costs: no discount forbids it."""
+WRITERS = frozenset({"tradepost", "straightforward"})
 DEEP = 100
 """Different pages of the workload `deep`."""
 
@@ -46,6 +55,14 @@ class Workload:
     """Leaves rows behind: measured last, and ids and times differ between its answers."""
     only: str | None = None
     """The one contestant that can do it."""
+    of: frozenset[str] | None = None
+    """The contestants that can do it, if not all can."""
+    compared: bool = True
+    """Whether all contestants' answers to one request must have the same content."""
+    fresh: Callable[[int], list[str]] | None = None
+    """Makes what so many requests need that can each be sent once, and returns them."""
+    beside: Workload | None = None
+    """What others ask for meanwhile, `BESIDE` times a second."""
 
 
 def log_in(server: Server, dataset: Dataset) -> list[str]:
@@ -124,8 +141,22 @@ def build_workloads(
     event_ids: list[int] | None = None,
     cursors: list[str] | None = None,
     keys: list[str] | None = None,
+    *,
+    taking: Server | None = None,
 ) -> Mapping[str, Workload]:
-    """All workloads by name, in the order in which they are to be measured; `join` needs events, `deep` cursors, `me-key` keys."""
+    """All workloads by name, in the order in which they are to be measured.
+
+    `join` needs events, `deep` cursors, `me-key` keys, and `delete` a Tradepost that takes the items in.
+    """
+    token_of = dict(zip(dataset.emails, tokens, strict=False))
+    owned = [(item_id, token_of[email]) for item_id, email in dataset.owned if email in token_of]
+    create = Workload(
+        "create",
+        "create an item with 2 tags, with JWT",
+        list(_creations(dataset, tokens)),
+        expected_status=201,
+        writes=True,
+    )
     workloads = (
         Workload("read", "read one item", [_get(f"/api/v1/items/{item_id}") for item_id in dataset.item_ids]),
         Workload(
@@ -179,19 +210,50 @@ def build_workloads(
             only="tradepost",
         ),
         Workload(
-            "create",
-            "create an item with 2 tags, with JWT",
-            list(_creations(dataset, tokens)),
-            expected_status=201,
-            writes=True,
+            "read-beside",
+            f"read one item, while others create {BESIDE} a second",
+            [_get(f"/api/v1/items/{item_id}") for item_id in dataset.item_ids],
+            beside=create,
         ),
+        Workload(
+            "api",
+            "a mix as HttpArena's api-4: three of eight small answers (`me`), three of one item, two of a list of 20",
+            list(_small_mix(dataset, tokens)),
+        ),
+        create,
         Workload(
             "create-key",
             "create an item with 2 tags, with JWT and an Idempotency-Key of its own",
             list(_creations(dataset, tokens, f"Idempotency-Key: {ONCE}")),
             expected_status=201,
             writes=True,
-            only="tradepost",
+            of=WRITERS,
+        ),
+        Workload(
+            "patch",
+            "change an item's price, with JWT",
+            list(_changes(owned)),
+            writes=True,
+            of=WRITERS,
+            compared=False,
+        ),
+        Workload(
+            "delete",
+            "delete an item with 2 tags, with JWT",
+            [],
+            writes=True,
+            of=WRITERS,
+            compared=False,
+            fresh=None if taking is None else partial(_deletions, taking, dataset, tokens),
+        ),
+        Workload(
+            "crud",
+            "a mix as HttpArena's crud: 75 % read one, 15 % change one, 5 % list 10, 5 % create one",
+            list(_crud_mix(dataset, tokens, owned)),
+            also_expected=201,
+            writes=True,
+            of=frozenset({"tradepost", LIMIT, "limit-no-reset"}),
+            compared=False,
         ),
         Workload(
             "join",
@@ -200,7 +262,8 @@ def build_workloads(
             expected_status=200,
             also_expected=201,
             writes=True,
-            only="tradepost",
+            of=WRITERS,
+            compared=False,
         ),
     )
     return {workload.name: workload for workload in workloads}
@@ -244,6 +307,55 @@ def _joins(event_ids: list[int], tokens: list[str]) -> Iterable[str]:
             yield _encoded("DELETE", f"/api/v1/events/{left}/participants", leaver)
     for left, leaver in pairs[-BEHIND:]:
         yield _encoded("DELETE", f"/api/v1/events/{left}/participants", leaver)
+
+
+def _changes(owned: Sequence[tuple[int, str]]) -> Iterable[str]:
+    """Two changes of each item in turn, so that each changes something."""
+    for turn in range(2):
+        for number, (item_id, token) in enumerate(owned):
+            change = json.dumps({"price": HIGH_PRICE + 2 * number + turn})
+            yield _encoded("PATCH", f"/api/v1/items/{item_id}", token, change)
+
+
+def _deletions(server: Server, dataset: Dataset, tokens: list[str], number: int) -> list[str]:
+    """Have so many items put up for sale, and return the requests that delete them."""
+    item = json.dumps({"title": "Load test item", "price": 19.99, "tags": dataset.tags[:2]})
+    each = -(-number // len(tokens))
+    made: list[list[str]] = []
+    for token in tokens:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        headers = {"Content-Type": "application/x-ndjson", "Authorization": f"Bearer {token}"}
+        connection.request("POST", "/api/v1/items/bulk", "\n".join([item] * each), headers)
+        outcomes = map(json.loads, connection.getresponse().read().splitlines())
+        ids = [one["id"] for one in outcomes if one.get("status") == 201]
+        connection.close()
+        if len(ids) != each:
+            raise RuntimeError(f"{each} items were to be made, and {len(ids)} were")
+        made.append([_encoded("DELETE", f"/api/v1/items/{item_id}", token) for item_id in ids])
+    return [request for turn in zip(*made, strict=True) for request in turn]
+
+
+def _crud_mix(dataset: Dataset, tokens: list[str], owned: Sequence[tuple[int, str]]) -> Iterable[str]:
+    changes, creations = cycle(_changes(owned)), cycle(_creations(dataset, tokens))
+    kinds = ["read", "read", "read", "read", "read", "change"] * 3 + ["list", "create"]
+    for number, (item_id, kind) in enumerate(zip(dataset.item_ids, cycle(kinds), strict=False)):
+        if kind == "read":
+            yield _get(f"/api/v1/items/{item_id}")
+        elif kind == "list":
+            yield _get(f"/api/v1/items/?limit=10&total=false&skip={number % 500}")
+        else:
+            yield next(changes if kind == "change" else creations)
+
+
+def _small_mix(dataset: Dataset, tokens: list[str]) -> Iterable[str]:
+    kinds = ["me", "read", "me", "list", "read", "me", "read", "list"]
+    for number, (item_id, kind) in enumerate(zip(dataset.item_ids, cycle(kinds), strict=False)):
+        if kind == "me":
+            yield _get("/api/v1/users/me", tokens[number % len(tokens)])
+        elif kind == "read":
+            yield _get(f"/api/v1/items/{item_id}")
+        else:
+            yield _get(f"{NEWEST}&skip={number % 500}")
 
 
 def _encoded(

@@ -67,7 +67,7 @@ WHERE s.id = $1 AND s.user_id = $2 AND s.expires_at > now() AND u.is_active
 READ_ME = PERSON.format(
     columns="""json_build_object('id', u.id, 'email', u.email, 'first_name', u.first_name,
     'last_name', u.last_name, 'full_name', u.first_name || ' ' || u.last_name, 'is_active', u.is_active,
-    'role', u.role, 'avatar_url', u.avatar_url, 'phone', u.phone, 'website', u.website,
+    'email_verified', u.email_verified_at IS NOT NULL, 'role', u.role, 'avatar_url', u.avatar_url, 'phone', u.phone, 'website', u.website,
     'created_at', u.created_at, 'updated_at', u.updated_at)::text"""
 )
 
@@ -89,6 +89,15 @@ linked AS (
     SELECT i.id, wanted.name, wanted.position - 1 FROM i, unnest($8::text[]) WITH ORDINALITY AS wanted (name, position)
 )
 SELECT {ITEM.format(tags="$8::text[]")}::text FROM i, u
+"""  # noqa: S608
+
+CHANGE = f"""
+WITH u AS ({PERSON.format(columns="u.*")}),
+i AS (
+    UPDATE items SET price = $4, version = items.version + 1, updated_at = now() FROM u
+    WHERE items.id = $3 AND items.owner_id = u.id RETURNING items.*
+)
+SELECT {STORED_ITEM}::text FROM i, u
 """  # noqa: S608
 
 KEEP = f"""
@@ -152,10 +161,15 @@ class Limit:
             bearer = self.bearer(scope)
             me: str | None = await self.pool.fetchval(READ_ME, bearer.session_id, bearer.user_id)
             return (200, me) if me else (401, None)
-        if path.startswith(ITEMS):
-            item: str | None = await self.pool.fetchval(READ, int(path[len(ITEMS) :]))
-            return (200, item) if item else (404, None)
-        return 404, None
+        return await self.one(scope, receive) if path.startswith(ITEMS) else (404, None)
+
+    async def one(self, scope: HTTPScope, receive: ASGIReceiveCallable) -> tuple[int, str | None]:
+        """Read an item, or change it."""
+        item_id = int(scope["path"][len(ITEMS) :])
+        if scope["method"] == "PATCH":
+            return await self.change(self.bearer(scope), item_id, await whole_body(receive))
+        item: str | None = await self.pool.fetchval(READ, item_id)
+        return (200, item) if item else (404, None)
 
     def bearer(self, scope: HTTPScope) -> Bearer:
         """Whose request this is."""
@@ -188,6 +202,14 @@ class Limit:
             new.get("tags", []),
         )
         return (201, created) if created else (401, None)
+
+    async def change(self, bearer: Bearer, item_id: int, body: bytes) -> tuple[int, str | None]:
+        """Give an item another price, and answer it."""
+        price = json.loads(body, parse_float=Decimal)["price"]
+        changed: str | None = await self.pool.fetchval(
+            CHANGE, bearer.session_id, bearer.user_id, item_id, price
+        )
+        return (200, changed) if changed else (404, None)
 
     async def upload(
         self, bearer: Bearer, item_id: int, scope: HTTPScope, receive: ASGIReceiveCallable

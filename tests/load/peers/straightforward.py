@@ -1,7 +1,6 @@
 """The straightforward way: FastAPI, SQLAlchemy's async ORM, `selectinload`, `response_model`, the engine's own pool.
 
-Written as the frameworks' tutorials have it, with nothing left out and nothing tuned. Only the columns' types are
-Tradepost's own: they say how its tables keep money and time on each database.
+Written as the frameworks' tutorials have it, with nothing left out and nothing tuned.
 """
 
 from __future__ import annotations
@@ -10,132 +9,36 @@ import hashlib
 import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
 
-from fastapi import Depends, FastAPI, Header, HTTPException, Request, UploadFile
+from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response, UploadFile
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import ForeignKey, func, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, selectinload
+from sqlalchemy.orm import selectinload
 
 from tests.load.peers.bearer import BadTokenError, read_bearer
 from tests.load.peers.serving import serve
-from tradepost.core.database.models import Money, Percent, PortableJson, UtcDateTime
+from tests.load.peers.straightforward_models import (
+    WITH_OWNER_AND_TAGS,
+    Event,
+    File,
+    Item,
+    ItemTag,
+    LoginSession,
+    Participant,
+    StoredKey,
+    Tag,
+    User,
+)
 
 UPLOADS = Path(os.environ.get("DATA_DIR", "."))
 CHUNK = 1024 * 1024
-
-
-class Base(DeclarativeBase):
-    """The root of the mapped classes."""
-
-    type_annotation_map = {datetime: UtcDateTime(), list[str]: PortableJson}  # noqa: RUF012 - SQLAlchemy's idiom
-
-
-class User(Base):
-    """A person."""
-
-    __tablename__ = "users"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    email: Mapped[str]
-    first_name: Mapped[str]
-    last_name: Mapped[str]
-    role: Mapped[str]
-    is_active: Mapped[bool]
-    phone: Mapped[str | None]
-    website: Mapped[str | None]
-    avatar_url: Mapped[str | None]
-    created_at: Mapped[datetime]
-    updated_at: Mapped[datetime]
-
-    @property
-    def full_name(self) -> str:
-        """Both names."""
-        return f"{self.first_name} {self.last_name}"
-
-
-class LoginSession(Base):
-    """What a token hangs on."""
-
-    __tablename__ = "sessions"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
-    expires_at: Mapped[datetime]
-    user: Mapped[User] = relationship()
-
-
-class Tag(Base):
-    """A known tag."""
-
-    __tablename__ = "tags"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str]
-    created_at: Mapped[datetime]
-    updated_at: Mapped[datetime]
-
-
-class ItemTag(Base):
-    """A tag on an item."""
-
-    __tablename__ = "item_tags"
-    item_id: Mapped[int] = mapped_column(ForeignKey("items.id"), primary_key=True)
-    tag: Mapped[str] = mapped_column(primary_key=True)
-    position: Mapped[int]
-
-
-class Item(Base):
-    """A thing for sale."""
-
-    __tablename__ = "items"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    title: Mapped[str]
-    description: Mapped[str | None]
-    price: Mapped[Decimal] = mapped_column(Money)
-    discount_price: Mapped[Decimal | None] = mapped_column(Money)
-    tax: Mapped[Decimal | None] = mapped_column(Percent)
-    status: Mapped[str]
-    category_id: Mapped[int | None]
-    images: Mapped[list[str]]
-    views: Mapped[int]
-    owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
-    version: Mapped[int]
-    created_at: Mapped[datetime]
-    updated_at: Mapped[datetime]
-    owner: Mapped[User] = relationship()
-    item_tags: Mapped[list[ItemTag]] = relationship(order_by=ItemTag.position)
-
-    @property
-    def tags(self) -> list[str]:
-        """The tags' names."""
-        return [link.tag for link in self.item_tags]
-
-    @property
-    def total_price(self) -> Decimal:
-        """What a buyer pays."""
-        base = self.price if self.discount_price is None else self.discount_price
-        return (base * (1 + (self.tax or 0) / Decimal(100))).quantize(Decimal("0.01"), ROUND_HALF_UP)
-
-
-class File(Base):
-    """A file that was uploaded."""
-
-    __tablename__ = "files"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str]
-    category: Mapped[str]
-    original_name: Mapped[str]
-    content_type: Mapped[str]
-    size: Mapped[int]
-    sha256: Mapped[str]
-    state: Mapped[str]
-    owner_id: Mapped[int]
-    subject_id: Mapped[int]
-    created_at: Mapped[datetime]
-    changed_at: Mapped[datetime]
+DIGEST_SIZE = 32
 
 
 class OwnerRead(BaseModel):
@@ -154,6 +57,7 @@ class UserRead(OwnerRead):
 
     email: str
     is_active: bool
+    email_verified: bool
     role: str
     phone: str | None
     website: str | None
@@ -205,6 +109,14 @@ class ItemCreate(BaseModel):
     tags: list[str] = Field(default=[], max_length=20)
 
 
+class ItemUpdate(BaseModel):
+    """Changes to an item."""
+
+    title: str = Field(default="", min_length=1, max_length=200)
+    description: str | None = Field(default=None, max_length=1000)
+    price: Decimal = Field(default=Decimal(1), gt=0, max_digits=12, decimal_places=2)
+
+
 async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
     """A session for the length of the request."""
     async with request.app.state.sessions() as session:
@@ -235,7 +147,6 @@ async def get_current_user(
 
 
 CurrentUser = Annotated[User, Depends(get_current_user)]
-WITH_OWNER_AND_TAGS = (selectinload(Item.owner), selectinload(Item.item_tags))
 
 
 async def upload(item_id: int, session: Session, owner: CurrentUser, files: list[UploadFile]) -> Any:
@@ -273,6 +184,85 @@ async def upload(item_id: int, session: Session, owner: CurrentUser, files: list
     return {"uploaded_files": [{"filename": file.name, "size": file.size} for file in stored]}
 
 
+async def update_item(item_id: int, changes: ItemUpdate, session: Session, owner: CurrentUser) -> Any:
+    """Change an item's fields."""
+    item = await session.get(Item, item_id, options=WITH_OWNER_AND_TAGS, with_for_update={"of": Item})
+    if item is None:
+        raise HTTPException(404)
+    if item.owner_id != owner.id:
+        raise HTTPException(403)
+    for name, value in changes.model_dump(exclude_unset=True).items():
+        setattr(item, name, value)
+    item.version += 1
+    item.updated_at = datetime.now(UTC)
+    await session.commit()
+    return item
+
+
+async def delete_item(item_id: int, session: Session, owner: CurrentUser) -> Any:
+    """Delete an item."""
+    item = await session.get(Item, item_id, with_for_update=True)
+    if item is None:
+        raise HTTPException(404)
+    if item.owner_id != owner.id:
+        raise HTTPException(403)
+    await session.delete(item)
+    await session.commit()
+    return {"message": "Item deleted successfully"}
+
+
+async def _place(session: AsyncSession, event_id: int, user_id: int) -> tuple[Event, Participant | None]:
+    event = await session.get(Event, event_id, with_for_update=True)
+    if event is None:
+        raise HTTPException(404)
+    one = select(Participant).where(Participant.event_id == event_id, Participant.user_id == user_id)
+    return event, await session.scalar(one)
+
+
+async def join_event(event_id: int, session: Session, user: CurrentUser, response: Response) -> Any:
+    """Take a seat at an event, or a place on its waiting list."""
+    event, mine = await _place(session, event_id, user.id)
+    if mine is not None:
+        response.status_code = 200
+        return {"event_id": event_id, "user_id": user.id, "status": mine.status}
+    now = datetime.now(UTC)
+    seated = event.participants_count < event.max_participants
+    event.last_number += 1
+    if seated:
+        event.participants_count += 1
+    else:
+        event.waiting_count += 1
+    mine = Participant(
+        event_id=event_id,
+        user_id=user.id,
+        number=event.last_number,
+        status="joined" if seated else "waiting",
+        joined_at=now,
+        seated_at=now if seated else None,
+    )
+    session.add(mine)
+    await session.commit()
+    return {"event_id": event_id, "user_id": user.id, "status": mine.status}
+
+
+async def leave_event(event_id: int, session: Session, user: CurrentUser) -> Any:
+    """Give up a seat, which goes to the first who waits, or a place on the waiting list."""
+    event, mine = await _place(session, event_id, user.id)
+    if mine is None:
+        raise HTTPException(404)
+    await session.delete(mine)
+    waiting = select(Participant).where(Participant.event_id == event_id, Participant.status == "waiting")
+    if mine.status == "waiting":
+        event.waiting_count -= 1
+    elif (heir := await session.scalar(waiting.order_by(Participant.number).limit(1))) is not None:
+        heir.status, heir.seated_at = "joined", datetime.now(UTC)
+        event.waiting_count -= 1
+    else:
+        event.participants_count -= 1
+    await session.commit()
+    return {"message": "Left the event"}
+
+
 def make_app(database_url: str, secret: str) -> FastAPI:
     """The application."""
     app = FastAPI()
@@ -305,7 +295,17 @@ def make_app(database_url: str, secret: str) -> FastAPI:
         return item
 
     @app.post("/api/v1/items/", response_model=ItemRead, status_code=201)
-    async def create_item(new: ItemCreate, session: Session, owner: CurrentUser) -> Any:
+    async def create_item(
+        new: ItemCreate,
+        session: Session,
+        owner: CurrentUser,
+        idempotency_key: Annotated[str | None, Header()] = None,
+    ) -> Any:
+        digest = hashlib.sha256(f"{owner.id} {idempotency_key}".encode()).digest()[:DIGEST_SIZE]
+        if idempotency_key is not None:
+            kept = await session.get(StoredKey, digest)
+            if kept is not None:
+                return Response(kept.answer, kept.status, media_type="application/json")
         now = datetime.now(UTC)
         known = set(await session.scalars(select(Tag.name).where(Tag.name.in_(new.tags))))
         session.add_all(
@@ -325,9 +325,27 @@ def make_app(database_url: str, secret: str) -> FastAPI:
             updated_at=now,
         )
         session.add(item)
+        if idempotency_key is not None:
+            await session.flush()
+            session.add(
+                StoredKey(
+                    digest=digest,
+                    user_id=owner.id,
+                    fingerprint=hashlib.sha256(new.model_dump_json().encode()).digest()[:DIGEST_SIZE],
+                    status=201,
+                    headers=[],
+                    answer=ItemRead.model_validate(item).model_dump_json().encode(),
+                    created_at=now,
+                )
+            )
         await session.commit()
         return item
 
+    app.add_api_route("/api/v1/items/{item_id}", update_item, methods=["PATCH"], response_model=ItemRead)
+    app.add_api_route("/api/v1/items/{item_id}", delete_item, methods=["DELETE"])
+    participants = "/api/v1/events/{event_id}/participants"
+    app.add_api_route(participants, join_event, methods=["POST"], status_code=201)
+    app.add_api_route(participants, leave_event, methods=["DELETE"])
     app.add_api_route("/api/v1/upload/items/{item_id}/documents/", upload, methods=["POST"])
 
     @app.get("/api/v1/users/me", response_model=UserRead)

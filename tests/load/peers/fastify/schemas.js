@@ -46,6 +46,7 @@ export const user = object({
   ...owner.properties,
   email: text,
   is_active: { type: 'boolean' },
+  email_verified: { type: 'boolean' },
   role: text,
   phone: orNull(text),
   website: orNull(text),

@@ -86,7 +86,8 @@ app.get('/api/v1/items/', { schema: { response: { 200: schemas.page } } }, async
 
 app.get('/api/v1/users/me', { schema: { response: { 200: schemas.user } } }, async (request) => {
   const user = await person(request)
-  return { ...user, full_name: `${user.first_name} ${user.last_name}` }
+  const verified = user.email_verified_at !== null
+  return { ...user, full_name: `${user.first_name} ${user.last_name}`, email_verified: verified }
 })
 
 app.post(
