@@ -1,6 +1,7 @@
 """``tradepost tokens`` and ``tradepost reset``, while servers run on the database."""
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from sqlalchemy import make_url
 
 from tests.conftest import Template
-from tests.flows.live import environment, eventually, log_in, serving, tradepost
+from tests.flows.command_line import called
+from tests.flows.live import environment, eventually, join, log_in, serving, tradepost
 from tests.servers import PostgresServer
 
 WORD = "Quixotically"
@@ -130,6 +132,9 @@ async def test_databases_that_are_no_copies_are_left_alone(
             assert refused.status == 1
             assert f"{name}_{word} is no copy" in refused.output
             await server.execute(f"DROP DATABASE {name}_{word}")
+        # Of one that died while nobody was let in.
+        await server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        await ran(env, "reset", "--keep")
         # Two at once: one of them does it, or one after the other.
         both = await asyncio.gather(*(tradepost("reset", env=env) for _ in range(2)))
         assert 0 in {one.status for one in both}
@@ -160,6 +165,15 @@ async def test_production_is_left_alone(tmp_path: Path) -> None:
         assert "in local and staging alone" in refused.output
 
 
+async def test_two_that_keep_at_once(template: Template, tmp_path: Path) -> None:
+    """One of them does it, or one after the other; what is kept is whole."""
+    env = environment(tmp_path, await template.copy())
+    both = await asyncio.gather(*(tradepost("reset", "--keep", env=env) for _ in range(3)))
+    assert 0 in {one.status for one in both}
+    assert all("just now" in one.output for one in both if one.status), [one.output for one in both]
+    await ran(env, "reset")
+
+
 @pytest.mark.parametrize("number", ["10", "1000"])
 async def test_too_few_people(tmp_path: Path, number: str) -> None:
     env = environment(tmp_path)
@@ -167,6 +181,23 @@ async def test_too_few_people(tmp_path: Path, number: str) -> None:
     refused = await tradepost("tokens", "--users", number, env=env)
     assert refused.status == 1
     assert f"--append --users {number}" in refused.output
+
+
+async def test_made_up_people_are_found_however_many_others_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = environment(tmp_path)
+    await ran(env, "seed", "--users", "7", "--items", "0", "--events", "0")
+    with serving(env) as server:
+        await server.ready()
+        async with server.client() as client:
+            for number in range(3):
+                await join(client, f"real{number}@example.com")
+    await ran(env, "seed", "--append", "--users", "2", "--items", "0", "--events", "0")
+    # Two at a time: the first page has none but the admin and one more.
+    monkeypatch.setattr(sys.modules["tradepost.cli.proving"], "CHUNK", 2)
+    found = await called("tokens", "--users", "8", env=env)
+    assert (found.status, len(set(found.output.split()))) == (0, 8), found.output
 
 
 async def test_a_token_is_that_of_somebody_made_up(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Outside ``local`` few may make faults, and what they do is in the audit trail."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 import pytest
@@ -10,6 +11,9 @@ from tests.accounts.test_api_keys import new_key
 from tests.conftest import Person, World, world_on
 from tests.injection.test_rights import FAULTS, layers
 from tradepost.cli.serve import server_options
+from tradepost.injection.injector import Injector
+from tradepost.injection.models import NamedFault
+from tradepost.injection.repository import FaultRepository
 from tradepost.web.middleware.faults import Faults
 from tradepost.web.protocol import CuttableHttpProtocol
 
@@ -72,6 +76,13 @@ async def test_not_more_than_a_hundred_have_names(admin: Person) -> None:
     refused = await admin.api.put(FAULTS, json={"name": "more", "faults": "delay=0ms"})
     assert refused.status_code == 400
     assert refused.json()["error_code"] == "TOO_MANY_FAULTS"
+    # Of many that come at once for the one place left, one gets it.
+    assert (await admin.api.delete(f"{FAULTS}/n0")).status_code == 200
+    at_once = [
+        admin.api.put(FAULTS, json={"name": f"late{number}", "faults": "delay=0ms", "path": "/x"})
+        for number in range(5)
+    ]
+    assert sorted([put.status_code for put in await asyncio.gather(*at_once)]) == [200, 400, 400, 400, 400]
     # One that is there is replaced all the same.
     assert (await admin.api.put(FAULTS, json={"name": "n7", "faults": "drop"})).status_code == 200
     assert (await admin.api.delete(FAULTS)).status_code == 200
@@ -81,3 +92,24 @@ async def test_the_document_tells_of_it(world: World) -> None:
     document = world.app.openapi()
     assert set(document["paths"][FAULTS]) == {"get", "put", "delete"}
     assert "faults" in {tag["name"] for tag in document["tags"]}
+
+
+async def test_what_is_put_while_the_table_is_read_stays(
+    world: World, admin: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    injector = world.resources[Injector]
+    find_all = FaultRepository.find_all
+
+    async def slow(faults: FaultRepository) -> Sequence[NamedFault]:
+        monkeypatch.setattr(FaultRepository, "find_all", find_all)
+        rows = await find_all(faults)
+        # In a task of its own, as of somebody else: this one has a connection.
+        putting = admin.api.put(FAULTS, json={"name": "meanwhile", "faults": "status=418", "path": "/x"})
+        (put,) = await asyncio.gather(putting)
+        assert put.status_code == 200
+        return rows
+
+    monkeypatch.setattr(FaultRepository, "find_all", slow)
+    await asyncio.gather(injector.read(), injector.read())
+    assert [rule.row.name for rule in injector._rules] == ["meanwhile"]
+    assert (await admin.api.delete(FAULTS)).status_code == 200

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
@@ -219,6 +220,40 @@ async def test_a_stalled_loop_and_a_burnt_processor(api: httpx.AsyncClient) -> N
         assert float(answer.headers["X-Process-Time"]) >= 0.03
     lines = await struck(api, before)
     assert sorted(line["kind"] for line in lines) == ["cpu"] * 4 + ["stall"] * 4
+
+
+async def test_troubles_are_as_many_in_the_log_as_the_client_made(
+    server: LiveServer, api: httpx.AsyncClient
+) -> None:
+    """By request for those that a request begins; of mail, as many as attempts that failed."""
+    before, failed = await newest(api), await failed_mails(server)
+    asked = {"stall=1ms": "stall", "cpu=1ms": "cpu", "memory=1MB;for=10ms": "memory"}
+    for number, fault in enumerate([*asked] * 5):
+        answer = await api.get(ITEMS, headers={"X-Fault": fault, "X-Request-ID": f"trouble-{number}"})
+        assert answer.status_code == 200
+    lines = await struck(api, before)
+    made = [(f"trouble-{number}", kind) for number, kind in enumerate([*asked.values()] * 5)]
+    assert sorted((line["request_id"], line["kind"]) for line in lines) == sorted(made)
+    assert (await api.get(ITEMS, headers={"X-Fault": "mail=2s"})).status_code == 200
+    for number in range(3):
+        await join(api, f"counted{number}@example.com")
+
+    async def all_failed() -> bool:
+        return len(await struck(api, before, kind="mail")) >= 3
+
+    await eventually(all_failed)
+
+    async def are_equal() -> bool:
+        return await failed_mails(server) - failed == len(await struck(api, before, kind="mail"))
+
+    await eventually(are_equal)
+
+
+async def failed_mails(server: LiveServer) -> int:
+    """Return how many attempts to send an e-mail have failed, as the metrics count them."""
+    text = (await server.answers("/metrics")).text
+    found = re.search(r'^tradepost_messages_total{channel="mail",outcome="retry"} (\S+)$', text, re.MULTILINE)
+    return int(float(found[1])) if found else 0
 
 
 async def test_memory_is_there_for_a_while(server: LiveServer, api: httpx.AsyncClient) -> None:

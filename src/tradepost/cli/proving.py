@@ -1,7 +1,7 @@
 """``tradepost tokens`` and ``tradepost reset``: people for a load test, and the state that each begins with."""
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -15,6 +15,9 @@ from tradepost.core.settings.settings import Environment
 from tradepost.core.signals import sqlite
 from tradepost.core.wire.pagination import Total, Window
 from tradepost.seeding.loader import EMAIL
+
+CHUNK: Final = 2_000
+"""Accounts that are looked at at once, for made-up people among them."""
 
 
 def _refuse_production(resources: Resources, what: str) -> None:
@@ -31,14 +34,20 @@ async def tokens(resources: Resources, number: int) -> None:
     """Log in made-up people, without their passwords, and print their access tokens, one a line."""
     _refuse_production(resources, "Tokens are given out")
     await require_schema(resources)
+    people: list[int] = []
     async with resources.database.read() as db:
-        window = Window(limit=number * 2 + 100, total=Total.NONE, sort="created_at")
-        page = await build_user_service(db, resources).page(window)
-        people = [
-            user.id
-            for user in page.rows
-            if user.is_active and user.role is Role.USER and EMAIL.fullmatch(user.email)
-        ]
+        users = build_user_service(db, resources)
+        seen = 0
+        while len(people) < number:
+            page = await users.page(Window(skip=seen, limit=CHUNK, total=Total.NONE, sort="created_at"))
+            people += [
+                user.id
+                for user in page.rows
+                if user.is_active and user.role is Role.USER and EMAIL.fullmatch(user.email)
+            ]
+            seen += len(page.rows)
+            if len(page.rows) < CHUNK:
+                break
     if len(people) < number:
         raise click.ClickException(
             f"There are {len(people)} made-up people; make more: tradepost seed --append --users {number} --items 0"
@@ -55,6 +64,7 @@ async def reset(resources: Resources, **options: Any) -> None:
     _refuse_production(resources, "States are kept and put back")
     began = resources.clock.monotonic()
     if options["keep"]:
+        await kept_state.let_in(resources.database)
         await require_schema(resources)
         # Whoever is connected keeps the database from being copied, this process too.
         await resources.database.engine.dispose()

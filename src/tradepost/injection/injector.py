@@ -76,6 +76,8 @@ class Injector:
         self._is_local = is_local
         self._rules: list[Rule] = []
         self._changed = asyncio.Event()
+        self._reading = asyncio.Lock()
+        self._changes = 0
         self._incidents = Incidents(clock, log.warning)
 
     async def due(self, scope: Scope) -> Sequence[Strike]:
@@ -156,6 +158,7 @@ class Injector:
 
     def apply(self, row: NamedFault) -> None:
         """Have a named fault in force in this process at once, and soon in the others."""
+        self._changes += 1
         self.draws.restart(row.name)
         self._rules = [rule for rule in self._rules if rule.row.name != row.name]
         if is_here(row, self._journal.replica):
@@ -164,6 +167,7 @@ class Injector:
 
     def remove(self, names: Iterable[str]) -> None:
         """End named faults in this process at once, and soon in the others."""
+        self._changes += 1
         gone = frozenset(names)
         self._rules = [rule for rule in self._rules if rule.row.name not in gone]
         self._signals.send(TOPIC, "")
@@ -185,10 +189,21 @@ class Injector:
             stop()
 
     async def read(self) -> None:
-        """Read the named faults of the table; of one that did not change, the sequence and the troubles go on."""
-        async with self._database.read() as db:
-            rows = await FaultRepository(db).find_all()
-            db.expunge_all()
+        """Read the named faults of the table; of one that did not change, the sequence and the troubles go on.
+
+        One read at a time, and once more when something changed meanwhile: an older read would take back what came after it.
+        """
+        async with self._reading:
+            while True:
+                before = self._changes
+                async with self._database.read() as db:
+                    rows = await FaultRepository(db).find_all()
+                    db.expunge_all()
+                if before == self._changes:
+                    break
+            self._know(rows)
+
+    def _know(self, rows: Iterable[NamedFault]) -> None:
         known = {(rule.row.name, rule.row.put_at): rule for rule in self._rules}
         rules = []
         for row in rows:

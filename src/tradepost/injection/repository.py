@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, delete, func, insert, select
 
 from tradepost.core.database.elements import upsert
 from tradepost.core.database.keyset import Order, Sorts
+from tradepost.core.database.locks import lock_tables
 from tradepost.core.database.repository import Repository
 from tradepost.core.wire.pagination import Page, Window
 from tradepost.injection.models import NamedFault, StruckFault
@@ -33,6 +34,10 @@ class FaultRepository(Repository):
     async def find_all(self) -> Sequence[NamedFault]:
         """Return all named faults by their names."""
         return (await self.db.scalars(select(NamedFault).order_by(NamedFault.name))).all()
+
+    async def lock_all(self) -> None:
+        """Let nobody else name a fault until the transaction ends: two that are counted at once would both find room."""
+        await lock_tables(self.db, "named faults", NamedFault.__table__)
 
     async def count_others(self, name: str) -> int:
         """Return how many faults have another name."""

@@ -47,6 +47,7 @@ class FaultService:
 
     async def put(self, new: FaultPut, *, by: Asker) -> FaultRead:
         """Have a fault in force, in the place of the one that had its name; ``TooManyFaults`` if there is no room."""
+        await self._faults.lock_all()
         if await self._faults.count_others(new.name) >= MOST_NAMED:
             raise TooManyFaults
         now = self._clock.now()

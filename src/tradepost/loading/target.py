@@ -75,8 +75,8 @@ async def survey(url: str, *, person: str, is_key: bool, wants: Sequence[str]) -
     client = Client(host, most=1, timeout=PATIENCE)
     try:
         asker = _Asker(host, client, person)
-        said = await asker.json("/") or {}
-        if said.get("service") != "Tradepost":
+        said = await asker.json("/")
+        if not isinstance(said, dict) or said.get("service") != "Tradepost":
             raise Refused(f"{host.authority} does not say that it is a Tradepost")
         environment = str(said.get("environment"))
         if person:

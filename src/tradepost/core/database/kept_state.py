@@ -16,7 +16,7 @@ from typing import Any, Final
 import asyncpg
 from sqlalchemy import URL
 
-from tradepost.core.database import migrations
+from tradepost.core.database import migrations, occupancy
 from tradepost.core.database.engines import Database
 from tradepost.core.database.hosts import Hosts
 from tradepost.core.database.locks import try_hold_name
@@ -31,6 +31,8 @@ FILE_COPY: Final = 15
 """The first version of PostgreSQL that can be told to copy files rather than to write all of it into its log."""
 TRIES: Final = 20
 """Times that a database is tried to be renamed, should somebody have connected in between."""
+
+TWO_AT_ONCE: Final = "somebody else keeps or puts back this database's state just now"
 
 
 class NothingKept(RuleBroken):
@@ -51,6 +53,18 @@ async def keep(database: Database) -> None:
         await copies.drop(KEPT)
         async with _alone(connection, copies.live):
             await copies.make(KEPT, of=copies.live)
+
+
+async def let_in(database: Database) -> None:
+    """Let everybody connect again, should somebody have died who had kept them out."""
+    if database.is_sqlite:
+        return
+    url = _direct(database)
+    name = str(url.database)
+    async with _maintenance(url) as connection:
+        query = "SELECT datallowconn FROM pg_database WHERE datname = $1"
+        if await connection.fetchval(query, name) is False:
+            await connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
 
 
 async def put_back(database: Database) -> None:
@@ -160,7 +174,7 @@ async def _maintenance(url: URL) -> AsyncIterator[Any]:
         raise DatabaseUnavailable from error
     try:
         if not await try_hold_name(connection, str(url.database)):
-            raise RuleBroken("somebody else keeps or puts back this database's state just now")
+            raise RuleBroken(TWO_AT_ONCE)
         yield connection
     except asyncpg.InsufficientPrivilegeError as error:
         raise RuleBroken(f"the database's user may not do this: {error}") from error
@@ -231,10 +245,17 @@ def _beside(path: Path) -> Path:
 
 def _keep_file(path: Path) -> None:
     half = path.with_name(f"{path.name}.half")
-    half.unlink(missing_ok=True)
-    with closing(sqlite3.connect(path, timeout=PATIENCE)) as live, closing(sqlite3.connect(half)) as copy:
-        live.backup(copy)
-    half.replace(_beside(path))
+    try:
+        with occupancy.alone(_beside(path)):
+            half.unlink(missing_ok=True)
+            with (
+                closing(sqlite3.connect(path, timeout=PATIENCE)) as live,
+                closing(sqlite3.connect(half)) as copy,
+            ):
+                live.backup(copy)
+            half.replace(_beside(path))
+    except occupancy.DatabaseInUse as error:
+        raise RuleBroken(TWO_AT_ONCE) from error
 
 
 def _put_file_back(path: Path) -> None:

@@ -89,6 +89,11 @@ LOCKS: Final = (
         "Many rows are written with ids that nobody else may take between them. The only thing locked in its transaction.",
     ),
     Lock(
+        "named faults",
+        Strength.SHARE_ROW_EXCLUSIVE,
+        "No more than so many of all have names: they are counted before one is written, which admins do now and then.",
+    ),
+    Lock(
         "messages",
         Strength.UPDATE,
         "Who takes messages is alone with them. Always with SKIP LOCKED: nobody waits for a message.",
