@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import delete, func, select, text, update
 
 from tests.conftest import NewPerson, Person, World, empty_tables
 from tests.flows.command_line import called
@@ -323,6 +323,50 @@ async def test_folding_takes_batches(world: World, alice: Person, monkeypatch: p
     async with world.database.read() as db:
         assert await db.scalar(select(ItemCountChange.id)) is None
         assert await db.scalar(select(ItemCount.n).where(ItemCount.key == "red")) == 5
+
+
+async def test_differences_that_no_job_folds_stay_few(world: World, alice: Person) -> None:
+    if world.database.is_sqlite:
+        pytest.skip("its counts have no differences")
+    await sell(alice, tags=["red"])
+    many = text(
+        "INSERT INTO item_count_changes (status, tag, n) SELECT 'active', 'red', 1 FROM generate_series(1, 5000)"
+    )
+    for _ in range(12):
+        async with world.database.transaction() as db:
+            await db.execute(many)
+    async with world.database.transaction() as db:
+        # One transaction folds once, whatever it writes.
+        for _ in range(3):
+            await db.execute(many)
+        left = await db.scalar(select(func.count()).select_from(ItemCountChange)) or 0
+    assert 5_000 <= left <= 35_000
+    assert (await kept(world))["tag", "red", "active"] == 75_001
+    await fold(world)
+    assert (await kept(world))["tag", "red", "active"] == 75_001
+
+
+async def test_writers_that_fold_wait_for_no_other(world: World) -> None:
+    if world.database.is_sqlite:
+        pytest.skip("its counts have no differences")
+    many = text(
+        "INSERT INTO item_count_changes (status, tag, n) SELECT 'active', :tag, 1 FROM generate_series(1, 30000)"
+    )
+
+    async def write(tag: str) -> int | None:
+        """Write many differences, and return what their transaction has folded of them."""
+        async with world.database.transaction() as db:
+            await db.execute(many, {"tag": tag})
+            folded = await db.scalar(select(ItemCount.n).where(ItemCount.key == tag))
+            if tag == "one":
+                # While this one is under way.
+                async with asyncio.timeout(20):
+                    assert await asyncio.create_task(write("other")) is None
+            return folded
+
+    assert await write("one")
+    found = await kept(world)
+    assert (found["tag", "one", "active"], found["tag", "other", "active"]) == (30_000, 30_000)
 
 
 async def test_what_is_wrong_is_found_and_repaired(world: World, alice: Person, tmp_path: Path) -> None:
