@@ -149,6 +149,8 @@ class Moved:
     """Items a second."""
     cpu: float
     """Microseconds of the server's process for each item, those of the others' requests included."""
+    database: float
+    """Likewise of PostgreSQL's processes; SQLite works in the server's own."""
     grown: float
     """By how many MiB the server's memory grew at its most."""
     p99: float
@@ -171,13 +173,21 @@ def _forget_peak(pid: int) -> None:
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
-def measure(server: Server, others: Others, name: str, work: Callable[[], Awaitable[int]]) -> Moved:
+def measure(
+    server: Server,
+    others: Others,
+    name: str,
+    work: Callable[[], Awaitable[int]],
+    *,
+    of_database: Callable[[], float],
+) -> Moved:
     """Measure one round."""
 
     async def both() -> Moved:
         _, alone = await others.beside(_nothing())
         _forget_peak(server.pid)
-        resident, cpu, began = memory(server.pid, "VmRSS"), seconds_of_tree(server.pid), time.perf_counter()
+        resident, cpu, stored = memory(server.pid, "VmRSS"), seconds_of_tree(server.pid), of_database()
+        began = time.perf_counter()
         number, meanwhile = await others.beside(work())
         seconds = time.perf_counter() - began
         return Moved(
@@ -185,6 +195,7 @@ def measure(server: Server, others: Others, name: str, work: Callable[[], Awaita
             number,
             number / seconds,
             (seconds_of_tree(server.pid) - cpu) / number * 1e6,
+            (of_database() - stored) / number * 1e6,
             (memory(server.pid, "VmHWM") - resident) / 1024,
             percentile(meanwhile, 0.99) * 1000,
             percentile(alone, 0.99) * 1000,
@@ -204,6 +215,10 @@ def move(
 ) -> list[Moved]:
     """Measure bulks and exports of a server in turn."""
     others, body = Others(server, dataset), lines(dataset.tags, LINES)
+
+    def of_database() -> float:
+        return 0.0 if dataset.postmaster is None else seconds_of_tree(dataset.postmaster)
+
     works: dict[str, Callable[[], Awaitable[int]]] = {
         EXPORT: lambda: take_out(server),
         BULK: lambda: take_in(server, token, body),
@@ -213,12 +228,12 @@ def move(
         for name, work in works.items():
             if name not in names:
                 continue
-            one = measure(server, others, name, work)
+            one = measure(server, others, name, work, of_database=of_database)
             if name == BULK and one.items != LINES:
                 raise SystemExit(f"WRONG: of {LINES} items {one.items} were created")
             found.append(one)
             say(
-                f"{name:7} round {number + 1}: {one.rate:8,.0f} items/s  CPU {one.cpu:6.1f} us  memory +{one.grown:.1f} MiB  "
+                f"{name:7} round {number + 1}: {one.rate:8,.0f} items/s  CPU {one.cpu:6.1f} us, database {one.database:6.1f}  memory +{one.grown:.1f} MiB  "
                 f"others' p99 {one.p99:.1f} ms, alone {one.p99_alone:.1f} ms"
             )
     return found
@@ -229,16 +244,19 @@ def table(found: Sequence[Moved], *, rounds: int) -> list[str]:
     out = [
         f"### bulk and export (medians of {rounds} rounds, beside {1 / PACE:.0f} reads of others a second)",
         "",
-        "| workload | items | items/s | server CPU us an item | memory grew, MiB | others' p99, ms | alone | ratio |",
-        "|---|---|---|---|---|---|---|---|",
+        "| workload | items | items/s | server CPU us an item | database's | memory grew, MiB | others' p99, ms | alone | ratio |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name in dict.fromkeys(one.name for one in found):
         mine = [one for one in found if one.name == name]
-        figures = [median(getattr(one, field) for one in mine) for field in ("items", "rate", "cpu", "grown")]
+        figures = [
+            median(getattr(one, field) for one in mine)
+            for field in ("items", "rate", "cpu", "database", "grown")
+        ]
         waits = [median(one.p99 for one in mine), median(one.p99_alone for one in mine)]
         ratio = median(one.p99 / one.p99_alone for one in mine)
         out.append(
-            "| {} | {:,.0f} | {:,.0f} | {:.1f} | {:.1f} | {:.1f} | {:.1f} | {:.2f} |".format(
+            "| {} | {:,.0f} | {:,.0f} | {:.1f} | {:.1f} | {:.1f} | {:.1f} | {:.1f} | {:.2f} |".format(
                 name, *figures, *waits, ratio
             )
         )
