@@ -50,7 +50,7 @@ class Contestant:
 def _install_node_packages() -> None:
     if shutil.which("npm") is None:
         raise ContestantError("node and npm are needed for the contestant fastify")
-    if not (FASTIFY / "node_modules").exists():
+    if not (FASTIFY / "node_modules" / "@fastify" / "under-pressure").exists():
         subprocess.run(["npm", "install"], cwd=FASTIFY, check=True, stdout=sys.stderr)
 
 
@@ -99,6 +99,12 @@ CONTESTANTS: Mapping[str, Contestant] = {
             "fastify",
             "Node: Fastify + pg, schema-compiled JSON",
             lambda port: ["node", str(FASTIFY / "server.js"), "--port", str(port)],
+            _install_node_packages,
+        ),
+        Contestant(
+            "fastify-shedding",
+            "the same with @fastify/under-pressure, which refuses while the event loop is 100 ms late",
+            lambda port: ["node", str(FASTIFY / "server.js"), "--port", str(port), "--shedding"],
             _install_node_packages,
         ),
         Contestant(

@@ -20,6 +20,8 @@ from tests.load.exchange import Connection, ProtocolError
 
 PROBES = ("/livez", "/metrics")
 PROBE_PERIOD = 0.25
+AGAIN = 0.1
+"""Seconds after which the impatient ask again."""
 PROBE = -1
 """The kind of a request that is a probe."""
 
@@ -35,6 +37,12 @@ class Job:
     patience: float = 5.0
     """Seconds after which who was not answered gives up, and closes the connection."""
     comes_back: bool = False
+    retries: int = 0
+    """How often who is refused, or gives up, asks again a tenth of a second later, whatever it was told."""
+    fresh: bool = False
+    """Whether each request comes on a connection of its own."""
+    idle: int = 0
+    """Connections that were used once, and are only there from then on."""
 
 
 @dataclass
@@ -58,12 +66,16 @@ class Crowd:
         self.poll = select.epoll()
         self.busy: dict[int, Connection] = {}
         self.idle: list[Connection] = []
+        self.coming: dict[int, tuple[Connection, bytes]] = {}
+        """Connections that are being opened, and what is to be sent on them."""
+        self.sleeping: list[Connection] = []
         self.due: list[tuple[float, int, int]] = []
         """Requests to come: when, their kind and their number."""
 
     def run(self) -> Came:
         """Send everything, and wait for it."""
         self._plan()
+        self._fall_asleep()
         self.start = perf_counter()
         end = self.start + sum(seconds for seconds, _ in self.job.phases)
         while True:
@@ -77,8 +89,20 @@ class Crowd:
             pause = (self.due[0][0] + self.start - perf_counter()) if self.due else 0.05
             select.select([self.poll], [], [], min(0.05, max(0.0, pause)))
             for descriptor, _ in self.poll.poll(0):
-                self._receive(self.busy[descriptor])
+                if descriptor in self.coming:
+                    self._send_first(descriptor)
+                else:
+                    self._receive(self.busy[descriptor])
         return self.came
+
+    def _fall_asleep(self) -> None:
+        for _ in range(self.job.idle):
+            client = Connection(("127.0.0.1", self.job.port))
+            client.socket.settimeout(10)
+            client.send(0, b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", since=0)
+            while client.receive() is None:
+                pass
+            self.sleeping.append(client)
 
     def _plan(self) -> None:
         begun = 0.0
@@ -98,19 +122,36 @@ class Crowd:
                 number, self.next = self.next, (self.next + 1) % len(self.requests)
             request = self.requests[number]
         for _ in range(3):
-            if not self.idle and len(self.busy) >= self.job.most_connections:
+            if (not self.idle or self.job.fresh) and len(self.busy) >= self.job.most_connections:
                 return self._end(when, kind, 0, "no connection was free")
             try:
-                client = self.idle.pop() if self.idle else Connection(("127.0.0.1", self.job.port))
+                if self.idle and not self.job.fresh:
+                    client = self.idle.pop()
+                    client.send(number, request, since=when)
+                    awaited = select.EPOLLIN
+                else:
+                    client = Connection(("127.0.0.1", self.job.port), waits=False)
+                    client.request, client.since = number, when
+                    self.coming[client.socket.fileno()] = client, request
+                    awaited = select.EPOLLOUT
                 client.kind = kind
-                client.send(number, request, since=when)
             except (ProtocolError, OSError):
                 continue
             self.busy[client.socket.fileno()] = client
-            self.poll.register(client.socket.fileno(), select.EPOLLIN)
+            self.poll.register(client.socket.fileno(), awaited)
             self.came.most_connections = max(self.came.most_connections, len(self.busy) + len(self.idle))
             return None
         return self._end(when, kind, 0, "could not be sent")
+
+    def _send_first(self, descriptor: int) -> None:
+        client, request = self.coming.pop(descriptor)
+        self.poll.modify(descriptor, select.EPOLLIN)
+        try:
+            client.send(client.request, request, since=client.since)
+        except ProtocolError as error:
+            self._forget(client)
+            self._end(client.since, client.kind, 0, str(error))
+            client.close()
 
     def _receive(self, client: Connection) -> None:
         kind = client.kind
@@ -123,20 +164,27 @@ class Crowd:
         if answer is None:
             return None
         self._forget(client)
-        if self.job.comes_back and answer.status == 503 and kind >= 0:
-            later = perf_counter() - self.start + client.retry_after
-            heapq.heappush(self.due, (later, kind + 1, client.request))
+        if answer.status == 503 and self.job.comes_back:
+            self._ask_again(client, client.retry_after)
+        elif answer.status == 503 and kind < self.job.retries:
+            self._ask_again(client, AGAIN)
         self._end(client.since, kind, answer.status)
-        if answer.last:
+        if answer.last or self.job.fresh:
             client.close()
         else:
             client.request = -1
             self.idle.append(client)
         return None
 
+    def _ask_again(self, client: Connection, seconds: float) -> None:
+        if client.kind >= 0:
+            later = perf_counter() - self.start + seconds
+            heapq.heappush(self.due, (later, client.kind + 1, client.request))
+
     def _forget(self, client: Connection) -> None:
         descriptor = client.socket.fileno()
         self.poll.unregister(descriptor)
+        self.coming.pop(descriptor, None)
         del self.busy[descriptor]
 
     def _give_up(self, now: float) -> None:
@@ -145,6 +193,8 @@ class Crowd:
             if client.since > since:
                 break  # those after it were sent later
             self._forget(client)
+            if client.kind < self.job.retries:
+                self._ask_again(client, AGAIN)
             client.close()
             self._end(client.since, client.kind, 0, "no answer in time")
 

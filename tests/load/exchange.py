@@ -94,15 +94,23 @@ class Connection:
     _received: bytes = b""
 
     is_closed: bool = True
+    waits: bool = True
+    """Whether opening it waits until the server has accepted; else the socket can be written to from then on."""
 
     def __post_init__(self) -> None:
         self.open()
 
     def open(self) -> None:
         """Connect; nothing is in flight."""
-        self.socket = socket.create_connection(self.address, timeout=10)
+        if self.waits:
+            self.socket = socket.create_connection(self.address, timeout=10)
+            self.socket.settimeout(0)
+        else:
+            self.socket = socket.socket()
+            self.socket.settimeout(0)
+            # What is wrong with it is told by the first request.
+            self.socket.connect_ex(self.address)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.settimeout(0)
         self.is_closed = False
 
     def close(self) -> None:

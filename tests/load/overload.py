@@ -7,7 +7,9 @@ capacity comes for a while, followed by half of it.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import resource
 import secrets
 import subprocess
 import sys
@@ -41,8 +43,21 @@ IN_TIME = 1.0
 AFTER = 3.0
 """Seconds of half the capacity after the overload."""
 LEAD = 2.0
+SHEDDING = CONTESTANTS["fastify-shedding"]
+CROWDS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "idle": {"idle": 5_000},
+    "fresh": {"fresh": True, "most_connections": 10_000},
+    "storm": {"retries": 3},
+}
+"""What a crowd does besides: most of its connections are idle; each request is on a connection of its own; who is refused, or
+not answered, asks again at once."""
+NEW_CONNECTIONS = 2_000
+"""A second, of the fresh ones."""
 EXPECTED = {"create": 201}
 CONNECTIONS = 64
+SHEDDING_DOES = {"points", "create"}
+"""Fastify's server here filters nothing and searches nothing."""
 
 
 @dataclass(frozen=True)
@@ -139,13 +154,15 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 
 def overload(
-    server: Server, name: str, requests: list[str], *, most: float, times: float, seconds: float
+    server: Server, name: str, requests: list[str], *, most: float, times: float, seconds: float, crowd: str
 ) -> Seen:
     """Ask for a multiple of what can be answered."""
     expected = EXPECTED.get(name, 200)
+    times = NEW_CONNECTIONS / most if crowd == "fresh" else times
     calm = run("crowd", asdict(Job(server.port, requests, [(3.0, most * 0.5)])), 3)
     phases = [(LEAD, most * 0.5), (seconds, most * times), (AFTER, most * 0.5)]
-    came = run("crowd", asdict(Job(server.port, requests, phases)), sum(phase[0] for phase in phases))
+    job = Job(server.port, requests, phases, **CROWDS[crowd])
+    came = run("crowd", asdict(job), sum(phase[0] for phase in phases))
     end = LEAD + seconds
     asked = [tuple(each) for each in came["asked"]]
     during = [each for each in asked if each[1] != PROBE and LEAD <= each[0] < end]
@@ -157,7 +174,7 @@ def overload(
     for each in during:
         statuses[str(each[2])] += 1
     return Seen(
-        workload=name,
+        workload=name if crowd == "plain" else f"{name}, {crowd}",
         contestant=server.contestant.name,
         times=times,
         capacity=most,
@@ -203,13 +220,27 @@ def measure(options: argparse.Namespace, dataset: Dataset, secret: str) -> list[
             )
             for contestant in (UNCONTROLLED, CONTROLLED)
         ]
+        if options.beside and not options.sqlite:
+            servers.append(
+                stack.enter_context(
+                    running(SHEDDING, database_url=dataset.url, secret=secret, ready_path="/livez")
+                )
+            )
         tokens = log_in(servers[0], dataset)
         for name in options.workloads.split(","):
             requests = encoded(name, dataset, tokens)
-            for times in map(float, options.times.split(",")):
+            kinds = itertools.product(map(float, options.times.split(",")), options.crowds.split(","))
+            for times, crowd in kinds:
                 most = capacity(servers[0], name, requests)
-                for server in servers if options.beside else servers[1:]:
-                    one = overload(server, name, requests, most=most, times=times, seconds=options.seconds)
+                for server in servers if options.beside else servers[1:2]:
+                    if server.contestant is SHEDDING:
+                        if name not in SHEDDING_DOES:
+                            continue
+                        # Another program, with a capacity of its own.
+                        most = capacity(server, name, requests)
+                    one = overload(
+                        server, name, requests, most=most, times=times, seconds=options.seconds, crowd=crowd
+                    )
                     seen.append(one)
                     sys.stderr.write(f"{json.dumps(asdict(one))}\n")
     return seen
@@ -223,9 +254,17 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--items", type=int, default=20_000)
     parser.add_argument("--sqlite", action="store_true")
-    parser.add_argument("--beside", action="store_true", help="the same server without overload control, too")
+    parser.add_argument("--crowds", default="plain", help=f"of {','.join(CROWDS)}")
+    parser.add_argument(
+        "--beside",
+        action="store_true",
+        help="the same server without overload control, and Fastify with its load-shedding plugin, too",
+    )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    # Thousands of connections, of the servers as of the crowd.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     secret = secrets.token_urlsafe(32)
     seen: list[Seen] = []
     with filled_database(

@@ -28,7 +28,7 @@ TESTS: Final = {
     "core/overload/arrivals.py": "tests/core/overload",
     "core/overload/waits.py": "tests/core/overload",
 }
-SECONDS: Final = 240
+SECONDS: Final = 120
 """After which a run is one that hangs: that is noticed, too."""
 
 _OTHER: Final[dict[type[ast.AST], type[ast.AST]]] = {
@@ -160,7 +160,7 @@ def _is_killed(source: Path, module: str, tests: list[str]) -> bool:
         "not postgresql",
         *tests,
     ]
-    surroundings = os.environ | {"PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
+    surroundings = os.environ | {"PYTHONPATH": str(source / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         done = subprocess.run(
             command, check=False, cwd=ROOT, env=surroundings, capture_output=True, timeout=SECONDS
@@ -189,17 +189,19 @@ def main() -> None:
     killed = 0
     with tempfile.TemporaryDirectory() as directory:
         source = Path(directory)
-        shutil.copytree(ROOT / "src/tradepost", source / "tradepost")
+        for name in ("src", "migrations"):
+            shutil.copytree(ROOT / name, source / name)
+        for test in sorted({test for module in modules for test in TESTS[module].split()}):
+            if _is_killed(source, test, [test]):
+                raise RuntimeError(f"{test} fails with nothing changed")
         for number, (module, what, text) in enumerate(drawn, 1):
-            target = source / "tradepost" / module
+            target = source / "src/tradepost" / module
             target.write_text(text)
             # The simulations first: they take the least time.
-            noticed = any(_is_killed(source, module, [test]) for test in TESTS[module].split())
+            by = next((test for test in TESTS[module].split() if _is_killed(source, module, [test])), None)
             shutil.copy(ROOT / "src/tradepost" / module, target)
-            killed += noticed
-            sys.stdout.write(
-                f"{number}/{len(drawn)} {'noticed ' if noticed else 'SURVIVED'} {module} {what}\n"
-            )
+            killed += by is not None
+            sys.stdout.write(f"{number}/{len(drawn)} {module} {what}: {by or 'SURVIVED'}\n")
             sys.stdout.flush()
     sys.stdout.write(
         f"{killed} of {len(drawn)} were noticed: {killed / len(drawn):.0%} (seed {options.seed})\n"
