@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import text
 
 from tests.conftest import World
-from tradepost.core.batching.coalescer import Coalescer, ReadCoalescer
+from tradepost.core.batching.coalescer import Coalescer
 from tradepost.core.batching.group_writer import GroupWriter
+from tradepost.core.batching.read_coalescer import ReadCoalescer
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
 from tradepost.core.deadlines import Deadline, DeadlineExceeded, Stage, deadline, taken_back

@@ -11,7 +11,8 @@ from sqlalchemy import text
 
 from tests.simulation.hosts import Host, Server, SimulatedDatabase, here, introduce
 from tests.simulation.loop import SimulatedLoop, play_all
-from tradepost.core.batching.coalescer import MAX_SERIES, MAX_WAITING, Coalescer, ReadCoalescer
+from tradepost.core.batching.coalescer import MAX_WAITING, Coalescer
+from tradepost.core.batching.read_coalescer import MAX_SERIES, ReadCoalescer
 from tradepost.core.database.sessions import ReadSession
 from tradepost.core.deadlines import Deadline, DeadlineExceeded, Stage, deadline, taken_back
 from tradepost.core.errors import Overloaded, Unavailable

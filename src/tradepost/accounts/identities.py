@@ -11,7 +11,8 @@ from tradepost.accounts.permissions import PERMISSIONS, Permission
 from tradepost.accounts.reader import profile_shown
 from tradepost.accounts.repository.api_keys import ApiKeyRepository, KeyIdentityRow
 from tradepost.accounts.repository.sessions import IdentityRow, SessionRepository
-from tradepost.core.batching.coalescer import Observe, ReadCoalescer
+from tradepost.core.batching.coalescer import Observe
+from tradepost.core.batching.read_coalescer import ReadCoalescer
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
 from tradepost.core.deadlines import Stage

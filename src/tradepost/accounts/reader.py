@@ -8,7 +8,8 @@ from tradepost.accounts.errors import UserNotFound
 from tradepost.accounts.models import User
 from tradepost.accounts.repository.users import SHOWN, ProfileRow, UserRepository
 from tradepost.accounts.schemas import UserRead
-from tradepost.core.batching.coalescer import Observe, ReadCoalescer
+from tradepost.core.batching.coalescer import Observe
+from tradepost.core.batching.read_coalescer import ReadCoalescer
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
 from tradepost.core.wire.representations import Representation

@@ -36,7 +36,7 @@ from tradepost.accounts.repository.sessions import SessionRepository
 from tradepost.accounts.repository.users import UserRepository
 from tradepost.core.audit.trail import Asker, AuditTrail
 from tradepost.core.audit.trail import user as account
-from tradepost.core.batching.coalescer import ReadCoalescer
+from tradepost.core.batching.read_coalescer import ReadCoalescer
 from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession, WriteSession

@@ -10,7 +10,7 @@ from tradepost.categories.nodes import category_shown, count_items, roots, topmo
 from tradepost.categories.repository import CategoryRepository
 from tradepost.categories.schemas import CategoryPage, CategoryRead
 from tradepost.categories.sorted import SortedItems
-from tradepost.core.batching.coalescer import ReadCoalescer
+from tradepost.core.batching.read_coalescer import ReadCoalescer
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
 from tradepost.core.principal import Principal

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from tradepost.core.batching.coalescer import Observe, ReadCoalescer
+from tradepost.core.batching.coalescer import Observe
+from tradepost.core.batching.read_coalescer import ReadCoalescer
 from tradepost.core.clock import Clock
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession

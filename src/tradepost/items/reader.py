@@ -7,7 +7,8 @@ from typing import Final
 
 from tradepost.accounts.permissions import STAFF
 from tradepost.categories.service import CategoryService
-from tradepost.core.batching.coalescer import Observe, ReadCoalescer
+from tradepost.core.batching.coalescer import Observe
+from tradepost.core.batching.read_coalescer import ReadCoalescer
 from tradepost.core.batching.replicated import ReplicatedReads
 from tradepost.core.database.engines import Database
 from tradepost.core.database.replica import Replica

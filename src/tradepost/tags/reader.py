@@ -7,7 +7,8 @@ JSON once for all requests that asked the same. A question that comes while its 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from tradepost.core.batching.coalescer import Observe, ReadCoalescer
+from tradepost.core.batching.coalescer import Observe
+from tradepost.core.batching.read_coalescer import ReadCoalescer
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import ReadSession
 from tradepost.core.wire.cursors import Cursors

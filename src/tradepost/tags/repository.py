@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from sqlalchemy import Row, Select, delete, func, select
 
-from tradepost.core.database.elements import AmongIds, AmongTexts, upsert
+from tradepost.core.database.elements import AmongTexts, upsert
 from tradepost.core.database.keyset import Order, Sorts
 from tradepost.core.database.locks import lock_for_update, lock_key_share
-from tradepost.core.database.repository import Repository, escaped
+from tradepost.core.database.repository import ByKeys, Repository, escaped
 from tradepost.core.errors import PreconditionFailed
 from tradepost.core.wire.pagination import Page, Window
 from tradepost.tags.models import Tag
@@ -26,7 +26,7 @@ def _rows() -> Select[int, str, str | None, datetime, datetime, int]:
     return select(Tag.id, Tag.name, Tag.description, Tag.created_at, Tag.updated_at, Tag.version)
 
 
-_ROWS_OF: Final = _rows().where(AmongIds(Tag.id))
+_ROWS_OF: Final = ByKeys(_rows(), Tag.id)
 _TAKEN: Final = lock_key_share(select(Tag.name).where(AmongTexts(Tag.name)).order_by(Tag.id), Tag)
 
 
@@ -35,7 +35,7 @@ class TagRepository(Repository):
 
     async def find_rows(self, tag_ids: Sequence[int]) -> Sequence[TagRow]:
         """Return the tags of these ids, in no order."""
-        return (await self.db.execute(_ROWS_OF, {"ids": list(tag_ids)})).all()
+        return await self.rows(*_ROWS_OF.asked(tag_ids))
 
     async def lock_for_update(self, tag_id: int) -> Tag | None:
         """Return the tag of this id, with the row locked until the transaction ends."""

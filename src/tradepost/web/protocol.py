@@ -6,14 +6,15 @@ thousand that send half a head and fall silent could use up the connections. No 
 
 import asyncio
 from typing import Any, Final
+from urllib.parse import unquote
 
 import httptools
 import structlog
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from tradepost.core.clock import SystemClock
 from tradepost.web.asgi_scope import ARRIVED_KEY, CYCLE_KEY, ENDLESS_KEY, REQUEST_ID_KEY
+from tradepost.web.cycle import Cycle, in_http_1_0
 from tradepost.web.overload.door import DOOR_KEY, Door
 from tradepost.web.problems.rendering import refusal
 from tradepost.web.readiness import Readiness
@@ -200,7 +201,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 message = "the head is too long"
                 raise ValueError(message)  # the parser stops, and `send_400_response` is called
         self._pending = 0
-        is_old = self.parser.get_http_version() == "1.0"
+        version = self.parser.get_http_version()
+        is_old = version == "1.0"
         if self._hosts != 1 and not (is_old and self._hosts == 0):
             message = "a request names one host"
             raise ValueError(message)
@@ -212,11 +214,42 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             # Such a client would take it for the answer (RFC 9110, section 10.1.1).
             self.expect_100_continue = False
         self._is_in_head = True
-        super().on_headers_complete()
+        self._begin(version)
         self._is_in_head = False
         # uvicorn's list is the scope's own, and the parser reports the fields of a trailer as it does those of a head:
         # credentials and lengths in them would count, unseen by every proxy on the way.
         self.headers = []
+
+    def _begin(self, version: str) -> None:
+        """Begin a request, or let it wait for those before it, as uvicorn does, but with a cycle of our own."""
+        scope: Any = self.scope
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["http_version"] = version
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        scope["path"] = self.root_path + (unquote(path) if "%" in path else path)
+        scope["raw_path"] = self.root_path.encode("ascii") + url.path
+        scope["query_string"] = url.query or b""
+        before = self.cycle
+        self.cycle = Cycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        # Before the first request there is no cycle, whatever its annotation says.
+        if before is None or before.response_complete:  # type: ignore[redundant-expr]
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         scope: Any = cycle.scope
@@ -238,7 +271,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             app = door.refusing
         started: Any = app
         if cycle.scope["http_version"] == "1.0":
-            started = _in_http_1_0(cycle, app, may_stay=not draining)
+            started = in_http_1_0(cycle, app, may_stay=not draining)
         super()._start_asgi_task(cycle, started)
 
     def _answer_whole(self, cycle: RequestResponseCycle, answer: bytes) -> None:
@@ -327,45 +360,3 @@ class CuttableHttpProtocol(BoundedHttpProtocol):
         scope: Any = cycle.scope
         scope[CYCLE_KEY] = cycle
         super()._start_asgi_task(cycle, app)
-
-
-def _in_http_1_0(cycle: RequestResponseCycle, app: ASGIApp, *, may_stay: bool) -> ASGIApp:
-    """Answer a client of HTTP/1.0, which knows no chunks, and keeps its connection only where it is told so.
-
-    ``ab -k`` and old proxies are such clients. An answer of known length leaves the connection open if that was asked
-    for; the end of any other is the end of the connection (RFC 9112, sections 9.3 and C.2.2).
-    """
-
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        sized = False
-
-        async def send_unchunked(message: Message) -> None:
-            nonlocal sized
-            if message["type"] == "http.response.start":
-                headers = list(message.get("headers", ()))
-                bare = message["status"] in {204, 304} or scope["method"] == "HEAD"
-                sized = bare or any(name.lower() == b"content-length" for name, _ in headers)
-                if not sized:
-                    cycle.chunked_encoding = False
-                elif (
-                    may_stay
-                    and _asks_to_stay(scope)
-                    and not any(name.lower() == b"connection" for name, _ in headers)
-                ):
-                    cycle.keep_alive = True
-                    message = {**message, "headers": [*headers, (b"connection", b"keep-alive")]}
-            elif not sized:
-                # uvicorn counts what is left of a length that here nobody knows.
-                cycle.expected_content_length = len(message.get("body", b""))
-            await send(message)
-
-        await app(scope, receive, send_unchunked)
-
-    return answer
-
-
-def _asks_to_stay(scope: Scope) -> bool:
-    return any(
-        name == b"connection" and b"keep-alive" in value.lower().replace(b" ", b"").split(b",")
-        for name, value in scope["headers"]
-    )

@@ -1,16 +1,18 @@
 """Reads of the database that share a session: how long they do, and what they do not share."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from sqlalchemy import select, text
 
 from tradepost.accounts.models import User
-from tradepost.core.batching import coalescer
-from tradepost.core.batching.coalescer import MAX_SERIES, ReadCoalescer
+from tradepost.core.batching import read_coalescer
+from tradepost.core.batching.read_coalescer import MAX_SERIES, MOST_REST, ReadCoalescer
 from tradepost.core.database.engines import Database
+from tradepost.core.database.gate import Gate
 from tradepost.core.database.sessions import ReadSession
 from tradepost.core.errors import DatabaseUnavailable, Overloaded
 from tradepost.core.overload.waits import PATIENCE
@@ -51,16 +53,133 @@ class Source:
         return await asyncio.gather(*asked, return_exceptions=True)
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - a gate tells nobody
+            await asyncio.sleep(0)
+
+
 async def test_batches_that_follow_each_other_share_a_session(own: Database) -> None:
     source = Source(own)
     assert await source.asked(3) == [0, 0, 0]
     await asyncio.sleep(0.01)
-    assert await source.asked(1) == [1]
+    assert own.read_gate.held == 0
+    assert await source.asked(3) == [0, 0, 0]
 
 
 async def test_a_session_is_given_back_after_many_batches(own: Database) -> None:
     source = Source(own)
     assert await source.asked(MAX_SERIES + 1) == [0] * MAX_SERIES + [1]
+
+
+async def test_and_when_nobody_asks_for_a_while(own: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read_coalescer, "MOST_REST", 0.01)
+    source = Source(own)
+    assert await source.asked(1) == [0]
+    await until(lambda: not own.read_gate._holders)
+    assert await source.asked(2) == [1, 1]
+    await until(lambda: not own.read_gate._holders)
+    assert await source.asked(1) == [2]
+
+
+class TestAlone:
+    """Who asks while a lane rests reads for itself."""
+
+    async def test_in_its_own_task(self, own: Database) -> None:
+        source = Source(own)
+        await source.asked(1)
+        await asyncio.sleep(0.01)
+        tasks: list[asyncio.Task[Any] | None] = []
+
+        async def load(db: ReadSession, keys: Sequence[int]) -> Mapping[int, int]:
+            tasks.append(asyncio.current_task())
+            return {}
+
+        source.reads._load = load
+        assert await source.reads.find(5) is None
+        assert tasks == [asyncio.current_task()]
+
+    async def test_again_and_again_but_not_for_ever(self, own: Database) -> None:
+        source = Source(own)
+        source.goes_on.set()
+        sessions = [await source.reads.get(key) for key in range(2 * MAX_SERIES)]
+        assert sessions == sorted(sessions)
+        assert set(sessions) == {0, 1}
+
+    async def test_while_others_wait_for_the_lane(self, own: Database) -> None:
+        source = Source(own)
+        await source.asked(1)
+        await asyncio.sleep(0.01)
+        source.goes_on.clear()
+        assert await source.asked(3) == [0, 0, 0]
+
+    async def test_an_error_is_its_own_and_ends_the_session(self, own: Database) -> None:
+        source = Source(own)
+        await source.asked(1)
+        await asyncio.sleep(0.01)
+        source.goes_on.clear()
+        source.error = ValueError("broken")
+        alone, *others = await source.asked(3)
+        assert isinstance(alone, ValueError)
+        assert others == [1, 1]
+
+    async def test_so_is_a_cancellation(self, own: Database) -> None:
+        source = Source(own)
+        await source.asked(1)
+        await asyncio.sleep(0.01)
+        source.goes_on.clear()
+        alone, other = (asyncio.create_task(source.reads.get(key)) for key in range(2))
+        await asyncio.sleep(0)
+        alone.cancel()
+        source.goes_on.set()
+        assert await other == 1
+        with pytest.raises(asyncio.CancelledError):
+            await alone
+
+    async def test_gives_the_place_to_who_waits_for_it(self, own: Database) -> None:
+        source, gate = Source(own), own.read_gate
+        await source.asked(1)
+        await asyncio.sleep(0.01)
+        source.goes_on.clear()
+        alone = asyncio.create_task(source.reads.get(1))
+        await asyncio.sleep(0)
+        held = asyncio.Event()
+        holders = [asyncio.create_task(one_place(gate, held)) for _ in range(gate.size)]
+        await asyncio.sleep(0)
+        assert gate.waiting == 1
+        source.goes_on.set()
+        assert await alone == 0
+        await until(lambda: not gate.waiting)
+        held.set()
+        await asyncio.gather(*holders)
+
+
+async def one_place(gate: Gate, until: asyncio.Event) -> None:
+    async with gate.place():
+        await until.wait()
+
+
+async def test_who_wants_a_place_gets_that_of_a_lane_that_rests(own: Database) -> None:
+    source, gate = Source(own), own.read_gate
+    await source.asked(1)
+    await asyncio.sleep(0.01)
+    held = asyncio.Event()
+    holders = [asyncio.create_task(one_place(gate, held)) for _ in range(gate.size)]
+    await until(lambda: gate.held == gate.size and not gate.waiting)
+    asked = asyncio.create_task(source.reads.get(1))
+    await asyncio.sleep(0)
+    held.set()
+    assert await asked == 1
+    await asyncio.gather(*holders)
+
+
+async def test_a_lane_that_rests_does_not_hold_up_the_end(database: Database) -> None:
+    own = Database(database.options)
+    source = Source(own)
+    await source.asked(1)
+    await asyncio.sleep(0.01)
+    async with asyncio.timeout(MOST_REST / 2):
+        await own.close()
 
 
 async def test_an_error_reaches_its_own_batch_only_and_ends_the_session(own: Database) -> None:
@@ -139,7 +258,7 @@ async def test_without_a_connection_everybody_is_told(own: Database, monkeypatch
 async def test_who_waits_for_too_long_in_overload_is_refused_for_who_came_later(
     own: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(coalescer, "PATIENCE", 0.5)
+    monkeypatch.setattr(read_coalescer, "PATIENCE", 0.5)
     source = Source(own)
     async with own.read() as db:
         await db.execute(text("SELECT 1"))

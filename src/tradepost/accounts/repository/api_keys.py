@@ -5,14 +5,14 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import Row, Select, bindparam, delete, or_, select, update
+from sqlalchemy import Row, bindparam, delete, or_, select, update
 
 from tradepost.accounts.models import ApiKey, User
 from tradepost.accounts.repository.users import SHOWN
-from tradepost.core.database.elements import AmongIds, AmongTexts, upsert
+from tradepost.core.database.elements import AmongIds, upsert
 from tradepost.core.database.keyset import Order
 from tradepost.core.database.locks import has_one_writer, lock_key_share, lock_no_key_update
-from tradepost.core.database.repository import Repository
+from tradepost.core.database.repository import ByKeys, Repository
 from tradepost.core.wire.pagination import Page, Window
 
 KeyIdentityRow = Row[*tuple[Any, ...]]
@@ -28,9 +28,7 @@ _CHECKED: Final = (
     ApiKey.expires_at.label("key_end"),
     ApiKey.last_used_at.label("key_last_used_at"),
 )
-_IDENTITIES: Final[Select[*tuple[Any, ...]]] = (
-    select(*_CHECKED, *SHOWN).join(User, User.id == ApiKey.user_id).where(AmongTexts(ApiKey.prefix))
-)
+_IDENTITIES: Final = ByKeys(select(*_CHECKED, *SHOWN).join(User, User.id == ApiKey.user_id), ApiKey.prefix)
 _LIVING: Final = (
     select(ApiKey.id)
     .join(User, User.id == ApiKey.user_id)
@@ -48,7 +46,7 @@ class ApiKeyRepository(Repository):
 
     async def find_identities(self, prefixes: Sequence[str]) -> Sequence[KeyIdentityRow]:
         """Return the keys with these prefixes, and their users."""
-        return await self.rows(_IDENTITIES, {"texts": list(prefixes)})
+        return await self.rows(*_IDENTITIES.asked(prefixes))
 
     async def find_living(self, key_ids: Collection[int], *, now: datetime) -> Sequence[int]:
         """Return which of these keys still hold."""

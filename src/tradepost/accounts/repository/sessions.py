@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import Row, Select, bindparam, delete, or_, select, update
+from sqlalchemy import Row, bindparam, delete, or_, select, update
 from sqlalchemy.orm import aliased
 
 from tradepost.accounts.models import LoginSession, User
@@ -13,16 +13,17 @@ from tradepost.accounts.repository.users import SHOWN
 from tradepost.core.database.elements import AmongIds, DatabaseNow
 from tradepost.core.database.keyset import Order
 from tradepost.core.database.locks import lock_key_share
-from tradepost.core.database.repository import Repository
+from tradepost.core.database.repository import ByKeys, Repository
 from tradepost.core.wire.pagination import Page, Window
 
 IdentityRow = Row[*tuple[Any, ...]]
 """A session's ``session_id`` and ``session_end``, and every column of its user that somebody is shown."""
 
-_IDENTITIES: Final[Select[*tuple[Any, ...]]] = (
-    select(LoginSession.id.label("session_id"), LoginSession.expires_at.label("session_end"), *SHOWN)
-    .join(User, User.id == LoginSession.user_id)
-    .where(AmongIds(LoginSession.id))
+_IDENTITIES: Final = ByKeys(
+    select(LoginSession.id.label("session_id"), LoginSession.expires_at.label("session_end"), *SHOWN).join(
+        User, User.id == LoginSession.user_id
+    ),
+    LoginSession.id,
 )
 _LIVING: Final = (
     select(LoginSession.id)
@@ -47,7 +48,7 @@ class SessionRepository(Repository):
 
     async def find_identities(self, session_ids: Sequence[int]) -> Sequence[IdentityRow]:
         """Return the sessions of these ids with their users; ended ones and those of nobody are left out."""
-        return await self.rows(_IDENTITIES, {"ids": list(session_ids)})
+        return await self.rows(*_IDENTITIES.asked(session_ids))
 
     async def find_living(self, session_ids: Collection[int], *, now: datetime) -> Sequence[int]:
         """Return which of these sessions have not ended."""

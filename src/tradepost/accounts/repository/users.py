@@ -6,7 +6,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any, Final, cast
 
-from sqlalchemy import ColumnElement, Row, Select, Table, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, Row, Table, and_, delete, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from tradepost.accounts.models import User
@@ -15,7 +15,7 @@ from tradepost.accounts.schemas import UserSelection
 from tradepost.core.database.elements import AmongIds, upsert
 from tradepost.core.database.keyset import Order, Sorts
 from tradepost.core.database.locks import lock_for_update, lock_key_share, lock_no_key_update
-from tradepost.core.database.repository import Repository
+from tradepost.core.database.repository import ByKeys, Repository
 from tradepost.core.database.sort_keys import key_columns
 from tradepost.core.wire.folding import sort_key
 from tradepost.core.wire.pagination import Page, Window
@@ -39,7 +39,7 @@ SHOWN = [column for column in User.__table__.columns if column.name not in _KEPT
 """The columns of ``ProfileRow``: neither what proves a person nor what the service keeps for itself."""
 
 # What many requests ask is put together once: that takes as long as running it.
-_PROFILES: Final[Select[*tuple[Any, ...]]] = select(*SHOWN).where(AmongIds(User.id))
+_PROFILES: Final = ByKeys(select(*SHOWN), User.id)
 _REFERRED_TO: Final = lock_key_share(
     select(User.id, User.first_name, User.last_name, User.avatar_url)
     .where(AmongIds(User.id))
@@ -53,7 +53,7 @@ class UserRepository(Repository):
 
     async def find_profiles(self, user_ids: Sequence[int]) -> Sequence[ProfileRow]:
         """Return what is shown of the users of these ids."""
-        return await self.rows(_PROFILES, {"ids": list(user_ids)})
+        return await self.rows(*_PROFILES.asked(user_ids))
 
     async def get(self, user_id: int) -> User | None:
         """Return the user of this id."""

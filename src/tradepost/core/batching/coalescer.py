@@ -10,19 +10,16 @@ import math
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from functools import partial
 from itertools import chain
 from typing import Any, Final, Generic, TypeVar
 
 from typing_extensions import override
 
-from tradepost.core.database.engines import Database
-from tradepost.core.database.sessions import ReadSession
 from tradepost.core.deadlines import Deadline, Stage, deadline, note_stage, taken_back
-from tradepost.core.errors import Overloaded, Unavailable
+from tradepost.core.errors import Unavailable
 from tradepost.core.observability.server_timing import Timing, timing
 from tradepost.core.observability.trace_context import traceparent
-from tradepost.core.overload.waits import PATIENCE, Waits, monotonic
+from tradepost.core.overload.waits import Waits, monotonic
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -30,25 +27,22 @@ V = TypeVar("V")
 MAX_WAITING: Final = 4_096
 """Callers that may wait for one coalescer; the next is refused with ``Unavailable``, before memory runs out."""
 
-MAX_SERIES: Final = 32
-"""Batches that may share a session; a lane must not hold a connection for ever."""
-
 Observe = Callable[[int], None]
 Load = Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]
-_Batch = Mapping[K, Sequence[asyncio.Future[V | None]]]
+Batch = Mapping[K, Sequence[asyncio.Future[V | None]]]
 
 
-class _Lane(Deadline, Generic[K, V]):
+class Lane(Deadline, Generic[K, V]):
     """The task that runs batches, and the batch that it is at; its deadline is that of the last caller."""
 
     __slots__ = ("_left", "batch")
 
     def __init__(self) -> None:
         super().__init__()
-        self.batch: _Batch[K, V] = {}
+        self.batch: Batch[K, V] = {}
         self._left: int | None = None
 
-    def take(self, batch: _Batch[K, V]) -> None:
+    def take(self, batch: Batch[K, V]) -> None:
         """Come to another batch."""
         self.batch = batch
         self._left = None
@@ -66,7 +60,7 @@ class _Lane(Deadline, Generic[K, V]):
         return True
 
 
-class _Batching(ABC, Generic[K, V]):
+class Batching(ABC, Generic[K, V]):
     """The queue of keys, and the lanes that take batches from it; a subclass says how a lane reads its batches."""
 
     def __init__(
@@ -90,7 +84,7 @@ class _Batching(ABC, Generic[K, V]):
         # Since when each of those keys has been wanted.
         self._came: dict[K, float] = {}
         self._waits = Waits.shared("lane", self._first_came)
-        self._lanes: set[_Lane[K, V]] = set()
+        self._lanes: set[Lane[K, V]] = set()
         # When the batch of a caller began who asked where the time goes; few do.
         self._taken_at: dict[asyncio.Future[V | None], tuple[Timing, float]] = {}
 
@@ -115,9 +109,9 @@ class _Batching(ABC, Generic[K, V]):
             self._came[key] = monotonic()
         else:
             callers.append(answer)
-        if self._free_lanes:
+        if not self._wake_a_lane() and self._free_lanes:
             self._free_lanes -= 1
-            lane: _Lane[K, V] = _Lane()
+            lane: Lane[K, V] = Lane()
             self._lanes.add(lane)
             lane.task = asyncio.create_task(self._run_lane(lane))
             lane.task.add_done_callback(lambda _task: self._lanes.discard(lane))
@@ -174,7 +168,7 @@ class _Batching(ABC, Generic[K, V]):
     def _first_came(self) -> float | None:
         return self._came[next(iter(self._waiting))] if self._waiting else None
 
-    async def _run_lane(self, lane: _Lane[K, V]) -> None:
+    async def _run_lane(self, lane: Lane[K, V]) -> None:
         # The lane works for many: it is not in the time, nor in the trace, of the one request whose task began it.
         timing.set(None)
         traceparent.set(None)
@@ -189,11 +183,15 @@ class _Batching(ABC, Generic[K, V]):
         finally:
             self._free_lanes += 1
 
+    def _wake_a_lane(self) -> bool:
+        """Set a lane to work that rests, if there is one."""
+        return False
+
     @abstractmethod
-    async def _run_batches(self, lane: _Lane[K, V]) -> None:
+    async def _run_batches(self, lane: Lane[K, V]) -> None:
         """Take a batch for a lane and answer it, and perhaps further ones from the queue."""
 
-    def _take(self, lane: _Lane[K, V]) -> _Batch[K, V]:
+    def _take(self, lane: Lane[K, V]) -> Batch[K, V]:
         size = min(len(self._waiting), self._max_batch)
         if self._observe is not None:
             self._observe(size)
@@ -211,12 +209,12 @@ class _Batching(ABC, Generic[K, V]):
                     self._taken_at[answer] = asked, asked.now()
         return batch
 
-    async def _answer(self, batch: _Batch[K, V], load: Load[K, V]) -> bool:
+    async def _answer(self, batch: Batch[K, V], load: Load[K, V]) -> bool:
         """Answer a batch by ``load``; tell whether ``load`` succeeded."""
         try:
             found = await load(list(batch))
         except BaseException as error:
-            _fail(batch, error)
+            fail(batch, error)
             if not isinstance(error, Exception):
                 raise
             return False
@@ -228,7 +226,7 @@ class _Batching(ABC, Generic[K, V]):
         return True
 
 
-class Coalescer(_Batching[K, V]):
+class Coalescer(Batching[K, V]):
     """Answers keys through ``load``, which takes the keys of a batch and returns what it found by key.
 
     At most ``lanes`` batches of at most ``max_batch`` keys run at once. Cancelling one caller affects no other, and a key
@@ -259,74 +257,8 @@ class Coalescer(_Batching[K, V]):
         self._load = load
 
     @override
-    async def _run_batches(self, lane: _Lane[K, V]) -> None:
+    async def _run_batches(self, lane: Lane[K, V]) -> None:
         await self._answer(self._take(lane), self._load)
-
-
-class ReadCoalescer(_Batching[K, V]):
-    """A coalescer that hands ``load`` a read session, which batches in uninterrupted succession share.
-
-    Opening a session costs as much as a statement. A lane gives it back as soon as another task waits for a connection,
-    and after ``MAX_SERIES`` batches.
-    """
-
-    def __init__(
-        self,
-        database: Database,
-        load: Callable[[ReadSession, Sequence[K]], Awaitable[Mapping[K, V]]],
-        *,
-        lanes: int = 1,
-        max_batch: int = 256,
-        observe: Observe | None = None,
-        stage: Stage = Stage.READING,
-    ) -> None:
-        super().__init__(
-            name=name_of(load),
-            lanes=lanes,
-            max_batch=max_batch,
-            max_waiting=MAX_WAITING,
-            observe=observe,
-            stage=stage,
-        )
-        self._database = database
-        self._load = load
-
-    @override
-    def _take(self, lane: _Lane[K, V]) -> _Batch[K, V]:
-        if self._waits.impatient:
-            self._refuse_late()
-        return super()._take(lane)
-
-    def _refuse_late(self) -> None:
-        """Refuse who has waited for too long, unless somebody who came later wants the same."""
-        since = monotonic() - PATIENCE
-        for key, callers in list(self._waiting.items()):
-            if self._came[key] > since or len(self._waiting) == 1:
-                return
-            if len(callers) == 1:
-                del self._waiting[key]
-                del self._came[key]
-                _fail({key: callers}, Overloaded())
-
-    @override
-    async def _run_batches(self, lane: _Lane[K, V]) -> None:
-        gate = self._database.read_gate
-        batch = self._take(lane)
-        try:
-            async with self._database.read() as db:
-                load = partial(self._load, db)
-                for left in reversed(range(MAX_SERIES)):
-                    answered = await self._answer(batch, load)
-                    if not answered or not left or not self._waiting or gate.waiting:
-                        return
-                    # The identity map would answer the next batch with rows that were read before it.
-                    db.expunge_all()
-                    batch = self._take(lane)
-        except BaseException as error:
-            # No session could be opened. (Callers that have their answer are not touched.)
-            _fail(batch, error)
-            if not isinstance(error, Exception):
-                raise
 
 
 def name_of(work: Callable[..., Any]) -> str:
@@ -334,7 +266,7 @@ def name_of(work: Callable[..., Any]) -> str:
     return getattr(work, "__qualname__", type(work).__name__)
 
 
-def _fail(batch: _Batch[K, V], error: BaseException) -> None:
+def fail(batch: Batch[K, V], error: BaseException) -> None:
     """Raise ``error`` in every caller of a batch that is still waiting; cancelling a lane cancels them."""
     for callers in batch.values():
         for answer in callers:

@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from tradepost.core.batching.coalescer import ReadCoalescer
+from tradepost.core.batching.read_coalescer import ReadCoalescer
 from tradepost.core.database.engines import Database
 from tradepost.core.database.replica import Replica
 from tradepost.core.database.sessions import ReadSession

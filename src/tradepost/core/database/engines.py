@@ -26,6 +26,7 @@ from tradepost.core.database.options import DatabaseOptions
 from tradepost.core.database.postgres_connection import CLOSE_PATIENCE, PostgresConnection
 from tradepost.core.database.postgres_engine import direct_engine, postgres_engine
 from tradepost.core.database.sessions import ReadSession, WriteSession
+from tradepost.core.database.short_way import Executions
 from tradepost.core.database.sqlite_connection import connect_sqlite
 from tradepost.core.deadlines import Stage, note_stage
 from tradepost.core.durability import make_directory
@@ -81,6 +82,8 @@ class Database:
         self._connections: WeakSet[PostgresConnection] = WeakSet()
         self.is_sqlite = options.url.get_backend_name() == "sqlite"
         self._occupied = ExitStack()
+        # Behind PgBouncer the limits of a statement go with a BEGIN.
+        self._executions = None if options.via_pgbouncer else Executions()
         if self.is_sqlite:
             self._occupied.enter_context(occupancy.shared(Path(str(options.url.database))))
             self.engine = _sqlite_engine(options, writes=True)
@@ -130,7 +133,7 @@ class Database:
         """Open a session for reading; its connection goes back to the pool at the end of the block."""
         async with (
             self.read_gate.place(gives_way=True),
-            ReadSession(self.read_engine, expire_on_commit=False, autoflush=False) as db,
+            ReadSession(self.read_engine, self._executions, expire_on_commit=False, autoflush=False) as db,
         ):
             note_stage(Stage.READING)
             yield db

@@ -23,6 +23,9 @@ class Gate:
         self._timeout = timeout
         self._places = asyncio.Semaphore(size)
         self._holders: set[asyncio.Task[Any] | None] = set()
+        # Told False when somebody wants the places of those who rest, the longest at rest first.
+        self._resting: dict[asyncio.Future[bool], None] = {}
+        self._is_shut = False
         # Since when each has waited, in the order in which they came.
         self._came: dict[object, float] = {}
         self._waits = Waits.shared("connection", lambda: next(iter(self._came.values()), None))
@@ -34,8 +37,25 @@ class Gate:
 
     @property
     def held(self) -> int:
-        """How many places are taken."""
-        return len(self._holders)
+        """How many places are in use."""
+        return len(self._holders) - len(self._resting)
+
+    def rest(self, work: "asyncio.Future[bool]") -> None:
+        """Say that a place is held without use until ``work`` comes: that is False when somebody else wants the place."""
+        if self.waiting or self._is_shut:
+            work.set_result(False)
+        else:
+            self._resting[work] = None
+
+    def resume(self, work: "asyncio.Future[bool]") -> None:
+        """Say that the place is in use again."""
+        self._resting.pop(work, None)
+
+    def _ask_for_one(self) -> None:
+        for work in self._resting:
+            if not work.done():
+                work.set_result(False)
+                return
 
     @asynccontextmanager
     async def place(self, *, gives_way: bool = False) -> AsyncIterator[None]:
@@ -48,6 +68,7 @@ class Gate:
             message = "this task holds a database connection already; hand on its session instead of opening another"
             raise RuntimeError(message)
         if self._places.locked():
+            self._ask_for_one()
             place = object()
             came = self._came[place] = monotonic()
             asked = timing.get()
@@ -78,5 +99,7 @@ class Gate:
 
     async def shut(self) -> None:
         """Wait until every holder and every waiter has left, and admit no other."""
+        self._is_shut = True
         for _ in range(self.size):
+            self._ask_for_one()
             await self._places.acquire()

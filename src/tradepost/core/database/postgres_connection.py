@@ -1,7 +1,7 @@
 """A connection to PostgreSQL that survives the deadline of a request, and does not wait for ever for a server that hangs."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
@@ -65,6 +65,10 @@ class PostgresConnection(asyncpg.Connection):
             if patience is not None:
                 query = f"{query} SET LOCAL lock_timeout = {patience}"
         return await super().execute(query, *args, timeout=timeout)
+
+    async def read_all(self, text: str, values: Sequence[Any]) -> list[Any]:
+        """Return what a statement outside any transaction finds; it is prepared at its first use."""
+        return await _until_deadline(self, self.fetch(text, *values))
 
     @override
     async def executemany(self, command: str, args: Iterable[Any], *, timeout: float | None = None) -> None:

@@ -5,7 +5,7 @@ A statement goes to that thread once: the way there and back costs more than mos
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final, Self, cast
 
@@ -163,6 +163,15 @@ class SqliteConnection(aiosqlite.Connection):
             self._conn.interrupt()
             await asyncio.wait([after], timeout=INTERRUPTION)
         raise DeadlineExceeded
+
+    async def read_all(self, text: str, values: Sequence[Any]) -> list[Any]:
+        """Return what a statement outside any transaction finds, by one call in the thread."""
+
+        def read() -> list[Any]:
+            return self._conn.execute(text, values).fetchall()
+
+        rows: list[Any] = await self._execute(read)
+        return rows
 
     async def close(self) -> None:
         """Close it; a cancellation meanwhile is raised afterwards."""

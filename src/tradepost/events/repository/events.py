@@ -23,7 +23,7 @@ from tradepost.accounts.models import User
 from tradepost.core.database.elements import AmongIds
 from tradepost.core.database.keyset import Order, Sorts
 from tradepost.core.database.locks import lock_for_update
-from tradepost.core.database.repository import Repository
+from tradepost.core.database.repository import ByKeys, Repository
 from tradepost.core.errors import PreconditionFailed
 from tradepost.core.wire.pagination import Page, Window
 from tradepost.events.filters import EventFilter, conditions
@@ -46,7 +46,7 @@ _WITH_ORGANISER: Final[Select[*tuple[Any, ...]]] = (
     .select_from(Event)
     .outerjoin(User, User.id == Event.organiser_id)
 )
-_ROWS_OF: Final = _WITH_ORGANISER.where(AmongIds(Event.id))
+_ROWS_OF: Final = ByKeys(_WITH_ORGANISER, Event.id)
 _LOCKED: Final = lock_for_update(select(Event).where(AmongIds(Event.id)).order_by(Event.id), Event)
 
 
@@ -73,7 +73,7 @@ class EventRepository(Repository):
 
     async def find_rows(self, event_ids: Sequence[int]) -> Sequence[EventRow]:
         """Return the events of these ids with their organisers' public views, in no order."""
-        return list(map(EventRow._make, await self.rows(_ROWS_OF, {"ids": list(event_ids)})))
+        return list(map(EventRow._make, await self.rows(*_ROWS_OF.asked(event_ids))))
 
     async def get_row(self, event_id: int) -> EventRow | None:
         """Return the event of this id likewise, or None."""

@@ -38,7 +38,7 @@ class ItemRepository(Repository):
 
     async def find_rows(self, item_ids: Sequence[int]) -> Sequence[ItemRow]:
         """Return the items of these ids with their owners' public views and their tags, in no order."""
-        return await self._item_rows(ROWS_OF, {"ids": list(item_ids)})
+        return await self._item_rows(*ROWS_OF.asked(item_ids))
 
     async def get_row(self, item_id: int) -> ItemRow | None:
         """Return the item of this id likewise, or None."""
@@ -58,7 +58,7 @@ class ItemRepository(Repository):
         self, item_ids: Sequence[int], projection: Projection
     ) -> Sequence[Row[*tuple[Any, ...]]]:
         """Return the columns of a projection, with id, status and owner, of the items of these ids, in no order."""
-        return await self.rows(rows_of(projection), {"ids": list(item_ids)})
+        return await self.rows(*rows_of(projection).asked(item_ids))
 
     async def find_texts(self, item_ids: Sequence[int]) -> Sequence[Row[int, str, str | None]]:
         """Return id, title and description of the items of these ids, in no order."""

@@ -30,10 +30,10 @@ from sqlalchemy.sql.functions import FunctionElement
 from tradepost.accounts.models import User
 from tradepost.categories.models import Category
 from tradepost.categories.service import CategoryService
-from tradepost.core.database.elements import AmongIds
 from tradepost.core.database.keyset import Nulls, Order, Sorts, nulls_of
 from tradepost.core.database.locks import has_one_writer, lock_no_key_update
 from tradepost.core.database.models import ConvertedOnSqlite
+from tradepost.core.database.repository import ByKeys
 from tradepost.core.wire.pagination import Place, Window
 from tradepost.core.wire.schemas import MAX_ID
 from tradepost.items.filters import IS_ACTIVE, IS_ACTIVE_UNINDEXED, IS_MUCH_VIEWED, ItemFilter
@@ -110,17 +110,17 @@ def _selected(columns: Sequence[str], category: Expansion) -> Select[*tuple[Any,
 
 
 @lru_cache(maxsize=128)
-def rows_of(projection: Projection) -> Select[*tuple[Any, ...]]:
-    """Return the statement for the items whose ids are the parameter ``ids``.
+def rows_of(projection: Projection) -> ByKeys:
+    """Return the read of the items of some ids.
 
     Besides what is shown it reads what tells who may see them, and what the entity tag is made of.
     """
     columns = dict.fromkeys((*projection.columns, "id", "status", "owner_id", "version", "updated_at"))
-    return _selected(tuple(columns), projection.category).where(AmongIds(Item.id))
+    return ByKeys(_selected(tuple(columns), projection.category), Item.id)
 
 
 ROWS_OF: Final = rows_of(WHOLE)
-"""The statement for the whole items, with their owners' public view and their tags, whose ids are the parameter ``ids``."""
+"""The read of whole items, with their owners' public view and their tags."""
 
 
 EVERY_ITEM: Final = _selected(ItemRow._fields, Expansion.NONE)

@@ -1,0 +1,95 @@
+"""The short way of a read: what SQLAlchemy has executed once, the driver is sent from then on.
+
+For one row, what SQLAlchemy does around the driver costs five times what the driver does. It compiles a statement, and says
+how values are bound and how rows are made of what the driver finds. That is remembered by the statement, and from then on
+the same statement is a call of the driver's with other values. Rows stay SQLAlchemy's own, and errors go through its hands.
+``tests/core/database/test_short_way.py`` holds the two ways against each other.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Connection, CursorResult, Row, Select
+from sqlalchemy.util import greenlet_spawn
+
+Rows = Sequence[Row[*tuple[Any, ...]]]
+_Bind = Callable[[Any], Any]
+
+
+class ReadingDriver(Protocol):
+    """A driver's connection that reads all rows of a statement in one step."""
+
+    async def read_all(self, text: str, values: Sequence[Any]) -> Sequence[Any]:
+        """Execute a statement outside any transaction, and return what it finds."""
+
+
+class Execution:
+    """How a statement is sent, and how rows are made of what the driver finds: as SQLAlchemy did it once."""
+
+    __slots__ = ("_given", "_values", "make_rows", "text")
+
+    def __init__(
+        self,
+        text: str,
+        values: Sequence[Any],
+        given: Sequence[tuple[int, str, _Bind | None]],
+        make_rows: Callable[[Sequence[Any]], Rows],
+    ) -> None:
+        """``given`` are the places among ``values`` that differ each time, with their names."""
+        self.text = text
+        self.make_rows = make_rows
+        self._values = values
+        self._given = given
+
+    @classmethod
+    def of(cls, result: CursorResult[Any], given: Mapping[str, Any]) -> "Execution | None":
+        """Return how SQLAlchemy has just executed a statement; None if other values may need another text."""
+        context: Any = result.context
+        compiled, make_rows = context.compiled, result._row_getter[1]  # noqa: SLF001 - there is no other way to them
+        if compiled.post_compile_params or compiled.escaped_bind_names or make_rows is None:
+            return None
+        (values,) = context.parameters
+        binds = compiled._bind_processors  # noqa: SLF001
+        places = [
+            (place, name, binds.get(name)) for place, name in enumerate(compiled.positiontup) if name in given
+        ]
+        return cls(context.statement, values, places, make_rows)
+
+    def values(self, given: Mapping[str, Any]) -> Sequence[Any]:
+        """Return the values in their places."""
+        values = list(self._values)
+        for place, name, bind in self._given:
+            value = given[name]
+            values[place] = value if bind is None else bind(value)
+        return values
+
+
+Executions = WeakKeyDictionary[Select[Any], Execution]
+"""What is known of a database's statements; a statement that is made for one use takes it along."""
+
+NO_VALUES: Final[Mapping[str, Any]] = {}
+
+
+async def read(connection: Connection, execution: Execution, given: Mapping[str, Any]) -> Rows:
+    """Read on a connection that is in autocommit mode."""
+    text, values = execution.text, execution.values(given)
+    heard = connection, None, text, values, None, False
+    for listener in connection.dispatch.before_cursor_execute:
+        listener(*heard)
+    driver: ReadingDriver = connection.connection.driver_connection  # type: ignore[assignment]
+    try:
+        found = await driver.read_all(text, values)
+    except BaseException as error:
+        # Dropping a connection waits.
+        await greenlet_spawn(_fail, connection, text, values, error)
+        raise
+    return execution.make_rows(found)
+
+
+def _fail(connection: Any, text: str, values: Sequence[Any], error: BaseException) -> None:
+    """Have SQLAlchemy raise an error of the driver's: in its own classes, told to listeners, a broken connection dropped."""
+    try:
+        connection.connection.dbapi_connection._handle_exception(error)  # noqa: SLF001
+    except BaseException as translated:  # noqa: BLE001 - it is raised again
+        connection._handle_dbapi_exception(translated, text, values, None, None)  # noqa: SLF001

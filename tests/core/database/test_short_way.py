@@ -1,0 +1,206 @@
+"""The short way of a read against SQLAlchemy's own: the same rows, the same errors, and a connection that stays good."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Integer,
+    Numeric,
+    Select,
+    String,
+    bindparam,
+    cast,
+    func,
+    literal,
+    null,
+    select,
+    text,
+)
+from sqlalchemy.exc import DBAPIError
+
+from tests.conftest import Person, World, forget_all
+from tests.items.test_statement_counts import ENDPOINTS, fill
+from tradepost.core.database import short_way
+from tradepost.core.database.engines import Database
+from tradepost.core.database.faults import translate
+from tradepost.core.database.models import UtcDateTime
+from tradepost.core.database.repository import ByKeys, Repository
+from tradepost.core.database.sessions import ReadSession
+from tradepost.core.errors import DatabaseUnavailable
+from tradepost.tags.models import Tag
+
+
+@pytest_asyncio.fixture
+async def own(database: Database) -> AsyncIterator[Database]:
+    """Connections, and statements that are known, of the test's own."""
+    own = Database(database.options)
+    yield own
+    await own.close()
+
+
+MOMENT = datetime(2026, 2, 3, 4, 5, 6, 789000, tzinfo=UTC)
+VALUES = select(
+    literal(7, Integer()).label("seven"),
+    bindparam("text", type_=String()).label("text"),
+    cast(bindparam("price", type_=Numeric(10, 2)), Numeric(10, 2)).label("price"),
+    bindparam("moment", type_=UtcDateTime()).label("moment"),
+    cast(bindparam("flag", type_=Boolean()), Boolean()).label("flag"),
+    cast(null(), String).label("missing"),
+    (bindparam("big", type_=BigInteger()) + literal(1, BigInteger())).label("one_more"),
+)
+GIVEN: dict[str, Any] = {"text": "a", "price": Decimal("1.50"), "moment": MOMENT, "flag": True, "big": 2**40}
+OTHER: dict[str, Any] = {
+    "text": "ß'\"\\",
+    "price": Decimal("-0.01"),
+    "moment": MOMENT.replace(year=1),
+    "flag": False,
+    "big": -1,
+}
+
+
+async def both_ways(
+    own: Database, statement: Select[*tuple[Any, ...]], first: Any, second: Any
+) -> list[list[Any]]:
+    """Return the rows of the same question by SQLAlchemy's way and by the short one."""
+    async with own.read() as db:
+        await Repository(db).rows(statement, first)
+        assert statement in own._executions  # type: ignore[operator]
+        short = await Repository(db).rows(statement, second)
+    async with ReadSession(own.read_engine, None) as db:
+        return [list(await Repository(db).rows(statement, second)), list(short)]
+
+
+async def test_values_of_every_kind(own: Database) -> None:
+    theirs, ours = await both_ways(own, VALUES, GIVEN, OTHER)
+    assert ours == theirs
+    assert [type(value) for value in ours[0]] == [type(value) for value in theirs[0]]
+    assert ours[0]._fields == theirs[0]._fields
+    assert (ours[0].price, ours[0].moment, ours[0].flag) == (OTHER["price"], OTHER["moment"], OTHER["flag"])
+
+
+@pytest.mark.parametrize("number", [0, 1, 3])
+async def test_reads_by_keys(own: Database, number: int) -> None:
+    now = datetime.now(UTC)
+    async with own.transaction() as db:
+        tags = [Tag(name=name, created_at=now, updated_at=now) for name in ("a", "b")]
+        db.add_all(tags)
+        await db.flush()
+        keys = [*(tag.id for tag in tags), 2**40][:number]
+    statement, values = ByKeys(select(Tag.id, Tag.name, Tag.created_at), Tag.id).asked(keys)
+    theirs, ours = await both_ways(own, statement, values, values)
+    assert sorted(ours) == sorted(theirs)
+    assert [row.id for row in sorted(ours)] == keys[:2]
+
+
+async def test_the_text_of_a_list_in_the_statement_is_never_kept(own: Database) -> None:
+    statement = select(Tag.id).where(Tag.id.in_(bindparam("ids", expanding=True)))
+    async with own.read() as db:
+        await Repository(db).rows(statement, {"ids": [1]})
+        assert statement not in own._executions  # type: ignore[operator]
+        assert await Repository(db).rows(statement, {"ids": [1, 2, 3]}) == []
+
+
+async def test_every_endpoint_answers_the_same_again(
+    world: World, client: Any, alice: Person, admin: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first answer is by SQLAlchemy's way wherever a statement was not known, the second by the short one."""
+    ids = await fill(world, alice, 3)
+    callers = {"stranger": client, "owner": alice.api, "admin": admin.api}
+    short: list[str] = []
+    read = short_way.read
+
+    async def counted(connection: Any, execution: Any, given: Any) -> Any:
+        short.append(execution.text)
+        return await read(connection, execution, given)
+
+    monkeypatch.setattr(short_way, "read", counted)
+    for who, path, _ in ENDPOINTS:
+        known = world.database._executions
+        assert known is not None
+        known.clear()
+        answers = []
+        for _ in range(2):
+            forget_all(world.resources)
+            answers.append(await callers[who].get(path.format(**ids)))
+        assert answers[0].status_code == 200
+        assert answers[1].content == answers[0].content, path
+    assert len(short) > len(ENDPOINTS) / 2
+
+
+class TestErrors:
+    """They are SQLAlchemy's, whichever way the statement went."""
+
+    BROKEN: Select[Any] = select(
+        (literal(1, Integer()) / cast(bindparam("by", type_=Integer()), Integer())).label("x")
+    )
+
+    async def test_of_a_statement(self, own: Database) -> None:
+        if own.is_sqlite:
+            statement: Select[Any] = select(func.json(bindparam("by", type_=String())))
+            good: dict[str, Any] = {"by": "1"}
+            bad: dict[str, Any] = {"by": "{"}
+        else:
+            statement, good, bad = self.BROKEN, {"by": 1}, {"by": 0}
+        raised = []
+        async with ReadSession(own.read_engine, None) as db:
+            with pytest.raises(DBAPIError) as caught:
+                await Repository(db).rows(statement, bad)
+            raised.append(caught.value)
+        async with own.read() as db:
+            await Repository(db).rows(statement, good)
+            assert statement in own._executions  # type: ignore[operator]
+            with pytest.raises(DBAPIError) as caught:
+                await Repository(db).rows(statement, bad)
+            raised.append(caught.value)
+            assert len(await Repository(db).rows(statement, good)) == 1
+        theirs, ours = raised
+        assert type(ours) is type(theirs)
+        assert type(ours.orig) is type(theirs.orig)
+        assert getattr(ours.orig, "sqlstate", None) == getattr(theirs.orig, "sqlstate", None)
+        assert not ours.connection_invalidated
+
+    async def test_of_a_connection_that_broke_off(self, own: Database) -> None:
+        if own.is_sqlite:
+            pytest.skip("there is no connection that could break off")
+        statement = select(func.pg_backend_pid().label("pid"))
+        async with own.read() as db:
+            ((pid,),) = await Repository(db).rows(statement)
+            assert await Repository(db).rows(statement) == [(pid,)]
+            async with own.engine.connect() as other:
+                await other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+            with pytest.raises(DBAPIError) as caught:
+                await Repository(db).rows(statement)
+        assert isinstance(translate(caught.value), DatabaseUnavailable)
+        assert caught.value.connection_invalidated
+        async with own.read() as db:
+            assert await Repository(db).rows(statement) != [(pid,)]
+
+    async def test_a_cancelled_read_leaves_no_connection_behind(self, own: Database) -> None:
+        if own.is_sqlite:
+            pytest.skip("SQLite has no statement that takes its time")
+        statement = select(func.pg_sleep(bindparam("seconds")).label("slept"))
+        async with own.read() as db:
+            await Repository(db).rows(statement, {"seconds": 0})
+
+        async def read() -> None:
+            async with own.read() as db:
+                await Repository(db).rows(statement, {"seconds": 60})
+
+        reading = asyncio.create_task(read())
+        async with asyncio.timeout(10):
+            while not own.read_gate.held:  # noqa: ASYNC110 - a gate tells nobody
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.05)
+            reading.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reading
+            for _ in range(own.options.pool_size + 1):
+                async with own.read() as db:
+                    await Repository(db).rows(statement, {"seconds": 0})
