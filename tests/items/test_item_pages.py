@@ -282,6 +282,6 @@ async def test_later_pages_are_planned_once(world: World, alice: Person) -> None
         for skip in range(140, 230, 10):
             window = Window(skip, 20, Total.NONE, "-created_at")
             assert len((await ItemRepository(db).page(ItemFilter(), window)).rows) == 20
-        # The first five executions are always planned for themselves.
-        assert (await db.execute(text(PLANS))).one() == (5, 4)
+        # By each way, SQLAlchemy's once and the short one then, the first five executions are always planned for themselves.
+        assert (await db.execute(text(PLANS))).one() == (6, 3)
     await own.close()

@@ -131,6 +131,8 @@ class SimulatedDatabase(Database):
         self.engine = _writing
         self.read_engine = _reading
         self.write_gate = self.read_gate = server.gate
+        # It has no driver that could be asked.
+        self._executions = None
 
 
 def introduce() -> None:

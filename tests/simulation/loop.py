@@ -172,8 +172,8 @@ def play(seed: int, scene: Callable[[SimulatedLoop], Coroutine[Any, Any, T]]) ->
     """Play a scene once, in which waits are told by the loop's time."""
     loop = SimulatedLoop(seed)
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("tradepost.core.batching.coalescer", "tradepost.core.database.gate"):
-            patch.setattr(f"{module}.monotonic", loop.time)
+        for module in ("batching.coalescer", "batching.read_coalescer", "database.gate"):
+            patch.setattr(f"tradepost.core.{module}.monotonic", loop.time)
         return loop.run(scene(loop))
 
 

@@ -20,6 +20,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[2]
 TESTS: Final = {
     "core/batching/coalescer.py": "tests/simulation/test_coalescer.py tests/core/batching tests/core/test_deadlines.py",
+    "core/batching/read_coalescer.py": "tests/simulation/test_coalescer.py tests/core/batching tests/core/test_deadlines.py",
     "core/batching/group_writer.py": "tests/simulation/test_group_writer.py tests/core/batching tests/core/test_deadlines.py",
     "core/messaging/deliveries.py": "tests/simulation/test_leases.py tests/core/messaging",
     "core/messaging/repository.py": "tests/simulation/test_leases.py tests/core/messaging",

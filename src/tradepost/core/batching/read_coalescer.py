@@ -22,14 +22,14 @@ MOST_REST: Final = 0.5
 """Seconds for which a lane keeps its session without work: less than a connection may be idle and still be trusted."""
 
 
-class _Rest:
-    """A lane's session while there is nothing to read, since when, and how many reads it is good for yet."""
+class _Held:
+    """A lane's session, how many reads it is good for yet, and since when there is nothing to read."""
 
     __slots__ = ("db", "left", "since")
 
-    def __init__(self, db: ReadSession, left: int) -> None:
+    def __init__(self, db: ReadSession) -> None:
         self.db = db
-        self.left = left
+        self.left = MAX_SERIES
         self.since = 0.0
 
 
@@ -61,18 +61,20 @@ class ReadCoalescer(Batching[K, V]):
         self._database = database
         self._load = load
         # What the lanes wait for that rest, the latest last.
-        self._resting: dict[asyncio.Future[bool], _Rest] = {}
+        self._resting: dict[asyncio.Future[bool], _Held] = {}
         self._ends_rests = False
 
     @override
     async def find(self, key: K) -> V | None:
         while self._resting and not self._waiting and timing.get() is None:
-            work, rest = self._resting.popitem()
-            if not work.done():
-                return await self._find_alone(key, work, rest)
+            work, held = self._resting.popitem()
+            if held.db.is_broken and not work.done():
+                work.set_result(False)
+            elif not work.done():
+                return await self._find_alone(key, work, held)
         return await super().find(key)
 
-    async def _find_alone(self, key: K, work: "asyncio.Future[bool]", rest: "_Rest") -> V | None:
+    async def _find_alone(self, key: K, work: "asyncio.Future[bool]", held: _Held) -> V | None:
         """Read a single key in its caller's task, with the session of a lane that rests: two turns of the loop less."""
         self._database.read_gate.resume(work)
         self._waits.ended(0.0)
@@ -80,15 +82,15 @@ class ReadCoalescer(Batching[K, V]):
             self._observe(1)
         goes_on = False
         try:
-            rest.db.expunge_all()
-            found = (await self._load(rest.db, [key])).get(key)
-            rest.left -= 1
-            goes_on = rest.left > 0
+            held.db.expunge_all()
+            found = (await self._load(held.db, [key])).get(key)
+            held.left -= 1
+            goes_on = held.left > 0
         finally:
             if self._waiting and goes_on:
                 work.set_result(True)
             elif goes_on:
-                self._begin_rest(work, rest)
+                self._begin_rest(work, held)
             else:
                 work.set_result(False)
         note_stage(self._stage)
@@ -117,12 +119,12 @@ class ReadCoalescer(Batching[K, V]):
         batch = self._take(lane)
         try:
             async with self._database.read() as db:
-                load = partial(self._load, db)
-                for left in reversed(range(MAX_SERIES)):
-                    answered = await self._answer(batch, load)
-                    if not answered or not left or gate.waiting:
+                load, held = partial(self._load, db), _Held(db)
+                while await self._answer(batch, load):
+                    held.left -= 1
+                    if not held.left or gate.waiting:
                         return
-                    if not self._waiting and not await self._rest(_Rest(db, left)):
+                    if not self._waiting and not await self._rest(held):
                         return
                     # The identity map would answer the next batch with rows that were read before it.
                     db.expunge_all()
@@ -133,26 +135,26 @@ class ReadCoalescer(Batching[K, V]):
             if not isinstance(error, Exception):
                 raise
 
-    async def _rest(self, rest: "_Rest") -> bool:
+    async def _rest(self, held: _Held) -> bool:
         """Wait for the next key, with the session at hand; False when that is to be given back."""
         while not self._waiting:
             work: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-            self._begin_rest(work, rest)
+            self._begin_rest(work, held)
             try:
                 if not await work:
                     return False
             finally:
                 self._resting.pop(work, None)
                 self._database.read_gate.resume(work)
-        return True
+        return not held.db.is_broken
 
-    def _begin_rest(self, work: "asyncio.Future[bool]", rest: "_Rest") -> None:
+    def _begin_rest(self, work: "asyncio.Future[bool]", held: _Held) -> None:
         self._database.read_gate.rest(work)
         if work.done():
             return
         loop = asyncio.get_running_loop()
-        rest.since = loop.time()
-        self._resting[work] = rest
+        held.since = loop.time()
+        self._resting[work] = held
         if not self._ends_rests:
             self._ends_rests = True
             loop.call_later(MOST_REST, self._end_rests)
@@ -169,9 +171,9 @@ class ReadCoalescer(Batching[K, V]):
     def _end_rests(self) -> None:
         """Have the lanes that have rested for long enough give back their sessions."""
         loop = asyncio.get_running_loop()
-        for work, rest in self._resting.items():
-            if rest.since + MOST_REST > loop.time():
-                loop.call_at(rest.since + MOST_REST, self._end_rests)
+        for work, held in self._resting.items():
+            if held.since + MOST_REST > loop.time():
+                loop.call_at(held.since + MOST_REST, self._end_rests)
                 return
             if not work.done():
                 work.set_result(False)

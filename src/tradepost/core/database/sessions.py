@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from typing_extensions import override
 
 from tradepost.core.database import short_way
-from tradepost.core.database.short_way import Execution, Executions
+from tradepost.core.database.short_way import Execution, Executions, ReadingDriver
 from tradepost.core.observability.server_timing import timing
 
 
@@ -31,6 +31,14 @@ class ReadSession(AsyncSession):
         if execution is None or timing.get() is not None:
             return await self.run_sync(self._learn, statement, given)
         return await short_way.read(await self._connection(), execution, given)
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the driver knows of the connection that it is gone."""
+        if self._held is None or not self.in_transaction():
+            return False
+        driver: ReadingDriver = self._held[1].connection.driver_connection  # type: ignore[assignment]
+        return driver.is_closed()
 
     async def _connection(self) -> Connection:
         """Return the connection of this session, without the way through SQLAlchemy once it is known."""

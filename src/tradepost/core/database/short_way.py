@@ -23,6 +23,9 @@ class ReadingDriver(Protocol):
     async def read_all(self, text: str, values: Sequence[Any]) -> Sequence[Any]:
         """Execute a statement outside any transaction, and return what it finds."""
 
+    def is_closed(self) -> bool:
+        """Tell whether the connection is known to be gone."""
+
 
 class Execution:
     """How a statement is sent, and how rows are made of what the driver finds: as SQLAlchemy did it once."""

@@ -173,6 +173,10 @@ class SqliteConnection(aiosqlite.Connection):
         rows: list[Any] = await self._execute(read)
         return rows
 
+    def is_closed(self) -> bool:
+        """Tell whether it was closed."""
+        return self._end is not None
+
     async def close(self) -> None:
         """Close it; a cancellation meanwhile is raised afterwards."""
         if (end := self.stop()) is not None:
