@@ -33,10 +33,11 @@ from tradepost.core.wire.pagination import Window
 from tradepost.core.wire.schemas import MAX_ID
 from tradepost.core.wire.spelling import nearest
 from tradepost.items.bulk import BulkItems
+from tradepost.items.changing import ItemChangeService
 from tradepost.items.export import ItemExport
 from tradepost.items.filters import ItemFilter
 from tradepost.items.indexing import ItemIndexer
-from tradepost.items.intake import ItemIntake
+from tradepost.items.intake import ItemChanges, ItemIntake
 from tradepost.items.popular import PopularItems
 from tradepost.items.projections import FIELDS, WHOLE, Expansion, Projection
 from tradepost.items.reader import ItemReader, ListQuery
@@ -50,7 +51,7 @@ from tradepost.items.view_counter import ViewCounter
 from tradepost.media.intake import FileIntake
 from tradepost.tags.dependencies import build_tag_service
 from tradepost.tags.schemas import MAX_TAGS, TagName
-from tradepost.web.db import ResourcesDep, WriteDb, resource
+from tradepost.web.db import resource
 from tradepost.web.routing.lists import (
     Cursor,
     Limit,
@@ -238,6 +239,19 @@ def build_item_service(db: WriteSession, resources: Resources) -> ItemService:
         popular=resources[PopularItems],
         vocabulary=resources[Vocabulary],
         outbox=resources[Outbox],
+        clock=resources.clock,
+    )
+
+
+def build_item_change_service(db: WriteSession, resources: Resources) -> ItemChangeService:
+    """Build the service for changing and deleting items."""
+    return ItemChangeService(
+        db,
+        tags=build_tag_service(db, resources),
+        categories=build_category_service(db, resources),
+        popular=resources[PopularItems],
+        vocabulary=resources[Vocabulary],
+        outbox=resources[Outbox],
         audit=resources[AuditTrail],
         clock=resources.clock,
     )
@@ -278,19 +292,16 @@ def open_items(resources: Resources) -> None:
     services = partial(build_item_service, resources=resources)
     keys = resources[IdempotencyKeys]
     resources.put(ItemIntake, ItemIntake(database, keys, items=services, observe=observer("new items")))
+    changing = partial(build_item_change_service, resources=resources)
+    resources.put(ItemChanges, ItemChanges(database, items=changing, observe=observer))
     resources.put(BulkItems, BulkItems(database, resources[ProgressKeeper], items=services))
     resources.put(ItemExport, ItemExport(database, replica=replica))
     resources.put(ItemUploads, build_item_uploads(resources, observe=observer("uploads")))
 
 
-async def item_service(db: WriteDb, resources: ResourcesDep) -> ItemService:
-    """Return the service for changing items in the request's transaction."""
-    return build_item_service(db, resources)
-
-
 Items = Annotated[ItemReader, resource(ItemReader)]
 Search = Annotated[ItemSearch, resource(ItemSearch)]
-ItemWrites = Annotated[ItemService, Depends(item_service, scope="function")]
+Changes = Annotated[ItemChanges, resource(ItemChanges)]
 Intake = Annotated[ItemIntake, resource(ItemIntake)]
 Popular = Annotated[PopularItems, resource(PopularItems)]
 ItemWriter = Annotated[Principal, Depends(Requires(Permission.WRITE_ITEMS))]

@@ -1,4 +1,4 @@
-"""Group commit for new items: those that arrive while a transaction is under way share the next one."""
+"""Group commit for items: what arrives while a transaction is under way shares the next one."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -12,8 +12,9 @@ from tradepost.core.idempotency.claim import CLAIM, KeepsKeys, Kept
 from tradepost.core.idempotency.groups import Keeping, Keyed, each_once
 from tradepost.core.idempotency.keys import IdempotencyKeys
 from tradepost.core.principal import Principal
-from tradepost.core.wire.representations import Representation
-from tradepost.items.schemas import ItemCreate
+from tradepost.core.wire.representations import Expected, Representation
+from tradepost.items.changing import Change, Deletion, ItemChangeService
+from tradepost.items.schemas import ItemCreate, ItemUpdate
 from tradepost.items.service import ItemService, NewItem
 
 ETAG: Final = "etag"
@@ -49,3 +50,41 @@ class ItemIntake(KeepsKeys):
     async def _create(self, new: Sequence[Keyed[NewItem]]) -> list[Representation | TradepostError]:
         async with self._database.transaction() as db:
             return await each_once(self._keys, db, new, self._items(db).create_many, KEEPING)
+
+
+class ItemChanges:
+    """Hands ``ItemChangeService`` the changes and the deletions of many requests likewise; each that is refused fails alone."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        items: Callable[[WriteSession], ItemChangeService],
+        observe: Callable[[str], Observe],
+    ) -> None:
+        self._database = database
+        self._items = items
+        self._updates: GroupWriter[Change, Representation] = GroupWriter(
+            self._update, observe=observe("changed items")
+        )
+        self._deletions: GroupWriter[Deletion, None] = GroupWriter(
+            self._delete, observe=observe("deleted items")
+        )
+
+    async def update(
+        self, item_id: int, changes: ItemUpdate, principal: Principal, expected: Expected
+    ) -> Representation:
+        """Change an item of an expected version; returns it once that is committed."""
+        return await self._updates.submit(Change(item_id, principal, expected, changes=changes))
+
+    async def delete(self, item_id: int, principal: Principal, expected: Expected) -> None:
+        """Delete an item of an expected version; returns once that is committed."""
+        await self._deletions.submit(Deletion(item_id, principal, expected))
+
+    async def _update(self, wanted: Sequence[Change]) -> list[Representation | TradepostError]:
+        async with self._database.transaction() as db:
+            return await self._items(db).update_many(wanted)
+
+    async def _delete(self, wanted: Sequence[Deletion]) -> list[TradepostError | None]:
+        async with self._database.transaction() as db:
+            return await self._items(db).delete_many(wanted)

@@ -13,10 +13,10 @@ from tradepost.core.wire.row_json import page_json
 from tradepost.core.wire.schemas import Confirmation
 from tradepost.items.dependencies import (
     Asked,
+    Changes,
     Intake,
     Items,
     ItemWriter,
-    ItemWrites,
     Popular,
     Search,
     Searched,
@@ -138,16 +138,18 @@ CHANGES = problem_responses(Unauthenticated, InsufficientPermissions, NotOwner, 
 
 
 @router.put("/{item_id}", response_model=ItemRead, responses=CHANGES)
+@fast_path
 async def replace_item(
-    item_id: PathId, changes: ItemUpdate, principal: ItemWriter, items: ItemWrites, expected: IfMatch
+    item_id: PathId, changes: ItemUpdate, principal: ItemWriter, items: Changes, expected: IfMatch
 ) -> Response:
     """Change an item: only the fields that are sent, as with PATCH."""
     return resource_answer(await items.update(item_id, changes, principal, expected))
 
 
 @router.patch("/{item_id}", response_model=ItemRead, responses=CHANGES)
+@fast_path
 async def update_item(
-    item_id: PathId, changes: ItemUpdate, principal: ItemWriter, items: ItemWrites, expected: IfMatch
+    item_id: PathId, changes: ItemUpdate, principal: ItemWriter, items: Changes, expected: IfMatch
 ) -> Response:
     """Change an item: only the fields that are sent."""
     return resource_answer(await items.update(item_id, changes, principal, expected))
@@ -155,7 +157,7 @@ async def update_item(
 
 @router.delete("/{item_id}", responses=problem_responses(Unauthenticated, NotOwner, ItemNotFound))
 async def delete_item(
-    item_id: PathId, principal: CurrentPrincipal, items: ItemWrites, expected: IfMatch
+    item_id: PathId, principal: CurrentPrincipal, items: Changes, expected: IfMatch
 ) -> Confirmation:
     """Delete an item; its owner may, and staff."""
     await items.delete(item_id, principal, expected)

@@ -1,29 +1,26 @@
-"""The rules of items: creating, changing and deleting them, each change announced by a message."""
+"""The rules of items: creating them, and their pictures, each change announced by a message."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
 from typing import Any, Final
 
 from tradepost.accounts.permissions import STAFF, Permission
 from tradepost.accounts.service import UserService
 from tradepost.categories.service import CategoryService
-from tradepost.core.audit.trail import AuditTrail, Target
 from tradepost.core.clock import Clock
 from tradepost.core.database.sessions import WriteSession
-from tradepost.core.errors import NotOwner, TradepostError, Unauthenticated, Unprocessable
+from tradepost.core.errors import NotOwner, TradepostError, Unauthenticated
 from tradepost.core.messaging.messages import Traced
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.observability.trace_context import traceparent
 from tradepost.core.principal import Principal
 from tradepost.core.search.vocabulary import Vocabulary
-from tradepost.core.wire.representations import ANY_VERSION, Expected, Representation
+from tradepost.core.wire.representations import Representation
 from tradepost.items.errors import ItemNotFound, unknown_category
 from tradepost.items.messages import (
     ItemBatchCreated,
     ItemCreated,
-    ItemDeleted,
     ItemsBulkCreated,
     ItemUpdated,
 )
@@ -35,10 +32,7 @@ from tradepost.items.repository.tag_links import ItemTagRepository
 from tradepost.items.repository.texts import ItemTextRepository
 from tradepost.items.schemas import (
     ItemCreate,
-    ItemUpdate,
     OwnerRow,
-    discount_fault,
-    item_shown,
     new_item_shown,
 )
 from tradepost.items.texts import Facts, indexed, text_row
@@ -66,7 +60,7 @@ class _Made:
 
 
 class ItemService:
-    """Changes items, in the caller's transaction, and returns them as reads do: the JSON of ``ItemRead``."""
+    """Creates items, in the caller's transaction, and returns them as reads do: the JSON of ``ItemRead``."""
 
     def __init__(
         self,
@@ -78,7 +72,6 @@ class ItemService:
         popular: PopularItems,
         vocabulary: Vocabulary,
         outbox: Outbox,
-        audit: AuditTrail,
         clock: Clock,
     ) -> None:
         self._db = db
@@ -90,7 +83,6 @@ class ItemService:
         self._categories = categories
         self._popular = popular
         self._outbox = outbox
-        self._audit = audit
         self._clock = clock
 
     async def create_many(self, new: Sequence[NewItem]) -> list[Representation | TradepostError]:
@@ -174,62 +166,6 @@ class ItemService:
         )
         return created
 
-    async def update(
-        self, item_id: int, changes: ItemUpdate, principal: Principal, expected: Expected = ANY_VERSION
-    ) -> Representation:
-        """Change the fields that were sent, of an expected version; only the owner and admins may."""
-        sent = changes.model_dump(exclude_unset=True, exclude={"tags"})
-        # Every transaction locks categories and tags before items, or two could deadlock. An unknown category is
-        # reported only after the item was found and may be changed.
-        category_id = sent.get("category_id")
-        held = set() if category_id is None else await self._categories.lock_key_share({category_id})
-        retags = "tags" in changes.model_fields_set
-        if retags:
-            await self._tags.ensure(changes.tags)
-        item = await self._locked(item_id, principal, expected, overriding=Permission.ADMIN_ACCESS)
-        if category_id is not None and category_id not in held:
-            raise unknown_category()
-        changed: dict[str, Any] = {
-            name: value for name, value in sent.items() if getattr(item, name) != value
-        }
-        self._check_discount(item, changed)
-        retagged = retags and list(await self._links.find_names(item_id)) != changes.tags
-        if retagged:
-            await self._links.remove(item_id)
-            await self._links.add({item_id: changes.tags})
-        if changed or retagged:
-            title, version = changed.get("title", item.title), item.version + 1
-            changed |= {"version": version, "updated_at": self._clock.now()}
-            if retagged or "title" in changed or "description" in changed:
-                changed |= indexed(title, version)
-                await self._items.change(item, changed)
-                tags = changes.tags if retags else await self._links.find_names(item_id)
-                facts = Facts(item.status, item.owner_id, item.category_id, item.price)
-                await self._texts.put(
-                    [text_row(item_id, title=title, description=item.description, tags=tags, facts=facts)]
-                )
-            else:
-                await self._items.change(item, changed | _still_indexed(item, version))
-            await self._outbox.add(self._db, ItemUpdated(item_id, item.owner_id, title, version))
-            fields = sorted({*changed, *(["tags"] if retagged else [])} & ItemUpdate.model_fields.keys())
-            await self._note(item, "item.updated", principal, {"fields": fields})
-            self._db.after_commit(self._popular.forget_shown)
-        return await self._shown(item_id)
-
-    async def delete(self, item_id: int, principal: Principal, expected: Expected = ANY_VERSION) -> None:
-        """Delete an item of an expected version; its owner may, and principals that may delete everybody's."""
-        item = await self._locked(item_id, principal, expected, overriding=Permission.DELETE_ITEMS)
-        await self._items.delete(item)
-        await self._outbox.add(self._db, ItemDeleted(item_id, item.owner_id))
-        await self._note(item, "item.deleted", principal, {})
-        self._db.after_commit(self._popular.forget_shown)
-
-    async def _note(self, item: Item, action: str, principal: Principal, details: Mapping[str, Any]) -> None:
-        """Record what staff do to somebody else's item."""
-        if principal.user_id != item.owner_id:
-            on = Target("item", item.id, item.owner_id)
-            await self._audit.add(self._db, action, by=principal, on=on, details=details)
-
     async def lock_for_update(self, wanted: Sequence[tuple[int, Principal]]) -> dict[int, Item]:
         """Return these items, to which these principals add files, locked until the transaction ends.
 
@@ -240,7 +176,7 @@ class ItemService:
             for item in await self._items.lock_several_for_update({item_id for item_id, _ in wanted})
         }
         for item_id, principal in wanted:
-            _checked(items.get(item_id), principal, overriding=STAFF)
+            check_right(items.get(item_id), principal, overriding=STAFF)
         return items
 
     async def add_images(self, item: Item, urls: Sequence[str]) -> None:
@@ -256,33 +192,12 @@ class ItemService:
     async def _set_images(self, item: Item, images: list[str]) -> None:
         version = item.version + 1
         changed = {"images": images, "version": version, "updated_at": self._clock.now()}
-        await self._items.change(item, changed | _still_indexed(item, version))
+        await self._items.change(item, changed | still_indexed(item, version))
         await self._outbox.add(self._db, ItemUpdated(item.id, item.owner_id, item.title, version))
         self._db.after_commit(self._popular.forget_shown)
 
-    async def _locked(
-        self, item_id: int, principal: Principal, expected: Expected, *, overriding: Permission
-    ) -> Item:
-        """Return an item for writing, locked; ``overriding`` is the permission that stands in for ownership."""
-        item = _checked(await self._items.lock_for_update(item_id), principal, overriding=overriding)
-        await expected.check(item.version, partial(self._shown, item_id))
-        return item
 
-    async def _shown(self, item_id: int) -> Representation:
-        row = await self._items.get_row(item_id)
-        if row is None:
-            raise ItemNotFound
-        return item_shown(row)
-
-    def _check_discount(self, item: Item, changed: dict[str, Any]) -> None:
-        price = changed.get("price", item.price)
-        discount = changed.get("discount_price", item.discount_price)
-        if discount is not None and discount >= price:
-            fault = discount_fault()
-            raise Unprocessable(("body", "discount_price"), fault.message(), kind=fault.type)
-
-
-def _still_indexed(item: Item, version: int) -> dict[str, int]:
+def still_indexed(item: Item, version: int) -> dict[str, int]:
     """Return the column by which a change that no text has a part in leaves search up to date, if it was so."""
     return {"indexed_version": version} if item.indexed_version == item.version else {}
 
@@ -298,9 +213,9 @@ def _refusal(
     return None
 
 
-def _checked(item: Item | None, principal: Principal, *, overriding: Permission) -> Item:
+def check_right(item: Item | None, principal: Principal, *, overriding: Permission) -> None:
+    """Raise what keeps a principal from writing an item; ``overriding`` is the permission that stands in for ownership."""
     if item is None or not is_visible(item.status, item.owner_id, principal):
         raise ItemNotFound
     if not principal.may_act_for(item.owner_id, overriding=overriding):
         raise NotOwner
-    return item

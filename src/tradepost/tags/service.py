@@ -94,18 +94,19 @@ class TagService:
         await self._tags.delete(tag)
         await self._note("tag.deleted", tag_id, by, name=tag.name)
 
-    async def ensure(self, names: Iterable[str]) -> None:
-        """Make the tags of these normalised names exist, and keep them so until the transaction ends.
+    async def ensure(self, names: Iterable[str]) -> set[str]:
+        """Make the tags of these normalised names exist, and keep them so until the transaction ends; return the new ones.
 
         A write of items calls this once, with all names that it needs, before it touches links: every write locks tags
         before links, so none can deadlock with another. A tag that another transaction renames, merges or deletes is
         waited for; if its name is gone then, it is made anew.
         """
         missing = set(names)
+        made: set[str] = set()
         while missing:
             missing.difference_update(await self._tags.lock_key_share(missing))
             if not missing:
-                return
+                break
             now = self._clock.now()
             # Sorted: two writes with new names in common wait for each other in one direction only.
             new = [
@@ -113,7 +114,10 @@ class TagService:
                 for name in sorted(missing)
             ]
             # A name that another transaction inserted meanwhile may go again until its row is locked here.
-            missing.difference_update(await self._tags.add_missing(new))
+            added = await self._tags.add_missing(new)
+            missing.difference_update(added)
+            made.update(added)
+        return made
 
     async def _note(self, action: str, tag_id: int, by: Asker, **details: Any) -> None:
         await self._audit.add(self._db, action, by=by, on=Target("tag", tag_id, None), details=details)

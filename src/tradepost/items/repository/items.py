@@ -1,10 +1,12 @@
 """The statements about items themselves."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, cast
+from functools import lru_cache
+from typing import Any, Final, cast
 
-from sqlalchemy import Row, Select, Table, case, delete, select, update
+from sqlalchemy import Row, Select, Table, Update, bindparam, case, delete, select, update
 from sqlalchemy.orm.attributes import set_committed_value
 
 from tradepost.core.database.elements import AmongIds
@@ -31,6 +33,15 @@ from tradepost.items.schemas import ItemRow
 from tradepost.items.texts import views_class
 
 _ITEMS = cast("Table", Item.__table__)
+_LOCKED: Final = lock_for_update(select(Item).where(AmongIds(Item.id)).order_by(Item.id), Item)
+_GONE: Final = delete(_ITEMS).where(AmongIds(_ITEMS.c.id))
+
+
+@lru_cache(maxsize=64)
+def _setting(names: Sequence[str]) -> Update:
+    """Return the statement that sets these columns of an item of a version."""
+    of_version = (_ITEMS.c.id == bindparam("of_item"), _ITEMS.c.version == bindparam("of_version"))
+    return update(_ITEMS).where(*of_version).values({name: bindparam(f"new_{name}") for name in names})
 
 
 class ItemRepository(Repository):
@@ -51,8 +62,7 @@ class ItemRepository(Repository):
 
     async def lock_several_for_update(self, item_ids: Collection[int]) -> Sequence[Item]:
         """Return the items of these ids, with the rows locked until the transaction ends."""
-        found = select(Item).where(AmongIds(Item.id)).order_by(Item.id)
-        return (await self.db.scalars(lock_for_update(found, Item), {"ids": sorted(item_ids)})).all()
+        return (await self.db.scalars(_LOCKED, {"ids": sorted(item_ids)})).all()
 
     async def find_projected(
         self, item_ids: Sequence[int], projection: Projection
@@ -144,16 +154,24 @@ class ItemRepository(Repository):
         for name, value in values.items():
             set_committed_value(item, name, value)
 
-    async def delete(self, item: Item) -> None:
-        """Delete a locked item, and by the database its links to tags; ``PreconditionFailed`` likewise."""
-        deleted = await self.db.scalar(
-            delete(Item)
-            .where(Item.id == item.id, Item.version == item.version)
-            .returning(Item.id)
-            .execution_options(synchronize_session=False)
-        )
-        if deleted is None:
-            raise PreconditionFailed
+    async def change_many(self, changed: Iterable[tuple[Item, Mapping[str, Any]]]) -> None:
+        """Set columns of locked items of their versions likewise; those with the same columns share a statement.
+
+        Which of them had another version, the caller sees by the version that they have afterwards.
+        """
+        by_names: defaultdict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+        for item, values in changed:
+            row = {f"new_{name}": value for name, value in values.items()}
+            by_names[tuple(sorted(values))].append(row | {"of_item": item.id, "of_version": item.version})
+            for name, value in values.items():
+                set_committed_value(item, name, value)
+        connection = await self.db.connection()
+        for names, rows in sorted(by_names.items()):
+            await connection.execute(_setting(names), rows)
+
+    async def delete_many(self, items: Collection[Item]) -> None:
+        """Delete locked items, and by the database their links to tags."""
+        await (await self.db.connection()).execute(_GONE, {"ids": sorted(item.id for item in items)})
 
     async def move_category(self, *, source_id: int, target_id: int, now: datetime) -> None:
         """Put the items of one category into another."""

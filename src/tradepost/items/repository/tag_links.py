@@ -1,26 +1,36 @@
 """The statements about the links between items and tags."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import cast
+from typing import Final, cast
 
 from sqlalchemy import Table, delete, select, update
 
+from tradepost.core.database.elements import AmongIds
 from tradepost.core.database.many_rows import insert_many
 from tradepost.core.database.repository import Repository
 from tradepost.items.models import Item, ItemTag
 from tradepost.items.repository.statements import lock_no_key_update_in_order
 
 _LINKS = cast("Table", ItemTag.__table__)
+_NAMES: Final = (
+    select(ItemTag.item_id, ItemTag.tag)
+    .where(AmongIds(ItemTag.item_id))
+    .order_by(ItemTag.item_id, ItemTag.position)
+)
+_UNLINKED: Final = delete(_LINKS).where(AmongIds(_LINKS.c.item_id))
 
 
 class ItemTagRepository(Repository):
     """The rows of ``item_tags``, each of which links an item to a tag by name."""
 
-    async def find_names(self, item_id: int) -> Sequence[str]:
-        """Return the tags of an item in their order."""
-        names = select(ItemTag.tag).where(ItemTag.item_id == item_id).order_by(ItemTag.position)
-        return (await self.db.scalars(names)).all()
+    async def find_several_names(self, item_ids: Collection[int]) -> Mapping[int, list[str]]:
+        """Return the tags of items in their order, by the item's id."""
+        names: defaultdict[int, list[str]] = defaultdict(list)
+        for item_id, tag in await self.rows(_NAMES, {"ids": sorted(item_ids)}):
+            names[item_id].append(tag)
+        return names
 
     async def add(self, names: Mapping[int, Sequence[str]]) -> None:
         """Link items that have no tags to tags that exist: the names by the item's id."""
@@ -32,9 +42,9 @@ class ItemTagRepository(Repository):
         # In one statement: the trigger of kept counts is called for it once, not for each row.
         await insert_many(self.db, _LINKS, links)
 
-    async def remove(self, item_id: int) -> None:
-        """Unlink every tag of an item."""
-        await self.db.execute(delete(ItemTag).where(ItemTag.item_id == item_id))
+    async def remove(self, item_ids: Iterable[int]) -> None:
+        """Unlink every tag of these items."""
+        await (await self.db.connection()).execute(_UNLINKED, {"ids": sorted(item_ids)})
 
     async def note_change(self, tag: str, *, now: datetime) -> None:
         """Count a change on every item that bears a tag."""
