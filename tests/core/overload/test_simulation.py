@@ -10,7 +10,7 @@ import pytest
 from tests.core.overload.plant import Plant
 from tests.simulation.loop import seeds
 from tradepost.core.overload.arrivals import Importance
-from tradepost.core.overload.control import OverloadControl
+from tradepost.core.overload.control import STEP, OverloadControl
 
 SEEDS = seeds(3, kinds=20)
 FEW = seeds(1, kinds=500)
@@ -129,3 +129,29 @@ def test_what_waits_for_its_client_fills_no_room() -> None:
         control.step(0.02, 6.0)
         seen.append((control.is_overloaded, control.admit(0)))
     assert seen == [(False, True), (True, False)]
+
+
+def test_trials_become_rarer_while_the_queue_grows_of_them() -> None:
+    control, trials = OverloadControl(floor=2), list[float]()
+    tried = False
+    for number in range(int(50 / STEP)):
+        for _ in range(5):
+            control.began()
+        control.step(STEP, 3.0)
+        if control._tries and not tried:
+            trials.append(number * STEP)
+        tried = control._tries
+    # Each ends within half a second, and the pauses are of 2, 8 and 30 seconds.
+    pauses = [later - earlier for earlier, later in pairwise(trials)]
+    assert trials[0] == pytest.approx(2, abs=0.7)
+    assert pauses == [pytest.approx(8, abs=0.7), pytest.approx(30, abs=0.7)]
+
+
+def test_who_waits_for_long_is_refused_once_more_is_under_way_than_the_most_important_may_fill() -> None:
+    control = OverloadControl(floor=2)
+    control.is_overloaded, control.ceiling = True, 10.0
+    seen = []
+    for under_way in (15, 16):
+        control.under_way = under_way
+        seen.append(control.is_impatient)
+    assert seen == [False, True]
