@@ -60,7 +60,14 @@ WORKLOADS = (
     *("me", "me-key", "read-beside", "api", "create", "create-key", "patch", "delete", "crud", "join"),
     *(UPLOAD, BULK, EXPORT),
 )
-ON_SQLITE = {"tradepost", "tradepost-limited", "tradepost-local", "straightforward", pocketbase.NAME}
+ON_SQLITE = {
+    "tradepost",
+    "tradepost-limited",
+    "tradepost-local",
+    "straightforward",
+    "limit-sqlite",
+    pocketbase.NAME,
+}
 EXTRA = 0.5
 """Seconds that starting the generator takes beside the measuring, for the estimate of a run's length."""
 
@@ -105,7 +112,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--sqlite",
         action="store_true",
-        help="on SQLite instead of PostgreSQL; for tradepost, straightforward, and pocketbase, which is installed then",
+        help="on SQLite instead of PostgreSQL; for tradepost, straightforward, limit-sqlite, and pocketbase, which is installed then",
     )
     parser.add_argument(
         "--durable",

@@ -91,6 +91,11 @@ CONTESTANTS: Mapping[str, Contestant] = {
             _peer("limit_without_reset"),
         ),
         Contestant(
+            "limit-sqlite",
+            "the hand-written limit on SQLite: bare ASGI + aiosqlite + SQL that answers JSON; it only reads",
+            _peer("limit_sqlite"),
+        ),
+        Contestant(
             "straightforward",
             "the straightforward way: FastAPI + async ORM + selectinload + response_model",
             _peer("straightforward"),

@@ -116,9 +116,9 @@ async def test_every_endpoint_answers_the_same_again(
     short: list[str] = []
     read = short_way.read
 
-    async def counted(connection: Any, execution: Any, given: Any) -> Any:
+    async def counted(pooled: Any, engine: Any, execution: Any, given: Any) -> Any:
         short.append(execution.text)
-        return await read(connection, execution, given)
+        return await read(pooled, engine, execution, given)
 
     monkeypatch.setattr(short_way, "read", counted)
     for who, path, _ in ENDPOINTS:
@@ -155,6 +155,7 @@ class TestErrors:
             raised.append(caught.value)
         async with own.read() as db:
             await Repository(db).rows(statement, good)
+        async with own.read() as db:
             assert statement in own._executions  # type: ignore[operator]
             with pytest.raises(DBAPIError) as caught:
                 await Repository(db).rows(statement, bad)

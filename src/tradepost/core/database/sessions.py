@@ -3,9 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select
+from sqlalchemy import Connection, Engine, Row, Select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.util import greenlet_spawn
 from typing_extensions import override
 
 from tradepost.core.database import short_way
@@ -13,14 +15,34 @@ from tradepost.core.database.short_way import Execution, Executions, ReadingDriv
 from tradepost.core.observability.server_timing import timing
 
 
+class _Reading(Session):
+    """SQLAlchemy's session; it takes a connection of its own only when the one of the short way is back."""
+
+    pooled: PoolProxiedConnection | None = None
+
+    def give_back(self) -> None:
+        """Give back the connection of the short way."""
+        pooled, self.pooled = self.pooled, None
+        if pooled is not None:
+            pooled.close()
+
+    @override
+    def get_bind(self, *arguments: Any, **options: Any) -> Engine | Connection:
+        self.give_back()
+        return super().get_bind(*arguments, **options)
+
+
 class ReadSession(AsyncSession):
     """A session in autocommit mode, for reading only: each statement sees what was committed before it began."""
+
+    sync_session_class = _Reading
+    sync_session: _Reading
 
     def __init__(self, engine: AsyncEngine, executions: Executions | None, **options: Any) -> None:
         """``executions`` is None where no statement is to go the short way."""
         super().__init__(engine, **options)
+        self._engine = engine.sync_engine
         self._executions = executions
-        self._held: tuple[Any, Connection] | None = None
 
     async def rows(
         self, statement: Select[*tuple[Any, ...]], given: Mapping[str, Any]
@@ -30,23 +52,22 @@ class ReadSession(AsyncSession):
         execution = None if executions is None else executions.get(statement)
         if execution is None or timing.get() is not None:
             return await self.run_sync(self._learn, statement, given)
-        return await short_way.read(await self._connection(), execution, given)
+        session = self.sync_session
+        if session.in_transaction():
+            return await short_way.read(session.connection().connection, self._engine, execution, given)
+        if session.pooled is None:
+            # SQLAlchemy's own connection, and its end, cost several times what the statement does.
+            session.pooled = await greenlet_spawn(self._engine.raw_connection)
+        return await short_way.read(session.pooled, self._engine, execution, given)
 
     @property
     def is_broken(self) -> bool:
-        """Whether the driver knows of the connection that it is gone."""
-        if self._held is None or not self.in_transaction():
+        """Whether the connection at hand is known to be gone."""
+        pooled = self.sync_session.pooled
+        if pooled is None:
             return False
-        driver: ReadingDriver = self._held[1].connection.driver_connection  # type: ignore[assignment]
-        return driver.is_closed()
-
-    async def _connection(self) -> Connection:
-        """Return the connection of this session, without the way through SQLAlchemy once it is known."""
-        transaction = self.sync_session.get_transaction()
-        if self._held is None or self._held[0] is not transaction or transaction is None:
-            connection: Any = (await self.connection()).sync_connection
-            self._held = self.sync_session.get_transaction(), connection
-        return self._held[1]
+        driver: ReadingDriver | None = pooled.driver_connection
+        return driver is None or driver.is_closed()
 
     def _learn(
         self, session: Session, statement: Select[*tuple[Any, ...]], given: Mapping[str, Any]
@@ -61,11 +82,13 @@ class ReadSession(AsyncSession):
     @override
     async def close(self) -> None:
         """Give back what was used, if anything was."""
+        self.sync_session.give_back()
         if self.in_transaction():
             await super().close()
 
     @override
     async def __aexit__(self, *error: object) -> None:
+        self.sync_session.give_back()
         if self.in_transaction():
             await super().__aexit__(*error)
 

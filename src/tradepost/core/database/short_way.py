@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, CursorResult, Row, Select
+from sqlalchemy import Connection, CursorResult, Engine, Row, Select
+from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.util import greenlet_spawn
 
 Rows = Sequence[Row[*tuple[Any, ...]]]
@@ -74,25 +75,28 @@ Executions = WeakKeyDictionary[Select[Any], Execution]
 NO_VALUES: Final[Mapping[str, Any]] = {}
 
 
-async def read(connection: Connection, execution: Execution, given: Mapping[str, Any]) -> Rows:
-    """Read on a connection that is in autocommit mode."""
+async def read(
+    pooled: PoolProxiedConnection, engine: Engine, execution: Execution, given: Mapping[str, Any]
+) -> Rows:
+    """Read on a connection of the engine's that is in autocommit mode."""
     text, values = execution.text, execution.values(given)
-    heard = connection, None, text, values, None, False
-    for listener in connection.dispatch.before_cursor_execute:
+    heard = None, None, text, values, None, False
+    for listener in engine.dispatch.before_cursor_execute:
         listener(*heard)
-    driver: ReadingDriver = connection.connection.driver_connection  # type: ignore[assignment]
+    driver: ReadingDriver = pooled.driver_connection  # type: ignore[assignment]
     try:
         found = await driver.read_all(text, values)
     except BaseException as error:
         # Dropping a connection waits.
-        await greenlet_spawn(_fail, connection, text, values, error)
+        await greenlet_spawn(_fail, pooled, engine, text, values, error)
         raise
     return execution.make_rows(found)
 
 
-def _fail(connection: Any, text: str, values: Sequence[Any], error: BaseException) -> None:
+def _fail(pooled: Any, engine: Engine, text: str, values: Sequence[Any], error: BaseException) -> None:
     """Have SQLAlchemy raise an error of the driver's: in its own classes, told to listeners, a broken connection dropped."""
+    connection: Any = Connection(engine, connection=pooled)
     try:
-        connection.connection.dbapi_connection._handle_exception(error)  # noqa: SLF001
+        pooled.dbapi_connection._handle_exception(error)  # noqa: SLF001
     except BaseException as translated:  # noqa: BLE001 - it is raised again
         connection._handle_dbapi_exception(translated, text, values, None, None)  # noqa: SLF001
