@@ -50,10 +50,9 @@ from tradepost.core.resources import Resources
 from tradepost.core.search.vocabulary import SearchWord, Vocabulary
 from tradepost.core.settings.settings import Settings
 from tradepost.core.shared_rate_limiter import SharedRateLimiter
-from tradepost.core.signals.postgres import postgres_signals
-from tradepost.core.signals.redis import open_redis, redis_signals
-from tradepost.core.signals.signals import REPLACED, PollingSignals, Signals
-from tradepost.core.signals.sqlite import SqliteSignals
+from tradepost.core.signals.choice import build_signals
+from tradepost.core.signals.redis import open_redis
+from tradepost.core.signals.signals import REPLACED, Signals
 from tradepost.core.storage.local import LocalStorage
 from tradepost.core.storage.s3 import S3Storage
 from tradepost.core.storage.store import Storage
@@ -184,20 +183,6 @@ async def open_replica(resources: Resources) -> AsyncIterator[None]:
         yield
     finally:
         await database.close()
-
-
-def build_signals(database: Database, clock: Clock, redis: Redis | None) -> Signals:
-    """Return the signals between processes: over Redis where there is one, else by the database's own means.
-
-    Through PgBouncer alone there are none: NOTIFY reaches nobody whose connection changes with each transaction.
-    """
-    if redis is not None:
-        return redis_signals(redis, clock)
-    if database.is_sqlite:
-        return SqliteSignals(database)
-    if not database.has_direct_connections:
-        return PollingSignals()
-    return postgres_signals(database.options.direct_url or database.options.url, clock)
 
 
 @asynccontextmanager
