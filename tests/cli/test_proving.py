@@ -80,6 +80,7 @@ async def _made(client: httpx.AsyncClient, mine: dict[str, str]) -> int:
 
 async def _found(client: httpx.AsyncClient) -> list[int]:
     found = await client.get("/items/search/", params={"q": WORD[:8]})
+    assert found.status_code == 200, found.text
     return [item["id"] for item in found.json()]
 
 

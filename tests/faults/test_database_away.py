@@ -243,9 +243,9 @@ async def person(server: LiveServer) -> Account:
 
 @asynccontextmanager
 async def locked_items(sql: "asyncpg.Connection[Any]") -> AsyncIterator[None]:
-    """Keep everybody from the items, readers too."""
+    """Keep everybody from the items and events, readers too."""
     async with sql.transaction():
-        await sql.execute("LOCK TABLE items IN ACCESS EXCLUSIVE MODE")
+        await sql.execute("LOCK TABLE items, events IN ACCESS EXCLUSIVE MODE")
         yield
 
 
@@ -264,12 +264,12 @@ async def waiting_for_locks(sql: "asyncpg.Connection[Any]") -> int:
 async def every_connection_held(
     client: httpx.AsyncClient, sql: "asyncpg.Connection[Any]"
 ) -> AsyncIterator[None]:
-    """Have all of the server's connections wait for the items, which are locked for the length of the block."""
+    """Have all of the server's connections wait for events, which are locked for the length of the block."""
 
     async def hold() -> None:
-        # A change holds a connection of its own. On a slow machine the first may be told to come again before the last
+        # A change of an event holds a connection of its own. On a slow machine the first may be told to come again before the last
         # one waits: so it does.
-        while is_unavailable(held := await client.patch("/items/987654321", json={"price": 1})):
+        while is_unavailable(held := await client.patch("/events/987654321", json={"title": "Fair"})):
             pass
         assert held.status_code == 404, held.text
 

@@ -14,6 +14,7 @@ import pytest_asyncio
 from sqlalchemy import event, text
 
 from tests.conftest import World, settings_for, world_on
+from tests.events import gatherings
 from tests.flows.live import join
 from tests.servers import PostgresServer
 from tradepost.bootstrap import opened, prepare_database
@@ -243,7 +244,7 @@ class Crowd:
     database: Database
     stranger: httpx.AsyncClient
     owner: httpx.AsyncClient
-    items: list[int]
+    events: list[int]
     numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
     async def connect(self, _number: int) -> None:
@@ -259,8 +260,8 @@ class Crowd:
         assert answer.status_code == 200
 
     async def change(self, number: int) -> None:
-        new = {"title": f"Lamp {next(self.numbers)}"}
-        assert (await self.owner.patch(f"/items/{self.items[number]}", json=new)).status_code == 200
+        new = {"title": f"Fair {next(self.numbers)}"}
+        assert (await self.owner.patch(f"/events/{self.events[number]}", json=new)).status_code == 200
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -269,7 +270,8 @@ async def crowd(crowded: World) -> Crowd:
     stranger, owner = (httpx.AsyncClient(transport=crowded.transport, base_url=base) for _ in range(2))
     person = await join(stranger, "owner@example.com")
     owner.headers["Authorization"] = f"Bearer {person.token}"
-    made = [await owner.post("/items/", json={"title": "Lamp", "price": 1}) for _ in range(CLIENTS)]
+    # Changes of items would share transactions.
+    made = [await owner.post("/events/", json=gatherings.body(crowded)) for _ in range(CLIENTS)]
     return Crowd(crowded.database, stranger, owner, [answer.json()["id"] for answer in made])
 
 

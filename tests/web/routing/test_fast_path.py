@@ -97,6 +97,8 @@ def test_these_routes_have_a_fast_path(module_paths: BothPaths) -> None:
         ("GET", ITEMS),
         ("POST", ITEMS),
         ("GET", f"{ITEMS}{{item_id}}"),
+        ("PUT", f"{ITEMS}{{item_id}}"),
+        ("PATCH", f"{ITEMS}{{item_id}}"),
         ("GET", ME),
         ("GET", EVENTS),
         ("GET", f"{EVENTS}{{event_id}}"),

@@ -63,7 +63,13 @@ class ReadSession(AsyncSession):
     @property
     def is_broken(self) -> bool:
         """Whether the connection at hand is known to be gone."""
-        pooled = self.sync_session.pooled
+        session = self.sync_session
+        pooled = session.pooled
+        if pooled is None and session.in_transaction():
+            connection = session.connection()
+            if connection.invalidated:
+                return True
+            pooled = connection.connection
         if pooled is None:
             return False
         driver: ReadingDriver | None = pooled.driver_connection

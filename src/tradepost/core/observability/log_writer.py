@@ -14,8 +14,7 @@ from typing import Final
 MAX_WAITING: Final = 20_000
 """Lines that may wait for the thread; about 5 MB."""
 
-_GATHER: Final = 0.1
-"""Seconds in which lines gather for one write: each change of threads keeps the event loop waiting."""
+_GATHER: Final = 0.02
 _LINES_A_WRITE: Final = 128
 
 
