@@ -335,6 +335,52 @@ async def test_a_new_item_is_the_same_by_both_paths(both: BothPaths, market: Mar
     assert made[0]["tags"] == ["a"]
 
 
+# None of these changes an item.
+BAD_CHANGES = [
+    *(body for body in BAD_ITEMS if body not in (b"{}", b"")),
+    b'{"price": 1, "discount_price": 2}',
+    b'{"title": null}',
+]
+
+
+async def test_a_change_that_cannot_be(both: BothPaths, market: Market) -> None:
+    item, odd = f"{ITEMS}{market.items['full']['id']}", f"{ITEMS}007"
+    for method, body, who in product(("PATCH", "PUT"), BAD_CHANGES, market.credentials):
+        answer = await both.agree(method, item, [*JSON_TYPE, *market.credentials[who]], body)
+        assert answer.status in ({403, 422} if who in market.good else {401, 422}), (who, body)
+    alice = market.credentials["alice"]
+    for address in (f"{ITEMS}999999999", f"{ITEMS}{2**63}", f"{ITEMS}0", odd, f"{item}?x=1"):
+        answer = await both.agree("PATCH", address, [*JSON_TYPE, *alice], b'{"price": 2}')
+        assert answer.status in {404, 422}, address
+    for condition in ((b"if-match", b'"0"'), (b"if-match", b"?"), (b"if-none-match", b"*")):
+        answer = await both.agree("PATCH", item, [*JSON_TYPE, *alice, condition], b"[]")
+        assert answer.status >= 400
+    stale = [*JSON_TYPE, *alice, (b"if-match", b'"0-0"')]
+    assert (await both.agree("PATCH", item, stale, b'{"price": 2}')).status == 412
+    for kind in (b"text/plain", b"application/x-www-form-urlencoded", b"application/json; charset=x"):
+        assert (await both.agree("PATCH", item, [(b"content-type", kind), *alice], b"{}")).status in {
+            200,
+            415,
+        }
+
+
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+async def test_a_change_is_the_same_by_both_paths(both: BothPaths, market: Market, method: str) -> None:
+    headers = [*JSON_TYPE, *market.credentials["alice"]]
+    body = b'{"title": "Changed", "price": 3.25, "tags": ["b", "new"], "description": null}'
+    changed = []
+    for path in (both.fast, both.ordinary):
+        answer = await path.ask("POST", ITEMS, headers, GOOD_ITEM)
+        made = json.loads(answer.body)
+        answer = await path.ask(method, f"{ITEMS}{made['id']}", headers, body)
+        assert answer.status == 200
+        found = json.loads(answer.body)
+        assert found["version"] == made["version"] + 1
+        changed.append(found | {"id": 0, "created_at": "", "updated_at": ""})
+    assert changed[0] == changed[1]
+    assert changed[0]["tags"] == ["b", "new"]
+
+
 async def test_head_and_other_methods(both: BothPaths, market: Market) -> None:
     item, draft = (market.items[name]["id"] for name in ("full", "draft"))
     paths = [
