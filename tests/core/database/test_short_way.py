@@ -33,6 +33,7 @@ from tradepost.core.database.faults import translate
 from tradepost.core.database.models import UtcDateTime
 from tradepost.core.database.repository import ByKeys, Repository
 from tradepost.core.database.sessions import ReadSession
+from tradepost.core.deadlines import Deadline, DeadlineExceeded, deadline
 from tradepost.core.errors import DatabaseUnavailable
 from tradepost.tags.models import Tag
 
@@ -182,6 +183,30 @@ class TestErrors:
         assert caught.value.connection_invalidated
         async with own.read() as db:
             assert await Repository(db).rows(statement) != [(pid,)]
+
+    async def test_a_deadline_is_no_error_of_the_database(self, own: Database) -> None:
+        numbers = select(literal(1, Integer()).label("i")).cte("numbers", recursive=True)
+        following = select(numbers.c.i + 1).where(numbers.c.i < bindparam("last", type_=Integer()))
+        statement = select(func.count().label("n")).select_from(numbers.union_all(following))
+
+        async def read(db: ReadSession) -> None:
+            deadline.set(end)
+            reading.set()
+            await Repository(db).rows(statement, {"last": 2**30})
+
+        async with own.read() as db, asyncio.timeout(20):
+            assert await Repository(db).rows(statement, {"last": 3}) == [(3,)]
+        async with own.read() as db, asyncio.timeout(20):
+            assert statement in own._executions  # type: ignore[operator]
+            end, reading = Deadline(), asyncio.Event()
+            asked = end.task = asyncio.create_task(read(db))
+            await reading.wait()
+            await asyncio.sleep(0.1)
+            end.end()
+            with pytest.raises(DeadlineExceeded):
+                await asked
+            assert not db.is_broken
+            assert await Repository(db).rows(statement, {"last": 3}) == [(3,)]
 
     async def test_a_cancelled_read_leaves_no_connection_behind(self, own: Database) -> None:
         if own.is_sqlite:

@@ -95,8 +95,12 @@ async def read(
 
 def _fail(pooled: Any, engine: Engine, text: str, values: Sequence[Any], error: BaseException) -> None:
     """Have SQLAlchemy raise an error of the driver's: in its own classes, told to listeners, a broken connection dropped."""
-    connection: Any = Connection(engine, connection=pooled)
+    driver_errors = engine.dialect.loaded_dbapi.Error
     try:
         pooled.dbapi_connection._handle_exception(error)  # noqa: SLF001
-    except BaseException as translated:  # noqa: BLE001 - it is raised again
+    except BaseException as translated:
+        if isinstance(translated, Exception) and not isinstance(translated, driver_errors):
+            # A deadline, after which the connection is as good as before.
+            raise
+        connection: Any = Connection(engine, connection=pooled)
         connection._handle_dbapi_exception(translated, text, values, None, None)  # noqa: SLF001
