@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -61,12 +62,22 @@ ANSWERS = {
 }
 
 
-async def sent(
-    kind: type[RequestResponseCycle], messages: list[dict[str, Any]], method: str, *, keep_alive: bool
-) -> tuple[Any, list[bytes]]:
-    """Send messages, and return all that can be seen of it, and what was written."""
-    transport, done = Transport(), []
-    cycle = kind(
+class Gone(Transport):
+    """A transport whose client is gone, as uvloop has it."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        raise RuntimeError("the handler is closed")
+
+
+def cycle_of(
+    kind: type[RequestResponseCycle],
+    transport: Transport,
+    method: str,
+    *,
+    keep_alive: bool = True,
+    on_response: Callable[[], None] = lambda: None,
+) -> RequestResponseCycle:
+    return kind(
         scope={"type": "http", "method": method, "http_version": "1.1"},  # type: ignore[typeddict-item]
         transport=transport,
         flow=FlowControl(transport),
@@ -77,8 +88,16 @@ async def sent(
         message_event=asyncio.Event(),
         expect_100_continue=False,
         keep_alive=keep_alive,
-        on_response=lambda: done.append(True),
+        on_response=on_response,
     )
+
+
+async def sent(
+    kind: type[RequestResponseCycle], messages: list[dict[str, Any]], method: str, *, keep_alive: bool
+) -> tuple[Any, list[bytes]]:
+    """Send messages, and return all that can be seen of it, and what was written."""
+    transport, done = Transport(), []
+    cycle = cycle_of(kind, transport, method, keep_alive=keep_alive, on_response=lambda: done.append(True))
     error = None
     for message in messages:
         try:
@@ -115,3 +134,12 @@ async def test_answers_are_those_of_uvicorn(name: str, method: str, *, keep_aliv
 async def test_a_head_that_is_not_followed_by_its_end_leaves_with_the_first_part() -> None:
     _, writes = await sent(Cycle, ANSWERS["not at its end"], "GET", keep_alive=True)
     assert b"".join(writes).endswith(b"\r\n\r\nab")
+
+
+@pytest.mark.parametrize("part", [body(b"abc"), body(b"a", more=True)])
+async def test_nothing_is_written_to_a_client_that_is_gone_before_the_body(part: dict[str, Any]) -> None:
+    transport = Gone()
+    cycle = cycle_of(Cycle, transport, "GET")
+    await cycle.send(start(200, LENGTH))  # type: ignore[arg-type]
+    cycle.disconnected = True
+    await cycle.send(part)  # type: ignore[arg-type]

@@ -58,7 +58,8 @@ class Cycle(RequestResponseCycle):
             or self.scope["method"] == "HEAD"
             or len(body) != self.expected_content_length
         ):
-            self.transport.write(head)
+            if not self.disconnected:
+                self.transport.write(head)
             await super().send(message)
             return
         self.transport.write(head + body)
