@@ -133,6 +133,7 @@ class SimulatedDatabase(Database):
         self.write_gate = self.read_gate = server.gate
         # It has no driver that could be asked.
         self._executions = None
+        self.sessions_rest = True
 
 
 def introduce() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tradepost.core.batching.read_coalescer import MAX_SERIES, MOST_REST, ReadCo
 from tradepost.core.database.engines import Database
 from tradepost.core.database.gate import Gate
 from tradepost.core.database.sessions import ReadSession
+from tradepost.core.deadlines import Deadline, Stage, deadline
 from tradepost.core.errors import DatabaseUnavailable, Overloaded
 from tradepost.core.overload.waits import PATIENCE
 
@@ -99,12 +101,21 @@ class TestAlone:
         assert await source.reads.find(5) is None
         assert tasks == [asyncio.current_task()]
 
-    async def test_again_and_again_but_not_for_ever(self, own: Database) -> None:
+    async def test_again_and_again_but_not_for_ever(
+        self, own: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(read_coalescer, "MOST_HELD", 60.0)
         source = Source(own)
         source.goes_on.set()
         sessions = [await source.reads.get(key) for key in range(2 * MAX_SERIES)]
         assert sessions == sorted(sessions)
         assert set(sessions) == {0, 1}
+
+    async def test_and_not_for_long(self, own: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(read_coalescer, "MOST_HELD", 0.0)
+        source = Source(own)
+        source.goes_on.set()
+        assert [await source.reads.get(key) for key in range(5)] == [0, 0, 1, 1, 2]
 
     async def test_while_others_wait_for_the_lane(self, own: Database) -> None:
         source = Source(own)
@@ -135,6 +146,47 @@ class TestAlone:
         assert await other == 1
         with pytest.raises(asyncio.CancelledError):
             await alone
+
+    async def test_is_not_ended_by_who_leaves_with_an_answer(self, own: Database) -> None:
+        """The last batch's caller is cancelled when its answer is there, and has not heard of it yet."""
+        alone: list[asyncio.Task[int]] = []
+        goes_on = asyncio.Event()
+
+        async def load(_db: ReadSession, keys: Sequence[int]) -> Mapping[int, int]:
+            if keys == [0]:
+                # Both come to pass after the lane has gone to rest, and before the caller goes on.
+                alone.append(asyncio.create_task(reads.get(1)))
+                asyncio.get_running_loop().call_soon(first.cancel)
+            else:
+                await goes_on.wait()
+            return {key: key for key in keys}
+
+        reads = ReadCoalescer(own, load)
+        first = asyncio.create_task(reads.get(0))
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        await asyncio.sleep(0.01)
+        assert own.read_gate.held == 1
+        goes_on.set()
+        assert await alone[0] == 1
+
+    async def test_has_begun_when_its_time_is_up(self, own: Database) -> None:
+        source = Source(own)
+        await source.asked(1)
+        await asyncio.sleep(0.01)
+        source.goes_on.clear()
+
+        async def ask() -> int:
+            deadline.set(end)
+            return await source.reads.get(1)
+
+        end = Deadline()
+        asked = end.task = asyncio.create_task(ask())
+        await asyncio.sleep(0)
+        end.end()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        assert end.stage is Stage.READING
 
     async def test_gives_the_place_to_who_waits_for_it(self, own: Database) -> None:
         source, gate = Source(own), own.read_gate
@@ -171,6 +223,16 @@ async def test_who_wants_a_place_gets_that_of_a_lane_that_rests(own: Database) -
     held.set()
     assert await asked == 1
     await asyncio.gather(*holders)
+
+
+async def test_no_lane_rests_behind_pgbouncer(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session is a transaction there, with its locks and one of the few connections at the server."""
+    monkeypatch.setattr(read_coalescer, "MOST_REST", 60.0)
+    own = Database(replace(database.options, via_pgbouncer=True))
+    source = Source(own)
+    assert await source.asked(3) == [0, 0, 0]
+    await until(lambda: not own.read_gate._holders)
+    await own.close()
 
 
 async def test_a_lane_that_rests_does_not_hold_up_the_end(database: Database) -> None:

@@ -18,26 +18,31 @@ from tradepost.core.overload.waits import PATIENCE, monotonic
 MAX_SERIES: Final = 32
 """Batches that may share a session; a lane must not hold a connection for ever."""
 
+MOST_HELD: Final = 1.0
+"""Seconds after which nobody goes on alone with a session: only a connection that is taken out of the pool is looked at."""
+
 MOST_REST: Final = 0.5
 """Seconds for which a lane keeps its session without work: less than a connection may be idle and still be trusted."""
 
 
 class _Held:
-    """A lane's session, how many reads it is good for yet, and since when there is nothing to read."""
+    """A lane's session, how long and for how many reads it is good yet, and since when there is nothing to read."""
 
-    __slots__ = ("db", "left", "since")
+    __slots__ = ("db", "left", "since", "until")
 
     def __init__(self, db: ReadSession) -> None:
         self.db = db
         self.left = MAX_SERIES
         self.since = 0.0
+        self.until = asyncio.get_running_loop().time() + MOST_HELD
 
 
 class ReadCoalescer(Batching[K, V]):
     """A coalescer that hands ``load`` a read session, which batches in close succession share.
 
     Opening a session costs several times what a statement does. A lane gives it back as soon as another task waits for a
-    connection, after ``MAX_SERIES`` batches, and when nobody has asked it anything for ``MOST_REST``.
+    connection, after ``MAX_SERIES`` batches, and when nobody has asked it anything for ``MOST_REST``. Where sessions are
+    transactions no lane rests.
     """
 
     def __init__(
@@ -80,12 +85,13 @@ class ReadCoalescer(Batching[K, V]):
         self._waits.ended(0.0)
         if self._observe is not None:
             self._observe(1)
+        note_stage(self._stage)
         goes_on = False
         try:
             held.db.expunge_all()
             found = (await self._load(held.db, [key])).get(key)
             held.left -= 1
-            goes_on = held.left > 0
+            goes_on = held.left > 0 and held.until > asyncio.get_running_loop().time()
         finally:
             if self._waiting and goes_on:
                 work.set_result(True)
@@ -93,7 +99,6 @@ class ReadCoalescer(Batching[K, V]):
                 self._begin_rest(work, held)
             else:
                 work.set_result(False)
-        note_stage(self._stage)
         return found
 
     @override
@@ -124,7 +129,7 @@ class ReadCoalescer(Batching[K, V]):
                     held.left -= 1
                     if not held.left or gate.waiting:
                         return
-                    if not self._waiting and not await self._rest(held):
+                    if not self._waiting and not await self._rest(lane, held):
                         return
                     # The identity map would answer the next batch with rows that were read before it.
                     db.expunge_all()
@@ -135,8 +140,12 @@ class ReadCoalescer(Batching[K, V]):
             if not isinstance(error, Exception):
                 raise
 
-    async def _rest(self, held: _Held) -> bool:
+    async def _rest(self, lane: Lane[K, V], held: _Held) -> bool:
         """Wait for the next key, with the session at hand; False when that is to be given back."""
+        if not self._database.sessions_rest:
+            return False
+        # Who leaves now has an answer, and must not end what somebody else may read with the session.
+        lane.take({})
         while not self._waiting:
             work: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
             self._begin_rest(work, held)

@@ -82,7 +82,8 @@ class Database:
         self._connections: WeakSet[PostgresConnection] = WeakSet()
         self.is_sqlite = options.url.get_backend_name() == "sqlite"
         self._occupied = ExitStack()
-        # Behind PgBouncer the limits of a statement go with a BEGIN.
+        # Behind PgBouncer the limits of a statement go with a BEGIN, and a session keeps locks and one of few connections.
+        self.sessions_rest = not options.via_pgbouncer
         self._executions = None if options.via_pgbouncer else Executions()
         if self.is_sqlite:
             self._occupied.enter_context(occupancy.shared(Path(str(options.url.database))))
