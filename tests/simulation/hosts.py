@@ -87,6 +87,10 @@ class _Connection(aiosqlite.Connection):
             await self._server.reached(fn.__name__)
         return fn(*args, **kwargs)
 
+    def is_closed(self) -> bool:
+        """Tell whether it was given up."""
+        return self._connection is None
+
     def stop(self) -> None:
         """Give it up, and what it has not committed."""
         if self._connection is not None and self._connection.in_transaction:
