@@ -23,16 +23,18 @@ LINKS = {"added": ("INSERT", "new"), "changed": ("UPDATE", "old"), "removed": ("
 
 
 def upgrade() -> None:
-    # Null, which says nothing, for the texts that are there and those that the previous release writes.
-    op.add_column("item_texts", sa.Column("tag_names", sa.Text(), nullable=True))
     if op.get_bind().dialect.name == "postgresql":
+        # The links first, as every writer has them: one that has written links, and waits for the texts, would keep the
+        # migration from the links again and again. The function looks for the column when it is called.
         op.execute(FUNCTION)
         for name, (event, row) in LINKS.items():
             op.execute(
                 f"CREATE TRIGGER item_texts_link_{name} AFTER {event} ON item_tags REFERENCING {row} TABLE AS touched "
                 "FOR EACH STATEMENT EXECUTE FUNCTION item_texts_void_tag_names()"
             )
-    else:
+    # Null, which says nothing, for the texts that are there and those that the previous release writes.
+    op.add_column("item_texts", sa.Column("tag_names", sa.Text(), nullable=True))
+    if op.get_bind().dialect.name == "sqlite":
         for name, (event, row) in LINKS.items():
             op.execute(
                 f"CREATE TRIGGER item_texts_link_{name} AFTER {event} ON item_tags BEGIN "  # noqa: S608 - our own names

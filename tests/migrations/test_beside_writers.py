@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 
 from tests.conftest import Template, settings_for
+from tests.flows.live import eventually
 from tests.migrations.rows import ROWS
 from tradepost.bootstrap import METADATA, database_options
 from tradepost.core.database import migrations
@@ -120,3 +122,24 @@ async def test_the_previous_release_writes_on_while_its_database_is_migrated(old
         # Columns that later revisions added to the texts are made of these.
         assert {name: kept[one["id"]][name] for name in wanted} == wanted
     assert set(kept) == {one["id"] for one in found}
+
+
+async def test_a_writer_of_links_gets_at_the_texts_while_a_migration_waits_for_it(old: Database) -> None:
+    """Else each would wait for the other, the migration would give way, and beside many writers never come to its end."""
+    if old.is_sqlite:
+        pytest.skip("it has one writer")
+    await migrations.upgrade(old, "0035")
+    other = Database(old.options)
+    waits = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'item_tags'::regclass")
+    async with old.transaction() as db:
+        await db.execute(sa.text("SET LOCAL lock_timeout = '100ms'"))
+        await db.execute(LINK, {"item_id": 1, "tag": "t", "position": 1})
+
+        async def waits_for_it() -> bool:
+            return bool(await db.scalar(waits))
+
+        migrating = asyncio.create_task(migrations.upgrade(other, "0036"))
+        await eventually(waits_for_it)
+        await db.execute(sa.text("UPDATE item_texts SET title = 'changed' WHERE item_id = 1"))
+    await migrating
+    await other.close()
