@@ -159,6 +159,8 @@ class TestValues:
             ("SENTRY_DSN", "https://key@sentry.example.com/project"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
             ("OTEL_EXPORTER_OTLP_HEADERS", "Authorization"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Bearer%20key%0A"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Bearer%20k\u00e9y"),
             ("OTEL_TRACES_SAMPLE_RATE", "2"),
             ("CACHE_POPULAR_SECONDS", "-1"),
             ("SMTP_PORT", "65536"),

@@ -234,8 +234,8 @@ LOCKS: Final = (
     Lock(
         "item_counts",
         Strength.NO_KEY_UPDATE,
-        "Counts are added to in the order of their keys, with nothing locked after them. Triggers lock none: they add "
-        "differences.",
+        "Counts are added to in the order of their keys. A job and a repair lock nothing after them. A writer whose trigger "
+        "folds differences may, and no other writer waits for it: one folds at a time, and the others leave it alone.",
         written=True,
     ),
 )

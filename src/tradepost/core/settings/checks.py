@@ -163,7 +163,11 @@ def header_fields(given: SecretStr | None) -> dict[str, str]:
         if not is_there or not re.fullmatch(r"[A-Za-z0-9-]+", name):
             raise ValueError("is not name=value, by commas")
         # As OpenTelemetry has it: what a header may hold and this list may not is percent-encoded.
-        fields[name.lower()] = unquote(value.strip())
+        text = unquote(value.strip())
+        if not (text.isascii() and text.isprintable()):
+            # It would be refused at each sending, by words that have it in them.
+            raise ValueError("has a value that no header can have")
+        fields[name.lower()] = text
     return fields
 
 
