@@ -1,6 +1,7 @@
 """The recipe for Litestream: what was acknowledged is there on another machine, and served."""
 
 import asyncio
+import os
 import shutil
 import signal
 import sqlite3
@@ -19,7 +20,8 @@ pytestmark = pytest.mark.skipif(not UV.exists(), reason="needs uv, which the too
 
 
 async def litestream(*arguments: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(*COMMAND, *arguments)
+    # In a group of its own: uv starts the program as a child, which would outlive it.
+    return await asyncio.create_subprocess_exec(*COMMAND, *arguments, start_new_session=True)
 
 
 async def test_a_copy_is_made_all_the_time_and_brought_back(tmp_path: Path) -> None:
@@ -47,7 +49,7 @@ async def test_a_copy_is_made_all_the_time_and_brought_back(tmp_path: Path) -> N
             server.kill()
         finally:
             with suppress(ProcessLookupError):
-                replicating.send_signal(signal.SIGKILL)
+                os.killpg(replicating.pid, signal.SIGKILL)
             await replicating.wait()
     there.mkdir()
     restoring = await litestream("restore", "-o", str(there / "tradepost.db"), f"file://{copy}")
