@@ -43,7 +43,9 @@ async def serve(port: int) -> None:
     settings = Settings.load()
     async with opened(settings) as resources:
         await prepare_database(resources)
-    server = uvicorn.Server(uvicorn.Config(create_served_app(), port=port, log_level="warning"))
+    server = uvicorn.Server(
+        uvicorn.Config(create_served_app(), interface="asgi3", port=port, log_level="warning")
+    )
     running = asyncio.create_task(server.serve())
     lag = Histogram()
 

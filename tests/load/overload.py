@@ -1,7 +1,10 @@
 """`python -m tests.load.overload`: what is left of Tradepost at a multiple of what it can do, with overload control and without.
 
 For each workload: the closed loop says the capacity, half of it how quick an unloaded server is, and then so many times the
-capacity comes for a while, followed by half of it.
+capacity comes for a while, followed by half of it. Servers and database have one core of the machine, the crowd the other.
+
+A refusal costs something, too: at n times the capacity, where it costs r times what an answer does, no server can answer more
+than (1 - n r) / (1 - r) of its capacity. The table has r, and that ceiling beside what was reached.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import resource
 import secrets
 import subprocess
@@ -23,6 +27,7 @@ from tests.load.contestants import CONTESTANTS, ROOT, running
 from tests.load.crowd import PROBE, Job
 from tests.load.database import filled_database
 from tests.load.generator import Job as ClosedJob
+from tests.load.processor_time import seconds_of_tree
 from tests.load.workloads import log_in
 
 if TYPE_CHECKING:
@@ -56,6 +61,7 @@ NEW_CONNECTIONS = 2_000
 """A second, of the fresh ones."""
 EXPECTED = {"create": 201}
 CONNECTIONS = 64
+CORES = sorted(os.sched_getaffinity(0))
 SHEDDING_DOES = {"points", "create"}
 """Fastify's server here filters nothing and searches nothing."""
 
@@ -71,6 +77,12 @@ class Seen:
     unloaded_p99: float
     goodput: float
     """Answers within a second, to those that there can be."""
+    answer_cpu: float
+    """Microseconds of server and database in the closed loop."""
+    refusal_cpu: float
+    """Microseconds of what is left when the answers are taken out."""
+    possible: float
+    """The goodput that these two leave."""
     p50: float
     p99: float
     refused: float
@@ -122,15 +134,26 @@ def encoded(name: str, dataset: Dataset, tokens: Sequence[str]) -> list[str]:
     ]
 
 
-def capacity(server: Server, name: str, requests: list[str], seconds: float = 3.0) -> float:
-    """Answers a second in a closed loop, of a server that refuses nothing."""
-    job = ClosedJob(server.port, requests, EXPECTED.get(name, 200), CONNECTIONS, seconds, settling=0.3)
+def capacity(
+    server: Server, dataset: Dataset, name: str, requests: list[str], seconds: float = 3.0
+) -> tuple[float, float]:
+    """Answers a second in a closed loop, of a server that refuses nothing, and seconds of CPU for each."""
+    job = ClosedJob(
+        server.port,
+        requests,
+        EXPECTED.get(name, 200),
+        CONNECTIONS,
+        seconds,
+        settling=0.3,
+        server_pid=server.pid,
+        database_pid=dataset.postmaster,
+    )
     run("generator", asdict(replace(job, seconds=1.0)), 1)
     result = run("generator", asdict(job), seconds)
     answers: int = result["answers_in_window"]
     if not answers:
         raise RuntimeError(f"no answers: {result['faults']}")
-    return answers / seconds
+    return answers / seconds, (result["server_cpu"] + result["database_cpu"]) / result["answers"]
 
 
 def run(module: str, job: dict[str, object], seconds: float) -> Any:
@@ -143,8 +166,13 @@ def run(module: str, job: dict[str, object], seconds: float) -> Any:
         cwd=ROOT,
         check=True,
         timeout=seconds + 60,
+        preexec_fn=_on_the_last_core,
     )
     return json.loads(done.stdout)
+
+
+def _on_the_last_core() -> None:
+    os.sched_setaffinity(0, {max(CORES)})
 
 
 def quantile(values: Sequence[float], share: float) -> float:
@@ -153,8 +181,23 @@ def quantile(values: Sequence[float], share: float) -> float:
     return 1e3 * ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
+def cpu(server: Server, dataset: Dataset) -> float:
+    """Seconds that a server and its database have worked."""
+    database = 0.0 if dataset.postmaster is None else seconds_of_tree(dataset.postmaster)
+    return seconds_of_tree(server.pid) + database
+
+
 def overload(
-    server: Server, name: str, requests: list[str], *, most: float, times: float, seconds: float, crowd: str
+    server: Server,
+    dataset: Dataset,
+    name: str,
+    requests: list[str],
+    *,
+    most: float,
+    answer_cpu: float,
+    times: float,
+    seconds: float,
+    crowd: str,
 ) -> Seen:
     """Ask for a multiple of what can be answered."""
     expected = EXPECTED.get(name, 200)
@@ -162,7 +205,9 @@ def overload(
     calm = run("crowd", asdict(Job(server.port, requests, [(3.0, most * 0.5)])), 3)
     phases = [(LEAD, most * 0.5), (seconds, most * times), (AFTER, most * 0.5)]
     job = Job(server.port, requests, phases, **CROWDS[crowd])
+    worked = cpu(server, dataset)
     came = run("crowd", asdict(job), sum(phase[0] for phase in phases))
+    worked = cpu(server, dataset) - worked
     end = LEAD + seconds
     asked = [tuple(each) for each in came["asked"]]
     during = [each for each in asked if each[1] != PROBE and LEAD <= each[0] < end]
@@ -173,6 +218,11 @@ def overload(
     statuses = {str(each[2]): 0 for each in during}
     for each in during:
         statuses[str(each[2])] += 1
+    answered, turned_away = (
+        sum(each[2] == status and each[1] != PROBE for each in asked) for status in (expected, 503)
+    )
+    refusal_cpu = max(0.0, worked - answered * answer_cpu) / turned_away if turned_away else 0.0
+    share = refusal_cpu / answer_cpu
     return Seen(
         workload=name if crowd == "plain" else f"{name}, {crowd}",
         contestant=server.contestant.name,
@@ -180,6 +230,9 @@ def overload(
         capacity=most,
         unloaded_p99=quantile([each[3] for each in calm["asked"] if each[1] != PROBE], 0.99),
         goodput=len(in_time) / seconds / most,
+        answer_cpu=answer_cpu * 1e6,
+        refusal_cpu=refusal_cpu * 1e6,
+        possible=max(0.0, (1 - times * share) / (1 - share)) if share < 1 else 0.0,
         p50=quantile([each[3] for each in good], 0.5),
         p99=quantile([each[3] for each in good], 0.99),
         refused=len(refused) / max(1, len(during)),
@@ -198,11 +251,12 @@ def overload(
 def table(seen: Sequence[Seen]) -> str:
     """A table for a page."""
     lines = [
-        "| workload | x capacity | | goodput | p50 / p99 ms (unloaded p99) | refused, p99 ms | unanswered | slowest probe ms | refused 2 s after |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| workload | x capacity | | goodput (possible) | CPU us of an answer, of a refusal | p50 / p99 ms (unloaded p99) | refused, p99 ms | unanswered | slowest probe ms | refused 2 s after |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {one.workload} ({one.capacity:,.0f}/s) | {one.times:g} | {one.contestant} | {one.goodput:.0%} | "
+        f"| {one.workload} ({one.capacity:,.0f}/s) | {one.times:g} | {one.contestant} | {one.goodput:.0%} ({one.possible:.0%}) | "
+        f"{one.answer_cpu:,.0f}, {one.refusal_cpu:,.0f} | "
         f"{one.p50:,.0f} / {one.p99:,.0f} ({one.unloaded_p99:,.0f}) | {one.refused:.0%}, {one.refusal_p99:,.0f} | "
         f"{one.unanswered:,} | {one.probe_worst:,.0f} | {one.refused_after} |"
         for one in seen
@@ -231,15 +285,23 @@ def measure(options: argparse.Namespace, dataset: Dataset, secret: str) -> list[
             requests = encoded(name, dataset, tokens)
             kinds = itertools.product(map(float, options.times.split(",")), options.crowds.split(","))
             for times, crowd in kinds:
-                most = capacity(servers[0], name, requests)
+                most, answer_cpu = capacity(servers[0], dataset, name, requests)
                 for server in servers if options.beside else servers[1:2]:
                     if server.contestant is SHEDDING:
                         if name not in SHEDDING_DOES:
                             continue
                         # Another program, with a capacity of its own.
-                        most = capacity(server, name, requests)
+                        most, answer_cpu = capacity(server, dataset, name, requests)
                     one = overload(
-                        server, name, requests, most=most, times=times, seconds=options.seconds, crowd=crowd
+                        server,
+                        dataset,
+                        name,
+                        requests,
+                        most=most,
+                        answer_cpu=answer_cpu,
+                        times=times,
+                        seconds=options.seconds,
+                        crowd=crowd,
                     )
                     seen.append(one)
                     sys.stderr.write(f"{json.dumps(asdict(one))}\n")
@@ -265,6 +327,9 @@ def main() -> int:
     # Thousands of connections, of the servers as of the crowd.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if len(CORES) > 1:
+        # Inherited by the servers and the database.
+        os.sched_setaffinity(0, set(CORES[:-1]))
     secret = secrets.token_urlsafe(32)
     seen: list[Seen] = []
     with filled_database(

@@ -55,3 +55,48 @@ async def test_the_turn_of_a_pipelined_request_comes_after_the_answer_before_it(
                 received += await asyncio.get_running_loop().sock_recv(client, 1000)
     assert app.arrived[1] >= app.ended[0]
     assert app.arrived[2] >= app.ended[1]
+
+
+class Answering:
+    """An application that answers at once, or once it is told to."""
+
+    def __init__(self) -> None:
+        self.ready = asyncio.Event()
+        self.ready.set()
+
+    async def __call__(self, _scope: Any, _receive: Any, send: Any) -> None:
+        await self.ready.wait()
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def test_a_connection_is_closed_that_was_idle_for_long_enough_since_its_last_answer() -> None:
+    async with served(Answering(), keep_alive=0.4) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        began = time.monotonic()
+        for _ in range(4):
+            # Each answer begins the time anew: together they take longer than it.
+            writer.write(REQUEST)
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204")
+            last = time.monotonic()
+            await asyncio.sleep(0.2)
+        assert last > began + 0.4
+        assert await reader.read() == b""
+        assert time.monotonic() >= last + 0.4
+        writer.close()
+
+
+async def test_a_connection_is_not_idle_while_it_is_answered() -> None:
+    app = Answering()
+    async with served(app, keep_alive=0.1) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST)
+        await reader.readuntil(b"\r\n\r\n")
+        app.ready.clear()
+        writer.write(REQUEST)
+        await asyncio.sleep(0.3)
+        app.ready.set()
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204")
+        # The end of that answer began the time anew.
+        assert await reader.read() == b""
+        writer.close()

@@ -7,7 +7,7 @@ sessions and the second factor. The OpenAPI says by the same dependencies which 
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Annotated, Any, Final, TypeVar
@@ -62,11 +62,11 @@ from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.observability.server_timing import timing
 from tradepost.core.principal import Principal
 from tradepost.core.resources import Resources
-from tradepost.web.asgi_scope import API_KEY_KEY, IDENTITY_KEY, USER_ID_KEY, FromScope
+from tradepost.web.asgi_scope import API_KEY_KEY, IDENTITY_KEY, REQUEST_HEADERS_KEY, USER_ID_KEY, FoundByScope
 from tradepost.web.db import ReadDb, ResourcesDep, WriteDb, resource
 from tradepost.web.openapi.document import ALTERNATIVES
 from tradepost.web.origin import origin_of
-from tradepost.web.rate_limits import shown_key
+from tradepost.web.rate_limits import API_KEY_HEADER, shown_key
 
 T = TypeVar("T")
 
@@ -122,8 +122,11 @@ async def _shown_identity(scope: Scope) -> Identity | None:
         return known
     asked = timing.get()
     try:
-        with nullcontext() if asked is None else asked.spent_on("auth"):
+        if asked is None:
             found = await _read_identity(scope)
+        else:
+            with asked.spent_on("auth"):
+                found = await _read_identity(scope)
     except TradepostError as refusal:
         scope[IDENTITY_KEY] = refusal
         raise
@@ -164,6 +167,10 @@ async def identity_of(scope: Scope) -> Identity:
 
 async def visitor_of(scope: Scope) -> Principal | None:
     """Return the principal of a request, or None for a stranger; a credential that does not hold is ``Unauthenticated``."""
+    sent = scope[REQUEST_HEADERS_KEY]
+    if b"authorization" not in sent and API_KEY_HEADER not in sent:
+        # Most are strangers.
+        return None
     found = await _shown_identity(scope)
     if found is None:
         return None
@@ -211,14 +218,14 @@ _LOG_IN: Final = OAuth2Model(
 )
 
 
-class ByLogin(FromScope[T], SecurityBase):
+class ByLogin(FoundByScope[T], SecurityBase):
     """A dependency on what a request's bearer token stands for; by it the OpenAPI says that a route takes nothing else."""
 
     model = _LOG_IN
     scheme_name = SECURITY_SCHEME
 
 
-class ByCredential(FromScope[T], SecurityBase):
+class ByCredential(FoundByScope[T], SecurityBase):
     """A dependency on what a request's credential stands for; by it the OpenAPI says that a route takes either of them."""
 
     model = ApiKeyModel.model_validate(

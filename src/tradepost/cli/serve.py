@@ -77,6 +77,7 @@ def server_options(host: str, port: int, workers: int, settings: Settings) -> di
     return {
         "app": "tradepost.main:create_served_app",
         "factory": True,
+        "interface": "asgi3",
         "host": host,
         "port": port,
         "workers": workers,

@@ -60,13 +60,23 @@ def add_header(scope: Scope, name: bytes, value: bytes) -> None:
 
 
 class FromScope(Generic[T]):
-    """A dependency that needs nothing of a request but its ASGI scope.
+    """A dependency that needs nothing of a request but its ASGI scope, and awaits nothing.
 
     FastAPI calls it with the request; the fast path calls ``read``, and need not make a request at all.
     """
 
-    def __init__(self, read: Callable[[Scope], Awaitable[T]]) -> None:
+    def __init__(self, read: Callable[[Scope], T]) -> None:
         self.read = read
 
     async def __call__(self, request: Request) -> T:
-        return await self.read(request.scope)
+        return self.read(request.scope)
+
+
+class FoundByScope(Generic[T]):
+    """A dependency that needs nothing of a request but its ASGI scope, and awaits what that leads to."""
+
+    def __init__(self, find: Callable[[Scope], Awaitable[T]]) -> None:
+        self.find = find
+
+    async def __call__(self, request: Request) -> T:
+        return await self.find(request.scope)

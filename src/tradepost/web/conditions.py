@@ -25,13 +25,13 @@ def _lines(scope: Scope, name: bytes) -> list[str]:
     return [value.decode("latin-1") for field, value in scope["headers"] if field == name]
 
 
-async def _known_tags(scope: Scope) -> KnownTags:
+def _known_tags(scope: Scope) -> KnownTags:
     if b"if-none-match" not in scope[REQUEST_HEADERS_KEY]:
         return NOTHING_KNOWN
     return known_tags(_lines(scope, b"if-none-match"))
 
 
-async def _expected_versions(scope: Scope) -> Expected:
+def _expected_versions(scope: Scope) -> Expected:
     if b"if-match" not in scope[REQUEST_HEADERS_KEY]:
         return ANY_VERSION
     return expected_versions(_lines(scope, b"if-match"))

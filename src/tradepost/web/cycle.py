@@ -37,7 +37,7 @@ class Cycle(RequestResponseCycle):
                 return False
         if length is None:
             return False
-        head = b"".join([STATUS_LINE[message["status"]], *(b"%b: %b\r\n" % field for field in fields)])
+        head = b"".join([STATUS_LINE[message["status"]], *[b"%b: %b\r\n" % field for field in fields]])
         # One look at all of it, where uvicorn takes two at each field: nothing in one may begin another.
         if not head.count(b"\r") == head.count(b"\n") == len(fields) + 1 or b"\0" in head:
             return False

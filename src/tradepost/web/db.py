@@ -31,10 +31,10 @@ class FromResources(FromScope[Any]):
     """A dependency on the process's one object of the type ``kind``."""
 
     def __init__(self, kind: type[Any]) -> None:
-        async def find(scope: Scope) -> Any:
+        def read(scope: Scope) -> Any:
             return scope["state"]["resources"][kind]
 
-        super().__init__(find)
+        super().__init__(read)
         self.kind = kind
 
 

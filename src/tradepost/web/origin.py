@@ -24,7 +24,7 @@ def origin_of(scope: Scope) -> Origin:
     )
 
 
-async def _origin(scope: Scope) -> Origin:
+def _origin(scope: Scope) -> Origin:
     return origin_of(scope)
 
 

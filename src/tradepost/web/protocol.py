@@ -58,6 +58,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Bytes since the parser last came to the end of a head or to a part of a body."""
         self._timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
+        self._idle_since = 0.0
+        """When the last answer was complete."""
         self._refused = False
         self._in_known_head = False
         self._is_in_head = False
@@ -76,6 +78,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._stop_timer()
         self._stop_write_timer()
         super().connection_lost(exc)
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
 
     def pause_writing(self) -> None:
         """Have the application wait until the client takes what is there, but not for ever."""
@@ -107,7 +112,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._timer is not None and self._pending == 0:
             self._stop_timer()
         self._pending += len(data)
-        self._unset_keepalive_if_required()
         self._parse(data)
         if self._pending == 0:
             if self._timer is not None:
@@ -163,8 +167,34 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on to the next request, or close a connection on which none can come."""
-        super().on_response_complete()
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+        else:
+            self._idle_since = _clock.monotonic()
+            # One timer for a connection: to set another for each answer costs more than to look again now and then.
+            if self.timeout_keep_alive_task is None:
+                self._look_after(self.timeout_keep_alive)
         if self._half_closed and not self._is_answering:
+            self.transport.close()
+
+    def _look_after(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection on which nothing has come for long enough since the last answer."""
+        self.timeout_keep_alive_task = None
+        if self.transport.is_closing() or self._is_answering or self._pending:
+            # The end of that answer, or of that head, begins the time anew.
+            return
+        left = self._idle_since + self.timeout_keep_alive - _clock.monotonic()
+        if left > 0:
+            self._look_after(left)
+        else:
             self.transport.close()
 
     def on_message_begin(self) -> None:

@@ -7,6 +7,9 @@ from fastapi import APIRouter, FastAPI
 from starlette.responses import StreamingResponse
 
 from tests.web.apps import Lines, caller, new_app, new_router
+from tradepost.core.settings.settings import Settings
+from tradepost.main import create_app
+from tradepost.web.routing.path_table import PathTable
 
 
 def item_routes() -> APIRouter:
@@ -215,3 +218,19 @@ def test_two_names_for_one_parameter_are_refused_at_the_start() -> None:
 
     with pytest.raises(ValueError, match="one path"):
         new_app(router)
+
+
+NUMBERS = ("1", "007", "42.ics", "42", "", "\u00b2", "1/", "-1", "1e3", "popular", "5\n")
+
+
+def test_a_path_that_ends_in_a_number_is_found_as_the_search_finds_it() -> None:
+    app = create_app(Settings())
+    table = next(route for route in app.router.routes if isinstance(route, PathTable))
+    ends = {entry.template.rpartition("/")[0] for entries in table._by_depth.values() for entry in entries}
+    assert table._numbered.keys() <= ends
+    assert "/api/v1/items" in table._numbered
+    for before in ends:
+        for last in NUMBERS:
+            path = f"{before}/{last}"
+            if path not in table._fixed:
+                assert table.find(path) == table._search(path), path

@@ -1,7 +1,7 @@
 """The access log: one line for each request."""
 
 import logging
-from datetime import datetime
+from datetime import UTC, datetime
 
 from tradepost.core.clock import Clock
 from tradepost.core.observability.log_writer import LogWriter
@@ -30,6 +30,18 @@ class AccessLog:
         self._quiet = level > logging.INFO
         self._readable = readable
         self._now = clock.now
+        # The second of the last line, and how it is written.
+        self._second = datetime.min.replace(tzinfo=UTC)
+        self._written = ""
+
+    def _timestamp(self) -> str:
+        """Return the present as ``timestamp`` writes it; most lines are of the same second as the last one."""
+        moment = self._now()
+        second = moment.replace(microsecond=0)
+        if second != self._second:
+            self._second = second
+            self._written = timestamp(second, readable=False).removesuffix("000Z")
+        return f"{self._written}{moment.microsecond // 1000:03d}Z"
 
     def __call__(
         self,
@@ -60,7 +72,7 @@ class AccessLog:
             code = "" if error_code is None else f" {error_code}"
             line = f"{timestamp(self._now(), readable=True)} {status} {method} {template} {milliseconds:.1f} ms{asker}{code} {request_id}\n"
         else:
-            moment = timestamp(self._now(), readable=False)
+            moment = self._timestamp()
             line = (
                 f'{{"timestamp":"{moment}","level":"{"error" if failed else "info"}","event":"request",'
                 f'"request_id":"{request_id}","method":"{method}","route":"{template}","status":{status},'

@@ -26,7 +26,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope
 
 from tradepost.core.errors import Unprocessable
-from tradepost.web.asgi_scope import FromScope
+from tradepost.web.asgi_scope import FoundByScope, FromScope
 from tradepost.web.bodies.checked_request import CheckedRequest, accept_json
 from tradepost.web.routing.parameters import PLAIN_INTEGER
 from tradepost.web.routing.query_names import QueryNames
@@ -96,7 +96,8 @@ class _Plan:
     def __init__(self, endpoint: Dependant) -> None:
         self.readers: list[Dependant] = []
         """The dependencies that read the query string."""
-        self.calls: list[tuple[_Function, _Pick]] = []
+        self.calls: list[tuple[Callable[..., Any], _Pick, bool]] = []
+        """Each with whether it is to be awaited."""
         self.needs_request = bool(endpoint.body_params)
         self._slots: dict[Any, int] = {_SCOPE: 0, _REQUEST: 1}
         for field in endpoint.path_params:
@@ -121,12 +122,15 @@ class _Plan:
             if dependency.call not in self._slots:
                 _refuse_unless_simple(dependency, "dependencies", "request_param_name")
                 self._add_dependencies(dependency)
-                self.calls.append(self._call(dependency))
+                function, pick = self._call(dependency)
+                self.calls.append((function, pick, not isinstance(dependency.call, FromScope)))
                 self._slots[dependency.call] = len(self._slots)
 
-    def _call(self, dependant: Dependant) -> tuple[_Function, _Pick]:
+    def _call(self, dependant: Dependant) -> tuple[Callable[..., Any], _Pick]:
         if isinstance(dependant.call, FromScope):
             return dependant.call.read, itemgetter(_only(self._slots[_SCOPE]))
+        if isinstance(dependant.call, FoundByScope):
+            return dependant.call.find, itemgetter(_only(self._slots[_SCOPE]))
         function = _function(dependant)
         keys: dict[str | None, Any] = {
             dependency.name: dependency.call for dependency in dependant.dependencies
@@ -190,8 +194,9 @@ class FastEndpoint:
             request = values[1] = CheckedRequest(scope, receive)
             if self._body:
                 await accept_json(request)
-        for function, pick in self._calls:
-            values.append(await function(*pick(values)))
+        for function, pick, is_awaited in self._calls:
+            value = function(*pick(values))
+            values.append(await value if is_awaited else value)
         if self._body:
             values.append(await self._read_body(values[1]))
         return await self._endpoint(*self._pick(values))  # type: ignore[no-any-return]

@@ -219,14 +219,14 @@ class _Pages:
         return page
 
 
-async def _pages(scope: Scope) -> _Pages:
+def _pages(scope: Scope) -> _Pages:
     return _Pages(scope)
 
 
 ListPages = Annotated[_Pages, Depends(FromScope(_pages))]
 
 
-async def _scope(scope: Scope) -> Scope:
+def _scope(scope: Scope) -> Scope:
     return scope
 
 

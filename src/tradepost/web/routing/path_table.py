@@ -70,12 +70,13 @@ class _Entry:
 class PathTable(BaseRoute):
     """Every HTTP route of an application, found by path.
 
-    Paths without parameters are one dictionary look-up; the others are tried in the order of their registration, and
-    only those with the same number of segments.
+    Paths without parameters are one dictionary look-up, and so are those whose only parameter is a plain number at their end;
+    the others are tried in the order of their registration, and only those with the same number of segments.
     """
 
     def __init__(self, routes: Iterable[BaseRoute]) -> None:
         self._fixed: dict[str, _Entry] = {}
+        self._numbered: dict[str, tuple[_Entry, str]] = {}
         self._by_depth: dict[int, list[_Entry]] = {}
         self._open: list[_Entry] = []
         self._complete = True
@@ -84,6 +85,7 @@ class PathTable(BaseRoute):
             self._add(context, entries)
         for entry in entries.values():
             self._file(entry)
+        self._number(entries.values())
 
     def _add(self, context: RouteContext, entries: dict[str, _Entry]) -> None:
         path, template = context.path, context.path_format
@@ -116,11 +118,27 @@ class PathTable(BaseRoute):
         else:
             self._by_depth.setdefault(_depth(entry.template), []).append(entry)
 
+    def _number(self, entries: Iterable[_Entry]) -> None:
+        """Have paths that end in a number found by what stands before it, where the search finds the same."""
+        for entry in entries:
+            before, _, last = entry.template.rpartition("/")
+            if len(entry.convertors) == 1 and last.startswith("{") and last.endswith("}"):
+                name = last[1:-1]
+                if self._search(f"{before}/1") == (entry, {name: "1"}):
+                    self._numbered[before] = entry, name
+
     def find(self, path: str) -> tuple[_Entry, dict[str, Any]] | None:
         """Return the entry of a path and the parameters in it."""
         entry = self._fixed.get(path)
         if entry is not None:
             return entry, {}
+        before, _, last = path.rpartition("/")
+        if last.isdigit() and before in self._numbered:
+            entry, name = self._numbered[before]
+            return entry, {name: last}
+        return self._search(path)
+
+    def _search(self, path: str) -> tuple[_Entry, dict[str, Any]] | None:
         for entry in self._by_depth.get(_depth(path), ()):
             # The path as it came, or in its other form: one of the two is the canonical one.
             found = entry.pattern.match(path) or entry.pattern.match(_other_form(path))
