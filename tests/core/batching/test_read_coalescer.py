@@ -147,6 +147,22 @@ class TestAlone:
         with pytest.raises(asyncio.CancelledError):
             await alone
 
+    async def test_ends_like_any_other_where_the_lane_has_ended_before_it(self, own: Database) -> None:
+        """As at the end of the loop, when all tasks are cancelled one after the other."""
+        source = Source(own)
+        await source.asked(1)
+        await asyncio.sleep(0.01)
+        source.goes_on.clear()
+        (lane,) = source.reads._lanes
+        assert lane.task is not None
+        alone = asyncio.create_task(source.reads.get(1))
+        await asyncio.sleep(0)
+        lane.task.cancel()
+        await asyncio.wait([lane.task])
+        alone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await alone
+
     async def test_is_not_ended_by_who_leaves_with_an_answer(self, own: Database) -> None:
         """The last batch's caller is cancelled when its answer is there, and has not heard of it yet."""
         alone: list[asyncio.Task[int]] = []

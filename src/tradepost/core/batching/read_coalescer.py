@@ -94,12 +94,12 @@ class ReadCoalescer(Batching[K, V]):
             held.left -= 1
             goes_on = held.left > 0 and held.until > asyncio.get_running_loop().time()
         finally:
-            if self._waiting and goes_on:
-                work.set_result(True)
-            elif goes_on:
-                self._begin_rest(work, held)
-            else:
-                work.set_result(False)
+            # It is done if the lane was cancelled meanwhile: then its session has been given back.
+            if not work.done():
+                if goes_on and not self._waiting:
+                    self._begin_rest(work, held)
+                else:
+                    work.set_result(goes_on)
         return found
 
     @override
