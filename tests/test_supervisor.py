@@ -3,13 +3,20 @@
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
-from tradepost.supervisor import _Told
+import pytest
+import uvicorn
+from typing_extensions import override
+from uvicorn.supervisors import multiprocess
+
+from tradepost.supervisor import Workers, _Told
 
 LOOK = """
 import sys
@@ -50,3 +57,41 @@ def test_the_end_of_a_worker_is_noticed_at_once() -> None:
         for line in lines:
             for end in line:
                 end.close()
+
+
+class _Dying(multiprocess.Process):
+    """A worker that is killed when it has been asked whether it is well, before it can answer."""
+
+    @override
+    def target(self, sockets: list[socket.socket] | None = None) -> None:
+        self.child_conn.recv()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.fixture
+def _own_signals() -> Iterator[None]:
+    """Have uvicorn's handlers only for as long as the test."""
+    before = {number: signal.getsignal(number) for number in multiprocess.SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("_own_signals")
+def test_so_is_that_of_one_which_ends_while_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiprocess, "Process", _Dying)
+    # Until the test's own time is up, were it waited for.
+    config = uvicorn.Config("nothing:app", workers=1, timeout_worker_healthcheck=3600)
+    workers = Workers(config, [])
+    workers.init_processes()
+    (first,) = workers.processes
+    try:
+        workers.keep_subprocess_alive()
+        (second,) = workers.processes
+        assert second is not first
+        assert first.exitcode == -signal.SIGKILL
+        assert second.exitcode is None
+    finally:
+        for worker in (first, *workers.processes):
+            worker.kill()
+            worker.join()

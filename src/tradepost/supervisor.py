@@ -54,6 +54,15 @@ class Workers(Multiprocess):
         super().__init__(config, sockets)
         self.should_exit = _Told(self)
 
+    @override
+    def keep_subprocess_alive(self) -> None:
+        """Replace what has ended or answers no more: also what ends while it is asked, which shows by the end of its pipe."""
+        for worker in self.processes:
+            # The worker has it, too: open here, it would have the question wait for an answer of the dead.
+            worker.child_conn.close()
+        super().keep_subprocess_alive()
+
+    @override
     def terminate_all(self) -> None:
         """Let go of the socket: connections that it still took would wait for an answer that never comes."""
         for listener in self.sockets:
