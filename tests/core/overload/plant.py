@@ -5,6 +5,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 
 from tradepost.core.overload.arrivals import Importance, rank_of
@@ -19,6 +20,14 @@ THINKING = 0.0005
 Rate = Callable[[float], float]
 """How many times the capacity comes, at a moment."""
 _What = Literal["next", "comes", "ends", "step"]
+
+
+_CLASSES = list(Importance)
+
+
+@cache
+def _place_of(person: int) -> int:
+    return random.Random(person).randrange(32)
 
 
 @dataclass
@@ -77,7 +86,7 @@ class Plant:
             if what == "step":
                 self._look(now, until=seconds)
             elif what == "next" and now < seconds:
-                (importance,) = self.chance.choices(list(Importance), self.shares)
+                (importance,) = self.chance.choices(_CLASSES, self.shares)
                 self._come(now, Asked(now, importance, self.chance.randrange(self.people)))
                 pause = self.chance.expovariate(max(1e-9, rate(now)) * self.lanes / self.cost)
                 if now + pause < seconds:
@@ -125,7 +134,7 @@ class Plant:
 
     def _come(self, now: float, asked: Asked) -> None:
         self.asked.append(asked)
-        rank = rank_of(asked.importance, random.Random(asked.person).randrange(32))
+        rank = rank_of(asked.importance, _place_of(asked.person))
         if self.controlled and self.control.is_overloaded and not self.control.admit(rank):
             self._refuse(now, asked)
             return

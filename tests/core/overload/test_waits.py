@@ -1,5 +1,7 @@
+import gc
+
 from tradepost.core.overload.known import KNOWN_FOR, KnownCredentials
-from tradepost.core.overload.waits import Waits
+from tradepost.core.overload.waits import LOOKS, WINDOW, Waits, all_shared
 
 
 def test_a_queue_that_somebody_went_past_does_not_stand() -> None:
@@ -39,6 +41,70 @@ def test_who_still_waits_counts_where_nobodys_turn_came() -> None:
     assert waits.look(0.36) == 0
     waits.forget()
     assert waits.look(0.42, otherwise=0.4) == 0
+
+
+def test_the_last_moments_are_a_tenth_of_a_second_and_three_looks_at_least() -> None:
+    assert (WINDOW, LOOKS) == (0.1, 3)
+    waits = Waits("lane")
+    seen = []
+    for now, wait in (
+        (0.0, 1.0),
+        (0.05, 2.0),
+        (0.0999, 3.0),
+        (0.1, 4.0),
+        (0.1501, 5.0),
+        (0.16, 6.0),
+        (0.5, 7.0),
+    ):
+        waits.ended(wait)
+        seen.append(waits.look(now))
+    # The look that was at the window's beginning is the oldest that counts, and three do on a machine that stood still.
+    assert seen == [0.0, 0.0, 0.0, 1.0, 2.0, 2.0, 5.0]
+    waits.ended(8.0)
+    assert waits.look(0.9) == 6.0
+    # One before it counts no more.
+    waits = Waits("lane")
+    for now, wait in ((-1.0, 1.0), (0.0, 2.0), (0.05, 3.0), (0.1, 4.0)):
+        waits.ended(wait)
+        seen.append(waits.look(now))
+    assert seen[-1] == 2.0
+
+
+def test_where_nobody_waits_and_nobodys_turn_came_it_is_what_else_was_waited() -> None:
+    waits = Waits("turn")
+    assert [waits.look(now / 10, otherwise=0.3) for now in range(4)] == [0.0, 0.0, 0.3, 0.3]
+    waits.ended(0.2)
+    assert waits.look(0.4, otherwise=0.3) == 0.2
+    assert waits.look(0.5) == 0.0
+
+
+def test_who_comes_during_a_look_has_not_waited_yet() -> None:
+    waits = Waits("lane", lambda: 7.0)
+    assert [waits.look(now) for now in (1.0, 2.0, 3.0)] == [0.0, 0.0, 0.0]
+    assert [waits.look(now) for now in (8.0, 9.0, 10.0)] == [0.0, 0.0, 1.0]
+
+
+def test_what_ended_before_it_was_forgotten_counts_no_more() -> None:
+    waits = Waits("lane", lambda: 0.0)
+    waits.ended(0.01)
+    waits.forget()
+    assert [waits.look(now) for now in (1.0, 2.0, 3.0)] == [0.0, 0.0, 1.0]
+    waits.forget()
+    assert [waits.look(now) for now in (4.0, 5.0, 6.0)] == [0.0, 0.0, 4.0]
+
+
+def test_a_queue_is_looked_at_for_as_long_as_there_is_one() -> None:
+    before = len(all_shared())
+    waits = Waits.shared("connection", lambda: 1.0)
+    assert waits in all_shared()
+    assert len(all_shared()) == before + 1
+    assert (waits.kind, waits.impatient) == ("connection", False)
+    assert [waits.look(now) for now in (1.0, 2.0, 4.0)] == [0.0, 0.0, 0.0]
+    assert waits.look(5.0) == 1.0
+    assert Waits("lane") not in all_shared()
+    del waits
+    gc.collect()
+    assert len(all_shared()) <= before
 
 
 def test_credentials_are_known_for_a_minute() -> None:
