@@ -166,22 +166,19 @@ class Template:
         return await self.postgres.create_database(name)
 
 
-@pytest.fixture(scope="session")
-def templates() -> dict[str, Template]:
-    """The templates made so far: one for each engine, however often tests change from one engine to the other."""
-    return {}
+TEMPLATES: dict[str, Template] = {}
+"""The templates made so far: one for each engine, however often tests change from one engine to the other."""
 
 
 @pytest_asyncio.fixture(scope="session", params=ENGINES)
 async def template(
     request: pytest.FixtureRequest,
-    templates: dict[str, Template],
     tmp_path_factory: pytest.TempPathFactory,
     postgres: PostgresServer,
 ) -> Template:
     """The template of each engine, migrated once."""
     engine: str = request.param
-    if engine not in templates:
+    if engine not in TEMPLATES:
         found = Template(engine, tmp_path_factory.mktemp(engine), postgres)
         if engine == "sqlite":
             url = f"sqlite:///{found.directory / found.name}.db"
@@ -189,8 +186,8 @@ async def template(
             url = await postgres.create_database(found.name)
         async with opened(settings_for(url, found.directory)) as resources:
             await prepare_database(resources)
-        templates[engine] = found
-    return templates[engine]
+        TEMPLATES[engine] = found
+    return TEMPLATES[engine]
 
 
 @pytest_asyncio.fixture(scope="module")

@@ -1,36 +1,36 @@
 """Mutants: what would the tests of a module say if one place in it were wrong? ``make mutants`` draws some by a seed.
 
-Each is the module with one comparison, one operator, one number, one condition or one statement changed. The simulations and
-the module's own tests are run on it, on SQLite; those that pass all of them are shown, for somebody to look at.
+Each is the module with one comparison, one operator, one number, one condition or one statement changed: what is left out
+stands under ``if False``. The simulations and the module's own tests are run on it, on SQLite; those that pass all of them
+are shown, for somebody to look at.
 """
 
 import argparse
 import ast
 import copy
-import os
 import random
-import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).parents[2]
+from tests.simulation.examination import ROOT, Mutant, examine
+
+_READS: Final = "tests/simulation/test_coalescer.py tests/core/batching/test_coalescer.py tests/core/batching/test_read_coalescer.py tests/core/test_deadlines.py"
+_MESSAGES: Final = "tests/simulation/test_leases.py tests/core/messaging/test_dispatcher.py"
 TESTS: Final = {
-    "core/batching/coalescer.py": "tests/simulation/test_coalescer.py tests/core/batching tests/core/test_deadlines.py",
-    "core/batching/read_coalescer.py": "tests/simulation/test_coalescer.py tests/core/batching tests/core/test_deadlines.py",
-    "core/batching/group_writer.py": "tests/simulation/test_group_writer.py tests/core/batching tests/core/test_deadlines.py",
-    "core/messaging/deliveries.py": "tests/simulation/test_leases.py tests/core/messaging",
-    "core/messaging/repository.py": "tests/simulation/test_leases.py tests/core/messaging",
+    "core/batching/coalescer.py": _READS,
+    "core/batching/read_coalescer.py": _READS,
+    "core/batching/group_writer.py": "tests/simulation/test_group_writer.py tests/core/batching/test_group_writer.py",
+    "core/messaging/deliveries.py": _MESSAGES,
+    "core/messaging/repository.py": _MESSAGES,
     "core/rate_limiter.py": "tests/simulation/test_rate_limiter.py tests/core/test_rate_limiter.py",
-    "core/overload/control.py": "tests/core/overload",
-    "core/overload/arrivals.py": "tests/core/overload",
-    "core/overload/waits.py": "tests/core/overload",
+    "core/overload/control.py": "tests/core/overload/test_control.py tests/core/overload/test_simulation.py",
+    "core/overload/arrivals.py": "tests/core/overload/test_arrivals.py",
+    "core/overload/growth.py": "tests/core/overload/test_growth.py",
+    "core/overload/waits.py": "tests/core/overload/test_waits.py",
 }
-SECONDS: Final = 120
-"""After which a run is one that hangs: that is noticed, too."""
 
 _OTHER: Final[dict[type[ast.AST], type[ast.AST]]] = {
     ast.Lt: ast.LtE,
@@ -134,12 +134,15 @@ def _statements(node: ast.stmt) -> Iterator[ast.AST]:
                 changed = copy.deepcopy(node)
                 changed.test = wrong
                 yield changed
-        case ast.Return(value=ast.expr()):
-            yield ast.Return(ast.Constant(None))
-        case ast.Expr() | ast.AugAssign() | ast.Delete():
-            yield ast.Pass()
-        case ast.Assign(targets=[ast.Attribute() | ast.Subscript()]):
-            yield ast.Pass()
+        case ast.Return(value=ast.expr() as value):
+            yield ast.Return(ast.IfExp(ast.Constant(value=False), value, ast.Constant(None)))
+        case (
+            ast.Expr()
+            | ast.AugAssign()
+            | ast.Delete()
+            | ast.Assign(targets=[ast.Attribute() | ast.Subscript()])
+        ):
+            yield ast.If(ast.Constant(value=False), [node], [])
 
 
 def _shown(parent: ast.AST, node: ast.AST) -> str:
@@ -148,65 +151,34 @@ def _shown(parent: ast.AST, node: ast.AST) -> str:
     return repr(ast.unparse(node).partition("\n")[0][:80])
 
 
-def _is_killed(source: Path, module: str, tests: list[str]) -> bool:
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-x",
-        "-p",
-        "no:cacheprovider",
-        "-k",
-        "not postgresql",
-        *tests,
-    ]
-    surroundings = os.environ | {"PYTHONPATH": str(source / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
-    try:
-        done = subprocess.run(
-            command, check=False, cwd=ROOT, env=surroundings, capture_output=True, timeout=SECONDS
-        )
-    except subprocess.TimeoutExpired:
-        return True
-    if done.returncode not in {0, 1, 2}:
-        raise RuntimeError(f"pytest did not run on a mutant of {module}: {done.stdout.decode()[-2000:]}")
-    return done.returncode != 0
-
-
 def main() -> None:
     """Draw mutants, run the tests on each, and say how many were noticed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--number", type=int, default=80)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", default="", help="modules whose path has this in it")
-    options = parser.parse_args()
-    chance = random.Random(options.seed)
-    drawn: list[tuple[str, str, str]] = []
-    modules = [module for module in TESTS if options.only in module]
-    for module in modules:
-        mutants = list(mutants_of((ROOT / "src/tradepost" / module).read_text()))
-        share = round(options.number / len(modules))
-        drawn += [(module, *mutant) for mutant in chance.sample(mutants, min(share, len(mutants)))]
-    killed = 0
-    with tempfile.TemporaryDirectory() as directory:
-        source = Path(directory)
-        for name in ("src", "migrations"):
-            shutil.copytree(ROOT / name, source / name)
-        for test in sorted({test for module in modules for test in TESTS[module].split()}):
-            if _is_killed(source, test, [test]):
-                raise RuntimeError(f"{test} fails with nothing changed")
-        for number, (module, what, text) in enumerate(drawn, 1):
-            target = source / "src/tradepost" / module
-            target.write_text(text)
-            # The simulations first: they take the least time.
-            by = next((test for test in TESTS[module].split() if _is_killed(source, module, [test])), None)
-            shutil.copy(ROOT / "src/tradepost" / module, target)
-            killed += by is not None
-            sys.stdout.write(f"{number}/{len(drawn)} {module} {what}: {by or 'SURVIVED'}\n")
-            sys.stdout.flush()
-    sys.stdout.write(
-        f"{killed} of {len(drawn)} were noticed: {killed / len(drawn):.0%} (seed {options.seed})\n"
+    parser.add_argument(
+        "--only", default="", help="modules whose path has this in it: their part of the number"
     )
+    options = parser.parse_args()
+    drawn: list[Mutant] = []
+    for at, module in enumerate(TESTS):
+        if options.only in module:
+            found = mutants_of((ROOT / "src/tradepost" / module).read_text())
+            mutants = [Mutant(module, *mutant) for mutant in found]
+            share = options.number // len(TESTS) + (at < options.number % len(TESTS))
+            # Of each module by a chance of its own: the same ones when it is looked at alone.
+            chance = random.Random(f"{options.seed} {module}")
+            drawn += chance.sample(mutants, min(share, len(mutants)))
+    tests = {module: files.split() for module, files in TESTS.items()}
+    with tempfile.TemporaryDirectory() as directory:
+        survived = examine(drawn, tests, directory=Path(directory), say=_say)
+    noticed = len(drawn) - len(survived)
+    _say(f"{noticed} of {len(drawn)} were noticed: {noticed / len(drawn):.0%} (seed {options.seed})")
+
+
+def _say(words: str) -> None:
+    sys.stdout.write(f"{words}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
