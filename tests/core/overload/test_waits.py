@@ -1,6 +1,6 @@
 import gc
 
-from tradepost.core.overload.known import KNOWN_FOR, KnownCredentials
+from tradepost.core.overload.known import KNOWN_FOR, NOTED_AGAIN, KnownCredentials
 from tradepost.core.overload.waits import LOOKS, WINDOW, Waits, all_shared
 
 
@@ -115,6 +115,19 @@ def test_credentials_are_known_for_a_minute() -> None:
     assert not known.is_known(b"Bearer b", 100.0)
     known.accept(b"Bearer a", 150.0)
     assert known.is_known(b"Bearer a", 150.0 + KNOWN_FOR - 1)
+
+
+def test_a_credential_is_noted_once_a_second_and_known_for_a_minute_from_then() -> None:
+    known = KnownCredentials(limit=2)
+    known.accept(b"a", 0.5)
+    known.accept(b"b", 0.5)
+    known.accept(b"a", 0.5 + NOTED_AGAIN - 0.1)
+    assert not known.is_known(b"a", 0.5 + KNOWN_FOR)
+    known.accept(b"b", 0.5 + NOTED_AGAIN)
+    assert known.is_known(b"b", 0.5 + KNOWN_FOR)
+    # It is the latest now, and the other goes for another.
+    known.accept(b"c", 2.0)
+    assert [known.is_known(one, 2.0) for one in (b"a", b"b", b"c")] == [False, True, True]
 
 
 def test_the_set_of_credentials_is_bounded_and_the_oldest_go_first() -> None:

@@ -1,9 +1,12 @@
 """Which credentials were accepted a moment ago: looked up before they are checked, when a check costs too much."""
 
+from collections import OrderedDict
 from typing import Final
 
 KNOWN_FOR: Final = 60.0
 """Seconds for which an accepted credential is known."""
+NOTED_AGAIN: Final = 1.0
+"""Seconds for which one that was noted is not noted again: every request has one."""
 MAX_KNOWN: Final = 20_000
 """Credentials that are known at a time; some 3 MB."""
 
@@ -14,7 +17,7 @@ class KnownCredentials:
     def __init__(self, *, limit: int = MAX_KNOWN) -> None:
         self._limit = limit
         # Those accepted the longest ago come first.
-        self._accepted: dict[int, float] = {}
+        self._accepted: OrderedDict[int, float] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._accepted)
@@ -23,8 +26,10 @@ class KnownCredentials:
         """Note that a credential was accepted."""
         key = hash(credential)
         known = self._accepted
-        known.pop(key, None)
+        if known.get(key, -NOTED_AGAIN) > now - NOTED_AGAIN:
+            return
         known[key] = now
+        known.move_to_end(key)
         first = next(iter(known))
         if len(known) > self._limit or known[first] < now - KNOWN_FOR:
             del known[first]
