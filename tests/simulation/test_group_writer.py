@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from tests.simulation.loop import SimulatedLoop, play_all
+from tests.simulation.loop import SimulatedLoop, play, play_all
 from tradepost.core.batching import group_writer
 from tradepost.core.batching.group_writer import GroupWriter
 from tradepost.core.database.postgres_connection import lock_patience
@@ -197,3 +197,24 @@ def test_whoever_needs_no_lock_waits_for_nobody_elses() -> None:
         assert set(scene.written) == set(range(12))
 
     play_all(60, scene)
+
+
+def test_who_is_held_up_tries_again_later_and_later() -> None:
+    async def scene(loop: SimulatedLoop) -> tuple[list[float], float]:
+        pauses: list[float] = []
+        last = 0.0
+
+        async def write(_jobs: Sequence[str]) -> Sequence[int]:
+            nonlocal last
+            pauses.append(loop.time() - last)
+            last = loop.time()
+            raise OperationalError("UPDATE", {}, LockNotAvailable())
+
+        writer: GroupWriter[str, int] = GroupWriter(write)
+        with pytest.raises(OperationalError):
+            await writer.submit("held")
+        return pauses, loop.time()
+
+    pauses, ended = play(0, scene)
+    assert pauses == pytest.approx([0, 0.02, 0.04, 0.08, 0.16, 0.32, *[0.5] * (len(pauses) - 6)])
+    assert HELD <= ended < HELD + 0.5

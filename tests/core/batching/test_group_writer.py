@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 
 from tradepost.core.batching.coalescer import MAX_WAITING
 from tradepost.core.batching.group_writer import GroupWriter
+from tradepost.core.deadlines import DeadlineExceeded
 from tradepost.core.errors import Conflict, DatabaseUnavailable, Unavailable
 
 
@@ -258,6 +259,24 @@ class TestCallersWhoLeave:
         await settle()
         assert store.groups == [[1]]
         assert await writer.submit(4) == 16
+
+    async def test_a_group_that_all_have_left_is_not_written_one_by_one(self) -> None:
+        groups: list[list[int]] = []
+        goes_on = asyncio.Event()
+
+        async def write(jobs: Sequence[int]) -> Sequence[int]:
+            groups.append(list(jobs))
+            if len(groups) == 1:
+                await goes_on.wait()
+                return jobs
+            raise DeadlineExceeded
+
+        writer: GroupWriter[int, int] = GroupWriter(write)
+        tasks = [*await submitted(writer, 0), *await submitted(writer, 1, 2)]
+        goes_on.set()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(end) for end in ended] == [int, DeadlineExceeded, DeadlineExceeded]
+        assert groups == [[0], [1, 2]]
 
 
 class TestTheQueue:
