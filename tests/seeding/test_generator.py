@@ -213,3 +213,10 @@ class TestLooks:
     def test_titles_hardly_repeat(self, many: list[ItemRow]) -> None:
         assert len({item.title for item in many}) > 0.9 * len(many)
         assert not any(letter in item.title + (item.description or "") for item in many for letter in "{}_")
+
+    def test_no_text_has_what_copy_would_escape(self, many: list[ItemRow]) -> None:
+        texts = [item.title + (item.description or "") + "".join(item.tags) for item in many]
+        nouns = [ware.noun for shelf in shelves() for ware in shelf.wares]
+        assert not any(
+            letter in text for text in (*texts, *nouns, *generator.tag_names()) for letter in "\\\t\n\r"
+        )

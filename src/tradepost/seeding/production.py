@@ -6,18 +6,18 @@ making a million titles takes as long as storing them. Each makes a share of the
 
 import json
 import marshal
-import re
 import struct
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from functools import lru_cache
-from itertools import islice
-from typing import BinaryIO, Final, NamedTuple, TypeVar
+from itertools import chain, islice
+from json.encoder import encode_basestring_ascii as _quoted
+from typing import BinaryIO, Final, NamedTuple, TypeAlias, TypeVar
 
-from tradepost.core.wire.folding import sort_key
-from tradepost.items.texts import Facts, TextRow, text_row, views_class
+from tradepost.core.wire.folding import searchable_each, searchable_list, sort_key
+from tradepost.items.texts import Facts, views_class
 from tradepost.seeding import generator
 from tradepost.seeding.fingerprint import rows_as_json
 from tradepost.seeding.generator import ItemRow, Marketplace
@@ -35,7 +35,6 @@ ITEM_COLUMNS: Final = (
 TEXT_COLUMNS: Final = ("item_id", "title", "tags", "description", "facts", "tag_names")
 NULL: Final = r"\N"
 """COPY's."""
-_SPECIAL: Final = re.compile(r"[\\\t\n\r]")
 TAG_COLUMNS: Final = ("item_id", "tag", "position")
 
 
@@ -78,6 +77,10 @@ class Order:
     def batches(self) -> int:
         """How many batches all shares have together."""
         return -(-self.items // BATCH)
+
+    def category_of(self, item: ItemRow) -> int | None:
+        """Return the id of an item's category."""
+        return None if item.category is None else self.category_ids[item.category]
 
     def marketplace(self) -> Marketplace:
         """Return the generator of what is ordered."""
@@ -124,8 +127,7 @@ def frames(order: Order) -> Iterator[Frame]:
     for number, items in enumerate(batches(wares)):
         first_id = order.first_item_id + (number * order.shares + order.share) * BATCH
         numbered = [(item_id, item, _texts(item)) for item_id, item in enumerate(items, first_id)]
-        marks = rows_as_json(_mark(order, slugs, item, texts) for _, item, texts in numbered)
-        yield encode(order, numbered, words)._replace(marks=marks)
+        yield encode(order, numbered, words)._replace(marks=_marks(order, slugs, numbered))
     yield Frame(words=" ".join(words).encode())
 
 
@@ -171,39 +173,74 @@ def _text(amount: Decimal | None) -> str | None:
     return None if amount is None else str(amount)
 
 
+_Numbered: TypeAlias = tuple[int, ItemRow, _Texts]
+"""An item with the id that it gets."""
+
+
 def _texts(item: ItemRow) -> _Texts:
     moment = item.created_at.isoformat(" ")
     return _Texts(str(item.price), _text(item.discount_price), _text(item.tax), item.status.value, moment)
 
 
-def _mark(order: Order, slugs: list[str], item: ItemRow, texts: _Texts) -> list[object]:
-    """Return an item as the fingerprint reads it: texts alone, which are written fastest."""
-    price, discount_price, tax, status, moment = texts
-    return [
-        *("items", item.title, item.description, price, discount_price, tax, status),
-        *(None if item.category is None else slugs[item.category], _NO_IMAGES, item.views),
-        *(f"user{order.first_user + item.owner}@example.com", 1, moment, moment, item.tags),
+def _marks(order: Order, slugs: list[str], numbered: list[_Numbered]) -> bytes:
+    """Return items as ``rows_as_json`` has them of the fingerprint, in half its time."""
+    quoted_slugs = {None: "null"} | {place: _quoted(slug) for place, slug in enumerate(slugs)}
+    rows: list[str] = []
+    for _, item, (price, discount_price, tax, status, moment) in numbered:
+        tags = ",".join(map(_quoted_word, item.tags))
+        rows.append(
+            f'["items",{_quoted(item.title)},{_quoted(item.description) if item.description else "null"},"{price}",'
+            f'{_quoted_word(discount_price)},{_quoted_word(tax)},"{status}",{quoted_slugs[item.category]},[],{item.views},'
+            f'"user{order.first_user + item.owner}@example.com",1,"{moment}","{moment}",[{tags}]],'
+        )
+    return "".join(rows).encode()
+
+
+@lru_cache(maxsize=2**16)
+def _quoted_word(word: str | None) -> str:
+    return "null" if word is None else _quoted(word)
+
+
+class _Words(NamedTuple):
+    """An item's texts as search has them; ``names`` are its tags, one a line."""
+
+    title: str
+    tags: str
+    description: str
+    facts: str
+    names: str
+
+
+def _searched(order: Order, numbered: list[_Numbered], words: set[str]) -> Iterator[_Words]:
+    """Make what ``text_row`` says of each item, of all at once, and add the words."""
+    titles = searchable_each([item.title for _, item, _ in numbered])
+    descriptions = searchable_each([item.description for _, item, _ in numbered])
+    tags = [searchable_list(item.tags) for _, item, _ in numbered]
+    for text in chain(titles, descriptions, tags):
+        words.update(text.split())
+    facts = [
+        Facts(item.status, order.first_user_id + item.owner, order.category_of(item), item.price).words()
+        for _, item, _ in numbered
     ]
+    names = ["\n".join(item.tags) for _, item, _ in numbered]
+    return map(_Words, titles, tags, descriptions, facts, names)
 
 
-_NO_IMAGES: Final[list[str]] = []
-
-
-def _sqlite(order: Order, numbered: list[tuple[int, ItemRow, _Texts]], words: set[str]) -> Frame:
+def _sqlite(order: Order, numbered: list[_Numbered], words: set[str]) -> Frame:
     """Encode rows as SQLite stores them: whole hundredths, naive UTC texts, JSON as text."""
     rows: list[tuple[object, ...]] = []
     for item_id, item, (price, discount_price, tax, status, moment) in numbered:
         naive = moment[:-6] if "." in moment else f"{moment[:-6]}.000000"
-        category = None if item.category is None else order.category_ids[item.category]
         rows.append(
             (
                 *(item_id, item.title, item.description, _cents(price), _cents(discount_price), _cents(tax)),
-                *(status, category, "[]", item.views, views_class(item.views)),
+                *(status, order.category_of(item), "[]", item.views, views_class(item.views)),
                 *(order.first_user_id + item.owner, 1, sort_key(item.title), 1, naive, naive),
             )
         )
     tags = [(item_id, tag, place) for item_id, item, _ in numbered for place, tag in enumerate(item.tags)]
-    texts = [tuple(_text_row(order, item_id, item, words).values()) for item_id, item, _ in numbered]
+    searched = _searched(order, numbered, words)
+    texts = [(one[0], *row) for one, row in zip(numbered, searched, strict=True)]
     return Frame(len(rows), marshal.dumps(rows), marshal.dumps(tags), marshal.dumps(texts))
 
 
@@ -211,41 +248,25 @@ def _cents(amount: str | None) -> int | None:
     return None if amount is None else int(amount.replace(".", ""))
 
 
-def _postgres(order: Order, numbered: list[tuple[int, ItemRow, _Texts]], words: set[str]) -> Frame:
+def _postgres(order: Order, numbered: list[_Numbered], words: set[str]) -> Frame:
     r"""Encode rows in COPY's text format: tabs between columns, ``\N`` for NULL."""
     rows: list[str] = []
     tags: list[str] = []
     texts: list[str] = []
-    for item_id, item, (price, discount_price, tax, status, moment) in numbered:
-        category = r"\N" if item.category is None else order.category_ids[item.category]
+    searched = _searched(order, numbered, words)
+    for (item_id, item, of_item), row in zip(numbered, searched, strict=True):
+        price, discount_price, tax, status, moment = of_item
+        category = order.category_of(item)
+        # The vocabulary has neither a tab nor a backslash, and what is folded from it only the line ends of ``APART``.
         rows.append(
-            f"{item_id}\t{_escaped(item.title)}\t{_escaped(item.description)}\t{price}\t{discount_price or NULL}\t"
-            f"{tax or NULL}\t{status}\t{category}\t[]\t{item.views}\t{views_class(item.views)}\t"
-            f"{order.first_user_id + item.owner}\t1\t{_escaped(sort_key(item.title))}\t1\t{moment}\t{moment}\n"
+            f"{item_id}\t{item.title}\t{item.description or NULL}\t{price}\t{discount_price or NULL}\t"
+            f"{tax or NULL}\t{status}\t{NULL if category is None else category}\t[]\t{item.views}\t{views_class(item.views)}\t"
+            f"{order.first_user_id + item.owner}\t1\t{sort_key(item.title)}\t1\t{moment}\t{moment}\n"
         )
-        tags += [f"{item_id}\t{_escaped(tag)}\t{place}\n" for place, tag in enumerate(item.tags)]
-        text = _text_row(order, item_id, item, words)
-        texts.append(
-            f"{item_id}\t{_escaped(text['title'])}\t{_escaped(text['tags'])}\t{_escaped(text['description'])}\t"
-            f"{text['facts']}\t{_escaped(text['tag_names'])}\n"
-        )
+        tags += [f"{item_id}\t{tag}\t{place}\n" for place, tag in enumerate(item.tags)]
+        line = f"{row.title}\t{row.tags}\t{row.description}\t{row.facts}\t{row.names}".replace("\n", "\\n")
+        texts.append(f"{item_id}\t{line}\n")
     return Frame(len(rows), *("".join(lines).encode() for lines in (rows, tags, texts)))
-
-
-def _text_row(order: Order, item_id: int, item: ItemRow, words: set[str]) -> TextRow:
-    category_id = None if item.category is None else order.category_ids[item.category]
-    facts = Facts(item.status, order.first_user_id + item.owner, category_id, item.price)
-    row = text_row(item_id, title=item.title, description=item.description, tags=item.tags, facts=facts)
-    words.update(row["title"].split(), row["tags"].split(), row["description"].split())
-    return row
-
-
-def _escaped(text: str | None) -> str:
-    if text is None:
-        return NULL
-    if _SPECIAL.search(text) is None:
-        return text
-    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
 
 
 def decoded(payload: bytes) -> list[tuple[object, ...]]:

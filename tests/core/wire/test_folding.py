@@ -11,6 +11,7 @@ from tradepost.core.wire.folding import (
     WORD_LENGTH,
     fold,
     searchable,
+    searchable_each,
     searchable_list,
     sort_key,
     symbols,
@@ -115,3 +116,16 @@ def test_words_are_of_letters_alone(text: str) -> None:
 def test_ascii_takes_the_short_way_to_the_same_words(text: str) -> None:
     assert words(f"{text} é") == [*words(text), "e"]
     assert symbols(text) == symbols(f"{text}é")
+
+
+@given(st.lists(st.none() | TEXTS | st.text(st.characters(max_codepoint=127), max_size=60), max_size=8))
+def test_many_texts_at_once_are_what_each_is_by_itself(texts: list[str | None]) -> None:
+    assert searchable_each(texts) == [searchable(text) for text in texts]
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * 65, f"a {'x' * 64}", f"a\0{'x' * 70}", "\0", " . ", "", "a\0b", "  a  --  b  "]
+)
+def test_many_texts_at_once_whatever_stands_at_their_ends(text: str) -> None:
+    for texts in ([text], [text, "a."], ["a.", text], ["Löwe", text, None, text, "b"]):
+        assert searchable_each(texts) == [searchable(one) for one in texts]

