@@ -393,6 +393,25 @@ async def test_what_is_wrong_is_found_and_repaired(world: World, alice: Person, 
     ok(await alice.api.delete(path_of(item)))
 
 
+async def test_a_repair_waits_for_no_writer_of_what_has_no_items(world: World, alice: Person) -> None:
+    if world.database.is_sqlite:
+        pytest.skip("its writers wait for each other")
+    await sell(alice, tags=["red"])
+    await fold(world)
+    async with world.database.transaction() as db:
+        await db.execute(
+            text("INSERT INTO item_counts VALUES ('tag', 'empty', 'draft', 0), ('tag', 'held', 'draft', 0)")
+        )
+        await db.execute(update(ItemCount).where(ItemCount.key == "red").values(n=7))
+    async with world.database.transaction() as db:
+        await db.execute(update(ItemCount).where(ItemCount.key == "held").values(n=0))
+        async with asyncio.timeout(20):
+            await asyncio.create_task(ItemCounting(world.database).repair())
+    assert await differences(world) == []
+    async with world.database.read() as reading:
+        assert set(await reading.scalars(select(ItemCount.key).where(ItemCount.n == 0))) == {"held"}
+
+
 async def test_two_repairs_at_once_add_what_is_missing_once(
     world: World, alice: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:

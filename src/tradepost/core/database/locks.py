@@ -233,6 +233,11 @@ LOCKS: Final = (
     ),
     Lock(
         "item_counts",
+        Strength.UPDATE,
+        "A repair drops the counts of what has no items. Always with SKIP LOCKED: it has added to others already.",
+    ),
+    Lock(
+        "item_counts",
         Strength.NO_KEY_UPDATE,
         "Counts are added to in the order of their keys. A job and a repair lock nothing after them. A writer whose trigger "
         "folds differences may, and no other writer waits for it: one folds at a time, and the others leave it alone.",

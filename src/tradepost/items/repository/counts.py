@@ -17,6 +17,7 @@ from sqlalchemy import (
     literal_column,
     select,
     text,
+    tuple_,
     type_coerce,
     union_all,
 )
@@ -34,6 +35,7 @@ from tradepost.items.schemas import ItemStatus
 _KEPT: Final = cast("Table", ItemCount.__table__)
 _CHANGES: Final = cast("Table", ItemCountChange.__table__)
 _COLUMNS: Final = ("dimension", "key", "status", "n")
+_KEY: Final = (_KEPT.c.dimension, _KEPT.c.key, _KEPT.c.status)
 _REPAIRS: Final = "repairs"
 """The dimension of the one row that counts repairs, and is no count of items."""
 
@@ -224,7 +226,9 @@ class ItemCountRepository(Repository):
         ]
         if rows:
             await (await self.db.connection()).execute(_adding(upsert(_KEPT)), rows)
-        await self.db.execute(delete(_KEPT).where(_KEPT.c.n == 0))
+        # Nobody is waited for: what somebody has locked has items again, or goes at the next repair.
+        empty = lock_for_update(select(*_KEY).where(_KEPT.c.n == 0), ItemCount, skip_locked=True)
+        await self.db.execute(delete(_KEPT).where(tuple_(*_KEY).in_(empty)))
 
     async def fold(self, limit: int) -> bool:
         """Add at most ``limit`` differences to the counts; tell whether there may be more. On SQLite there are none.
