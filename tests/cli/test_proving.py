@@ -158,6 +158,49 @@ async def test_databases_that_are_no_copies_are_left_alone(
         await server.close()
 
 
+async def test_who_puts_nothing_back_lets_in_whom_a_killed_one_kept_out(
+    postgres: PostgresServer, template: Template, tmp_path: Path
+) -> None:
+    if template.engine == "sqlite":
+        pytest.skip("nobody is kept out of a file")
+    url = await template.copy()
+    name, env = url.rpartition("/")[2].partition("?")[0], environment(tmp_path, url)
+    server = await asyncpg.connect(await postgres.create_database(f"{name}_beside"))
+
+    async def is_open() -> bool:
+        query = "SELECT datallowconn FROM pg_database WHERE datname = $1"
+        return await server.fetchval(query, name) is True
+
+    async def refused(because: str) -> None:
+        nothing = await tradepost("reset", env=env)
+        assert nothing.status == 1
+        assert because in nothing.output
+        assert await is_open()
+
+    try:
+        await server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        await refused("keep one")
+        await ran(env, "reset", "--keep")
+        kept = await asyncpg.connect(postgres.url(f"{name}_seeded"))
+        await kept.execute("UPDATE alembic_version SET version_num = '0001'")
+        await kept.close()
+        await server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        await refused("another version's schema")
+        # Killed between the two changes of names.
+        mark = f"made by tradepost reset beside {name}"
+        await server.execute(f"COMMENT ON DATABASE {name} IS '{mark}'")
+        await server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        await server.execute(f"ALTER DATABASE {name} RENAME TO {name}_old")
+        await refused("another version's schema")
+        await server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        await server.execute(f"ALTER DATABASE {name} RENAME TO {name}_old")
+        await ran(env, "reset", "--keep")
+        assert await is_open()
+        await ran(env, "reset")
+    finally:
+        await server.close()
+
+
 async def test_production_is_left_alone(tmp_path: Path) -> None:
     safe = {"ENVIRONMENT": "production", "SECRET_KEY": "k" * 40, "FIRST_SUPERUSER_PASSWORD": "Uncommon1"}
     for command in (["tokens"], ["reset"], ["reset", "--keep"]):

@@ -60,11 +60,8 @@ async def let_in(database: Database) -> None:
     if database.is_sqlite:
         return
     url = _direct(database)
-    name = str(url.database)
     async with _maintenance(url) as connection:
-        query = "SELECT datallowconn FROM pg_database WHERE datname = $1"
-        if await connection.fetchval(query, name) is False:
-            await connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+        await _Copies(connection, url).recover()
 
 
 async def put_back(database: Database) -> None:
@@ -137,12 +134,14 @@ class _Copies:
         await self._connection.execute(f"COMMENT ON DATABASE \"{name}\" IS '{mark}'")
 
     async def recover(self) -> None:
-        """Give the database its name back, should somebody have died between the two changes of names."""
-        known = await self._connection.fetchval(
-            "SELECT count(*) FROM pg_database WHERE datname = $1", self.live
-        )
-        if not known and await self.exists("old"):
+        """Give the database its name back and let everybody connect, should somebody have died who was at it alone."""
+        query = "SELECT datallowconn FROM pg_database WHERE datname = $1"
+        is_open = await self._connection.fetchval(query, self.live)
+        if is_open is None and await self.exists("old"):
             await _renamed(self._connection, self.name("old"), self.live)
+            is_open = False
+        if is_open is False:
+            await self._connection.execute(f'ALTER DATABASE "{self.live}" ALLOW_CONNECTIONS true')
 
 
 def _direct(database: Database) -> URL:
