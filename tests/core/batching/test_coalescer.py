@@ -1,6 +1,8 @@
 """Coalescing: what is asked during a batch is the next batch, and callers do not touch each other."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -129,3 +131,20 @@ async def test_an_error_reaches_its_own_batch_only() -> None:
     source.held = False
     source.gates[1].set()
     assert await third == 4
+
+
+async def test_what_a_lane_has_read_goes_with_the_last_who_has_it() -> None:
+    class Answer:
+        """What a weak reference can be had of."""
+
+    async def load(keys: Sequence[int]) -> Mapping[int, Answer]:
+        return {key: Answer() for key in keys}
+
+    gc.collect()
+    gc.disable()
+    try:
+        answer = weakref.ref(await Coalescer(load).get(1))
+        await settle()
+        assert answer() is None
+    finally:
+        gc.enable()

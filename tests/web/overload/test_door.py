@@ -1,20 +1,26 @@
 """Requests that are not let in, over real sockets: what they get, and what becomes of their connections."""
 
 import asyncio
+import gc
 import json
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request
+from starlette.responses import Response
 
 from tests.load.exchange import CONTENT_LENGTH
 from tests.web.apps import new_app, new_router, served
 from tradepost.core.clock import SystemClock
+from tradepost.core.errors import NotFound
 from tradepost.core.observability.metrics import Metrics
+from tradepost.web.answers.json_answer import JsonAnswer
 from tradepost.web.asgi_scope import USER_ID_KEY
 from tradepost.web.overload.door import DOOR_KEY, Door
+from tradepost.web.routing.fast_path import fast_path
 
 router = new_router()
 CROWD = 10_000
@@ -218,3 +224,38 @@ async def test_refusals_are_counted() -> None:
 async def test_the_setting_takes_the_door_away(*, control: bool) -> None:
     app = new_app(router, OVERLOAD_CONTROL=control)
     assert (app.state.door is not None) is control
+
+
+async def test_what_is_of_a_request_goes_with_its_answer() -> None:
+    """Not with the next look for garbage, which would look at thousands of them."""
+    notes = new_router()
+    cycles: list[weakref.ref[Any]] = []
+
+    @notes.get("/fast")
+    @fast_path
+    async def fast(request: Request) -> Response:
+        cycles.append(weakref.ref(request.scope[DOOR_KEY]))
+        return JsonAnswer(b"{}")
+
+    @notes.get("/ordinary")
+    async def ordinary(request: Request) -> str:
+        cycles.append(weakref.ref(request.scope[DOOR_KEY]))
+        return "noted"
+
+    @notes.get("/refused")
+    async def refused(request: Request) -> str:
+        cycles.append(weakref.ref(request.scope[DOOR_KEY]))
+        raise NotFound
+
+    app = new_app(notes)
+    async with served(app, **{DOOR_KEY: app.state.door}) as port, connected(port) as client:
+        gc.collect()
+        gc.disable()
+        try:
+            for path, status in {"fast": 200, "ordinary": 200, "refused": 404}.items():
+                assert (await client.ask(f"GET /api/v1/{path} HTTP/1.1"))[0] == status
+            await client.ask("GET /api/v1/none HTTP/1.1")
+            assert [cycle() for cycle in cycles] == [None, None, None]
+        finally:
+            gc.enable()
+    app.state.door.close()

@@ -10,6 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any, Final, Generic, TypeVar
 
@@ -114,7 +115,7 @@ class Batching(ABC, Generic[K, V]):
             lane: Lane[K, V] = Lane()
             self._lanes.add(lane)
             lane.task = asyncio.create_task(self._run_lane(lane))
-            lane.task.add_done_callback(lambda _task: self._lanes.discard(lane))
+            lane.task.add_done_callback(partial(self._end_lane, lane))
         self._room -= 1
         asked = timing.get()
         try:
@@ -167,6 +168,11 @@ class Batching(ABC, Generic[K, V]):
 
     def _first_came(self) -> float | None:
         return self._came[next(iter(self._waiting))] if self._waiting else None
+
+    def _end_lane(self, lane: Lane[K, V], _task: "asyncio.Task[None]") -> None:
+        self._lanes.discard(lane)
+        # The task's context holds the lane, which holds a batch with its answers: they would wait for the garbage collector.
+        lane.task = None
 
     async def _run_lane(self, lane: Lane[K, V]) -> None:
         # The lane works for many: it is not in the time, nor in the trace, of the one request whose task began it.

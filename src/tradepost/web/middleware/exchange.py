@@ -222,6 +222,8 @@ class Exchange:
             if answer.status == 0:
                 await response(scope, receive, answer)
         finally:
+            # It holds the scope: all that is of the request would wait for the garbage collector.
+            del scope[ANSWER_KEY]
             metrics.in_progress -= 1
             self._note(scope, answer, traced)
             logging.request_id.reset(token)

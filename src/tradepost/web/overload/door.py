@@ -120,7 +120,8 @@ class Door:
 
     def ended(self, scope: Scope, *, served: bool) -> None:
         """Count out a request that was let in."""
-        self._cycles.discard(scope[DOOR_KEY])
+        # Taken out: a cycle holds its scope, and all that is of the request would wait for the garbage collector.
+        self._cycles.discard(scope.pop(DOOR_KEY))
         if not served:
             self.control.ended_unserved()
             return
