@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from tests.conftest import Person, World
 from tests.items.market import ITEMS, SEARCH, change, faults, new_category, sell, titles
@@ -325,6 +325,43 @@ class TestTheAnswer:
         assert faults(await client.get(SEARCH, params={**query, "facets": "colour"})) == [
             (["query", "facets"], "facets")
         ]
+
+    @pytest.mark.parametrize("few", [0, 100])
+    async def test_filters_are_exact_by_the_texts_and_past_them(
+        self,
+        world: World,
+        client: httpx.AsyncClient,
+        alice: Person,
+        monkeypatch: pytest.MonkeyPatch,
+        few: int,
+    ) -> None:
+        monkeypatch.setattr(repository, "FEW", few)
+        monkeypatch.setattr(repository, "MOST_PRICED", few)
+        await sell(alice, "lamp one", tags=["old brass", "new"], price=100)
+        await sell(alice, "lamp two", tags=["old", "brass"], price=110)
+        await sell(alice, "lamp three", tags=["brass old"], price=240)
+        await sell(alice, "lamp four", tags=["older"], price=2_600)
+
+        async def found(**query: Any) -> list[str]:
+            answer = await client.get(SEARCH, params={"q": "lamp", "facets": "tag", **query})
+            assert answer.json()["total"] == len(answer.json()["items"])
+            return [one["title"].removeprefix("lamp ") for one in answer.json()["items"]]
+
+        for _ in range(2):
+            assert await found(tag="old brass") == ["one"]
+            assert await found(tag="old") == ["two"]
+            assert await found(tag="brass") == ["two"]
+            assert await found(tag=["brass", "old"]) == ["two"]
+            assert await found(tag=["old brass", "brass"]) == []
+            # What links alone tell.
+            async with world.database.transaction() as db:
+                await db.execute(update(ItemText).values(tag_names=None))
+        assert await found(min_price=100, max_price="2599.99") == ["three", "two", "one"]
+        assert await found(min_price="100.01", max_price=240) == ["three", "two"]
+        assert await found(min_price=240) == ["four", "three"]
+        assert await found(max_price=100) == ["one"]
+        assert await found(min_price=120, max_price=130) == []
+        assert await found(min_price=100, tag="older") == ["four"]
 
     async def test_facets_follow_tags_at_once(
         self, world: World, client: httpx.AsyncClient, alice: Person, moderator: Person

@@ -180,7 +180,7 @@ class ItemFilter:
                 Item.id.in_(select(ItemTag.item_id).where(ItemTag.tag == bindparam(part))) for part in parts
             ]
         if plan.driver not in parts:
-            return [_bears(Item.id, part) for part in parts]
+            return [bears(Item.id, part) for part in parts]
         # Links of one tag that have a link of each other one beside them, before an item is read: most have none.
         first = aliased(ItemTag)
         ids = select(first.item_id).where(first.tag == bindparam(plan.driver))
@@ -192,7 +192,7 @@ class ItemFilter:
         return [AmongSelected(Item.id, ids)]
 
 
-def _bears(item_id: Any, part: str) -> ColumnElement[bool]:
+def bears(item_id: Any, part: str) -> ColumnElement[bool]:
     """Match items with a tag by a look at the one link, which no engine turns into a join with all links of the tag."""
     link = aliased(ItemTag)
     found = select(link.item_id).where(link.tag == bindparam(part), SoughtInRange(link.item_id, item_id))

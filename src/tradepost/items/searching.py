@@ -19,8 +19,9 @@ from tradepost.core.wire.cursors import Cursors
 from tradepost.core.wire.pagination import Page, Total
 from tradepost.items.projections import WHOLE
 from tradepost.items.reader import ListQuery, shown_to, visible_to
+from tradepost.items.repository.facets import Counted
 from tradepost.items.repository.items import ItemRepository
-from tradepost.items.repository.search import Counted, Found, ItemSearchRepository
+from tradepost.items.repository.search import Found, ItemSearchRepository
 from tradepost.items.schemas import item_json
 
 LANES: Final = 2
@@ -96,15 +97,10 @@ class ItemSearch:
         wanted = replace(query.listed.wanted, q=None)
         categories = None if wanted.category is None else CategoryService.subtree(wanted.category)
         resolved = await search.resolve(question)
-        found = await search.page(resolved, wanted, window, category_ids=categories)
-        facets = (
-            await search.facets(resolved, wanted, query.facets, found, category_ids=categories)
-            if query.facets
-            else {}
-        )
+        found = await search.page(resolved, wanted, window, category_ids=categories, facets=query.facets)
         rows = await self._rows(db, query, found, resolved)
         page = Page(rows, found.total, window, found.end)
-        return SearchPage(self._cursors.sealed(page, _scope(query.listed)), facets, found.is_capped)
+        return SearchPage(self._cursors.sealed(page, _scope(query.listed)), found.facets, found.is_capped)
 
     @staticmethod
     async def _rows(db: ReadSession, query: SearchQuery, found: Found, resolved: Resolved) -> list[bytes]:

@@ -7,12 +7,16 @@ of its facts, and blocks are asked for one after the other.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     ColumnElement,
     CompoundSelect,
+    Integer,
+    Label,
     Select,
     Text,
     and_,
@@ -42,6 +46,11 @@ NEAR_BLOCKS: Final = 2
 """Large blocks that are gone through by small ones."""
 FEW_WORDS: Final = 8
 """Words of a choice that GIN looks up again for each small block."""
+ID: Final = column("id", BigInteger)
+SCORE: Final = column("score", Integer)
+IS_MET: Final = column("is_met", Boolean)
+BLOCK: Final = column("block", Text)
+"""Columns as a statement names what its subqueries have."""
 
 Rows: TypeAlias = Select[*tuple[Any, ...]]
 Join = Callable[[Rows, ColumnElement[int]], Rows]
@@ -50,10 +59,14 @@ Join = Callable[[Rows, ColumnElement[int]], Rows]
 
 @dataclass(frozen=True, slots=True)
 class Narrowing:
-    """A filter of a search: facts that rows must have, words that they must have, and what only their table can tell."""
+    """A filter of a search: facts that rows must have, words that they must have, and what no index tells.
+
+    ``texts`` are conditions on the row of texts, which is read for them; ``join`` is for what only another table can tell.
+    """
 
     facts: Tier = ()
     words: Tier = ()
+    texts: tuple[ColumnElement[bool], ...] = ()
     join: Join | None = None
 
 
@@ -110,6 +123,7 @@ class SearchStatements:
         self._checks = index.checks(resolved.question)
         self._looks_at = looks_at
         self._fts = lightweight(index.name, column("rowid", BigInteger))
+        self._document: ColumnElement[Any] = literal_column(index.document())
         self._steps = steps_of(resolved, index.weights)
 
     @property
@@ -156,7 +170,12 @@ class SearchStatements:
         """Return which of these rows, of a statement for their ids, meet the question, by a look at their texts."""
         part = _Part("among", Step(0, (), (), 0))
         found = self._rows(
-            part, _Asked((), (), [*self.matches(), *map(self._index.has, self._narrowing.facts)])
+            part,
+            _Asked(
+                (),
+                (),
+                [*self.matches(), *map(self._index.has, self._narrowing.facts), *self._narrowing.texts],
+            ),
         )
         return found.where(AmongSelected(self._index.key, rows))
 
@@ -222,11 +241,11 @@ class SearchStatements:
         for part in parts:
             is_sorted = part.step.score is None
             newest = self._newest(part, number(RANKED if is_sorted else needed))
-            rows = newest.cte(part.name).prefix_with("MATERIALIZED")
+            rows, shown = newest.cte(part.name).prefix_with("MATERIALIZED"), _named(part.shown)
             if is_sorted:
-                by_score = select(*rows.c).order_by(rows.c.score.desc(), rows.c.id.desc())
+                by_score = select(*shown).select_from(rows).order_by(SCORE.desc(), ID.desc())
                 rows = by_score.cte(f"sorted_{part.name}").prefix_with("MATERIALIZED")
-            chain.append(select(*rows.c))
+            chain.append(select(*shown).select_from(rows))
         first = union_all(*chain).limit(number(needed))
         return first.cte(name).prefix_with("MATERIALIZED")
 
@@ -244,6 +263,7 @@ class SearchStatements:
         without = tuple(tier for tier in step.without if any(wanted) and not is_read(tier))
         texts = list(map(self._index.meets, read))
         texts += [self._index.misses(tier) for tier in step.without if tier not in without]
+        texts += self._narrowing.texts
         return _Asked(wanted, without, [*texts, *self._checks] if checks else texts)
 
     def _newest(self, part: _Part, limit: ColumnElement[int]) -> Rows:
@@ -253,8 +273,7 @@ class SearchStatements:
         is_met = and_(*self._checks).label("is_met")
         looked_at = replace(part, shown=(*part.shown, is_met), reads_texts=True, in_order=True)
         rows = self._first(looked_at, number(self._looks_at), checks=False).subquery(f"looked_at_{part.name}")
-        shown = [column for column in rows.c if column is not rows.c.is_met]
-        return select(*shown).where(rows.c.is_met).limit(limit)
+        return select(*_named(part.shown)).select_from(rows).where(IS_MET).limit(limit)
 
     def _first(self, part: _Part, limit: ColumnElement[int], *, checks: bool) -> Rows:
         asked, facts, words = (
@@ -300,26 +319,30 @@ class SearchStatements:
             for tier in asked.wanted
             for choice in tier
         )
-        newest: ColumnElement[int] = select(func.max(key)).scalar_subquery()
+        near = 0 if is_long else NEAR_BLOCKS
+        blocks = _all_blocks(key, near)
         if part.below is not None:
-            newest = number(part.below)
-        blocks = _blocks(newest, near=0 if is_long else NEAR_BLOCKS).cte(f"blocks_{part.name}")
+            blocks = _blocks(number(part.below), near=near).cte("blocks_below")
         rows = self._rows(part, asked).where(*self._documents(asked))
-        rows = rows.where(_InBlock(self._document, blocks.c.block))
+        rows = rows.where(_InBlock(self._document, BLOCK))
         if part.in_order:
             rows = rows.order_by(key.desc())
         block = rows.limit(number(RANKED)).lateral(f"block_{part.name}")
-        return select(*block.c).select_from(blocks.join(block, true())).limit(limit)
-
-    @property
-    def _document(self) -> ColumnElement[Any]:
-        return literal_column(self._index.document())
+        return select(*_named(part.shown)).select_from(blocks.join(block, true())).limit(limit)
 
     def _documents(self, asked: _Asked) -> list[ColumnElement[bool]]:
         gin = Gin(self._index.marked)
         queries = gin.conditions(asked.wanted, asked.without)
         queries += gin.conditions([(*self._narrowing.facts, *self._narrowing.words)], ())
         return [_Matches(self._document, bindparam(None, query, type_=Text())) for query in queries]
+
+
+def _named(shown: Sequence[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+    """Return the id and what is shown of a row, as the statement around it names them.
+
+    The columns that SQLAlchemy makes of a subquery's own take longer to be made than a search does.
+    """
+    return [ID, *(column(one.name, one.type) for one in shown if isinstance(one, Label))]
 
 
 class _InBlock(FunctionElement[bool]):
@@ -335,6 +358,12 @@ class _InBlock(FunctionElement[bool]):
 def _in_block(element: _InBlock, compiler: SQLCompiler, **options: Any) -> str:
     document, block = (compiler.process(clause, **options) for clause in element.clauses)
     return f"{document} @@ CAST({block} AS tsquery)"
+
+
+@lru_cache
+def _all_blocks(key: ColumnElement[int], near: int) -> CTE:
+    """Return the blocks from the newest row down, one subquery for all that read them."""
+    return _blocks(select(func.max(key)).scalar_subquery(), near=near).cte(f"blocks_{near}")
 
 
 def _blocks(newest: ColumnElement[int], *, near: int) -> CompoundSelect[str]:

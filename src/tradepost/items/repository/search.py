@@ -1,10 +1,7 @@
 """The statements of search: which items a question finds, the best first, and how they are spread over the facets."""
 
-from bisect import bisect_right
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any, Final, NamedTuple, cast
 
 from sqlalchemy import (
@@ -14,32 +11,33 @@ from sqlalchemy import (
     Select,
     String,
     Table,
+    and_,
     false,
     func,
     literal_column,
+    or_,
     select,
     tuple_,
-    union_all,
 )
 
-from tradepost.core.database.elements import AmongSelected
+from tradepost.core.database.elements import AmongSelected, Unindexed
 from tradepost.core.database.keyset import Order, nulls_of
 from tradepost.core.database.locks import has_one_writer
 from tradepost.core.database.repository import Repository
-from tradepost.core.search.index import TextIndex
+from tradepost.core.search.index import TextIndex, contains
 from tradepost.core.search.question import Question, Term, parse
 from tradepost.core.search.statements import RANKED, End, Narrowing, Rows, SearchStatements
 from tradepost.core.search.steps import Choice, Resolved, resolve
 from tradepost.core.search.vocabulary import VocabularyRepository
 from tradepost.core.wire.folding import searchable
 from tradepost.core.wire.pagination import Place, Total, Window
-from tradepost.items.filters import ItemFilter
-from tradepost.items.models import Item, ItemTag, ItemText
+from tradepost.items.filters import ItemFilter, bears
+from tradepost.items.models import Item, ItemText
 from tradepost.items.plans import ROW_BY_ROW
+from tradepost.items.repository.facets import Counted, Spread, spread_of, spread_statement
 from tradepost.items.repository.statements import SORTS, ByWords
 from tradepost.items.schemas import ItemStatus
 from tradepost.items.texts import (
-    CATEGORY,
     PRICE_CLASSES,
     of_category,
     of_owner,
@@ -50,15 +48,10 @@ from tradepost.items.texts import (
 
 BEST_FIRST: Final = "-rank"
 """The order of a search unless another is asked for."""
-MOST_VALUES: Final = 100
-"""Values of a facet that are told of: those with the most items."""
 SAMPLE: Final = 1_000
 """Texts among which a beginning is counted that very many words have."""
 DENSE: Final = 5
 """It is better looked for text by text, if one of so many has it."""
-PRICES: Final = tuple(map(Decimal, ("0", "10", "25", "50", "100", "250", "500", "1000", "2500", "10000")))
-"""Where the ranges of the facet of prices begin: each begins a class of prices, too."""
-
 FEW: Final = 1_000
 """Results that are all placed by a look at their texts: more are asked for class by class."""
 MOST_PRICED: Final = 5_000
@@ -69,6 +62,7 @@ MOST_FACTS: Final = 64
 """Categories that the index is asked for one by one; of more, items are."""
 
 _TEXTS = cast("Table", ItemText.__table__)
+_NEW_LINE: Final = literal_column("'\n'", String())
 ITEM_TEXTS: Final = TextIndex(
     _TEXTS,
     _TEXTS.c.item_id,
@@ -84,17 +78,26 @@ class Found(NamedTuple):
     ids: list[int]
     total: int | None
     end: Place | None
-    few: Sequence[int] | None = None
-    """All that is found, in no order, if it is little."""
     is_capped: bool = False
     """Whether there may be more than ``total`` says."""
+    facets: Mapping[str, Sequence[Counted]] = {}
+    """How many of all results each value of the asked facets has."""
 
 
-class Counted(NamedTuple):
-    """A value of a facet, and the number of items with it."""
+class _Newest(NamedTuple):
+    """The newest of what a question finds, in no order."""
 
-    value: int | str
-    number: int
+    ids: Sequence[int]
+    is_all: bool
+    """Whether it finds nothing else."""
+
+    @property
+    def is_likely_many(self) -> bool:
+        """Tell whether more than a search ranks are found, if these lie as near together as the others do."""
+        if self.is_all:
+            return False
+        newest, oldest = max(self.ids), min(self.ids)
+        return len(self.ids) * newest > 2 * RANKED * (newest - oldest + 1)
 
 
 class ItemSearchRepository(Repository):
@@ -152,8 +155,9 @@ class ItemSearchRepository(Repository):
         window: Window,
         *,
         category_ids: Select[int] | None = None,
+        facets: Sequence[str] = (),
     ) -> Found:
-        """Return a part of what a question finds among the wanted items, and one total for all parts."""
+        """Return a part of what a question finds among the wanted items, and one total and the facets for all parts."""
         asked = await self._statements(resolved, wanted, category_ids, looks_at=RANKED)
         values, by_rank = wanted.parameters(), window.sort == BEST_FIRST
         needed = min(RANKED, window.skip + window.limit + 1) if by_rank else RANKED
@@ -162,9 +166,9 @@ class ItemSearchRepository(Repository):
             if window.after is None or not by_rank
             else End(*cast("tuple[int, int, int, int]", window.after))
         )
-        few = await self._few(asked, wanted, values)
-        if few is not None:
-            values["ids"] = few
+        newest = await self._newest(asked, wanted, values)
+        if newest.is_all:
+            values["ids"] = newest.ids
             found, order = await self._rows(asked.placed(), window, values, after)
         else:
             # Mostly the best tier fills a page: its statement is a part of the whole one.
@@ -174,8 +178,13 @@ class ItemSearchRepository(Repository):
             if in_one_tier and len(found) <= window.limit:
                 found, order = await self._rows(asked.ranked(needed, after), window, values, after)
         total: int | None = None
-        if window.total is not Total.NONE:
-            total = len(few) if few is not None else await self._count(asked, values)
+        spread: Mapping[str, Sequence[Counted]] = {}
+        if facets:
+            total, spread = await self._spread(asked, newest, facets, values)
+        if window.total is Total.NONE:
+            total = None
+        elif not facets:
+            total = len(newest.ids) if newest.is_all else await self._count(asked, values)
         shown = found[: window.limit]
         end: Place | None = None
         if len(found) > len(shown):
@@ -183,7 +192,24 @@ class ItemSearchRepository(Repository):
             seen = (window.skip if after is None else after.seen) + len(shown)
             end = End(last.tier, last.score, last.id, seen) if order is None else order.place_of(last)
         is_capped = total is not None and await self._is_capped(asked, total, values)
-        return Found([row.id for row in shown], total, end, few, is_capped)
+        return Found([row.id for row in shown], total, end, is_capped, spread)
+
+    async def _spread(
+        self, asked: SearchStatements, newest: _Newest, names: Sequence[str], values: Mapping[str, Any]
+    ) -> Spread:
+        """Return how the results are spread over facets; their number is the total of the search."""
+
+        async def spread(best: CTE) -> Spread:
+            return spread_of(await self.rows(spread_statement(best, names), values), names)
+
+        if newest.is_all:
+            return await spread(asked.told())
+        # What is looked into for a phrase, all is looked into alike for the total.
+        if asked.looked_at() is not None or not newest.is_likely_many:
+            found = await spread(asked.unranked())
+            if found.number < RANKED:
+                return found
+        return await spread(asked.best())
 
     async def _is_capped(self, asked: SearchStatements, total: int, values: Mapping[str, Any]) -> bool:
         """Tell whether not all was counted: it is much, or what is looked into for a phrase is."""
@@ -192,17 +218,17 @@ class ItemSearchRepository(Repository):
             return total >= RANKED
         return int(await self.db.scalar(looked_at, values) or 0) >= RANKED
 
-    async def _few(
+    async def _newest(
         self, asked: SearchStatements, wanted: ItemFilter, values: Mapping[str, Any]
-    ) -> Sequence[int] | None:
-        """Return all that a question finds, if it is little; None if it is much."""
+    ) -> _Newest:
+        """Return all that a question finds, if it is little, else as many of the newest."""
         if wanted.is_priced:
             priced = select(Item.id).where(*wanted.price_range())
             some = select(func.count()).select_from(priced.limit(MOST_PRICED + 1).subquery())
             if int(await self.db.scalar(some, values) or 0) <= MOST_PRICED:
-                return [row.id for row in await self.rows(asked.among(priced), values)]
+                return _Newest([row.id for row in await self.rows(asked.among(priced), values)], is_all=True)
         found = [row.id for row in await self.rows(asked.matching(FEW + 1), values)]
-        return found if len(found) <= FEW else None
+        return _Newest(found, is_all=len(found) <= FEW)
 
     async def _count(self, asked: SearchStatements, values: Mapping[str, Any]) -> int:
         return int(await self.db.scalar(asked.counted(), values) or 0)
@@ -235,49 +261,6 @@ class ItemSearchRepository(Repository):
             values.update(order.parameters(window.after))
         return page, order
 
-    async def facets(
-        self,
-        resolved: Resolved,
-        wanted: ItemFilter,
-        names: Sequence[str],
-        found: Found,
-        *,
-        category_ids: Select[int] | None = None,
-    ) -> dict[str, list[Counted]]:
-        """Count how the results are spread over categories, tags or prices, of which a page was found."""
-        asked = await self._statements(resolved, wanted, category_ids, looks_at=RANKED)
-        values = wanted.parameters()
-        if found.few is not None:
-            best, values["ids"] = asked.told(), found.few
-        elif found.total is not None and found.total < RANKED:
-            best = asked.unranked()
-        else:
-            best = asked.best()
-        # All comes with the rows, but for the tags of those whose links have changed since their texts were written.
-        told = select(
-            literal_column("''", String()).label("tag"),
-            func.count().label("number"),
-            func.aggregate_strings(best.c.facts, " ").label("facts"),
-            func.aggregate_strings(best.c.tag_names, "\n").label("tag_names"),
-        ).select_from(best)
-        parts = [told]
-        if "tag" in names:
-            nothing = literal_column("''", String())
-            parts.append(_by_tag(best).add_columns(nothing, nothing))
-        (_, _, facts, tag_names), *links = await self.rows(
-            select(union_all(*parts).subquery("facets")), values
-        )
-        counted, tags = Counter((facts or "").split()), Counter((tag_names or "").split("\n"))
-        # Of items without any.
-        del tags[""]
-        tags.update({tag: number for tag, number, *_ in links})
-        facets = {
-            "category": _most_categories(counted),
-            "price": _in_ranges(counted),
-            "tag": _most(Counted(tag, number) for tag, number in tags.items()),
-        }
-        return {name: facets[name] for name in names}
-
     async def _statements(
         self,
         resolved: Resolved,
@@ -298,20 +281,42 @@ class ItemSearchRepository(Repository):
             if len(ids) <= MOST_FACTS:
                 facts.append([of_category(category_id) for category_id in ids] or [of_category(0)])
                 category_ids = None
-        rest = ItemFilter(
-            tags=wanted.tags, min_price=wanted.min_price, max_price=wanted.max_price, sees_all=True
-        )
-        conditions = rest.conditions(category_ids, plan=ROW_BY_ROW)
 
         def join(rows: Rows, key: ColumnElement[int]) -> Rows:
-            return rows.join(Item, Item.id == key).where(*conditions)
+            of_category = ItemFilter(sees_all=True).conditions(category_ids, plan=ROW_BY_ROW)
+            return rows.join(Item, Item.id == key).where(*of_category)
 
+        tags = [_is_tagged(number, tag) for number, tag in enumerate(wanted.tags)]
         return Narrowing(
             facts=tuple(Choice(tuple(words)) for words in facts),
-            # The words of a tag, wherever they stand, let few other items through.
-            words=tuple(Choice((word,)) for tag in wanted.tags for word in searchable(tag).split()),
-            join=join if conditions else None,
+            # The words of a tag let few items through that have others with the same words.
+            words=tuple(
+                Choice((word,), field=_TEXTS.c.tags.name)
+                for tag in wanted.tags
+                for word in searchable(tag).split()
+            ),
+            texts=(*tags, *([_is_within(wanted)] if wanted.is_priced else [])),
+            join=None if category_ids is None else join,
         )
+
+
+def _is_tagged(number: int, tag: str) -> ColumnElement[bool]:
+    """Match texts of items with a tag: by the names beside them, or by the item's links where these have changed since."""
+    names = _NEW_LINE + _TEXTS.c.tag_names + _NEW_LINE
+    return or_(
+        contains(names, f"\n{tag}\n"),
+        and_(_TEXTS.c.tag_names.is_(None), bears(_TEXTS.c.item_id, f"tag_{number}")),
+    )
+
+
+def _is_within(wanted: ItemFilter) -> ColumnElement[bool]:
+    """Match texts of items in a price range: by the class of the price, or by the item's own price at either end."""
+    lowest = 0 if wanted.min_price is None else price_class(wanted.min_price) + 1
+    highest = len(PRICE_CLASSES) + 1 if wanted.max_price is None else price_class(wanted.max_price)
+    priced = select(Item.id).where(Item.id == _TEXTS.c.item_id, *wanted.price_range(Unindexed(Item.price)))
+    is_priced = priced.correlate_except(Item).scalar_subquery().is_not(None)
+    inner = Choice(tuple(of_price(number) for number in range(lowest, highest)))
+    return or_(ITEM_TEXTS.has(inner), is_priced) if inner.words else is_priced
 
 
 def _facts(wanted: ItemFilter) -> list[Sequence[str]]:
@@ -332,44 +337,3 @@ def _facts(wanted: ItemFilter) -> list[Sequence[str]]:
             [of_price(number) for number in range(lowest, highest + 1)] or [of_price(len(PRICE_CLASSES) + 1)]
         )
     return groups
-
-
-def _by_tag(best: CTE) -> Select[str, int]:
-    unknown = select(best.c.id).where(best.c.tag_names.is_(None))
-    links = select(ItemTag.tag, func.count().label("number")).where(AmongSelected(ItemTag.item_id, unknown))
-    return links.group_by(ItemTag.tag)
-
-
-def _most(found: Iterable[Counted]) -> list[Counted]:
-    """Return the values with the most items; of as many, the lowest."""
-    return sorted(found, key=lambda one: (-one.number, one.value))[:MOST_VALUES]
-
-
-def _most_categories(counted: Mapping[str, int]) -> list[Counted]:
-    """Return the categories with the most items, from the numbers of all facts."""
-    return _most(
-        Counted(int(word.removeprefix(CATEGORY)), number)
-        for word, number in counted.items()
-        if word.startswith(CATEGORY)
-    )
-
-
-def _in_ranges(counted: Mapping[str, int]) -> list[Counted]:
-    """Return the ranges of prices in ascending order, likewise."""
-    found: Counter[int] = Counter()
-    for number in range(len(PRICE_CLASSES) + 1):
-        lowest = PRICE_CLASSES[number - 1] if number else Decimal(0)
-        if has := counted.get(of_price(number)):
-            found[bisect_right(PRICES, lowest) - 1] += has
-    return [Counted(_range(at), number) for at, number in sorted(found.items())]
-
-
-FACETS: Final = frozenset({"category", "tag", "price"})
-"""The names of the facets."""
-
-
-def _range(at: int) -> str:
-    """Return a range of prices as a client can ask for it: from ``min_price`` to ``max_price``."""
-    if at == len(PRICES) - 1:
-        return f"{PRICES[at]}-"
-    return f"{PRICES[at]}-{PRICES[at + 1] - Decimal('0.01')}"
