@@ -15,7 +15,7 @@ import alembic.command
 from alembic.script import Script
 from sqlalchemy import Connection, make_url
 
-from tradepost.core.database import migrations
+from tradepost.core.database import migrations, revisions
 from tradepost.core.database.autogenerate import CannotWriteMigrationError
 from tradepost.core.database.engines import Database
 from tradepost.core.database.options import DatabaseOptions
@@ -36,7 +36,7 @@ async def written(message: str, *, empty: bool) -> Path | None:
             migrations.configuration(connection),
             message,
             autogenerate=not empty,
-            rev_id=f"{int(migrations.head() or 0) + 1:04}",
+            rev_id=f"{int(revisions.head() or 0) + 1:04}",
         )
         if isinstance(scripts, Script):
             found.append(Path(scripts.path))

@@ -38,7 +38,7 @@ import uvicorn._subprocess
 from prometheus_client import values
 from sqlalchemy.orm import configure_mappers
 
-from tradepost.core.database import migrations
+from tradepost.core.database import revisions
 from tradepost.core.observability import logging
 
 ROOT: Final = Path(__file__).parents[1]
@@ -212,8 +212,8 @@ def main() -> None:
     from tradepost.cli import main as command  # noqa: PLC0415
 
     configure_mappers()
-    migrations.head()
-    migrations.is_newer("")
+    revisions.head()
+    revisions.is_newer("")
     uvicorn._subprocess.spawn = _Workers()  # type: ignore[assignment]
     # A process of a new image would have to import everything once more.
     supervisor.become = supervisor.supervise

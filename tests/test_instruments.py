@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import Person, World
 from tests.flows.live import eventually
 from tests.uploading import png, show
-from tradepost.core.database import migrations
+from tradepost.core.database import revisions
 from tradepost.core.messaging.dispatcher import Dispatcher
 from tradepost.core.observability.tallies import TALLIES
 from tradepost.core.settings.settings import Settings
@@ -25,14 +25,14 @@ async def shown(client: httpx.AsyncClient) -> dict[str, float]:
 async def test_what_it_is_and_what_it_stands_on(client: httpx.AsyncClient) -> None:
     assert (await client.get("/readyz")).status_code == 200
     numbers = await shown(client)
-    revision = int(migrations.head() or 0)
+    revision = int(revisions.head() or 0)
     assert numbers["tradepost_schema_revision"] == revision == numbers["tradepost_schema_revision_wanted"]
     assert numbers['tradepost_dependency_up{dependency="database"}'] == 1
     assert numbers['tradepost_dependency_up{dependency="storage"}'] == 1
     assert numbers["tradepost_draining"] == 0
     (build,) = [name for name in numbers if name.startswith("tradepost_build_info")]
     assert f'version="{Settings.load().VERSION}"' in build
-    assert f'schema="{migrations.head()}"' in build
+    assert f'schema="{revisions.head()}"' in build
 
 
 async def test_a_schema_that_does_not_suit_is_told_with_what_helps(
@@ -47,7 +47,7 @@ async def test_a_schema_that_does_not_suit_is_told_with_what_helps(
         async def current(_database: Any) -> str:
             return revision
 
-        monkeypatch.setattr(migrations, "current", current)
+        monkeypatch.setattr(revisions, "current", current)
 
     await at("0001")
     assert "tradepost migrate" in await detail(503)

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from importlib import import_module
 from typing import Any, Final
 
 import structlog
-from redis.asyncio import Redis
 from sqlalchemy.exc import SQLAlchemyError
 
 from tradepost.accounts import handlers as account_handlers
@@ -28,7 +28,7 @@ from tradepost.core.audit.models import AuditLine
 from tradepost.core.audit.trail import AuditTrail
 from tradepost.core.batching.coalescer import Observe
 from tradepost.core.clock import Clock, SkewedClock, SystemClock
-from tradepost.core.database import migrations
+from tradepost.core.database import revisions
 from tradepost.core.database.engines import Database
 from tradepost.core.database.models import Base
 from tradepost.core.database.options import DatabaseOptions
@@ -49,12 +49,9 @@ from tradepost.core.rate_limiter import LocalRateLimiter, RateLimiter
 from tradepost.core.resources import Resources
 from tradepost.core.search.vocabulary import SearchWord, Vocabulary
 from tradepost.core.settings.settings import Settings
-from tradepost.core.shared_rate_limiter import SharedRateLimiter
-from tradepost.core.signals.choice import build_signals
-from tradepost.core.signals.redis import open_redis
+from tradepost.core.signals.choice import RedisClient, build_signals, open_redis
 from tradepost.core.signals.signals import REPLACED, Signals
 from tradepost.core.storage.local import LocalStorage
-from tradepost.core.storage.s3 import S3Storage
 from tradepost.core.storage.store import Storage
 from tradepost.core.wire.cursors import Cursors
 from tradepost.events import handlers as event_handlers
@@ -194,7 +191,7 @@ async def open_messaging(resources: Resources, observe: ObserveAttempt) -> Async
     url = resources.settings.REDIS_URL
     redis = open_redis(url.get_secret_value()) if url else None
     if redis is not None:
-        resources.put(Redis, redis)
+        resources.put(RedisClient, redis)
     database, clock, subscriptions = resources.database, resources.clock, Subscriptions()
     signals = build_signals(database, clock, redis)
     tracing = resources.find(Tracing)
@@ -227,7 +224,11 @@ def fault_work(resources: Resources) -> dict[str, Coroutine[Any, Any, None]]:
 async def open_storage(resources: Resources) -> AsyncIterator[None]:
     """Put in where the bytes of files are kept."""
     settings = resources.settings
-    storage: Storage = S3Storage(settings) if settings.USE_S3 else LocalStorage(settings.UPLOAD_DIR)
+    storage: Storage
+    if settings.USE_S3:
+        storage = import_module("tradepost.core.storage.s3").S3Storage(settings)
+    else:
+        storage = LocalStorage(settings.UPLOAD_DIR)
     resources.put(Storage, storage)
     try:
         yield
@@ -270,7 +271,8 @@ async def open_rate_limits(resources: Resources) -> AsyncIterator[None]:
         resources.put(RateLimiter, local)
         yield
         return
-    shared = SharedRateLimiter(resources[Redis], local, resources.clock)
+    module = import_module("tradepost.core.shared_rate_limiter")
+    shared = module.SharedRateLimiter(resources[RedisClient], local, resources.clock)
     resources.put(RateLimiter, shared)
     try:
         yield
@@ -366,7 +368,7 @@ async def dispatch(resources: Resources) -> None:
 
 async def _is_migrated(resources: Resources) -> bool:
     try:
-        return migrations.suits(await migrations.current(resources.database))
+        return revisions.suits(await revisions.current(resources.database))
     except (DatabaseUnavailable, SQLAlchemyError):
         return False
 
@@ -376,7 +378,11 @@ async def prepare_database(resources: Resources) -> bool:
 
     Any number of processes may do this at once.
     """
-    changed = await migrations.upgrade(resources.database)
+    changed = await revisions.is_behind(resources.database)
+    if changed:
+        # With Alembic, which a server that has nothing to migrate does without.
+        migrations = import_module("tradepost.core.database.migrations")
+        changed = await migrations.upgrade(resources.database)
     settings = resources.settings
     await resources[CredentialService].ensure_first_superuser(
         settings.FIRST_SUPERUSER, settings.FIRST_SUPERUSER_PASSWORD.get_secret_value()

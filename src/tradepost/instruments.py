@@ -4,16 +4,15 @@ from functools import partial
 from platform import python_version
 from typing import Final
 
-from redis.asyncio import Redis
-
 from tradepost.accounts.passwords import PasswordHasher
 from tradepost.core.batching.bulkhead import Bulkhead
-from tradepost.core.database import migrations
+from tradepost.core.database import revisions
 from tradepost.core.database.engines import Database
 from tradepost.core.database.replica import BEHIND, Replica
 from tradepost.core.database.standbys import is_read_only
 from tradepost.core.observability.metrics import Metrics
 from tradepost.core.resources import Resources
+from tradepost.core.signals.choice import RedisClient
 from tradepost.core.storage.store import Storage
 from tradepost.injection.troubles import Troubles
 from tradepost.items.bulk import BulkItems
@@ -50,7 +49,7 @@ def add_probes(readiness: Readiness, resources: Resources) -> None:
     if (replica := resources.find(Replica)) is not None:
         readiness.add("replica", lambda: _check_replica(replica), required=False)
     if resources.settings.REDIS_URL is not None:
-        readiness.add("redis", lambda: _check_redis(resources[Redis]), required=False)
+        readiness.add("redis", lambda: _check_redis(resources[RedisClient]), required=False)
     if resources.settings.FAULTS_ENABLED:
         readiness.add("faults", resources[Troubles].check)
 
@@ -63,13 +62,13 @@ async def _check_room(database: Database) -> str | None:
 
 
 async def _check_database(database: Database, schema: "SchemaSeen") -> str | None:
-    revision = await migrations.current(database)
+    revision = await revisions.current(database)
     schema.revision = revision
-    if not migrations.suits(revision):
+    if not revisions.suits(revision):
         raise NotReadyError(OLD_SCHEMA)
     if await is_read_only(database):
         raise NotReadyError(STANDBY)
-    return NEW_SCHEMA if migrations.is_newer(revision) else None
+    return NEW_SCHEMA if revisions.is_newer(revision) else None
 
 
 async def _check_storage(resources: Resources) -> str | None:
@@ -83,7 +82,7 @@ async def _check_replica(replica: Replica) -> str | None:
     return None
 
 
-async def _check_redis(redis: Redis) -> str | None:
+async def _check_redis(redis: RedisClient) -> str | None:
     await redis.ping()
     return None
 
@@ -91,7 +90,7 @@ async def _check_redis(redis: Redis) -> str | None:
 def add_gauges(metrics: Metrics, resources: Resources) -> None:
     """Show what every process has: connections, places, and what runs here."""
     settings = resources.settings
-    metrics.show_build(version=settings.VERSION, schema=migrations.head() or "none", python=python_version())
+    metrics.show_build(version=settings.VERSION, schema=revisions.head() or "none", python=python_version())
     schema = resources[SchemaSeen]
     metrics.add_gauge(
         "schema_revision",
@@ -102,7 +101,7 @@ def add_gauges(metrics: Metrics, resources: Resources) -> None:
     metrics.add_gauge(
         "schema_revision_wanted",
         "The revision of the schema that this version was made for",
-        lambda: _number(migrations.head()),
+        lambda: _number(revisions.head()),
         mode="livemax",
     )
     _add_connections(metrics, resources.database)

@@ -22,7 +22,7 @@ from tradepost.accounts.key_uses import KeyUses
 from tradepost.api import FACTS, FAULT_ROUTERS, KEYLESS, ROUTERS
 from tradepost.bootstrap import build_backlog, dispatch, fault_work, opened, prepare_database
 from tradepost.core.clock import AlignedClock, Clock, SystemClock
-from tradepost.core.database import faults, migrations
+from tradepost.core.database import faults, revisions
 from tradepost.core.database.replica import Replica
 from tradepost.core.database.shared_clock import clock_work
 from tradepost.core.errors import DatabaseUnavailable
@@ -311,11 +311,11 @@ async def _prepared(resources: Resources) -> bool:
 async def _tell_of_schema(resources: Resources) -> None:
     """Log once that somebody has to migrate, which outside ``local`` no server does by itself, or to replace this one."""
     with suppress(DatabaseUnavailable, SQLAlchemyError):  # `/readyz` tells of a database that is away
-        revision = await migrations.current(resources.database)
-        if not migrations.suits(revision):
-            log.error(OLD_SCHEMA, revision=revision, wanted=migrations.head())
-        elif migrations.is_newer(revision):
-            log.warning(NEW_SCHEMA, revision=revision, ours=migrations.head())
+        revision = await revisions.current(resources.database)
+        if not revisions.suits(revision):
+            log.error(OLD_SCHEMA, revision=revision, wanted=revisions.head())
+        elif revisions.is_newer(revision):
+            log.warning(NEW_SCHEMA, revision=revision, ours=revisions.head())
 
 
 async def _prepare_later(resources: Resources) -> None:

@@ -12,7 +12,7 @@ from tests.conftest import Template, settings_for, world_on
 from tests.flows.command_line import called
 from tests.flows.live import environment
 from tradepost.bootstrap import database_options
-from tradepost.core.database import migrations
+from tradepost.core.database import revisions
 from tradepost.core.database.engines import Database
 
 NEWER = "fffffffffff1"
@@ -73,6 +73,6 @@ async def test_what_alembic_has_against_a_migration_is_one_sentence(
 
 
 def test_what_is_newer() -> None:
-    assert migrations.is_newer(NEWER)
-    assert not migrations.is_newer(migrations.head())
-    assert not migrations.suits(None)
+    assert revisions.is_newer(NEWER)
+    assert not revisions.is_newer(revisions.head())
+    assert not revisions.suits(None)

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.conftest import Template
 from tests.faults.test_newer_schema import NEWER, stamp
 from tests.flows.live import environment, eventually, serving, tradepost
-from tradepost.core.database import migrations
+from tradepost.core.database import revisions
 from tradepost.instruments import NEW_SCHEMA, OLD_SCHEMA
 
 REPLICAS = 4
@@ -38,8 +38,8 @@ async def test_replicas_that_start_with_their_migrations(template: Template, tmp
         assert [done.status for done in ended] == [0] * REPLICAS, [done.output for done in ended]
         said = [done.output.splitlines()[-1] for done in ended]
         assert sorted(said) == [
-            *[f"At {migrations.head()} already"] * (REPLICAS - 1),
-            f"Migrated to {migrations.head()}",
+            *[f"At {revisions.head()} already"] * (REPLICAS - 1),
+            f"Migrated to {revisions.head()}",
         ]
         for server in servers:
             await server.ready()

@@ -17,7 +17,7 @@ from tests.flows.live import API, environment, tradepost
 from tradepost.accounts.models import User
 from tradepost.bootstrap import opened
 from tradepost.core.audit.models import AuditLine
-from tradepost.core.database import migrations
+from tradepost.core.database import revisions
 
 
 @pytest_asyncio.fixture
@@ -33,9 +33,9 @@ def env(url: str, tmp_path: Path) -> dict[str, str]:
 
 async def test_migrating_says_whether_there_was_anything_to_do(env: dict[str, str]) -> None:
     first = await called("migrate", env=env)
-    assert (first.status, first.output) == (0, f"Migrated to {migrations.head()}\n")
+    assert (first.status, first.output) == (0, f"Migrated to {revisions.head()}\n")
     second = await called("migrate", env=env)
-    assert (second.status, second.output) == (0, f"At {migrations.head()} already\n")
+    assert (second.status, second.output) == (0, f"At {revisions.head()} already\n")
 
 
 async def test_a_database_that_is_away_is_waited_for_as_long_as_one_says(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ async def test_a_database_that_is_away_is_waited_for_as_long_as_one_says(tmp_pat
         await asyncio.to_thread(postgres.start)
         migrated = await waiting
         assert migrated.status == 0, migrated.output
-        assert migrated.output.endswith(f"Migrated to {migrations.head()}\n")
+        assert migrated.output.endswith(f"Migrated to {revisions.head()}\n")
 
 
 async def test_a_directory_that_cannot_be_made_is_told_in_a_line(tmp_path: Path) -> None:

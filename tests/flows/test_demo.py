@@ -16,7 +16,7 @@ STAGING = {"ENVIRONMENT": "staging", "FIRST_SUPERUSER_PASSWORD": "Uncommon1"}
 
 
 def said(settings: Settings, people: list[str]) -> str:
-    return banner(settings, "127.0.0.1", 8000, people=people)
+    return banner(settings, "http://localhost:8000", people=people)
 
 
 async def count_of(settings: Settings) -> int:

@@ -13,7 +13,7 @@ from tests.conftest import Template, settings_for
 from tests.flows.live import eventually
 from tests.migrations.rows import ROWS
 from tradepost.bootstrap import METADATA, database_options
-from tradepost.core.database import migrations
+from tradepost.core.database import migrations, revisions
 from tradepost.core.database.engines import Database
 from tradepost.core.search.vocabulary import Vocabulary
 from tradepost.core.wire.folding import sort_key
@@ -93,7 +93,7 @@ async def test_the_previous_release_writes_on_while_its_database_is_migrated(old
         await asyncio.sleep(0.01)
     await migrating
     await other.close()
-    assert await migrations.current(old) == migrations.head()
+    assert await revisions.current(old) == revisions.head()
     for _ in range(5):
         at += 1
         await write_as_before(old, at)

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from tests.conftest import COUNTS, Template, settings_for
 from tests.migrations.rows import NOW, ROWS
 from tradepost.bootstrap import METADATA, database_options, opened, prepare_database
-from tradepost.core.database import migrations
+from tradepost.core.database import migrations, revisions
 from tradepost.core.database.autogenerate import check_differences, is_declared
 from tradepost.core.database.engines import Database
 from tradepost.core.database.options import DatabaseOptions
@@ -75,9 +75,9 @@ async def counts(database: Database) -> dict[str, int]:
 
 
 async def test_the_history_leads_to_the_models(empty: Database) -> None:
-    assert await migrations.current(empty) is None
+    assert await revisions.current(empty) is None
     assert await migrations.upgrade(empty)
-    assert await migrations.current(empty) == migrations.head()
+    assert await revisions.current(empty) == revisions.head()
     assert not await migrations.upgrade(empty), "at the head there is nothing to do"
     async with empty.engine.connect() as connection:
         assert await connection.run_sync(differences) == []
@@ -97,7 +97,7 @@ async def test_down_and_up_again_with_rows(empty: Database) -> None:
     await fill(empty)
     assert set((await counts(empty)).values()) == {1}
     await migrations.downgrade(empty, "base")
-    assert await migrations.current(empty) is None
+    assert await revisions.current(empty) is None
     assert await migrations.upgrade(empty)
     assert set((await counts(empty)).values()) == {0}
 
@@ -150,10 +150,10 @@ async def test_every_step_is_taken_with_rows(empty: Database) -> None:
     """Whatever a step does, it does to tables that are in use: down and up again, from the newest to the oldest."""
     await migrations.upgrade(empty)
     await fill(empty)
-    at = migrations.head()
+    at = revisions.head()
     while at is not None:
         await migrations.downgrade(empty, "-1")
-        below = await migrations.current(empty)
+        below = await revisions.current(empty)
         await migrations.upgrade(empty, at)
         await migrations.downgrade(empty, "-1")
         at = below
@@ -216,7 +216,7 @@ async def test_a_migration_of_sqlite_waits_longer_than_a_request(tmp_path: Path)
         assert not done
         other.execute("ROLLBACK")
         assert await migrating
-        assert await migrations.current(database) == migrations.head()
+        assert await revisions.current(database) == revisions.head()
     finally:
         other.close()
         await database.close()

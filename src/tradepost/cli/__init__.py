@@ -4,24 +4,53 @@ A command runs on the clock that ``main`` is given as its click object (``obj=``
 a test can move the time of a command too.
 """
 
-import click
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Final
 
-from tradepost.cli.backup import backup, restore
-from tradepost.cli.copy_database import copy_database
-from tradepost.cli.counts import counts
-from tradepost.cli.doctor import doctor
-from tradepost.cli.load import load
-from tradepost.cli.migrate import migrate
-from tradepost.cli.openapi import openapi
-from tradepost.cli.outbox import outbox
-from tradepost.cli.proving import reset, tokens
-from tradepost.cli.reindex import reindex
-from tradepost.cli.seed import seed_command
-from tradepost.cli.serve import serve
-from tradepost.cli.users import create_admin, users
-from tradepost.cli.worker import worker
+import click
+from typing_extensions import override
 
 __all__ = ["main"]
+
+COMMANDS: Final[Mapping[str, str]] = {
+    "serve": "serve:serve",
+    "migrate": "migrate:migrate",
+    "worker": "worker:worker",
+    "doctor": "doctor:doctor",
+    "backup": "backup:backup",
+    "restore": "backup:restore",
+    "copy-database": "copy_database:copy_database",
+    "outbox": "outbox:outbox",
+    "reindex": "reindex:reindex",
+    "counts": "counts:counts",
+    "seed": "seed:seed_command",
+    "tokens": "proving:tokens",
+    "reset": "proving:reset",
+    "load": "load:load",
+    "create-admin": "users:create_admin",
+    "users": "users:users",
+    "openapi": "openapi:openapi",
+}
+"""The module of each command within this package, and its name there."""
+
+
+class _Commands(Mapping[str, click.Command]):
+    """The commands by name, each imported when it is asked for: a server has no use for what makes marketplaces up."""
+
+    @override
+    def __getitem__(self, name: str) -> click.Command:
+        module, _, attribute = COMMANDS[name].partition(":")
+        command: click.Command = getattr(import_module(f"{__name__}.{module}"), attribute)
+        return command
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    @override
+    def __len__(self) -> int:
+        return len(COMMANDS)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,9 +59,4 @@ def main() -> None:
     """Tradepost, the backend of a marketplace."""
 
 
-COMMANDS = (
-    serve, migrate, worker, doctor, backup, restore, copy_database, outbox, reindex, counts, seed_command, tokens, reset, load, create_admin, users,
-    openapi,
-)  # fmt: skip
-for command in COMMANDS:
-    main.add_command(command)
+main.commands = _Commands()  # type: ignore[assignment] # click asks it, and nothing is added

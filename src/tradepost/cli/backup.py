@@ -7,8 +7,8 @@ import click
 from tradepost.backups import archive, restoring
 from tradepost.backups.archive import BackupFailed, Manifest, Places
 from tradepost.cli.running import current_clock, load_settings
-from tradepost.core.database.migrations import is_newer
 from tradepost.core.database.occupancy import DatabaseInUse
+from tradepost.core.database.revisions import is_newer
 from tradepost.core.settings.settings import Settings
 
 FILE = click.Path(dir_okay=False, path_type=Path)

@@ -52,16 +52,8 @@ async def _made_up_people(resources: Resources) -> list[str]:
     return [user.email for user in users if user.is_active and user.hashed_password in known]
 
 
-def address(host: str, port: int) -> str:
-    """Return where a browser on this machine finds a server that listens on ``host`` and ``port``."""
-    if host in {"127.0.0.1", "0.0.0.0", "::", "::1"}:  # noqa: S104 - names for it
-        return f"http://localhost:{port}"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def banner(settings: Settings, host: str, port: int, *, people: Sequence[str] = ()) -> str:
-    """Return what a person needs to know to start; ``people`` are the addresses that can log in, the moderator first."""
-    here = address(host, port)
+def banner(settings: Settings, here: str, *, people: Sequence[str] = ()) -> str:
+    """Return what a person needs to know to start: ``here`` is where the server is found, ``people`` are the addresses that can log in, the moderator first."""
     password = settings.FIRST_SUPERUSER_PASSWORD.get_secret_value()
     admin_password = password if password == "changethis" else "(your FIRST_SUPERUSER_PASSWORD)"  # noqa: S105 - published
     lines = [

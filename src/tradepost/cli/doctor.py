@@ -3,18 +3,19 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import click
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from tradepost.bootstrap import opened
 from tradepost.cli.running import current_clock, load_settings, run
-from tradepost.core.database import migrations
+from tradepost.core.database import revisions
 from tradepost.core.errors import TradepostError
 from tradepost.core.resources import Resources
 from tradepost.core.settings.advice import misspelt, questionable, surrounding_names
+from tradepost.core.signals.choice import RedisClient
 from tradepost.core.storage.store import Storage
 from tradepost.notifications.mail.dependencies import smtp_options
 from tradepost.notifications.mail.smtp import MailFailed, SmtpMailer
@@ -68,7 +69,7 @@ def _say(name: str, finding: Finding) -> None:
 async def _look_at_database(resources: Resources) -> Finding:
     place = resources.settings.database_url.render_as_string(hide_password=True)
     try:
-        await migrations.current(resources.database)
+        await revisions.current(resources.database)
     except (TradepostError, SQLAlchemyError) as error:
         reason = str(error.__cause__ or error).partition("\n")[0]
         return Finding(
@@ -80,13 +81,13 @@ async def _look_at_database(resources: Resources) -> Finding:
 
 async def _look_at_schema(resources: Resources) -> Finding:
     try:
-        revision = await migrations.current(resources.database)
+        revision = await revisions.current(resources.database)
     except (TradepostError, SQLAlchemyError):
         return Finding("not known without the database", "the database first")
-    if migrations.is_newer(revision):
+    if revisions.is_newer(revision):
         return Finding(f"at {revision}, of a newer version than this one, which can serve on it")
-    if revision != migrations.head():
-        known = f"at {revision}, this version wants {migrations.head()}" if revision else "there is none yet"
+    if revision != revisions.head():
+        known = f"at {revision}, this version wants {revisions.head()}" if revision else "there is none yet"
         return Finding(known) if resources.settings.is_local else Finding(known, "tradepost migrate")
     return Finding(f"at {revision}")
 
@@ -94,9 +95,10 @@ async def _look_at_schema(resources: Resources) -> Finding:
 async def _look_at_redis(resources: Resources) -> Finding:
     if resources.settings.REDIS_URL is None:
         return Finding("none: rate limits count for each process by itself")
+    client: Any = resources[RedisClient]
     try:
-        await resources[Redis].ping()
-        policy = (await resources[Redis].config_get("maxmemory-policy")).get("maxmemory-policy", "noeviction")
+        await client.ping()
+        policy = (await client.config_get("maxmemory-policy")).get("maxmemory-policy", "noeviction")
     except (RedisError, OSError) as error:
         return Finding(
             f"cannot be reached: {error}", "does it run, and are REDIS_URL's host and password right?"

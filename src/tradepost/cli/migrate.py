@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tradepost.bootstrap import prepare_database
 from tradepost.cli.running import in_words, with_resources
-from tradepost.core.database import migrations
+from tradepost.core.database import revisions
 from tradepost.core.database.faults import translate
 from tradepost.core.errors import DatabaseUnavailable
 from tradepost.core.resources import Resources
@@ -34,8 +34,8 @@ async def migrate(resources: Resources, wait: float) -> None:
     # Here and not within the migration, which would hold its locks for as long: the previous version is still serving. In
     # ``local`` the server migrates by itself, and a recurring job does this.
     await resources[ItemIndexer].refresh()
-    revision = await migrations.current(resources.database)
-    newer = ", by a newer version than this one" if migrations.is_newer(revision) else ""
+    revision = await revisions.current(resources.database)
+    newer = ", by a newer version than this one" if revisions.is_newer(revision) else ""
     click.echo(f"Migrated to {revision}" if changed else f"At {revision} already{newer}")
 
 

@@ -11,12 +11,11 @@ from functools import wraps
 from typing import Any, TypeVar
 
 import click
-from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from tradepost.bootstrap import opened, prepare_database
 from tradepost.core.clock import Clock, SystemClock
-from tradepost.core.database import migrations
+from tradepost.core.database import revisions
 from tradepost.core.database.faults import translate
 from tradepost.core.errors import OperationFailed, TradepostError
 from tradepost.core.resources import Resources
@@ -53,8 +52,6 @@ def faults_in_words() -> Iterator[None]:
         yield
     except (TradepostError, SQLAlchemyError) as error:
         raise click.ClickException(in_words(error)) from error
-    except CommandError as error:
-        raise click.ClickException(f"The database cannot be migrated: {error}") from error
 
 
 def in_words(error: TradepostError | SQLAlchemyError) -> str:
@@ -84,5 +81,5 @@ async def require_schema(resources: Resources) -> None:
     """Migrate in ``local``, as the server does; elsewhere end the program unless the schema is this version's."""
     if resources.settings.is_local:
         await prepare_database(resources)
-    elif not migrations.suits(await migrations.current(resources.database)):
+    elif not revisions.suits(await revisions.current(resources.database)):
         raise click.ClickException("The database has an older schema than this version's: tradepost migrate")

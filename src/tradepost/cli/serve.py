@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 from contextlib import suppress
+from importlib import import_module
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,12 @@ from uvicorn.config import STARTUP_FAILURE
 
 from tradepost import supervisor
 from tradepost.bootstrap import database_options
-from tradepost.cli.demo import address, banner, prepare_demo
 from tradepost.cli.running import current_clock, faults_in_words, load_settings, run
 from tradepost.core.database.engines import prepare_directory as prepare_database_directory
 from tradepost.core.observability import logging
 from tradepost.core.observability.worker_files import MULTIPROCESS_VARIABLE, prepare_directory
 from tradepost.core.settings.settings import Settings
+from tradepost.main import create_served_app
 from tradepost.web.protocol import BoundedHttpProtocol, CuttableHttpProtocol
 
 
@@ -46,19 +47,27 @@ def serve(host: str, port: int, workers: int, *, demo: bool) -> None:
         os.environ["PUBLIC_URL"] = address(host, port)
         settings = load_settings()
     if demo:
-        people = run(prepare_demo(settings, clock=current_clock()))
-        click.echo(banner(settings, host, port, people=people))
+        made_up = import_module("tradepost.cli.demo")
+        people = run(made_up.prepare_demo(settings, clock=current_clock()))
+        click.echo(made_up.banner(settings, address(host, port), people=people))
     options = server_options(host, port, workers, settings)
     if workers > 1:
         logging.close()
         supervisor.become(options)
     if given := os.environ.get(MULTIPROCESS_VARIABLE):
         prepare_directory(Path(given))
-    server = uvicorn.Server(uvicorn.Config(**options))
+    server = uvicorn.Server(uvicorn.Config(**options | {"app": create_served_app}))
     with suppress(KeyboardInterrupt):
         server.run()
     if not server.started:
         sys.exit(STARTUP_FAILURE)
+
+
+def address(host: str, port: int) -> str:
+    """Return where a browser on this machine finds a server that listens on ``host`` and ``port``."""
+    if host in {"127.0.0.1", "0.0.0.0", "::", "::1"}:  # noqa: S104 - names for it
+        return f"http://localhost:{port}"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def refuse_unmakeable_database(settings: Settings) -> None:

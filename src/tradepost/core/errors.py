@@ -194,6 +194,14 @@ class OperationFailed(TradepostError):
     detail = "Database operation failed"
 
 
+class CannotMigrate(TradepostError):
+    """The history of the schema and what the database is at do not fit; its cause says how."""
+
+    status = 500
+    code = "DATABASE_ERROR"
+    detail = "The database cannot be migrated"
+
+
 class Unavailable(TradepostError):
     """Something the answer needs is away or overloaded; ``retry_after`` is in whole seconds."""
 

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from tests.checkout import ROOT
 from tests.conftest import Template, settings_for
 from tradepost.bootstrap import database_options
-from tradepost.core.database import migration_lock, migrations
+from tradepost.core.database import migration_lock, migrations, revisions
 from tradepost.core.database.engines import Database
 from tradepost.core.errors import DatabaseUnavailable
 
@@ -46,10 +46,10 @@ PROGRAM = """
 import asyncio, sys
 from pathlib import Path
 from sqlalchemy import make_url
-from tradepost.core.database import migrations
+from tradepost.core.database import migrations, revisions
 from tradepost.core.database.engines import Database
 from tradepost.core.database.options import DatabaseOptions
-migrations.script_location = lambda: Path(sys.argv[1])
+revisions.script_location = lambda: Path(sys.argv[1])
 async def main():
     await migrations.upgrade(Database(DatabaseOptions(make_url(sys.argv[2]))))
 asyncio.run(main())
@@ -70,9 +70,8 @@ def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> History:
             header = HEADER.format(revision=f"r{at}", below=f"r{at - 1}" if at > 1 else None)
             text = header + indent(dedent(body), "    ")
             (directory / "versions" / f"r{at}.py").write_text(text, encoding="utf-8")
-        monkeypatch.setattr(migrations, "script_location", lambda: directory)
-        migrations.head.cache_clear()
-        migrations._known.cache_clear()
+        monkeypatch.setattr(revisions, "script_location", lambda: directory)
+        revisions.known.cache_clear()
         return directory
 
     return write
@@ -81,8 +80,7 @@ def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> History:
 @pytest.fixture(autouse=True)
 def _forgotten() -> Iterator[None]:
     yield
-    migrations.head.cache_clear()
-    migrations._known.cache_clear()
+    revisions.known.cache_clear()
 
 
 @pytest_asyncio.fixture
@@ -135,12 +133,12 @@ async def test_an_index_that_was_left_half_made_is_made_again(empty: Database, h
     history(PARCELS, INDEX)
     with pytest.raises(sa.exc.IntegrityError):
         await migrations.upgrade(empty)
-    assert await migrations.current(empty) == "r1"
+    assert await revisions.current(empty) == "r1"
     await write(empty, "UPDATE parcels SET n = 2 WHERE id = 2")
     assert empty.is_sqlite or not await index_is_valid(empty)
     await migrations.upgrade(empty)
     assert await index_is_valid(empty)
-    assert await migrations.current(empty) == "r2"
+    assert await revisions.current(empty) == "r2"
 
 
 async def test_an_index_that_was_made_before_its_revision_was_noted_is_kept(
@@ -151,7 +149,7 @@ async def test_an_index_that_was_made_before_its_revision_was_noted_is_kept(
     await write(empty, "UPDATE alembic_version SET version_num = 'r1'")
     await migrations.upgrade(empty)
     assert await index_is_valid(empty)
-    assert await migrations.current(empty) == "r2"
+    assert await revisions.current(empty) == "r2"
 
 
 async def test_an_index_is_dropped_online(empty: Database, history: History) -> None:
@@ -170,12 +168,12 @@ async def test_a_killed_back_fill_goes_on_where_it_was(
     target = empty.options.url.render_as_string(hide_password=False)
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", PROGRAM, str(directory), target)
     assert await process.wait() == 9
-    assert await migrations.current(empty) == "r1"
+    assert await revisions.current(empty) == "r1"
     assert await scalar(empty, "SELECT done_to FROM migration_progress") == 1000
     monkeypatch.delenv("DIES_AFTER")
     await migrations.upgrade(empty)
     assert await scalar(empty, "SELECT count(*) FROM parcels WHERE n = id + 10000") == 6000
-    assert await migrations.current(empty) == "r2"
+    assert await revisions.current(empty) == "r2"
     assert "migration_progress" not in await tables(empty)
 
 
@@ -205,14 +203,14 @@ async def test_two_migrators_and_a_writer_beside_an_index_that_waits(
                 "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE UNIQUE INDEX CONCURRENTLY%' "
                 "AND datname = current_database() AND wait_event_type = 'Lock'",
             ):
-                assert await migrations.current(empty) == "r2"
+                assert await revisions.current(empty) == "r2"
                 await write(empty, "UPDATE parcels SET n = n + 1 WHERE id = 26000")
                 await write(empty, "UPDATE parcels SET n = n - 1 WHERE id = 26000")
                 await older.rollback()
         await asyncio.gather(*migrating)
     assert written
     assert await index_is_valid(empty)
-    assert await migrations.current(empty) == "r3"
+    assert await revisions.current(empty) == "r3"
     assert await scalar(empty, "SELECT count(*) FROM parcels WHERE id <= 6000 AND n = id + 10000") == 6000
 
 
@@ -250,7 +248,7 @@ async def test_what_refers_to_nothing_is_taken_back(empty: Database, history: Hi
     history(PARCELS, child, 'op.execute("DELETE FROM parcels WHERE id = 1")')
     with pytest.raises((RuntimeError, sa.exc.IntegrityError), match=r"refer to nothing|foreign key"):
         await migrations.upgrade(empty)
-    assert await migrations.current(empty) == "r2"
+    assert await revisions.current(empty) == "r2"
     assert await scalar(empty, "SELECT count(*) FROM parcels") == 6000
 
 
@@ -265,4 +263,4 @@ async def test_a_migrator_waits_for_another_and_gives_up_in_the_end(
     monkeypatch.undo()
     history(PARCELS, COLUMN)
     await migrations.upgrade(empty)
-    assert await migrations.current(empty) == "r2"
+    assert await revisions.current(empty) == "r2"

@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tradepost.core.database import migrations
+from tradepost.core.database import migrations, revisions
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import Conflict
@@ -91,9 +91,9 @@ class DatabaseCopy:
 
         ``CopyRefused`` says why it cannot be done, or which table is not the same in the end.
         """
-        found = await migrations.current(self._source)
-        if found != migrations.head():
-            raise CopyRefused(f"The source's schema is at {found}, and this version's at {migrations.head()}")
+        found = await revisions.current(self._source)
+        if found != revisions.head():
+            raise CopyRefused(f"The source's schema is at {found}, and this version's at {revisions.head()}")
         await migrations.upgrade(self._target)
         async with self._source.snapshot() as source:
             done = await self._begin()

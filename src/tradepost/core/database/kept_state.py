@@ -16,7 +16,7 @@ from typing import Any, Final
 import asyncpg
 from sqlalchemy import URL
 
-from tradepost.core.database import migrations, occupancy
+from tradepost.core.database import occupancy, revisions
 from tradepost.core.database.engines import Database
 from tradepost.core.database.hosts import Hosts
 from tradepost.core.database.locks import try_hold_name
@@ -232,7 +232,7 @@ async def _revision(url: URL) -> str | None:
 
 
 def _check_revision(revision: str | None) -> None:
-    if revision != migrations.head():
+    if revision != revisions.head():
         raise NothingKept(
             "The state that is kept has another version's schema; seed anew, and keep that: tradepost reset --keep"
         )
