@@ -26,10 +26,11 @@ from tradepost.notifications.inbox import routes as inbox_routes
 from tradepost.notifications.preferences import routes as preference_routes
 from tradepost.outbox import routes as outbox_routes
 from tradepost.tags import routes as tag_routes
+from tradepost.web.routing.router import Router
 from tradepost.webhooks import routes as webhook_routes
 from tradepost.webhooks import supervision_routes as webhook_supervision_routes
 
-ROUTERS: tuple[APIRouter, ...] = (
+ROUTERS: tuple[Router, ...] = (
     item_bulk_routes.router,
     item_routes.router,
     user_routes.router,
@@ -52,7 +53,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     audit_routes.router,
 )
 
-FAULT_ROUTERS: tuple[APIRouter, ...] = (fault_routes.router,)
+FAULT_ROUTERS: tuple[Router, ...] = (fault_routes.router,)
 """What is served with ``FAULTS_ENABLED`` alone."""
 
 KEYLESS: frozenset[Callable[..., Any]] = frozenset(

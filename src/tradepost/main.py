@@ -98,15 +98,15 @@ def create_app(
             settings, clock, metrics, readiness, door, telemetry=telemetry, dispatches=dispatches
         ),
     )
-    app.include_router(meta.build_router(settings=settings, readiness=readiness, metrics=metrics))
-    app.include_router(docs.build_router(app, settings))
-    app.include_router(admin_page.build_router(settings))
-    app.include_router(live_routes.build_router(settings))
-    app.include_router(page_routes.build_router(settings))
-    app.include_router(mail_routes.build_router(settings))
-    app.include_router(unsubscribe_routes.build_router(settings))
+    meta.build_router(settings=settings, readiness=readiness, metrics=metrics).add_to(app)
+    docs.build_router(app, settings).add_to(app)
+    admin_page.build_router(settings).add_to(app)
+    live_routes.build_router(settings).add_to(app)
+    page_routes.build_router(settings).add_to(app)
+    mail_routes.build_router(settings).add_to(app)
+    unsubscribe_routes.build_router(settings).add_to(app)
     for router in (*ROUTERS, *(FAULT_ROUTERS if settings.FAULTS_ENABLED else ())):
-        app.include_router(router, prefix=settings.API_V1_STR)
+        router.add_to(app, prefix=settings.API_V1_STR)
     document.install(app, settings, keyless=KEYLESS)
     answers = handlers.ErrorAnswers(faults.translate, clock)
     handlers.install(app, answers)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 DOMAIN = {
     "__init__.py": "",
     "models.py": 'class Parcel(Base):\n    __tablename__ = "parcels"\n',
-    "routes.py": 'router = APIRouter(prefix="/parcels", tags=["parcels"])\n',
+    "routes.py": 'router = Router(prefix="/parcels", tags=["parcels"])\n',
     "handlers.py": "def subscribe(subscriptions, resources):\n    ...\n",
     "dependencies.py": "def open_parcels(resources):\n    ...\n",
 }

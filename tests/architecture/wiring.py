@@ -52,7 +52,7 @@ class House:
     def _routers(self) -> Iterator[str]:
         used = self._uses("api.py") | self._uses("main.py")
         for path, tree in self.modules.items():
-            for name in assigned(tree, call="APIRouter"):
+            for name in assigned(tree, call="Router"):
                 if f"{dotted(path)}.{name}" not in used and not path.startswith("web/"):
                     yield (
                         f"the routes of src/tradepost/{path} are served nowhere: "

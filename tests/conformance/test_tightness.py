@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import schemathesis
+from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.generation import GenerationMode
@@ -26,11 +27,13 @@ SAID_IN_WORDS = {
 
 
 def bodies() -> Iterator[tuple[str, str, APIRoute]]:
+    app = FastAPI()
     for router in ROUTERS:
-        for route in router.routes:
-            if isinstance(route, APIRoute) and route.include_in_schema and route.body_field is not None:
-                for method in route.methods or ():
-                    yield f"/api/v1{route.path}", method, route
+        router.add_to(app, prefix="/api/v1")
+    for route in app.routes:
+        if isinstance(route, APIRoute) and route.include_in_schema and route.body_field is not None:
+            for method in route.methods or ():
+                yield route.path, method, route
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import uvicorn
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from uvicorn.server import ServerState
 
 from tradepost.core.clock import SystemClock
@@ -19,7 +19,7 @@ from tradepost.web.middleware import stack
 from tradepost.web.openapi import document
 from tradepost.web.problems import handlers
 from tradepost.web.protocol import BoundedHttpProtocol
-from tradepost.web.routing.route import Route
+from tradepost.web.routing.router import Router
 
 
 class Lines(list[dict[str, Any]], AccessLog):
@@ -29,13 +29,13 @@ class Lines(list[dict[str, Any]], AccessLog):
         self.append(values)
 
 
-def new_router(**options: Any) -> APIRouter:
+def new_router(**options: Any) -> Router:
     """Return a router as every domain makes one."""
-    return APIRouter(route_class=Route, **options)
+    return Router(**options)
 
 
 def new_app(
-    *routers: APIRouter,
+    *routers: Router,
     lines: Lines | None = None,
     metrics: Metrics | None = None,
     larger_bodies: dict[str, int] | None = None,
@@ -50,7 +50,7 @@ def new_app(
     settings = Settings(**{"_env_file": None, **values})
     app = FastAPI(**document.options(settings))
     for router in routers:
-        app.include_router(router, prefix=settings.API_V1_STR)
+        router.add_to(app, prefix=settings.API_V1_STR)
     document.install(app, settings)
     extend(app)
     answers = handlers.ErrorAnswers(translate)

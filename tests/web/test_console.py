@@ -21,7 +21,7 @@ VALUES = {"PROJECT_NAME": "A <b> & C", "PUBLIC_URL": "https://shop.example.com/m
 @pytest_asyncio.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     router = admin_page.build_router(Settings.model_validate(VALUES))
-    app = new_app(new_router(prefix="/things"), extend=lambda app: app.include_router(router))
+    app = new_app(new_router(prefix="/things"), extend=router.add_to)
     async with caller(app) as client:
         yield client
 

@@ -23,7 +23,7 @@ def documented_app() -> FastAPI:
 
     return new_app(
         things,
-        extend=lambda app: app.include_router(docs.build_router(app, settings)),
+        extend=lambda app: docs.build_router(app, settings).add_to(app),
         PROJECT_NAME="Shop <&>",
     )
 

@@ -24,9 +24,8 @@ def readiness() -> Readiness:
 def app(readiness: Readiness) -> FastAPI:
     app = FastAPI(openapi_url=None)
     settings = Settings()
-    app.include_router(
-        meta.build_router(settings=settings, readiness=readiness, metrics=Metrics(clock=SystemClock()))
-    )
+    routes = meta.build_router(settings=settings, readiness=readiness, metrics=Metrics(clock=SystemClock()))
+    routes.add_to(app)
     return app
 
 

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Request
+from fastapi import Form, Request
 from starlette.responses import Response
 
 from tradepost.accounts.addresses import account_key
@@ -43,10 +43,10 @@ from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.rate_limits import Limited
 from tradepost.web.routing.lists import ListPages, PlainWindow
 from tradepost.web.routing.parameters import PathId
-from tradepost.web.routing.route import Route
+from tradepost.web.routing.router import Router
 from tradepost.web.routing.token_endpoint import token_endpoint
 
-router = APIRouter(prefix="/auth", tags=["auth"], route_class=Route)
+router = Router(prefix="/auth", tags=["auth"])
 
 
 @router.post(

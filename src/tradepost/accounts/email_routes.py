@@ -1,7 +1,5 @@
 """``/auth/email/change``: another e-mail address for one's account, and the one from before back."""
 
-from fastapi import APIRouter
-
 from tradepost.accounts.dependencies import EmailChanges, LoggedIn
 from tradepost.accounts.errors import EmailTaken, IncorrectPassword, InvalidToken
 from tradepost.accounts.schemas import EmailChange, EmailVerification
@@ -10,9 +8,9 @@ from tradepost.core.wire.schemas import Confirmation
 from tradepost.web.origin import RequestOrigin
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.rate_limits import Limited
-from tradepost.web.routing.route import Route
+from tradepost.web.routing.router import Router
 
-router = APIRouter(prefix="/auth/email/change", tags=["auth"], route_class=Route)
+router = Router(prefix="/auth/email/change", tags=["auth"])
 
 
 @router.post(

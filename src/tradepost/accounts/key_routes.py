@@ -2,7 +2,6 @@
 
 from functools import partial
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from tradepost.accounts.api_keys import api_key_shown
@@ -16,9 +15,9 @@ from tradepost.web.conditions import IfMatch, IfNoneMatch
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.lists import ListPages, PlainWindow
 from tradepost.web.routing.parameters import PathId
-from tradepost.web.routing.route import Route
+from tradepost.web.routing.router import Router
 
-router = APIRouter(prefix="/auth/api-keys", tags=["auth"], route_class=Route)
+router = Router(prefix="/auth/api-keys", tags=["auth"])
 
 
 @router.get("", responses=problem_responses(Unauthenticated))

@@ -4,7 +4,7 @@ import html
 from importlib.resources import files
 from typing import Final
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -13,6 +13,7 @@ from tradepost.accounts.models import TokenPurpose
 from tradepost.core.settings.settings import Settings
 from tradepost.web.answers.static_content import StaticContents, root_of
 from tradepost.web.routing.route import OpenRoute
+from tradepost.web.routing.router import Router
 
 _TITLES: Final = {
     TokenPurpose.VERIFY_EMAIL: "Confirm your e-mail address",
@@ -60,9 +61,9 @@ def page(purpose: TokenPurpose, settings: Settings, *, root: str) -> str:
     return _read("_head.html").format(**safe) + _read(f"{name}.html") + _read("_foot.html").format(**safe)
 
 
-def build_router(settings: Settings) -> APIRouter:
+def build_router(settings: Settings) -> Router:
     """Return the routes of the pages; none is in the OpenAPI."""
-    router = APIRouter(route_class=OpenRoute, include_in_schema=False)
+    router = Router(route_class=OpenRoute, include_in_schema=False)
     contents = StaticContents()
 
     async def answer(request: Request, purpose: TokenPurpose) -> Response:

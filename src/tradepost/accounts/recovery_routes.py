@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 
 from tradepost.accounts.dependencies import SECURITY_SCHEME, Recovery, logged_in
 from tradepost.accounts.errors import InvalidToken
@@ -12,9 +12,9 @@ from tradepost.core.wire.schemas import Confirmation
 from tradepost.web.origin import RequestOrigin
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.rate_limits import Limited, Limits
-from tradepost.web.routing.route import Route
+from tradepost.web.routing.router import Router
 
-router = APIRouter(prefix="/auth", tags=["auth"], route_class=Route)
+router = Router(prefix="/auth", tags=["auth"])
 
 ASKED: Final = "If the address belongs to an account, an e-mail is on its way"
 

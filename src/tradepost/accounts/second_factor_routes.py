@@ -1,7 +1,5 @@
 """``/auth/totp``: one's own second factor. Whoever has to have one is let in here without."""
 
-from fastapi import APIRouter
-
 from tradepost.accounts.dependencies import Enrolling, SecondFactors
 from tradepost.accounts.errors import (
     IncorrectCode,
@@ -14,9 +12,9 @@ from tradepost.core.errors import KeyNotAllowed, TooManyRequests, Unauthenticate
 from tradepost.core.wire.schemas import Confirmation
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.rate_limits import Limited
-from tradepost.web.routing.route import Route
+from tradepost.web.routing.router import Router
 
-router = APIRouter(prefix="/auth/totp", tags=["auth"], route_class=Route)
+router = Router(prefix="/auth/totp", tags=["auth"])
 
 
 @router.post("", responses=problem_responses(Unauthenticated, KeyNotAllowed, SecondFactorActive))

@@ -2,8 +2,6 @@
 
 from functools import partial
 
-from fastapi import APIRouter
-
 from tradepost.accounts.auth_routes import session_shown
 from tradepost.accounts.dependencies import MayWriteUsersInPerson, Supervising
 from tradepost.accounts.errors import ApiKeyNotFound, SessionNotFound, UserNotFound
@@ -16,9 +14,9 @@ from tradepost.core.wire.schemas import Confirmation
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.lists import ListPages, PlainWindow
 from tradepost.web.routing.parameters import PathId
-from tradepost.web.routing.route import Route
+from tradepost.web.routing.router import Router
 
-router = APIRouter(prefix="/users/{user_id}", tags=["users"], route_class=Route)
+router = Router(prefix="/users/{user_id}", tags=["users"])
 
 _REFUSALS = (Unauthenticated, KeyNotAllowed, InsufficientPermissions, UserNotFound)
 

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from starlette.responses import Response
 
 from tradepost.accounts.dependencies import (
@@ -60,9 +60,9 @@ from tradepost.web.rate_limits import Limited
 from tradepost.web.routing.fast_path import fast_path
 from tradepost.web.routing.lists import ListPages, sorted_window
 from tradepost.web.routing.parameters import PathId
-from tradepost.web.routing.route import Route
+from tradepost.web.routing.router import Router
 
-router = APIRouter(prefix="/users", tags=["users"], route_class=Route)
+router = Router(prefix="/users", tags=["users"])
 
 
 class ZipResponse(Response):

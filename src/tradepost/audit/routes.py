@@ -2,7 +2,6 @@
 
 from functools import partial
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from tradepost.accounts.dependencies import CurrentPrincipal, MayAdminister
@@ -12,9 +11,9 @@ from tradepost.core.errors import InsufficientPermissions, Unauthenticated
 from tradepost.web.answers.streamed import StreamedAnswer
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.lists import ListPages, UncountedWindow
-from tradepost.web.routing.route import Route
+from tradepost.web.routing.router import Router
 
-router = APIRouter(prefix="/audit", tags=["audit"], route_class=Route)
+router = Router(prefix="/audit", tags=["audit"])
 
 NDJSON = "application/x-ndjson"
 ONLY_ADMINS = problem_responses(Unauthenticated, InsufficientPermissions)

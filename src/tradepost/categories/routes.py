@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from starlette.responses import Response
 
 from tradepost.accounts.dependencies import MayAdminister, Visitor
@@ -24,9 +24,9 @@ from tradepost.web.conditions import IfMatch, IfNoneMatch
 from tradepost.web.openapi.document import CREDENTIALS_OPTIONAL
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.lists import RequestScope, list_answer, sorted_window
-from tradepost.web.routing.route import Route
+from tradepost.web.routing.router import Router
 
-router = APIRouter(prefix="/categories", tags=["categories"], route_class=Route)
+router = Router(prefix="/categories", tags=["categories"])
 
 Key = Annotated[
     str, Path(min_length=1, max_length=SLUG_LENGTH, description="The id, or the slug", examples=["1"])

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final, NamedTuple
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import Depends, Path, Query
 from starlette.responses import Response
 
 from tradepost.accounts.dependencies import CurrentPrincipal, Visitor
@@ -64,9 +64,9 @@ from tradepost.web.routing.lists import (
     window_of,
 )
 from tradepost.web.routing.parameters import PathId
-from tradepost.web.routing.route import Route
+from tradepost.web.routing.router import Router
 
-router = APIRouter(prefix="/events", tags=["events"], route_class=Route)
+router = Router(prefix="/events", tags=["events"])
 
 Sort = sort_query(*SORTS)
 ParticipantId = Annotated[PathId, Path(description="The person's id", examples=[2])]

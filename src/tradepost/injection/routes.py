@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
 from tradepost.core.errors import InsufficientPermissions, Unauthenticated
 from tradepost.core.wire.schemas import Confirmation
@@ -14,9 +14,9 @@ from tradepost.injection.schemas import FaultList, FaultPut, FaultRead, StruckFa
 from tradepost.web.openapi.document import CREDENTIALS_OPTIONAL
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.lists import ListPages, PlainWindow
-from tradepost.web.routing.route import Route
+from tradepost.web.routing.router import Router
 
-router = APIRouter(prefix="/admin/faults", tags=["faults"], route_class=Route)
+router = Router(prefix="/admin/faults", tags=["faults"])
 
 ONLY_SOME = problem_responses(Unauthenticated, InsufficientPermissions)
 FaultName = Annotated[str, Path(min_length=1, max_length=NAME_LENGTH, description="The fault's name")]

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from pydantic import Field, TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
@@ -46,10 +46,10 @@ from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.problems.rendering import problem, refusal, render
 from tradepost.web.problems.schemas import Problem
 from tradepost.web.problems.validation import field_problems
-from tradepost.web.routing.route import Route
+from tradepost.web.routing.router import Router
 from tradepost.web.urlencoded import shortened
 
-router = APIRouter(prefix="/items", tags=["items"], route_class=Route)
+router = Router(prefix="/items", tags=["items"])
 
 NDJSON: Final = "application/x-ndjson"
 NDJSON_TYPES: Final = frozenset({NDJSON, "application/ndjson", "application/jsonl"})

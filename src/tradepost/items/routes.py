@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body
+from fastapi import Body
 from starlette.responses import Response
 
 from tradepost.accounts.dependencies import CurrentPrincipal, Visitor
@@ -42,9 +42,9 @@ from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.fast_path import fast_path
 from tradepost.web.routing.lists import Limit, RequestScope, array_answer, list_answer
 from tradepost.web.routing.parameters import PathId
-from tradepost.web.routing.route import Route
+from tradepost.web.routing.router import Router
 
-router = APIRouter(prefix="/items", tags=["items"], route_class=Route)
+router = Router(prefix="/items", tags=["items"])
 
 ANYBODY = problem_responses(Unauthenticated)
 

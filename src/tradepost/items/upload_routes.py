@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 
 from tradepost.core.errors import NotOwner
 from tradepost.items.dependencies import ItemWriter, Uploads
@@ -15,9 +15,9 @@ from tradepost.media.schemas import UploadedFiles
 from tradepost.web.bodies.uploads import file_parts, form_documentation, upload_form
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.parameters import PathId
-from tradepost.web.routing.route import Route
+from tradepost.web.routing.router import Router
 
-router = APIRouter(prefix="/upload/items", tags=["uploads"], route_class=Route)
+router = Router(prefix="/upload/items", tags=["uploads"])
 
 ERRORS: Final = problem_responses(*UPLOAD_ERRORS, TooManyFiles, NotOwner, ItemNotFound)
 PICTURES: Final = form_documentation("files", types=PICTURE_TYPES, most=MOST_FILES)

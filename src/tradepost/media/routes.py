@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request
 from starlette.responses import Response
 
 from tradepost.accounts.dependencies import CurrentPrincipal, MayReadUsers, Visitor
@@ -52,9 +52,9 @@ from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.lists import ListPages, UncountedWindow
 from tradepost.web.routing.parameters import PathId
 from tradepost.web.routing.query_names import any_query
-from tradepost.web.routing.route import Route
+from tradepost.web.routing.router import Router
 
-router = APIRouter(prefix="/upload", tags=["uploads"], route_class=Route)
+router = Router(prefix="/upload", tags=["uploads"])
 
 MOST_FILES = 5
 UPLOAD_ERRORS = (

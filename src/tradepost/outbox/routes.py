@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from tradepost.accounts.dependencies import MayAdminister
 from tradepost.core.errors import InsufficientPermissions, Unauthenticated
@@ -24,9 +24,9 @@ from tradepost.outbox.schemas import (
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.lists import ListPages, sorted_window
 from tradepost.web.routing.parameters import PathId
-from tradepost.web.routing.route import Route
+from tradepost.web.routing.router import Router
 
-router = APIRouter(prefix="/admin/messages", tags=["messages"], route_class=Route)
+router = Router(prefix="/admin/messages", tags=["messages"])
 
 AT_ONCE: Final = 1_000
 """Messages that one request settles: a transaction of some ten milliseconds."""

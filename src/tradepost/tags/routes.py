@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response
 
 from tradepost.accounts.dependencies import Visitor
@@ -19,9 +19,9 @@ from tradepost.web.openapi.document import CREDENTIALS_OPTIONAL
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.lists import RequestScope, list_answer, sorted_window
 from tradepost.web.routing.parameters import PathId
-from tradepost.web.routing.route import Route
+from tradepost.web.routing.router import Router
 
-router = APIRouter(prefix="/tags", tags=["tags"], route_class=Route)
+router = Router(prefix="/tags", tags=["tags"])
 
 Containing = Annotated[
     str, Query(alias="q", max_length=100, description="A part of the name; case and spacing do not matter")

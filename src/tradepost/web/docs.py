@@ -5,7 +5,7 @@ import json
 from importlib.resources import files
 from typing import Final
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -13,6 +13,7 @@ from tradepost.core.settings.settings import Settings
 from tradepost.web.answers.static_content import StaticContents, root_of
 from tradepost.web.openapi.document import at_root
 from tradepost.web.routing.route import OpenRoute
+from tradepost.web.routing.router import Router
 
 VERSION: Final = "5.35.0"
 """Of Swagger UI; part of its files' addresses, so that they may be kept for ever."""
@@ -53,9 +54,9 @@ def _asset(name: str) -> bytes:
     return (files("tradepost.web") / "static" / "swagger-ui" / name).read_bytes()
 
 
-def build_router(app: FastAPI, settings: Settings) -> APIRouter:
+def build_router(app: FastAPI, settings: Settings) -> Router:
     """Return the routes of the documentation of ``app``; none of them is in the OpenAPI itself."""
-    router = APIRouter(route_class=OpenRoute, include_in_schema=False)
+    router = Router(route_class=OpenRoute, include_in_schema=False)
     contents = StaticContents()
     openapi_path = f"{settings.API_V1_STR}/openapi.json"
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import Header, Request, Response
 from pydantic import Field
 
 from tradepost.core.observability.metrics import Metrics
@@ -12,6 +12,7 @@ from tradepost.web.answers.static_content import root_of
 from tradepost.web.asgi_scope import OUTCOME_KEY
 from tradepost.web.readiness import Readiness, ReadinessReport
 from tradepost.web.routing.route import OpenRoute
+from tradepost.web.routing.router import Router
 
 
 class Health(Output):
@@ -42,9 +43,9 @@ class Welcome(Output):
     metrics: str = Field(description="The path of the metrics for Prometheus", examples=["/metrics"])
 
 
-def build_router(*, settings: Settings, readiness: Readiness, metrics: Metrics) -> APIRouter:
+def build_router(*, settings: Settings, readiness: Readiness, metrics: Metrics) -> Router:
     """Return the routes at the root."""
-    router = APIRouter(tags=["meta"], route_class=OpenRoute)
+    router = Router(tags=["meta"], route_class=OpenRoute)
     fresh = {"Cache-Control": "no-store"}
 
     @router.get("/")

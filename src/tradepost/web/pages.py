@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from importlib.resources.abc import Traversable
 from typing import Final
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from tradepost.core.settings.settings import Settings
 from tradepost.web.answers.static_content import StaticContents, root_of
+from tradepost.web.routing.router import Router
 
 _TYPES: Final = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 
@@ -33,7 +34,7 @@ def page_headers(*, images: str = "data:") -> dict[str, str]:
 
 
 def add_page(
-    router: APIRouter, path: str, directory: Traversable, settings: Settings, *, headers: Mapping[str, str]
+    router: Router, path: str, directory: Traversable, settings: Settings, *, headers: Mapping[str, str]
 ) -> None:
     """Serve ``index.html`` of a directory at ``path``, and its scripts and style sheets below it, at ``/files``.
 

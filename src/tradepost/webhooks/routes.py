@@ -15,7 +15,7 @@ from tradepost.web.openapi.document import operation_id
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.lists import ListPages, PlainWindow
 from tradepost.web.routing.parameters import PathId
-from tradepost.web.routing.route import Route
+from tradepost.web.routing.router import Router
 from tradepost.webhooks.dependencies import WebhookReads, WebhookWrites
 from tradepost.webhooks.errors import (
     DeliveryNotFound,
@@ -53,7 +53,7 @@ from tradepost.webhooks.schemas import (
 )
 from tradepost.webhooks.service import webhook_shown
 
-router = APIRouter(prefix="/webhooks", tags=["webhooks"], route_class=Route)
+router = Router(prefix="/webhooks", tags=["webhooks"])
 facts = APIRouter(
     tags=["webhooks"],
     default_response_class=Response,

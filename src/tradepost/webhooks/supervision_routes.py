@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from tradepost.accounts.dependencies import MayAdminister
 from tradepost.core.errors import InsufficientPermissions, Unauthenticated
@@ -11,7 +11,7 @@ from tradepost.core.wire.schemas import Id
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.lists import ListPages, PlainWindow
 from tradepost.web.routing.parameters import PathId
-from tradepost.web.routing.route import Route
+from tradepost.web.routing.router import Router
 from tradepost.webhooks.dependencies import WebhookReads, WebhookWrites
 from tradepost.webhooks.errors import DeliveryNotFound, WebhookNotFound, WebhookOff
 from tradepost.webhooks.models import WebhookDelivery
@@ -25,7 +25,7 @@ from tradepost.webhooks.schemas import (
     WebhooksOfAllPage,
 )
 
-router = APIRouter(prefix="/admin/webhooks", tags=["webhooks"], route_class=Route)
+router = Router(prefix="/admin/webhooks", tags=["webhooks"])
 
 OfUser = Annotated[Id | None, Query(description="Only webhooks of this person")]
 Active = Annotated[bool | None, Query(description="Only webhooks that are on, or only those that are off")]

@@ -47,7 +47,7 @@ async def listed(scope: RequestScope, window: PlainWindow) -> Response:
 
 def new_documented_app(**values: Any) -> FastAPI:
     settings = Settings(**{"_env_file": None, **values})
-    return new_app(router, extend=lambda app: app.include_router(docs.build_router(app, settings)), **values)
+    return new_app(router, extend=lambda app: docs.build_router(app, settings).add_to(app), **values)
 
 
 async def seen_by(peer: Any, headers: dict[str, str], **values: Any) -> dict[str, Any]:

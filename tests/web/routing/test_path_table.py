@@ -3,16 +3,17 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 import pytest_asyncio
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from starlette.responses import StreamingResponse
 
 from tests.web.apps import Lines, caller, new_app, new_router
 from tradepost.core.settings.settings import Settings
 from tradepost.main import create_app
 from tradepost.web.routing.path_table import PathTable
+from tradepost.web.routing.router import Router
 
 
-def item_routes() -> APIRouter:
+def item_routes() -> Router:
     items = new_router(prefix="/items", tags=["items"])
 
     # Before /search/: the table must not depend on the order.
@@ -51,14 +52,14 @@ def item_routes() -> APIRouter:
     return items
 
 
-def file_routes() -> APIRouter:
-    inner = new_router(prefix="/files")
+def file_routes() -> Router:
+    files = new_router(prefix="/upload/files")
 
-    @inner.get("/{category}/{name:path}")
+    @files.get("/{category}/{name:path}")
     async def read_file(category: str, name: str) -> dict[str, str]:
         return {"category": category, "name": name}
 
-    @inner.get("/stream/")
+    @files.get("/stream/")
     async def stream() -> StreamingResponse:
         async def chunks() -> AsyncIterator[bytes]:
             yield b"a"
@@ -66,12 +67,10 @@ def file_routes() -> APIRouter:
 
         return StreamingResponse(chunks(), headers={"X-Stream": "yes"})
 
-    outer = new_router(prefix="/upload")
-    outer.include_router(inner)
-    return outer
+    return files
 
 
-def routers() -> list[APIRouter]:
+def routers() -> list[Router]:
     return [item_routes(), file_routes()]
 
 

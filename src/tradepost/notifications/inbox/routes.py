@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from starlette.responses import StreamingResponse
 
 from tradepost.accounts.dependencies import CurrentPrincipal
@@ -28,9 +28,9 @@ from tradepost.web.answers.sse import SseAnswer
 from tradepost.web.problems.documentation import problem_responses
 from tradepost.web.routing.lists import PlainWindow, RequestScope, add_links
 from tradepost.web.routing.parameters import PathId
-from tradepost.web.routing.route import Route
+from tradepost.web.routing.router import Router
 
-router = APIRouter(prefix="/notifications", tags=["notifications"], route_class=Route)
+router = Router(prefix="/notifications", tags=["notifications"])
 
 Through = Annotated[
     int | None,

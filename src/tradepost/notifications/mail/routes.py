@@ -3,7 +3,7 @@
 import html
 from typing import Final
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -12,6 +12,7 @@ from tradepost.notifications.mail.dependencies import build_folder
 from tradepost.notifications.mail.folder import FiledEmail
 from tradepost.web.answers.static_content import root_of
 from tradepost.web.routing.route import OpenRoute
+from tradepost.web.routing.router import Router
 
 _STYLE: Final = """
 :root { color-scheme: light dark; }
@@ -73,9 +74,9 @@ def _shown(mail: FiledEmail, root: str) -> str:
     )
 
 
-def build_router(settings: Settings) -> APIRouter:
+def build_router(settings: Settings) -> Router:
     """Return the routes, none outside ``local``; they are not in the OpenAPI."""
-    router = APIRouter(route_class=OpenRoute, include_in_schema=False)
+    router = Router(route_class=OpenRoute, include_in_schema=False)
     if not settings.is_local:
         return router
     folder = build_folder(settings)

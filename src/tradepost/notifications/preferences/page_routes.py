@@ -6,7 +6,7 @@ GET changes nothing, because scanners of e-mails open every link; POST switches 
 import html
 from typing import Any, Final
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from tradepost.core.settings.settings import Settings
@@ -14,7 +14,7 @@ from tradepost.notifications.kinds import KINDS_BY_NAME, NotificationKind
 from tradepost.notifications.preferences.dependencies import PreferenceWrites, build_unsubscribe_links
 from tradepost.notifications.preferences.unsubscribe import PATH
 from tradepost.web.answers.static_content import root_of
-from tradepost.web.routing.route import Route
+from tradepost.web.routing.router import Router
 
 _HEADERS: Final = {
     "Content-Security-Policy": (
@@ -37,9 +37,9 @@ _BAD: Final = (
 )
 
 
-def build_router(settings: Settings) -> APIRouter:
+def build_router(settings: Settings) -> Router:
     """Return the routes of the page; they are not in the OpenAPI."""
-    router = APIRouter(route_class=Route, include_in_schema=False)
+    router = Router(include_in_schema=False)
     links = build_unsubscribe_links(settings)
 
     def read(token: str) -> tuple[int, NotificationKind[Any]] | None:

@@ -1,15 +1,13 @@
 """``/notifications/preferences``: one's own."""
 
-from fastapi import APIRouter
-
 from tradepost.accounts.dependencies import CurrentPrincipal
 from tradepost.core.errors import Unauthenticated
 from tradepost.notifications.preferences.dependencies import PreferenceReads, PreferenceWrites
 from tradepost.notifications.preferences.schemas import PreferencesChange, PreferencesRead
 from tradepost.web.problems.documentation import problem_responses
-from tradepost.web.routing.route import Route
+from tradepost.web.routing.router import Router
 
-router = APIRouter(prefix="/notifications/preferences", tags=["notifications"], route_class=Route)
+router = Router(prefix="/notifications/preferences", tags=["notifications"])
 
 
 @router.get("", responses=problem_responses(Unauthenticated))
