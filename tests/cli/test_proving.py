@@ -1,7 +1,6 @@
 """``tradepost tokens`` and ``tradepost reset``, while servers run on the database."""
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -242,7 +241,7 @@ async def test_made_up_people_are_found_however_many_others_there_are(
                 await join(client, f"real{number}@example.com")
     await ran(env, "seed", "--append", "--users", "2", "--items", "0", "--events", "0")
     # Two at a time: the first page has none but the admin and one more.
-    monkeypatch.setattr(sys.modules["tradepost.cli.proving"], "CHUNK", 2)
+    monkeypatch.setattr("tradepost.cli.proving.CHUNK", 2)
     found = await called("tokens", "--users", "8", env=env)
     assert (found.status, len(set(found.output.split()))) == (0, 8), found.output
 
