@@ -20,7 +20,7 @@ from sqlalchemy import (
     tuple_,
 )
 
-from tradepost.core.database.elements import AmongSelected, Unindexed
+from tradepost.core.database.elements import AmongSelected
 from tradepost.core.database.keyset import Order, nulls_of
 from tradepost.core.database.locks import has_one_writer
 from tradepost.core.database.repository import Repository
@@ -282,9 +282,11 @@ class ItemSearchRepository(Repository):
                 facts.append([of_category(category_id) for category_id in ids] or [of_category(0)])
                 category_ids = None
 
+        rest = ItemFilter(min_price=wanted.min_price, max_price=wanted.max_price, sees_all=True)
+        conditions = rest.conditions(category_ids, plan=ROW_BY_ROW)
+
         def join(rows: Rows, key: ColumnElement[int]) -> Rows:
-            of_category = ItemFilter(sees_all=True).conditions(category_ids, plan=ROW_BY_ROW)
-            return rows.join(Item, Item.id == key).where(*of_category)
+            return rows.join(Item, Item.id == key).where(*conditions)
 
         tags = [_is_tagged(number, tag) for number, tag in enumerate(wanted.tags)]
         return Narrowing(
@@ -295,8 +297,8 @@ class ItemSearchRepository(Repository):
                 for tag in wanted.tags
                 for word in searchable(tag).split()
             ),
-            texts=(*tags, *([_is_within(wanted)] if wanted.is_priced else [])),
-            join=None if category_ids is None else join,
+            texts=tuple(tags),
+            join=join if conditions else None,
         )
 
 
@@ -307,16 +309,6 @@ def _is_tagged(number: int, tag: str) -> ColumnElement[bool]:
         contains(names, f"\n{tag}\n"),
         and_(_TEXTS.c.tag_names.is_(None), bears(_TEXTS.c.item_id, f"tag_{number}")),
     )
-
-
-def _is_within(wanted: ItemFilter) -> ColumnElement[bool]:
-    """Match texts of items in a price range: by the class of the price, or by the item's own price at either end."""
-    lowest = 0 if wanted.min_price is None else price_class(wanted.min_price) + 1
-    highest = len(PRICE_CLASSES) + 1 if wanted.max_price is None else price_class(wanted.max_price)
-    priced = select(Item.id).where(Item.id == _TEXTS.c.item_id, *wanted.price_range(Unindexed(Item.price)))
-    is_priced = priced.correlate_except(Item).scalar_subquery().is_not(None)
-    inner = Choice(tuple(of_price(number) for number in range(lowest, highest)))
-    return or_(ITEM_TEXTS.has(inner), is_priced) if inner.words else is_priced
 
 
 def _facts(wanted: ItemFilter) -> list[Sequence[str]]:
