@@ -7,6 +7,7 @@ is too long is put together: chance hits its three patterns and its one length a
 
 from typing import Any
 
+import schemathesis
 from hypothesis.strategies import SearchStrategy
 from hypothesis.strategies._internal import regex
 from schemathesis.specs.openapi.coverage import _schema
@@ -29,6 +30,16 @@ def _too_long(ctx: Any, new_schema: dict[str, Any], target_length: int) -> str |
     if all("pattern" in part for part in new_schema.get("allOf", [{}])):
         return ("Password1" * target_length)[:target_length]
     return _too_long_of_any_kind(ctx, new_schema, target_length)
+
+
+@schemathesis.hook
+def before_load_schema(_context: schemathesis.HookContext, raw_schema: dict[str, Any]) -> None:
+    """Have no time limits drawn: most would be too short for any answer but 503 and 504, of which none may come."""
+    for methods in raw_schema["paths"].values():
+        for operation in methods.values():
+            operation["parameters"] = [
+                one for one in operation["parameters"] if one["name"] != "Request-Timeout"
+            ]
 
 
 regex._strategy = _strategy

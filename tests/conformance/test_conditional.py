@@ -145,7 +145,7 @@ def test_every_operation_on_a_resource_documents_its_condition() -> None:
         where = f"{method} {path}: declare `known: IfNoneMatch` or `expected: IfMatch` (web/conditions.py)"
         name, status = ("If-None-Match", "304") if method == "get" else ("If-Match", "412")
         headers = [one["name"] for one in operation.get("parameters", ()) if one["in"] == "header"]
-        assert headers == [name], where
+        assert headers == [name, "Request-Timeout"], where
         assert {"400", status} <= operation["responses"].keys(), where
         assert "ETag" in operation["responses"][status]["headers"], where
         if method != "delete":

@@ -121,7 +121,7 @@ def test_a_form_is_one_body_to_a_generated_client(document: dict[str, Any]) -> N
 
 def test_what_may_be_left_out_is_not_null(document: dict[str, Any]) -> None:
     found = operations(document)
-    (q, colours) = found["list_things"]["parameters"]
+    (q, colours, _) = found["list_things"]["parameters"]
     assert q["schema"] == {"type": "string", "maxLength": 9}
     assert q["description"] == "Letters"
     assert colours["schema"] == {"type": "array", "items": {"type": "string"}}
@@ -131,8 +131,16 @@ def test_what_may_be_left_out_is_not_null(document: dict[str, Any]) -> None:
 
 
 def test_an_id_in_a_path_says_whose_it_is(document: dict[str, Any]) -> None:
-    (parameter,) = operations(document)["read_thing"]["parameters"]
+    (parameter, _) = operations(document)["read_thing"]["parameters"]
     assert (parameter["description"], parameter["example"]) == ("The thing's id", 1)
+
+
+def test_every_operation_may_be_told_its_time(document: dict[str, Any]) -> None:
+    for operation in operations(document).values():
+        last = operation["parameters"][-1]
+        assert (last["name"], last["in"], last["required"]) == ("Request-Timeout", "header", False)
+        assert last["schema"] == {"type": "number", "exclusiveMinimum": 0, "maximum": 999_999_999}
+        assert "example" not in last
 
 
 def test_an_invalid_request_shows_a_mistake_of_the_operation(document: dict[str, Any]) -> None:
@@ -168,7 +176,7 @@ def test_headers_of_what_succeeds_are_named(document: dict[str, Any]) -> None:
 
 def test_a_post_says_how_it_is_sent_again(document: dict[str, Any]) -> None:
     created = operations(document)["create_thing"]
-    (key,) = (one for one in created["parameters"] if one["in"] == "header")
+    (key, _) = (one for one in created["parameters"] if one["in"] == "header")
     assert (key["name"], key["required"]) == ("Idempotency-Key", False)
     assert re.fullmatch(key["schema"]["pattern"], "a key of 1 to 255 characters!")
     assert not re.fullmatch(key["schema"]["pattern"], " ")

@@ -16,6 +16,7 @@ from tradepost.core.settings.settings import Settings
 from tradepost.web.bodies.checked_request import FORM_TYPES, URLENCODED
 from tradepost.web.openapi import keys
 from tradepost.web.openapi.conditions import conditional_operations, describe_conditions
+from tradepost.web.openapi.deadlines import describe_deadlines
 from tradepost.web.openapi.examples import field_problem
 from tradepost.web.openapi.links import describe_links
 from tradepost.web.openapi.shapes import restore_integers, tidy_parameter, tidy_stream, without_null
@@ -170,6 +171,7 @@ def _finish(document: dict[str, Any], prefix: str, conditional: Mapping[str, boo
         used.update(operation.get("tags", ()))
         _finish_operation(operation, schemas)
     describe_conditions(list(_operations(document)), conditional)
+    describe_deadlines(operation for _, operation in _operations(document))
     describe_links(
         [
             (path, method, one)
