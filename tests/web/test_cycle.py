@@ -2,14 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tradepost.web.cycle import Cycle
+from tradepost.web.protocol import BoundedHttpProtocol
 
 
 class Transport(asyncio.Transport):
@@ -19,6 +21,14 @@ class Transport(asyncio.Transport):
         super().__init__()
         self.writes: list[bytes] = []
         self.closed = False
+        self.reads: list[bool] = []
+        """Whether reading goes on, at each change."""
+
+    def pause_reading(self) -> None:
+        self.reads.append(False)
+
+    def resume_reading(self) -> None:
+        self.reads.append(True)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if data:
@@ -143,3 +153,47 @@ async def test_nothing_is_written_to_a_client_that_is_gone_before_the_body(part:
     await cycle.send(start(200, LENGTH))  # type: ignore[arg-type]
     cycle.disconnected = True
     await cycle.send(part)  # type: ignore[arg-type]
+
+
+LARGE = b"x" * (HIGH_WATER_LIMIT + 1)
+BODIES: dict[str, Sequence[bytes | None]] = {
+    "one piece": [b"abc", None],
+    "piece by piece": [b"abc", None, b"d", None],
+    "several before they are received": [b"abc", b"", b"d", b"efg", None, b"h", None],
+    "more than is kept unread": [b"abc", LARGE, None, LARGE, LARGE, None, b"d", None],
+    "just as much": [LARGE[1:], None, LARGE[2:], b"ab", None],
+}
+"""Pieces of bodies as they come; None stands for a moment in which the application receives."""
+
+
+async def received(
+    kind: type[RequestResponseCycle], pieces: Sequence[bytes | None], *, answered: bool
+) -> tuple[list[Any], list[bool]]:
+    """Return what an application receives of a body, and when reading pauses and goes on."""
+    transport = Transport()
+    cycle = cycle_of(kind, transport, "POST")
+    cycle.response_complete = answered
+    parser = SimpleNamespace(should_upgrade=lambda: False)
+    protocol: Any = SimpleNamespace(parser=parser, cycle=cycle, flow=cycle.flow, _pending=1)
+    take_in = BoundedHttpProtocol.on_body if kind is Cycle else HttpToolsProtocol.on_body
+    messages = []
+    for piece in pieces:
+        if piece is None:
+            messages.append(await cycle.receive())
+        else:
+            take_in(protocol, piece)
+    return messages, transport.reads
+
+
+@pytest.mark.parametrize("answered", [False, True])
+@pytest.mark.parametrize("name", BODIES)
+async def test_bodies_are_received_as_from_uvicorn(name: str, *, answered: bool) -> None:
+    ours = await received(Cycle, BODIES[name], answered=answered)
+    assert ours == await received(RequestResponseCycle, BODIES[name], answered=answered)
+    assert all(type(message.get("body", b"")) is bytes for message in ours[0])
+
+
+async def test_a_piece_that_is_alone_is_not_copied() -> None:
+    (message, after), _ = await received(Cycle, [LARGE, None, b"a", None], answered=False)
+    assert message["body"] is LARGE
+    assert after["body"] == b"a"

@@ -13,7 +13,18 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 class Cycle(RequestResponseCycle):
     """uvicorn's cycle, which keeps the head of an answer of known length until the first part of its body is there."""
 
+    body: Any
+    """What came of the request's body and was not received yet: a piece as it came, or several put together."""
     _head: bytes | None = None
+
+    def take_in(self, piece: bytes) -> None:
+        """Keep a piece of the body until it is received: as it is if it is alone, which copies nothing."""
+        if not self.body:
+            self.body = piece
+            return
+        if isinstance(self.body, bytes):
+            self.body = bytearray(self.body)
+        self.body += piece
 
     async def send(self, message: Any) -> None:
         """Send a part of the answer."""

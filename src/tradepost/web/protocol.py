@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 import httptools
 import structlog
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from tradepost.core.clock import SystemClock
@@ -316,9 +317,15 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._pending = 0
 
     def on_body(self, body: bytes) -> None:
-        """Count anew, and hand on the part of a body."""
+        """Count anew, and hand on the part of a body, which uvicorn would copy twice on its way."""
         self._pending = 0
-        super().on_body(body)
+        cycle: Any = self.cycle
+        if cycle.response_complete:
+            return
+        cycle.take_in(body)
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
 
     def on_chunk_complete(self) -> None:
         """Count anew: a chunk is over, or the trailer fields."""
