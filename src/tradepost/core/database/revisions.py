@@ -1,7 +1,7 @@
 """Which revision of the schema a database is at, and which this code knows: all that a process asks that does not migrate.
 
-It takes the names of the revisions' files at their word, and needs nothing of Alembic, which would cost each server 12 MB
-and a tenth of its start.
+It takes the names of the revisions' files at their word, and needs nothing of Alembic, which would cost each server 7 MB
+and 7 % of the CPU time of its start.
 """
 
 from functools import cache
