@@ -76,10 +76,10 @@ async def caller(app: Any, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @asynccontextmanager
-async def served(app: Any, *, keep_alive: float = 5.0, **state: Any) -> AsyncIterator[int]:
+async def served(app: Any, *, keep_alive: Any = 5, **state: Any) -> AsyncIterator[int]:
     """Yield the port on which our protocol serves an application, in this loop; ``state`` is the lifespan's."""
     config = uvicorn.Config(app, http=BoundedHttpProtocol, lifespan="off", log_config=None, access_log=False)
-    config.timeout_keep_alive = keep_alive  # type: ignore[assignment]  # annotated as whole seconds
+    config.timeout_keep_alive = keep_alive
     config.load()
     server_state = ServerState()
     server = await asyncio.get_running_loop().create_server(

@@ -73,7 +73,7 @@ class Answering:
 async def test_a_connection_is_closed_that_was_idle_for_long_enough_since_its_last_answer() -> None:
     async with served(Answering(), keep_alive=0.4) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        began = time.monotonic()
+        began = last = time.monotonic()
         for _ in range(4):
             # Each answer begins the time anew: together they take longer than it.
             writer.write(REQUEST)

@@ -1,6 +1,10 @@
-"""Builds the services of accounts that open transactions of their own, and live as long as the process."""
+"""Builds the services of accounts that open transactions of their own, and live as long as the process.
+
+Also what a service is given in place of what only a transaction has.
+"""
 
 from datetime import timedelta
+from typing import Any
 
 from tradepost.accounts.credentials import CredentialService
 from tradepost.accounts.email_change import EmailChangeService
@@ -17,6 +21,7 @@ from tradepost.accounts.sessions import SessionService
 from tradepost.accounts.supervision import Supervision
 from tradepost.accounts.tokens import Tokens
 from tradepost.core.audit.trail import AuditTrail
+from tradepost.core.messaging.messages import Message
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.resources import Resources
 from tradepost.core.sealing import Seals
@@ -113,3 +118,20 @@ def build_recovery_service(resources: Resources) -> RecoveryService:
         audit=resources[AuditTrail],
         clock=resources.clock,
     )
+
+
+async def unannounced(*messages: Message) -> None:
+    """Refuse to announce anything: for services on a session that only reads."""
+    raise TypeError(
+        f"{messages[0].type} belongs into the transaction of its change, and this session only reads"
+    )
+
+
+async def unrecorded(action: str, **_about: Any) -> None:
+    """Refuse to record anything, likewise."""
+    raise TypeError(f"{action} belongs into the transaction of its change, and this session only reads")
+
+
+async def stays(**_whom: Any) -> None:
+    """Refuse to have anybody leave, likewise."""
+    raise TypeError("nobody leaves in a session that only reads")

@@ -30,6 +30,9 @@ from tradepost.accounts.building import (
     build_second_factor_service,
     build_session_service,
     build_supervision,
+    stays,
+    unannounced,
+    unrecorded,
 )
 from tradepost.accounts.credentials import CredentialService
 from tradepost.accounts.departures import Departures
@@ -57,7 +60,6 @@ from tradepost.accounts.tokens import Tokens
 from tradepost.core.audit.trail import AuditTrail
 from tradepost.core.database.sessions import ReadSession, WriteSession
 from tradepost.core.errors import InsufficientPermissions, KeyNotAllowed, TradepostError, Unauthenticated
-from tradepost.core.messaging.messages import Message
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.observability.server_timing import timing
 from tradepost.core.principal import Principal
@@ -290,20 +292,6 @@ async def open_accounts(resources: Resources) -> AsyncIterator[None]:
         hasher.close()
 
 
-async def _unannounced(*messages: Message) -> None:
-    raise TypeError(
-        f"{messages[0].type} belongs into the transaction of its change, and this session only reads"
-    )
-
-
-async def _unrecorded(action: str, **_about: Any) -> None:
-    raise TypeError(f"{action} belongs into the transaction of its change, and this session only reads")
-
-
-async def _stays(**_whom: Any) -> None:
-    raise TypeError("nobody leaves in a session that only reads")
-
-
 def build_user_service(db: ReadSession | WriteSession, resources: Resources) -> UserService:
     """Build the service for profiles and accounts."""
     return UserService(
@@ -311,10 +299,10 @@ def build_user_service(db: ReadSession | WriteSession, resources: Resources) -> 
         SessionRepository(db),
         ApiKeyRepository(db),
         AccountTokenRepository(db),
-        record=partial(resources[AuditTrail].add, db) if isinstance(db, WriteSession) else _unrecorded,
-        announce=partial(resources[Outbox].add, db) if isinstance(db, WriteSession) else _unannounced,
+        record=partial(resources[AuditTrail].add, db) if isinstance(db, WriteSession) else unrecorded,
+        announce=partial(resources[Outbox].add, db) if isinstance(db, WriteSession) else unannounced,
         farewells=resources[Farewells],
-        depart=partial(resources[Departures].leave_all, db) if isinstance(db, WriteSession) else _stays,
+        depart=partial(resources[Departures].leave_all, db) if isinstance(db, WriteSession) else stays,
         clock=resources.clock,
         phone_region=resources.settings.PHONE_DEFAULT_REGION,
     )
