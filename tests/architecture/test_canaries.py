@@ -18,7 +18,7 @@ from starlette import _utils
 from starlette.formparsers import MultiPartParser
 from starlette.middleware.cors import CORSMiddleware
 from uvicorn import config, supervisors
-from uvicorn.protocols.http import httptools_impl
+from uvicorn.protocols.http import flow_control, httptools_impl
 
 SOURCE = Path(__file__).parents[2] / "src" / "tradepost"
 
@@ -28,6 +28,7 @@ INTERNALS = {
     "starlette._utils": "web/routing/path_table.py and middleware/fast_path.py take the prefix off a path",
     "starlette.formparsers": "web/bodies/checked_request.py refuses form fields that are no text",
     "uvicorn.protocols.http.httptools_impl": "web/protocol.py bounds and checks what a connection sends",
+    "uvicorn.protocols.http.flow_control": "web/protocol.py stops reading where uvicorn does",
     "uvicorn.config": "cli/serve.py ends with uvicorn's status when the start fails",
     "uvicorn.supervisors": "cli/serve.py lets go of the socket before workers end",
 }
@@ -132,6 +133,12 @@ def test_the_protocol_calls_what_ours_overrides(name: str) -> None:
     assert callable(getattr(httptools_impl.HttpToolsProtocol, name)), INTERNALS[
         "uvicorn.protocols.http.httptools_impl"
     ]
+
+
+def test_there_is_a_mark_at_which_reading_stops() -> None:
+    hint = INTERNALS["uvicorn.protocols.http.flow_control"]
+    assert isinstance(flow_control.HIGH_WATER_LIMIT, int), hint
+    assert "HIGH_WATER_LIMIT" in inspect.getsource(httptools_impl.HttpToolsProtocol.on_body), hint
 
 
 def test_a_cycle_has_what_the_protocol_sets() -> None:
