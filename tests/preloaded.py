@@ -30,6 +30,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing.context import ForkContext, ForkProcess
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -43,6 +44,14 @@ from tradepost.core.observability import logging
 
 ROOT: Final = Path(__file__).parents[1]
 TRADEPOST: Final = Path(sys.executable).with_name("tradepost")
+ASKED_FOR: Final = (
+    "tradepost.main",
+    "tradepost.cli.demo",
+    "tradepost.core.database.migrations",
+    "tradepost.core.shared_rate_limiter",
+    "tradepost.core.signals.redis",
+    "tradepost.core.storage.s3",
+)
 _LENGTH: Final = struct.Struct("!Q")
 _READ_WHILE_IMPORTING: Final = ("PYTHON", "PROMETHEUS_", "COVERAGE_", "TZ", "LC_", "LANG", "LD_")
 """How the names begin of what may not differ from this process's own surroundings: it was read before the fork."""
@@ -211,6 +220,9 @@ def main() -> None:
     from tradepost import supervisor  # noqa: PLC0415 - only this process is to be filled with it
     from tradepost.cli import main as command  # noqa: PLC0415
 
+    # What a command or a setting asks for is imported by its name: here all of it.
+    dict(command.commands)
+    list(map(import_module, ASKED_FOR))
     configure_mappers()
     revisions.head()
     revisions.is_newer("")

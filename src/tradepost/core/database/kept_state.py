@@ -36,9 +36,8 @@ TWO_AT_ONCE: Final = "somebody else keeps or puts back this database's state jus
 
 
 class NothingKept(RuleBroken):
-    """No state is kept that could be put back; ``detail`` says what to do."""
+    """No state is kept that could be put back; ``detail`` says what to do. Commands say it, and no answer does."""
 
-    code = "NOTHING_KEPT"
     detail = "No state is kept to go back to; keep one: tradepost reset --keep"
 
 
