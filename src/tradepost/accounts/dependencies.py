@@ -170,7 +170,7 @@ async def identity_of(scope: Scope) -> Identity:
 async def visitor_of(scope: Scope) -> Principal | None:
     """Return the principal of a request, or None for a stranger; a credential that does not hold is ``Unauthenticated``."""
     sent = scope[REQUEST_HEADERS_KEY]
-    if b"authorization" not in sent and API_KEY_HEADER not in sent:
+    if b"authorization" not in sent and API_KEY_HEADER not in sent and timing.get() is None:
         # Most are strangers.
         return None
     found = await _shown_identity(scope)
@@ -189,7 +189,9 @@ class AskersByCredentials:
     async def find(self, scope: Scope) -> Principal | None:
         try:
             found = await _shown_identity(scope)
-        except TradepostError:
+        except TradepostError as refusal:
+            # The scope has it, and its frames have the scope.
+            refusal.__traceback__ = None
             return None
         return None if found is None else found.principal(partial(origin_of, scope))
 

@@ -78,7 +78,11 @@ class GroupWriter(Generic[J, R]):
         if isinstance(outcome, _HeldUp):
             outcome = await self._written_apart(ticket, outcome)
         if isinstance(outcome, BaseException):
-            raise outcome
+            try:
+                raise outcome
+            finally:
+                # The error has this frame, which is not to have the error.
+                del outcome
         return cast("R", outcome)
 
     async def _written_apart(self, ticket: "_Ticket[J]", outcome: Outcome) -> Outcome:

@@ -36,6 +36,16 @@ class ErrorAnswers:
 
     def __call__(self, scope: Scope, error: Exception) -> Response:
         """Return the answer for ``error``: a problem; an unexpected exception is a 500."""
+        answer = self._foreseen(scope, error)
+        if answer is None:
+            return failure(scope, error)
+        # Who keeps the error, be it a local of the frame that raised it, would keep the request and its body with it.
+        for one in chain(error):
+            one.__traceback__ = None
+        return answer
+
+    def _foreseen(self, scope: Scope, error: Exception) -> Response | None:
+        """Return the answer to what may happen, None for anything else."""
         if isinstance(error, TradepostError):
             return self._problem(scope, error)
         if isinstance(error, RequestValidationError):
@@ -50,7 +60,7 @@ class ErrorAnswers:
         cause = next((one for one in chain(error) if isinstance(one, TradepostError)), None)
         if cause is not None and cause.status in _FOR_REASONS:
             return self._problem(scope, cause)
-        return failure(scope, error)
+        return None
 
     def _problem(self, scope: Scope, error: TradepostError) -> Response:
         if error.status in _FOR_REASONS and error.__cause__ is not None:

@@ -51,9 +51,7 @@ class QueryNames:
             else:
                 has_empty = True
         if faults:
-            refusal = Unprocessable((), "")
-            refusal.errors = faults[:_MOST_FAULTS]
-            raise refusal
+            raise _refusal(faults)
         return b"&".join(kept) if has_empty else query
 
     def _fault(self, name: str) -> dict[str, Any]:
@@ -64,6 +62,12 @@ class QueryNames:
             "message": f"There is no such parameter{advice}",
             "type": "extra_forbidden",
         }
+
+
+def _refusal(faults: list[dict[str, Any]]) -> Unprocessable:
+    refusal = Unprocessable((), "")
+    refusal.errors = faults[:_MOST_FAULTS]
+    return refusal
 
 
 def _parameters(dependant: Dependant) -> Iterator[tuple[str, bool]]:
