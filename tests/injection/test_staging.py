@@ -14,8 +14,8 @@ from tradepost.cli.serve import server_options
 from tradepost.injection.injector import Injector
 from tradepost.injection.models import NamedFault
 from tradepost.injection.repository import FaultRepository
+from tradepost.web.cuttable_protocol import CuttableHttpProtocol
 from tradepost.web.middleware.faults import Faults
-from tradepost.web.protocol import CuttableHttpProtocol
 
 STAGING: Final = {"ENVIRONMENT": "staging", "FAULTS_ENABLED": True, "FIRST_SUPERUSER_PASSWORD": "Uncommon1"}
 

@@ -3,7 +3,10 @@ import socket
 import time
 from typing import Any
 
+import pytest
+
 from tests.web.apps import served
+from tradepost.web import protocol
 from tradepost.web.asgi_scope import ARRIVED_KEY
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -71,18 +74,17 @@ class Answering:
 
 
 async def test_a_connection_is_closed_that_was_idle_for_long_enough_since_its_last_answer() -> None:
-    async with served(Answering(), keep_alive=0.4) as port:
+    async with served(Answering(), keep_alive=1) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         began = last = time.monotonic()
-        for _ in range(4):
-            # Each answer begins the time anew: together they take longer than it.
+        while last < began + 1.2:
+            # Each answer begins the time anew.
+            await asyncio.sleep(0.2)
+            last = time.monotonic()
             writer.write(REQUEST)
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204")
-            last = time.monotonic()
-            await asyncio.sleep(0.2)
-        assert last > began + 0.4
         assert await reader.read() == b""
-        assert time.monotonic() >= last + 0.4
+        assert time.monotonic() >= last + 1
         writer.close()
 
 
@@ -99,4 +101,51 @@ async def test_a_connection_is_not_idle_while_it_is_answered() -> None:
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204")
         # The end of that answer began the time anew.
         assert await reader.read() == b""
+        writer.close()
+
+
+LONG = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\n"
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+async def test_a_connection_is_not_idle_while_a_body_comes_that_was_answered_before_it() -> None:
+    async with served(Answering(), keep_alive=0.4) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(LONG)
+        await reader.readuntil(b"\r\n\r\n")
+        for _ in range(6):
+            await asyncio.sleep(0.1)
+            writer.write(b"x")
+        writer.write(REQUEST)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204")
+        writer.close()
+
+
+async def test_a_connection_that_was_idle_in_the_middle_of_a_body_is_closed_after_it() -> None:
+    async with served(Answering(), keep_alive=0.2) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(CHUNKED)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"4")
+        await asyncio.sleep(0.5)
+        writer.write(b"\r\nbody\r\n0\r\n\r\n")
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "head", [b"GET / HTTP/1.1\r\n\r\n", CHUNKED.replace(b"chunked", b"gzip, chunked"), b"nonsense\r\n\r\n"]
+)
+async def test_a_refused_connection_ends_though_its_client_keeps_it_open(
+    head: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "LINGER", 0.2)
+    lost = asyncio.Event()
+    monkeypatch.setattr(protocol.BoundedHttpProtocol, "connection_lost", lambda _self, _error: lost.set())
+    async with served(Answering()) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head)
+        assert (await reader.read()).startswith(b"HTTP/1.1 400")
+        # The client has not closed its side: the server does.
+        await asyncio.wait_for(lost.wait(), 5)
         writer.close()

@@ -22,7 +22,8 @@ from tradepost.core.observability import logging
 from tradepost.core.observability.worker_files import MULTIPROCESS_VARIABLE, prepare_directory
 from tradepost.core.settings.settings import Settings
 from tradepost.main import create_served_app
-from tradepost.web.protocol import BoundedHttpProtocol, CuttableHttpProtocol
+from tradepost.web.cuttable_protocol import CuttableHttpProtocol
+from tradepost.web.protocol import BoundedHttpProtocol
 
 
 @click.command()

@@ -5,6 +5,7 @@ thousand that send half a head and fall silent could use up the connections. No 
 """
 
 import asyncio
+import contextvars
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -14,7 +15,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from tradepost.core.clock import SystemClock
-from tradepost.web.asgi_scope import ARRIVED_KEY, CYCLE_KEY, ENDLESS_KEY, REQUEST_ID_KEY
+from tradepost.web.asgi_scope import ARRIVED_KEY, ENDLESS_KEY, REQUEST_ID_KEY
 from tradepost.web.cycle import Cycle, in_http_1_0
 from tradepost.web.overload.door import DOOR_KEY, Door
 from tradepost.web.problems.rendering import refusal
@@ -30,7 +31,6 @@ WRITE_TIMEOUT: Final = 30.0
 """Seconds for which a client may leave what it was sent untouched, once the buffer for it is full."""
 LINGER: Final = 2.0
 """Seconds for which the rest is still taken in after a refusal: a reset connection would lose the answer on its way."""
-
 LINGER_BYTES: Final = 2**20
 """How much of that rest is taken in, with what was there before."""
 
@@ -41,6 +41,8 @@ READINESS_KEY: Final = "tradepost.readiness"
 
 _log = structlog.stdlib.get_logger("tradepost.web")
 _clock = SystemClock()
+_NOBODYS: Final = contextvars.Context()
+"""Of what goes on from one request to the next: it has nothing of either."""
 
 
 _FRAMING: Final = frozenset({b"expect", b"host", b"transfer-encoding"})
@@ -114,12 +116,18 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._stop_timer()
         self._pending += len(data)
         self._parse(data)
+        self._time_head()
+
+    def _time_head(self) -> None:
+        """Begin or end the time for a head, unless its connection was refused: then there is one for the rest."""
+        if self._refused:
+            return
         if self._pending == 0:
             if self._timer is not None:
                 self._stop_timer()
         elif self._pending > MAX_HEAD_BYTES:
             self._refuse(431)
-        elif self._timer is None and not self._refused:
+        elif self._timer is None:
             self._timer = self.loop.call_later(HEAD_TIMEOUT, self._on_slow_head)
 
     def _parse(self, data: bytes) -> None:
@@ -184,17 +192,20 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _look_after(self, seconds: float) -> None:
-        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+        self.timeout_keep_alive_task = self.loop.call_later(
+            seconds, self.timeout_keep_alive_handler, context=_NOBODYS
+        )
 
     def timeout_keep_alive_handler(self) -> None:
         """Close a connection on which nothing has come for long enough since the last answer."""
         self.timeout_keep_alive_task = None
-        if self.transport.is_closing() or self._is_answering or self._pending:
-            # The end of that answer, or of that head, begins the time anew.
+        if self.transport.is_closing() or self._is_answering or self._refused:
+            # The end of that answer begins the time anew; a refusal has a time of its own.
             return
         left = self._idle_since + self.timeout_keep_alive - _clock.monotonic()
-        if left > 0:
-            self._look_after(left)
+        if left > 0 or self._pending:
+            # What came in part, of a head or of a body that was answered before it, has its own time, too.
+            self._look_after(left if left > 0 else self.timeout_keep_alive)
         else:
             self.transport.close()
 
@@ -321,6 +332,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._pending = 0
         cycle: Any = self.cycle
         if cycle.response_complete:
+            # It was answered before it came: whoever sends it is not idle.
+            self._idle_since = _clock.monotonic()
             return
         cycle.take_in(body)
         if len(cycle.body) > HIGH_WATER_LIMIT:
@@ -365,12 +378,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         request_id = _clock.token(12)
         answer = refusal({REQUEST_ID_KEY: request_id}, status)
         _log.info("a connection was closed for what was sent", status=status, request_id=request_id)
-        head = [
-            *self.server_state.default_headers,
-            *answer.raw_headers,
-            (b"x-request-id", request_id.encode()),
-            (b"connection", b"close"),
-        ]
+        head = [*self.server_state.default_headers, *answer.raw_headers]
+        head += ((b"x-request-id", request_id.encode()), (b"connection", b"close"))
         fields = b"".join(b"%b: %b\r\n" % field for field in head)
         self.transport.write(STATUS_LINE[status] + fields + b"\r\n" + bytes(answer.body))
         if self.transport.can_write_eof():
@@ -388,12 +397,3 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-class CuttableHttpProtocol(BoundedHttpProtocol):
-    """The protocol that shows each request its connection, for faults that are made on purpose."""
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        scope: Any = cycle.scope
-        scope[CYCLE_KEY] = cycle
-        super()._start_asgi_task(cycle, app)

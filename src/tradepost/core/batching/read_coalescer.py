@@ -1,9 +1,9 @@
 """Coalescing of reads: batches in close succession share a session, and who asks alone reads in the session of the last."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from typing_extensions import override
 
@@ -69,16 +69,15 @@ class ReadCoalescer(Batching[K, V]):
         self._resting: dict[asyncio.Future[bool], _Held] = {}
         self._ends_rests = False
 
-    # No coroutine of its own: the one that it returns is awaited at once.
     @override
-    def find(self, key: K) -> Coroutine[Any, Any, V | None]:
+    async def find(self, key: K) -> V | None:
         while self._resting and not self._waiting and timing.get() is None:
             work, held = self._resting.popitem()
             if held.db.is_broken and not work.done():
                 work.set_result(False)
             elif not work.done():
-                return self._find_alone(key, work, held)
-        return super().find(key)
+                return await self._find_alone(key, work, held)
+        return await super().find(key)
 
     async def _find_alone(self, key: K, work: "asyncio.Future[bool]", held: _Held) -> V | None:
         """Read a single key in its caller's task, with the session of a lane that rests: two turns of the loop less."""
