@@ -226,7 +226,7 @@ class ItemCountRepository(Repository):
         ]
         if rows:
             await (await self.db.connection()).execute(_adding(upsert(_KEPT)), rows)
-        # Nobody is waited for: what somebody has locked has items again, or goes at the next repair.
+        # Nobody is waited for: what somebody has locked has items again, or stays: readers pass over it.
         empty = lock_for_update(select(*_KEY).where(_KEPT.c.n == 0), ItemCount, skip_locked=True)
         await self.db.execute(delete(_KEPT).where(tuple_(*_KEY).in_(empty)))
 

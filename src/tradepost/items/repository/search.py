@@ -291,12 +291,9 @@ class ItemSearchRepository(Repository):
         tags = [_is_tagged(number, tag) for number, tag in enumerate(wanted.tags)]
         return Narrowing(
             facts=tuple(Choice(tuple(words)) for words in facts),
-            # The words of a tag let few items through that have others with the same words.
-            words=tuple(
-                Choice((word,), field=_TEXTS.c.tags.name)
-                for tag in wanted.tags
-                for word in searchable(tag).split()
-            ),
+            # The words of a tag let few items through that have others with the same words. In any field: until the index
+            # has a tag's new name, its words may be in the title alone.
+            words=tuple(Choice((word,)) for tag in wanted.tags for word in searchable(tag).split()),
             texts=tuple(tags),
             join=join if conditions else None,
         )
