@@ -175,6 +175,9 @@ async def test_who_puts_nothing_back_lets_in_whom_a_killed_one_kept_out(
         assert nothing.status == 1
         assert because in nothing.output
         assert await is_open()
+        # No copy of the past: under another name it might be dropped as one.
+        query = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = $1"
+        assert await server.fetchval(query, name) is None
 
     try:
         await server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")

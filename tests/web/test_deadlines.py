@@ -112,7 +112,7 @@ async def test_who_waits_for_a_hash_is_told_that_nothing_was_begun(
 
 
 @pytest.mark.parametrize(
-    "value", ["", "soon", "-1", "0", "0.0", "1e3", "1,5", "٣", "1s", "0x10", "nan", "inf"]
+    "value", ["", "soon", "-1", "0", "0.0", "1e", "1e999", "1,5", "٣", "1s", "0x10", "nan", "inf"]
 )
 async def test_a_malformed_time_is_refused(client: httpx.AsyncClient, value: str) -> None:
     sent = {b"Request-Timeout": value.encode()}
@@ -121,7 +121,9 @@ async def test_a_malformed_time_is_refused(client: httpx.AsyncClient, value: str
     assert "Request-Timeout" in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("value", ["1", "0.5", " 10 ", "10.300000000000000711", "999999999"])
+@pytest.mark.parametrize(
+    "value", ["1", "0.5", " 10 ", "10.300000000000000711", "999999999", "1e3", "2.5E+01"]
+)
 async def test_a_time_that_suffices_changes_nothing(client: httpx.AsyncClient, value: str) -> None:
     answer = await client.get(f"{API}/tags/", headers={"Request-Timeout": value})
     assert answer.status_code == 200

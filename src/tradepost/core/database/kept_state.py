@@ -141,6 +141,13 @@ class _Copies:
             is_open = False
         if is_open is False:
             await self._connection.execute(f'ALTER DATABASE "{self.live}" ALLOW_CONNECTIONS true')
+        if await self._mark_of(self.live) == self._mark:
+            # Marked as a copy of the past, which it was about to be: under another name somebody might keep it.
+            await self._connection.execute(f'COMMENT ON DATABASE "{self.live}" IS NULL')
+
+    async def _mark_of(self, name: str) -> str | None:
+        marks = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = $1"
+        return await self._connection.fetchval(marks, name)  # type: ignore[no-any-return]
 
 
 def _direct(database: Database) -> URL:

@@ -23,7 +23,7 @@ PROGRESS: Final = 30.0
 """Seconds that long work (a body that is stored as it comes, an answer that is made as it goes) may stand still."""
 REMINDER: Final = 5.0
 """Seconds after which a task that goes on is told once more that its time is up."""
-_SECONDS: Final = re.compile(rb"[0-9]{1,9}(\.[0-9]{1,20})?")
+_SECONDS: Final = re.compile(rb"[0-9]{1,9}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?")
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "QUERY"})
 _TURNS: Final = 3
 """Turns of the loop in which a task hears of its end and says whether it had begun."""

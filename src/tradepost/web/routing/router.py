@@ -17,7 +17,7 @@ class Router(APIRouter):
     """Declares routes as ``APIRouter`` does, of the class ``Route``, and has none until it is added to an application."""
 
     def __init__(self, *, route_class: type[Route] = Route, **options: Any) -> None:
-        """``options`` are those of ``APIRouter``."""
+        """``options`` are ``prefix``, ``tags``, ``dependencies``, ``responses`` and ``include_in_schema`` of ``APIRouter``."""
         super().__init__(route_class=route_class, **options)
         self._declared: list[tuple[str, Callable[..., Any], dict[str, Any]]] = []
 
@@ -28,6 +28,8 @@ class Router(APIRouter):
 
     def add_to(self, app: FastAPI, *, prefix: str = "") -> None:
         """Make the routes, their paths behind ``prefix``, in ``app``."""
+        if self.routes:
+            raise TypeError("what is no route of an endpoint, such as a mount, belongs into the application")
         made = APIRouter(
             prefix=prefix + self.prefix,
             tags=self.tags,
