@@ -54,7 +54,8 @@ async def test_an_id_is_digits_in_its_bounds(client: httpx.AsyncClient, text: st
 
 
 def test_an_id_is_documented_as_an_integer() -> None:
-    (parameter,) = new_app(router).openapi()["paths"]["/api/v1/things/{thing_id}"]["get"]["parameters"]
+    parameters = new_app(router).openapi()["paths"]["/api/v1/things/{thing_id}"]["get"]["parameters"]
+    (parameter,) = (one for one in parameters if one["in"] == "path")
     schema = parameter["schema"]
     assert (schema["type"], schema["minimum"], schema["maximum"]) == ("integer", 1, MAX_ID)
 
