@@ -194,6 +194,7 @@ async def test_who_puts_nothing_back_lets_in_whom_a_killed_one_kept_out(
         await server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
         await server.execute(f"ALTER DATABASE {name} RENAME TO {name}_old")
         await refused("another version's schema")
+        await server.execute(f"COMMENT ON DATABASE {name} IS '{mark}'")
         await server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
         await server.execute(f"ALTER DATABASE {name} RENAME TO {name}_old")
         await ran(env, "reset", "--keep")

@@ -390,7 +390,8 @@ class TestFields:
                 (await page(client, fields=names))["items"][0],
                 (await alice.api.get(MINE, params={"fields": names})).json()[0],
             ):
-                assert found == wanted
+                # What was read is a view, which may have been counted meanwhile.
+                assert found | {name: 0 for name in found if name == "views"} == wanted
                 assert list(found) == [name for name in item if name in wanted], "in the order of an item"
 
     async def test_sorted_by_what_is_not_shown(self, client: httpx.AsyncClient, alice: Person) -> None:
