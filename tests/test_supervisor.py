@@ -7,15 +7,17 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import uvicorn
 from typing_extensions import override
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import multiprocess
 
+from tradepost import supervisor
 from tradepost.supervisor import Workers, _Told
 
 LOOK = """
@@ -68,6 +70,54 @@ class _Dying(multiprocess.Process):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+class _Hanging(multiprocess.Process):
+    """A worker that never answers."""
+
+    @override
+    def target(self, sockets: list[socket.socket] | None = None) -> None:
+        signal.pause()
+
+
+class _Answering(multiprocess.Process):
+    """A worker that answers."""
+
+    @override
+    def target(self, sockets: list[socket.socket] | None = None) -> None:
+        self.always_pong()
+
+
+class _Failing(multiprocess.Process):
+    """A worker whose application cannot be made."""
+
+    @override
+    def target(self, sockets: list[socket.socket] | None = None) -> None:
+        sys.exit(STARTUP_FAILURE)
+
+
+class _Scene:
+    """Workers of given kinds, and a clock that stands still."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *kinds: type[multiprocess.Process]) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(supervisor, "monotonic", lambda: self.now)
+        self._kinds = iter(kinds)
+        monkeypatch.setattr(multiprocess, "Process", self._made)
+        config = uvicorn.Config("nothing:app", workers=2, timeout_worker_healthcheck=60)
+        self.workers = Workers(config, [])
+        self.workers.init_processes()
+        self.first = list(self.workers.processes)
+        self.started = set(self.first)
+
+    def _made(self, *given: Any) -> multiprocess.Process:
+        return next(self._kinds)(*given)
+
+    def look(self) -> list[multiprocess.Process]:
+        """Have the workers looked after once; return them."""
+        self.workers.keep_subprocess_alive()
+        self.started |= {*self.workers.processes}
+        return self.workers.processes
+
+
 @pytest.fixture
 def _own_signals() -> Iterator[None]:
     """Have uvicorn's handlers only for as long as the test."""
@@ -77,21 +127,59 @@ def _own_signals() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-@pytest.mark.usefixtures("_own_signals")
-def test_so_is_that_of_one_which_ends_while_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(multiprocess, "Process", _Dying)
-    # Until the test's own time is up, were it waited for.
-    config = uvicorn.Config("nothing:app", workers=1, timeout_worker_healthcheck=3600)
-    workers = Workers(config, [])
-    workers.init_processes()
-    (first,) = workers.processes
-    try:
-        workers.keep_subprocess_alive()
-        (second,) = workers.processes
-        assert second is not first
-        assert first.exitcode == -signal.SIGKILL
-        assert second.exitcode is None
-    finally:
-        for worker in (first, *workers.processes):
-            worker.kill()
-            worker.join()
+@pytest.fixture
+def scene(monkeypatch: pytest.MonkeyPatch, _own_signals: None) -> Iterator[Callable[..., _Scene]]:
+    scenes: list[_Scene] = []
+
+    def made(*kinds: type[multiprocess.Process]) -> _Scene:
+        scenes.append(_Scene(monkeypatch, *kinds))
+        return scenes[-1]
+
+    yield made
+    for worker in (worker for scene in scenes for worker in scene.started):
+        worker.kill()
+        worker.join()
+
+
+def test_so_is_that_of_one_which_ends_while_it_is_asked_and_another_hangs(
+    scene: Callable[..., _Scene],
+) -> None:
+    played = scene(_Hanging, _Dying, _Hanging)
+    hanging, dying = played.look()
+    # It is asked, and ends: until the test's own time is up, were an answer of the other waited for.
+    while played.workers.processes[1] is dying:
+        played.workers.should_exit.wait(3600)
+        played.look()
+    kept, successor = played.look()
+    assert kept is hanging
+    assert successor is not dying
+    assert dying.exitcode == -signal.SIGKILL
+    assert kept.exitcode is successor.exitcode is None
+
+
+def test_one_that_owes_an_answer_for_too_long_is_replaced(scene: Callable[..., _Scene]) -> None:
+    played = scene(_Answering, _Hanging, _Hanging)
+    answering, hanging = played.look()
+    for _ in range(2):
+        # The other's answer comes in its own time.
+        assert answering.parent_conn.poll(60)
+        played.now += 30
+        assert played.look() == [answering, hanging]
+    assert answering.parent_conn.poll(60)
+    played.now += 0.5
+    kept, successor = played.look()
+    assert kept is answering
+    assert successor is not hanging
+    assert hanging.exitcode == -signal.SIGKILL
+    # It has its own time from when it is asked.
+    played.now += 59
+    assert played.look()[1] is successor
+
+
+def test_workers_that_cannot_start_end_the_process_above(scene: Callable[..., _Scene]) -> None:
+    played = scene(_Failing, _Hanging)
+    failing, hanging = played.first
+    failing.process.join()
+    assert played.look() == [failing, hanging]
+    assert played.workers.should_exit.is_set()
+    assert hanging.exitcode is None

@@ -6,6 +6,7 @@ nothing with it, and would hold a hundred megabytes for that.
 
 import fcntl
 import json
+import logging
 import os
 import shutil
 import signal
@@ -17,16 +18,22 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import wait
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final, NoReturn
+from weakref import WeakKeyDictionary
 
 import uvicorn
 from typing_extensions import override
-from uvicorn.supervisors import Multiprocess
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess, multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 from tradepost.core.observability.worker_files import MULTIPROCESS_VARIABLE, prepare_directory
 from tradepost.web.shared_socket import COUNTS_VARIABLE, ConnectionCounts
 
 METRICS_PREFIX: Final = "tradepost-metrics-"
+
+log = logging.getLogger("uvicorn.error")
 
 
 def become(options: Mapping[str, Any]) -> NoReturn:
@@ -53,14 +60,44 @@ class Workers(Multiprocess):
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
         super().__init__(config, sockets)
         self.should_exit = _Told(self)
+        self._asked: WeakKeyDictionary[Process, float] = WeakKeyDictionary()
+        """Since when workers owe an answer."""
 
     @override
     def keep_subprocess_alive(self) -> None:
-        """Replace what has ended or answers no more: also what ends while it is asked, which shows by the end of its pipe."""
-        for worker in self.processes:
-            # The worker has it, too: open here, it would have the question wait for an answer of the dead.
-            worker.child_conn.close()
-        super().keep_subprocess_alive()
+        """Replace what has ended, or has owed an answer for too long: no answer is waited for here.
+
+        While uvicorn waited for that of a worker that hangs, a dead one had no successor, and signals were not heard.
+        """
+        for at, worker in enumerate(self.processes):
+            if self.should_exit.is_set() or self._is_well(worker):
+                continue
+            worker.kill()
+            worker.join()
+            if worker.exitcode == STARTUP_FAILURE:
+                log.error("Child process [%s] failed to start, stopping the parent process.", worker.pid)
+                self.should_exit.set()
+                return
+            log.info("Child process [%s] died", worker.pid)
+            self.processes[at] = multiprocess.Process(self.config, self.sockets)
+            self.processes[at].start()
+
+    def _is_well(self, worker: Process) -> bool:
+        """Tell whether a worker lives, and answers in time; one that has answered is asked again."""
+        # The worker has it, too: open here, it would hide the end of the worker's.
+        worker.child_conn.close()
+        try:
+            while worker.parent_conn.poll():
+                worker.parent_conn.recv()
+                self._asked.pop(worker, None)
+            if worker not in self._asked:
+                worker.parent_conn.send(b"ping")
+                self._asked[worker] = monotonic()
+        except (OSError, EOFError):
+            # It has ended, which its pipe may say before the system has its status.
+            return False
+        is_late = monotonic() > self._asked[worker] + self.config.timeout_worker_healthcheck
+        return worker.process.is_alive() and not is_late
 
     @override
     def terminate_all(self) -> None:
