@@ -245,7 +245,7 @@ def describe(options: argparse.Namespace, dataset: Dataset, others: Spread | Non
     """What a reader must know to judge the figures."""
     waits = options.durable or dataset.is_sqlite
     commits = "commits wait for the disk" if waits else "commits do not wait for the disk"
-    database = f"{'SQLite' if dataset.is_sqlite else 'PostgreSQL'} {dataset.version}"
+    database = dataset.engine
     return [
         f"Python {platform.python_version()}, {database} ({commits}), {os.cpu_count()} cores.",
         f"{dataset.items:,} items; one server process for each contestant; all on one machine.",

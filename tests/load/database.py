@@ -71,6 +71,11 @@ class Dataset:
         """Whether it is a file."""
         return self.url.startswith("sqlite:")
 
+    @property
+    def engine(self) -> str:
+        """Its name, with the version."""
+        return f"{'SQLite' if self.is_sqlite else 'PostgreSQL'} {self.version}"
+
 
 @contextmanager
 def filled_database(

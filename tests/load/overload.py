@@ -13,10 +13,12 @@ import argparse
 import itertools
 import json
 import os
+import platform
 import resource
 import secrets
 import subprocess
 import sys
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,8 +29,12 @@ from tests.load.contestants import CONTESTANTS, ROOT, running
 from tests.load.crowd import PROBE, Job
 from tests.load.database import filled_database
 from tests.load.generator import Job as ClosedJob
+from tests.load.picture import Bar, bars
 from tests.load.processor_time import seconds_of_tree
+from tests.load.uploads import encoded as upload
+from tests.load.uploads import form
 from tests.load.workloads import log_in
+from tests.uploading import pdf
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +65,11 @@ CROWDS: dict[str, dict[str, Any]] = {
 not answered, asks again at once."""
 NEW_CONNECTIONS = 2_000
 """A second, of the fresh ones."""
-EXPECTED = {"create": 201}
+ANSWERED = {200, 201}
+COLOURS = {CONTROLLED.name: "#1f6f54", UNCONTROLLED.name: "#8a8f98", SHEDDING.name: "#c98a1b"}
+RESULTS = Path(__file__).with_name("results")
+DOCUMENT = 16 * 1024
+"""Bytes of an upload in the mix."""
 CONNECTIONS = 64
 CORES = sorted(os.sched_getaffinity(0))
 SHEDDING_DOES = {"points", "create"}
@@ -91,8 +101,10 @@ class Seen:
     others: dict[str, int]
     probe_worst: float
     probes_failed: int
-    refused_after: int
-    """Refusals from two seconds after the end on."""
+    first_refusal: float
+    """How long after the step somebody was first told to come back, or 0."""
+    last_refusal: float
+    """How long after the end somebody came who was still refused, or 0."""
     faults: dict[str, int]
 
 
@@ -118,8 +130,28 @@ def points(dataset: Dataset) -> list[str]:
     return [f"/api/v1/items/{item_id}" for item_id in dataset.item_ids]
 
 
+def mixed(dataset: Dataset, tokens: Sequence[str]) -> list[str]:
+    """Of twenty requests seven lists, seven items, three items made, two searches and a document of 16 KiB brought."""
+    kinds = {
+        name: itertools.cycle(encoded(name, dataset, tokens))
+        for name in ("lists", "searches", "points", "create")
+    }
+    of = dict(zip(dataset.emails, tokens, strict=False))
+    body = form(b"files", pdf(DOCUMENT - 20)[:DOCUMENT])
+    kinds["upload"] = itertools.cycle(
+        upload(f"/api/v1/upload/items/{item_id}/documents/", of[email], body).decode("latin-1")
+        for item_id, email in dataset.owned[:100]
+        if email in of
+    )
+    turn = ["lists", "points", "create", "lists", "points"] * 4
+    turn[5], turn[12], turn[14] = "searches", "upload", "searches"
+    return [next(kinds[kind]) for _ in range(100) for kind in turn]
+
+
 def encoded(name: str, dataset: Dataset, tokens: Sequence[str]) -> list[str]:
     """The requests of a workload, by many people in turn."""
+    if name == "mix":
+        return mixed(dataset, tokens)
     if name == "create":
         body = '{"title":"Past its capacity","price":9.5,"tags":["load","test"]}'
         return [
@@ -141,10 +173,11 @@ def capacity(
     job = ClosedJob(
         server.port,
         requests,
-        EXPECTED.get(name, 200),
+        200,
         CONNECTIONS,
         seconds,
         settling=0.3,
+        also_expected=201,
         server_pid=server.pid,
         database_pid=dataset.postmaster,
     )
@@ -200,7 +233,6 @@ def overload(
     crowd: str,
 ) -> Seen:
     """Ask for a multiple of what can be answered."""
-    expected = EXPECTED.get(name, 200)
     times = NEW_CONNECTIONS / most if crowd == "fresh" else times
     calm = run("crowd", asdict(Job(server.port, requests, [(3.0, most * 0.5)])), 3)
     phases = [(LEAD, most * 0.5), (seconds, most * times), (AFTER, most * 0.5)]
@@ -211,15 +243,13 @@ def overload(
     end = LEAD + seconds
     asked = [tuple(each) for each in came["asked"]]
     during = [each for each in asked if each[1] != PROBE and LEAD <= each[0] < end]
-    good = [each for each in during if each[2] == expected]
+    good = [each for each in during if each[2] in ANSWERED]
     in_time = [each for each in good if each[3] <= IN_TIME and each[0] + each[3] < end]
     refused = [each for each in during if each[2] == 503]
     probes = [each for each in asked if each[1] == PROBE]
-    statuses = {str(each[2]): 0 for each in during}
-    for each in during:
-        statuses[str(each[2])] += 1
+    statuses = Counter(each[2] for each in during)
     answered, turned_away = (
-        sum(each[2] == status and each[1] != PROBE for each in asked) for status in (expected, 503)
+        sum(each[2] in statuses and each[1] != PROBE for each in asked) for statuses in (ANSWERED, {503})
     )
     refusal_cpu = max(0.0, worked - answered * answer_cpu) / turned_away if turned_away else 0.0
     share = refusal_cpu / answer_cpu
@@ -237,13 +267,15 @@ def overload(
         p99=quantile([each[3] for each in good], 0.99),
         refused=len(refused) / max(1, len(during)),
         refusal_p99=quantile([each[3] for each in refused], 0.99),
-        unanswered=statuses.get("0", 0),
+        unanswered=statuses[0],
         others={
-            status: count for status, count in statuses.items() if status not in {"0", "503", str(expected)}
+            str(status): count for status, count in statuses.items() if status not in {0, 503, *ANSWERED}
         },
         probe_worst=1e3 * max(each[3] for each in probes),
         probes_failed=sum(each[2] != 200 for each in probes),
-        refused_after=sum(each[2] != expected for each in asked if each[1] != PROBE and each[0] > end + 2),
+        first_refusal=1e3 * (min((each[0] + each[3] for each in refused), default=LEAD) - LEAD),
+        last_refusal=1e3
+        * max((each[0] - end for each in asked if each[2] == 503 and each[0] > end), default=0),
         faults=came["faults"],
     )
 
@@ -251,17 +283,37 @@ def overload(
 def table(seen: Sequence[Seen]) -> str:
     """A table for a page."""
     lines = [
-        "| workload | x capacity | | goodput (possible) | CPU us of an answer, of a refusal | p50 / p99 ms (unloaded p99) | refused, p99 ms | unanswered | slowest probe ms | refused 2 s after |",
+        "| workload | x capacity | | goodput (possible) | CPU us of an answer, of a refusal | p50 / p99 ms (unloaded p99) | refused, p99 ms | first after the step, last after the end, ms | unanswered | slowest probe ms |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [
         f"| {one.workload} ({one.capacity:,.0f}/s) | {one.times:g} | {one.contestant} | {one.goodput:.0%} ({one.possible:.0%}) | "
         f"{one.answer_cpu:,.0f}, {one.refusal_cpu:,.0f} | "
         f"{one.p50:,.0f} / {one.p99:,.0f} ({one.unloaded_p99:,.0f}) | {one.refused:.0%}, {one.refusal_p99:,.0f} | "
-        f"{one.unanswered:,} | {one.probe_worst:,.0f} | {one.refused_after} |"
+        f"{one.first_refusal:,.0f}, {one.last_refusal:,.0f} | {one.unanswered:,} | {one.probe_worst:,.0f} |"
         for one in seen
     ]
     return "\n".join(lines)
+
+
+def heading(options: argparse.Namespace, engine: str) -> str:
+    """What a reader must know of the run."""
+    return (
+        f"Python {platform.python_version()}, {engine}, {len(CORES)} cores: one for servers and database, one for the crowd. "
+        f"{options.items:,} items.\n"
+        f"{options.seconds:g} s at so many times the capacity, in an open loop; latency counts from when a request was due. "
+        f"Goodput: answers within {IN_TIME:g} s."
+    )
+
+
+def drawn(seen: Sequence[Seen]) -> str:
+    """A picture of the goodput."""
+    groups: dict[str, list[Bar]] = {}
+    for one in seen:
+        title = f"{one.workload}, {one.times:g} times the capacity of {one.capacity:,.0f}/s"
+        said = f"{one.goodput:.0%}, p99 {one.p99:,.0f} ms"
+        groups.setdefault(title, []).append(Bar(one.contestant, COLOURS[one.contestant], one.goodput, said))
+    return bars(groups, ["Answers within a second, to the capacity"])
 
 
 def measure(options: argparse.Namespace, dataset: Dataset, secret: str) -> list[Seen]:
@@ -311,7 +363,7 @@ def measure(options: argparse.Namespace, dataset: Dataset, secret: str) -> list[
 def main() -> int:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.load.overload", description=__doc__)
-    parser.add_argument("--workloads", default="lists", help="of lists,searches,points,create")
+    parser.add_argument("--workloads", default="lists", help="of lists,searches,points,create,mix")
     parser.add_argument("--times", default="3,10")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--items", type=int, default=20_000)
@@ -323,6 +375,7 @@ def main() -> int:
         help="the same server without overload control, and Fastify with its load-shedding plugin, too",
     )
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--record", metavar="NAME", help="write NAME.md and NAME.svg into results/")
     options = parser.parse_args()
     # Thousands of connections, of the servers as of the crowd.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -335,8 +388,13 @@ def main() -> int:
     with filled_database(
         items=options.items, users=100, secret=secret, durable=False, sqlite=options.sqlite
     ) as dataset:
+        dataset.maintain()
         seen += measure(options, dataset, secret)
-    sys.stdout.write(f"{table(seen)}\n")
+    report = f"{heading(options, dataset.engine)}\n\n{table(seen)}\n"
+    sys.stdout.write(report)
+    if options.record:
+        RESULTS.joinpath(f"{options.record}.md").write_text(report)
+        RESULTS.joinpath(f"{options.record}.svg").write_text(drawn(seen))
     if options.json:
         options.json.write_text(json.dumps([asdict(one) for one in seen], indent=1))
     return 0

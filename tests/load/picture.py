@@ -1,7 +1,8 @@
-"""A drawing of a run: horizontal bars of requests a second, one group for each workload and load, as SVG."""
+"""A drawing of a run: horizontal bars, one group for each workload and load, as SVG."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -16,28 +17,60 @@ FONT = 'font-family="system-ui, sans-serif" font-size="12"'
 COLOURS = {"tradepost": "#1f6f54", "limit": "#8a8f98", "fastify": "#c98a1b", "straightforward": "#5470a8"}
 
 
+@dataclass(frozen=True)
+class Bar:
+    """One bar: its length in a unit that its group shares, what is said beside it, and the whisker's ends."""
+
+    label: str
+    colour: str
+    length: float
+    said: str
+    low: float | None = None
+    high: float | None = None
+
+
 def svg(sections: Sequence[Section], titles: Mapping[str, str], captions: Sequence[str]) -> str:
     """The closed-loop sections as bars: the median, with a whisker from the lowest round to the highest."""
+    groups = {
+        f"{titles[section.workload]}, {section.load.title}": [
+            Bar(
+                line.contestant,
+                COLOURS.get(line.contestant, "#777"),
+                line.rate.median,
+                f"{line.rate.median:,.0f}/s, {line.server_cpu.median:,.0f} us CPU",
+                line.rate.low,
+                line.rate.high,
+            )
+            for line in section.lines
+        ]
+        for section in sections
+        if not section.load.is_open
+    }
+    return bars(groups, captions)
+
+
+def bars(groups: Mapping[str, Sequence[Bar]], captions: Sequence[str]) -> str:
+    """Groups of bars under their titles."""
     drawn: list[str] = []
     top = 16
-    for section in sections:
-        if section.load.is_open:
-            continue
+    for title, group in groups.items():
         top += HEADING
-        drawn.append(_text(0, top - 10, f"{titles[section.workload]}, {section.load.title}", bold=True))
-        scale = (WIDTH - LABELS - FIGURES) / max(1.0, *(line.rate.high for line in section.lines))
-        for line in section.lines:
+        drawn.append(_text(0, top - 10, title, bold=True))
+        scale = (WIDTH - LABELS - FIGURES) / max(1.0, *(bar.high or bar.length for bar in group))
+        for bar in group:
             middle = top + BAR / 2
-            length = line.rate.median * scale
-            low, high = (LABELS + value * scale for value in (line.rate.low, line.rate.high))
-            colour = COLOURS.get(line.contestant, "#777")
-            cpu = f"{line.rate.median:,.0f}/s, {line.server_cpu.median:,.0f} us CPU"
+            length = bar.length * scale
+            end = length if bar.high is None else max(length, bar.high * scale)
             drawn += [
-                _text(LABELS - 8, middle + 4, line.contestant, anchor="end"),
-                f'<rect x="{LABELS}" y="{top}" width="{length:.1f}" height="{BAR}" fill="{colour}"/>',
-                f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{middle}" y2="{middle}" stroke="#111"/>',
-                _text(max(high, LABELS + length) + 8, middle + 4, cpu),
+                _text(LABELS - 8, middle + 4, bar.label, anchor="end"),
+                f'<rect x="{LABELS}" y="{top}" width="{length:.1f}" height="{BAR}" fill="{bar.colour}"/>',
             ]
+            if bar.low is not None and bar.high is not None:
+                low, high = (LABELS + value * scale for value in (bar.low, bar.high))
+                drawn.append(
+                    f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{middle}" y2="{middle}" stroke="#111"/>'
+                )
+            drawn.append(_text(LABELS + end + 8, middle + 4, bar.said))
             top += BAR + GAP
     drawn += [_text(0, top + 24 + 16 * number, caption) for number, caption in enumerate(captions)]
     height = top + 20 + 16 * len(captions)
