@@ -117,10 +117,22 @@ async def test_what_means_nothing_any_more_is_forgotten(clock: MovableClock) -> 
     assert len(limiter) <= 310
 
 
+async def test_a_key_is_forgotten_at_the_moment_at_which_nothing_of_it_is_left(clock: MovableClock) -> None:
+    limiter = LocalRateLimiter(clock)
+    await limiter.hit("old", Rate(1, 1.0))
+    clock.move(0.5)
+    await limiter.hit("new", Rate(1, 1.0))
+    assert len(limiter) == 2
+    clock.move(0.5)
+    await limiter.hit("newer", Rate(1, 1.0))
+    assert set(limiter._empty_at) == {"new", "newer"}
+
+
 async def test_a_long_key_is_kept_short(limiter: LocalRateLimiter) -> None:
     long = "x" * 1_000_000 + "\ud800"
     for _ in range(10):
         await limiter.hit(long, RATE)
     assert not (await limiter.hit(long, RATE)).allowed
     assert (await limiter.hit(long + "y", RATE)).allowed
-    assert max(len(key) for key in limiter._empty_at) < 100
+    await limiter.hit("x" * 128, RATE)
+    assert sorted(len(key) for key in limiter._empty_at) == [32, 32, 128]

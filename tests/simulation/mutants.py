@@ -18,7 +18,7 @@ from typing import Final
 from tests.simulation.examination import ROOT, Mutant, examine
 
 _READS: Final = "tests/simulation/test_coalescer.py tests/core/batching/test_coalescer.py tests/core/batching/test_read_coalescer.py tests/core/test_deadlines.py"
-_MESSAGES: Final = "tests/simulation/test_leases.py tests/core/messaging/test_dispatcher.py"
+_MESSAGES: Final = "tests/simulation/test_leases.py tests/core/messaging/test_dispatcher.py tests/core/messaging/test_deliveries.py tests/core/messaging/test_repository.py"
 TESTS: Final = {
     "core/batching/coalescer.py": _READS,
     "core/batching/read_coalescer.py": _READS,

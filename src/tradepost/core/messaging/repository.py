@@ -167,7 +167,7 @@ class MessageRepository(Repository):
         )
 
     async def next_due(self, channels: Iterable[str]) -> dict[str, datetime]:
-        """Return for each channel when its first message is due, or when the first lease on one ends."""
+        """Return for each channel, one at least, when its first message is due, or when the first lease on one ends."""
         # One look into the index for each channel; GROUP BY would read every pending row.
         firsts = [
             select(
@@ -179,8 +179,6 @@ class MessageRepository(Repository):
             )
             for name in channels
         ]
-        if not firsts:
-            return {}
         rows = await self.db.execute(union_all(*firsts))
         return {row.channel: row.due_at for row in rows if row.due_at is not None}
 
