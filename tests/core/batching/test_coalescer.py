@@ -7,8 +7,12 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from tests.clock import stopped_clock
+from tests.core.observability.telling import Told
 from tradepost.core.batching.coalescer import Coalescer
+from tradepost.core.deadlines import deadline
 from tradepost.core.errors import Unavailable
+from tradepost.core.observability.server_timing import Timing, timing
 
 
 class Source:
@@ -148,3 +152,56 @@ async def test_what_a_lane_has_read_goes_with_the_last_who_has_it() -> None:
         assert answer() is None
     finally:
         gc.enable()
+
+
+async def test_each_lane_ends_the_batch_that_all_have_left_and_its_next_is_not_over() -> None:
+    ended: list[int] = []
+    over: list[bool] = []
+
+    async def load(keys: Sequence[int]) -> Mapping[int, int]:
+        current = deadline.get()
+        assert current is not None
+        over.append(current.is_over)
+        if keys[0] < 2:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                assert current.is_over
+                ended.extend(keys)
+                raise
+        return {key: key for key in keys}
+
+    reads = Coalescer(load, lanes=2, max_batch=1)
+    abandoned = [asyncio.create_task(reads.get(key)) for key in range(2)]
+    await settle()
+    stayers = [asyncio.create_task(reads.get(key)) for key in (2, 3)]
+    await settle()
+    for caller in abandoned:
+        caller.cancel()
+    async with asyncio.timeout(30):
+        assert await asyncio.gather(*stayers) == [2, 3]
+    assert sorted(ended) == [0, 1]
+    assert over == [False] * 4
+    await asyncio.gather(*abandoned, return_exceptions=True)
+
+
+async def test_a_span_is_told_of_the_batch_and_of_the_wait_for_it() -> None:
+    clock, span, source = stopped_clock(), Told(), Source()
+    source.held = True
+    reads = Coalescer(source.load, name="squares")
+    first = asyncio.create_task(reads.get(1))
+    await settle()
+
+    async def ask() -> int:
+        timing.set(Timing(clock.monotonic, span=span))
+        return await reads.get(2)
+
+    second = asyncio.create_task(ask())
+    await settle()
+    clock.move(0.5)
+    source.gates[0].set()
+    await settle()
+    clock.move(2.0)
+    source.gates[1].set()
+    assert [await first, await second] == [1, 4]
+    assert span.parts == [("batch squares", 2.5, {"tradepost.batch.waited_us": 500_000})]

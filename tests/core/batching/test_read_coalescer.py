@@ -10,14 +10,15 @@ import pytest_asyncio
 from sqlalchemy import select, text
 
 from tradepost.accounts.models import User
-from tradepost.core.batching import read_coalescer
+from tradepost.core.batching import coalescer, read_coalescer
 from tradepost.core.batching.read_coalescer import MAX_SERIES, MOST_REST, ReadCoalescer
 from tradepost.core.database.engines import Database
 from tradepost.core.database.gate import Gate
 from tradepost.core.database.sessions import ReadSession
 from tradepost.core.deadlines import Deadline, Stage, deadline
 from tradepost.core.errors import DatabaseUnavailable, Overloaded
-from tradepost.core.overload.waits import PATIENCE
+from tradepost.core.observability.server_timing import Timing, timing
+from tradepost.core.overload.waits import PATIENCE, monotonic
 
 
 @pytest_asyncio.fixture
@@ -81,7 +82,27 @@ async def test_and_when_nobody_asks_for_a_while(own: Database, monkeypatch: pyte
     await until(lambda: not own.read_gate._holders)
     assert await source.asked(2) == [1, 1]
     await until(lambda: not own.read_gate._holders)
+    assert own.read_gate.held == 0
     assert await source.asked(1) == [2]
+
+
+async def test_a_lane_that_rests_is_set_to_work_and_no_other_begins(own: Database) -> None:
+    source = Source(own)
+    source.reads = ReadCoalescer(own, source.load, max_batch=1, lanes=2)
+    assert await source.asked(1) == [0]
+    await asyncio.sleep(0.01)
+    source.goes_on.clear()
+
+    async def timed() -> int:
+        # Who wants to know where the time goes does not read alone.
+        timing.set(Timing(monotonic))
+        return await source.reads.get(1)
+
+    asked = asyncio.create_task(timed())
+    await asyncio.sleep(0.01)
+    assert len(source.reads._lanes) == own.read_gate.held == 1
+    source.goes_on.set()
+    assert await asked == 0
 
 
 class TestAlone:
@@ -98,8 +119,9 @@ class TestAlone:
             return {}
 
         source.reads._load = load
-        assert await source.reads.find(5) is None
-        assert tasks == [asyncio.current_task()]
+        for _ in range(2):
+            assert await source.reads.find(5) is None
+        assert tasks == [asyncio.current_task()] * 2
 
     async def test_again_and_again_but_not_for_ever(
         self, own: Database, monkeypatch: pytest.MonkeyPatch
@@ -321,6 +343,21 @@ async def test_a_row_is_read_anew_although_the_session_had_read_it(own: Database
     assert names[0] != names[1] == "Renamed"
 
 
+async def test_so_it_is_by_who_reads_alone(own: Database) -> None:
+    async def load(db: ReadSession, keys: Sequence[int]) -> Mapping[int, User]:
+        return dict.fromkeys(keys, (await db.scalars(select(User))).one())
+
+    reads = ReadCoalescer(own, load)
+    before = await reads.get(0)
+    # It is held on to, and would still be in the session's memory.
+    name = before.first_name
+    await asyncio.sleep(0.01)
+    async with own.transaction() as db:
+        (await db.scalars(select(User))).one().first_name = "Renamed alone"
+    assert reads._resting
+    assert (await reads.get(0)).first_name == "Renamed alone" != name
+
+
 async def test_without_a_connection_everybody_is_told(own: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     source = Source(own)
     with monkeypatch.context() as patch:
@@ -351,6 +388,30 @@ async def test_who_waits_for_too_long_in_overload_is_refused_for_who_came_later(
     answers = await asyncio.gather(*first, *shared, last, return_exceptions=True)
     # The first is being read already, and what two want is read once for both.
     assert [isinstance(answer, Overloaded) for answer in answers] == [False, True, True, False, False, False]
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_too_long_is_from_the_very_moment_at_which_patience_ends(
+    own: Database, monkeypatch: pytest.MonkeyPatch, *, late: bool
+) -> None:
+    now = 0.0
+    for module in (coalescer, read_coalescer):
+        monkeypatch.setattr(module, "monotonic", lambda: now)
+    monkeypatch.setattr(read_coalescer, "PATIENCE", 0.5)
+    source = Source(own)
+    source.reads._waits.impatient = True
+    first = asyncio.create_task(source.reads.get(1))
+    # A lane has begun with it, and waits for the test.
+    await until(lambda: bool(source.sessions))
+    early = asyncio.create_task(source.reads.get(2))
+    await asyncio.sleep(0)
+    now = 0.5 if late else 0.5 - 2**-20
+    last = asyncio.create_task(source.reads.get(3))
+    await asyncio.sleep(0)
+    source.goes_on.set()
+    answers = await asyncio.gather(first, early, last, return_exceptions=True)
+    assert [isinstance(answer, Overloaded) for answer in answers] == [False, late, False]
+    assert not source.reads._came
 
 
 async def test_nobody_is_refused_however_long_the_wait_without_overload(own: Database) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import update
 
 from tests.clock import stopped_clock
 from tests.core.messaging.post import FAST, Post, Rang, until
+from tests.core.observability.telling import Telling
 from tradepost.core.database.engines import Database
 from tradepost.core.errors import DatabaseUnavailable
 from tradepost.core.messaging import deliveries as delivering
@@ -20,7 +21,7 @@ from tradepost.core.messaging.messages import Envelope, Undeliverable
 from tradepost.core.messaging.outbox import MessageState, StoredMessage
 from tradepost.core.messaging.outcomes import Outcome
 from tradepost.core.observability.server_timing import timing
-from tradepost.core.observability.spans import Facts, Kind, Span, Tracing
+from tradepost.core.observability.spans import Span, Tracing
 from tradepost.core.observability.trace_context import traceparent
 
 LASTS = FAST.timeout + FAST.grace
@@ -190,38 +191,6 @@ async def test_a_settlement_is_tried_again_for_as_long_as_the_lease_lasts(
     assert post.seen == [("fast", outcome)]
     assert not faults
     assert ((await post.only()).lease is None) is (outcome is Outcome.DONE)
-
-
-class Told(Span):
-    """A span, and what it is told."""
-
-    def __init__(self, name: str, cause: str | None, *, recorded: bool) -> None:
-        self.context = f"00-{'1' * 32}-{'3' * 16}-01"
-        self.is_recorded = recorded
-        self.begun = name, cause
-        self.ends: list[tuple[dict[str, str | int], str | None]] = []
-
-    def part(self, name: str, seconds: float, *, kind: Kind = "internal", facts: Facts | None = None) -> None:
-        """No part is asked for."""
-
-    def end(self, *, name: str | None = None, facts: Facts | None = None, failure: str | None = None) -> None:
-        self.ends.append((dict(facts or {}), failure))
-
-
-class Telling(Tracing):
-    """Keeps the spans that were begun."""
-
-    def __init__(self, *, recorded: bool = True) -> None:
-        self.recorded = recorded
-        self.spans: list[Told] = []
-
-    def begin(self, name: str, *, kind: Kind, cause: str | None, ago: float = 0.0) -> Span:
-        assert kind == "consumer"
-        self.spans.append(Told(name, cause, recorded=self.recorded))
-        return self.spans[-1]
-
-    def close(self) -> None:
-        """Nothing is left."""
 
 
 @pytest.fixture
