@@ -1,4 +1,4 @@
-"""The short way of a read against SQLAlchemy's own: the same rows, the same errors, and a connection that stays good."""
+"""The short way of a statement against SQLAlchemy's own: the same rows, the same errors, and a connection that stays good."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,23 +18,28 @@ from sqlalchemy import (
     bindparam,
     cast,
     func,
+    insert,
     literal,
     null,
     select,
     text,
 )
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from tests.conftest import Person, World, forget_all
 from tests.items.test_statement_counts import ENDPOINTS, fill
+from tests.lock_order import LockWatch, WrongOrder
+from tradepost.accounts.models import User
 from tradepost.core.database import short_way
 from tradepost.core.database.engines import Database
-from tradepost.core.database.faults import translate
+from tradepost.core.database.faults import translate, violation_code
+from tradepost.core.database.locks import lock_for_update, lock_key_share
 from tradepost.core.database.models import UtcDateTime
 from tradepost.core.database.repository import ByKeys, Repository
 from tradepost.core.database.sessions import ReadSession
 from tradepost.core.deadlines import Deadline, DeadlineExceeded, deadline
 from tradepost.core.errors import DatabaseUnavailable
+from tradepost.core.wire.folding import sort_key
 from tradepost.tags.models import Tag
 
 
@@ -117,9 +122,9 @@ async def test_every_endpoint_answers_the_same_again(
     short: list[str] = []
     read = short_way.read
 
-    async def counted(pooled: Any, engine: Any, execution: Any, given: Any) -> Any:
+    async def counted(pooled: Any, engine: Any, execution: Any, given: Any, **options: Any) -> Any:
         short.append(execution.text)
-        return await read(pooled, engine, execution, given)
+        return await read(pooled, engine, execution, given, **options)
 
     monkeypatch.setattr(short_way, "read", counted)
     for who, path, _ in ENDPOINTS:
@@ -230,3 +235,128 @@ class TestErrors:
             for _ in range(own.options.pool_size + 1):
                 async with own.read() as db:
                     await Repository(db).rows(statement, {"seconds": 0})
+
+
+class TestInATransaction:
+    """Past its first statement, which begins it, a transaction takes the short way as well."""
+
+    NEW = (
+        insert(Tag)
+        .values(
+            name=bindparam("new", type_=String()),
+            name_key=bindparam("new", type_=String()),
+            created_at=bindparam("now", type_=UtcDateTime()),
+            updated_at=bindparam("now", type_=UtcDateTime()),
+            version=1,
+        )
+        .returning(Tag.name, Tag.created_at)
+    )
+    NAMES = select(Tag.name).order_by(Tag.name)
+
+    async def test_what_it_writes_is_its_own_until_the_commit(self, own: Database) -> None:
+        async with own.transaction() as db:
+            (theirs,) = await Repository(db).rows(self.NEW, {"new": "a", "now": MOMENT})
+            assert self.NEW in own._executions  # type: ignore[operator]
+            (ours,) = await Repository(db).rows(self.NEW, {"new": "b", "now": MOMENT})
+        assert theirs._fields == ours._fields
+        assert [*theirs, *ours] == ["a", MOMENT, "b", MOMENT]
+
+        async def fails() -> None:
+            async with own.transaction() as db:
+                await Repository(db).rows(self.NAMES)
+                await Repository(db).rows(self.NEW, {"new": "c", "now": MOMENT})
+                assert await Repository(db).rows(self.NAMES) == [("a",), ("b",), ("c",)]
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await fails()
+        async with own.read() as reading:
+            assert await Repository(reading).rows(self.NAMES) == [("a",), ("b",)]
+
+    async def test_a_value_that_is_made_for_a_column_is_made_each_time(self, own: Database) -> None:
+        new = insert(Tag).returning(Tag.name_key)
+        async with own.transaction() as db:
+            for name in "ab":
+                values = {"name": name, "created_at": MOMENT, "updated_at": MOMENT, "version": 1}
+                ((key,),) = await Repository(db).rows(new, values)
+                assert key == sort_key(name)
+        assert new not in own._executions  # type: ignore[operator]
+
+    async def test_a_broken_constraint_takes_it_back(self, own: Database) -> None:
+        async with own.transaction() as db:
+            await Repository(db).rows(self.NEW, {"new": "a", "now": MOMENT})
+
+        async def fails(name: str, *, short: bool) -> None:
+            async with own.transaction() as db:
+                await Repository(db).rows(self.NEW, {"new": name, "now": MOMENT})
+                if not short:
+                    own._executions.clear()  # type: ignore[union-attr]
+                await Repository(db).rows(self.NEW, {"new": "a", "now": MOMENT})
+
+        with pytest.raises(IntegrityError) as theirs:
+            await fails("b", short=False)
+        with pytest.raises(IntegrityError) as ours:
+            await fails("c", short=True)
+        assert type(ours.value.orig) is type(theirs.value.orig)
+        assert violation_code(ours.value) == violation_code(theirs.value)
+        assert (ours.value.statement, ours.value.connection_invalidated) == (theirs.value.statement, False)
+        async with own.transaction() as db:
+            assert await Repository(db).rows(self.NAMES) == [("a",)]
+
+    async def test_a_broken_connection_is_dropped(self, own: Database) -> None:
+        if own.is_sqlite:
+            pytest.skip("there is no connection that could break off")
+        statement = select(func.pg_backend_pid().label("pid"))
+        lost: list[int] = []
+
+        async def fails() -> None:
+            async with own.transaction() as db:
+                lost.extend((await Repository(db).rows(statement))[0])
+                assert await Repository(db).rows(statement) == [tuple(lost)]
+                async with own.engine.connect() as other:
+                    await other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": lost[0]})
+                await Repository(db).rows(statement)
+
+        with pytest.raises(DBAPIError) as caught:
+            await fails()
+        assert isinstance(translate(caught.value), DatabaseUnavailable)
+        assert caught.value.connection_invalidated
+        async with own.transaction() as db:
+            assert await Repository(db).rows(statement) != [tuple(lost)]
+
+    async def test_a_deadline_ends_its_statement_and_takes_it_back(self, own: Database) -> None:
+        if own.is_sqlite:
+            pytest.skip("SQLite has no statement that takes its time")
+        statement = select(func.pg_sleep(bindparam("seconds")).label("slept"))
+        begun, end = asyncio.Event(), Deadline()
+
+        async def write() -> None:
+            deadline.set(end)
+            async with own.transaction() as db:
+                await Repository(db).rows(self.NEW, {"new": "a", "now": MOMENT})
+                await Repository(db).rows(statement, {"seconds": 0})
+                begun.set()
+                await Repository(db).rows(statement, {"seconds": 60})
+
+        async with asyncio.timeout(20):
+            asked = end.task = asyncio.create_task(write())
+            await begun.wait()
+            await asyncio.sleep(0.1)
+            end.end()
+            with pytest.raises(DeadlineExceeded):
+                await asked
+            async with own.transaction() as db:
+                assert await Repository(db).rows(self.NAMES) == []
+
+    async def test_its_locks_are_watched(self, own: Database, lock_watch: LockWatch) -> None:
+        people, tags = lock_key_share(select(User.id), User), lock_for_update(select(Tag.id), Tag)
+
+        async def lock(*statements: Select[int]) -> None:
+            async with own.transaction() as db:
+                for statement in (self.NAMES, *statements):
+                    await Repository(db).rows(statement)
+
+        await lock(people, tags)
+        with lock_watch.expecting() as violations, pytest.raises(WrongOrder):
+            await lock(tags, people)
+        assert violations == ["FOR KEY SHARE on users is waited for while FOR UPDATE on tags is held"]

@@ -158,7 +158,7 @@ class Database:
         with self.room.watched():
             async with (
                 self.write_gate.place(),
-                WriteSession(self.engine, expire_on_commit=False) as db,
+                WriteSession(self.engine, self._executions, expire_on_commit=False) as db,
             ):
                 note_stage(Stage.WRITING)
                 yield db

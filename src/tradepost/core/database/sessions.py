@@ -1,9 +1,9 @@
 """Read and write sessions as types: a function says in its signature whether it may write."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select
+from sqlalchemy import Connection, Engine, Executable
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
@@ -11,7 +11,7 @@ from sqlalchemy.util import greenlet_spawn
 from typing_extensions import override
 
 from tradepost.core.database import short_way
-from tradepost.core.database.short_way import Execution, Executions, ReadingDriver
+from tradepost.core.database.short_way import Execution, Executions, ReadingDriver, Rows
 from tradepost.core.observability.server_timing import timing
 
 
@@ -32,6 +32,18 @@ class _Reading(Session):
         return super().get_bind(*arguments, **options)
 
 
+def _learn(
+    session: Session, executions: Executions | None, statement: Executable, given: Mapping[str, Any]
+) -> Rows:
+    """Execute a statement by SQLAlchemy, and remember how."""
+    result = session.connection().execute(statement, given)
+    if executions is not None and statement not in executions:
+        execution = Execution.of(result, given)
+        if execution is not None:
+            executions[statement] = execution
+    return result.all()
+
+
 class ReadSession(AsyncSession):
     """A session in autocommit mode, for reading only: each statement sees what was committed before it began."""
 
@@ -44,14 +56,12 @@ class ReadSession(AsyncSession):
         self._engine = engine.sync_engine
         self._executions = executions
 
-    async def rows(
-        self, statement: Select[*tuple[Any, ...]], given: Mapping[str, Any]
-    ) -> Sequence[Row[*tuple[Any, ...]]]:
+    async def rows(self, statement: Executable, given: Mapping[str, Any]) -> Rows:
         """Read columns: by the short way where the statement is known, and nobody asked where the time goes."""
         executions = self._executions
         execution = None if executions is None else executions.get(statement)
         if execution is None or timing.get() is not None:
-            return await self.run_sync(self._learn, statement, given)
+            return await self.run_sync(_learn, executions, statement, given)
         session = self.sync_session
         if session.in_transaction():
             return await short_way.read(session.connection().connection, self._engine, execution, given)
@@ -75,16 +85,6 @@ class ReadSession(AsyncSession):
         driver: ReadingDriver | None = pooled.driver_connection
         return driver is None or driver.is_closed()
 
-    def _learn(
-        self, session: Session, statement: Select[*tuple[Any, ...]], given: Mapping[str, Any]
-    ) -> Sequence[Row[*tuple[Any, ...]]]:
-        result = session.connection().execute(statement, given)
-        if self._executions is not None and statement not in self._executions:
-            execution = Execution.of(result, given)
-            if execution is not None:
-                self._executions[statement] = execution
-        return result.all()
-
     @override
     async def close(self) -> None:
         """Give back what was used, if anything was."""
@@ -102,9 +102,27 @@ class ReadSession(AsyncSession):
 class WriteSession(AsyncSession):
     """A session that is one transaction. ``Database.transaction`` commits it; code that is handed it never does."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(self, engine: AsyncEngine, executions: Executions | None, **options: Any) -> None:
+        """``executions`` is None where no statement is to go the short way."""
+        super().__init__(engine, **options)
+        self._engine = engine.sync_engine
+        self._executions = executions
+        self._begun = False
         self.committed_callbacks: list[Callable[[], None]] = []
+
+    async def rows(self, statement: Executable, given: Mapping[str, Any]) -> Rows:
+        """Execute a statement, past what the session has not written yet: by the short way where it is known.
+
+        A first statement begins the transaction, which is SQLAlchemy's business.
+        """
+        executions = self._executions
+        execution = executions.get(statement) if executions is not None and self._begun else None
+        if execution is None or timing.get() is not None:
+            found = await self.run_sync(_learn, executions, statement, given)
+            self._begun = True
+            return found
+        within = self.sync_session.connection()
+        return await short_way.read(within.connection, self._engine, execution, given, within=within)
 
     def after_commit(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` once the transaction is durable, and never if it is rolled back.

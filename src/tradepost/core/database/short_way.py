@@ -1,4 +1,4 @@
-"""The short way of a read: what SQLAlchemy has executed once, the driver is sent from then on.
+"""The short way of a statement: what SQLAlchemy has executed once, the driver is sent from then on.
 
 For one row, what SQLAlchemy does around the driver costs five times what the driver does. It compiles a statement, and says
 how values are bound and how rows are made of what the driver finds. That is remembered by the statement, and from then on
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, CursorResult, Engine, Row, Select
+from sqlalchemy import Connection, CursorResult, Engine, Executable, Row
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.util import greenlet_spawn
 
@@ -19,10 +19,10 @@ _Bind = Callable[[Any], Any]
 
 
 class ReadingDriver(Protocol):
-    """A driver's connection that reads all rows of a statement in one step."""
+    """A driver's connection that executes a statement, and reads all of its rows, in one step."""
 
     async def read_all(self, text: str, values: Sequence[Any]) -> Sequence[Any]:
-        """Execute a statement outside any transaction, and return what it finds."""
+        """Execute a statement as the connection is: in its transaction, or in none. Return what it finds."""
 
     def is_closed(self) -> bool:
         """Tell whether the connection is known to be gone."""
@@ -31,16 +31,18 @@ class ReadingDriver(Protocol):
 class Execution:
     """How a statement is sent, and how rows are made of what the driver finds: as SQLAlchemy did it once."""
 
-    __slots__ = ("_given", "_values", "make_rows", "text")
+    __slots__ = ("_given", "_values", "compiled", "make_rows", "text")
 
     def __init__(
         self,
+        compiled: Any,
         text: str,
         values: Sequence[Any],
         given: Sequence[tuple[int, str, _Bind | None]],
         make_rows: Callable[[Sequence[Any]], Rows],
     ) -> None:
         """``given`` are the places among ``values`` that differ each time, with their names."""
+        self.compiled = compiled
         self.text = text
         self.make_rows = make_rows
         self._values = values
@@ -48,17 +50,21 @@ class Execution:
 
     @classmethod
     def of(cls, result: CursorResult[Any], given: Mapping[str, Any]) -> "Execution | None":
-        """Return how SQLAlchemy has just executed a statement; None if other values may need another text."""
+        """Return how SQLAlchemy has just executed a statement.
+
+        None if other values may need another text, or columns that were not named got values which it made.
+        """
         context: Any = result.context
         compiled, make_rows = context.compiled, result._row_getter[1]  # noqa: SLF001 - there is no other way to them
-        if compiled.post_compile_params or compiled.escaped_bind_names or make_rows is None:
+        made = compiled.insert_prefetch or compiled.update_prefetch
+        if made or compiled.post_compile_params or compiled.escaped_bind_names or make_rows is None:
             return None
         (values,) = context.parameters
         binds = compiled._bind_processors  # noqa: SLF001
         places = [
             (place, name, binds.get(name)) for place, name in enumerate(compiled.positiontup) if name in given
         ]
-        return cls(context.statement, values, places, make_rows)
+        return cls(compiled, context.statement, values, places, make_rows)
 
     def values(self, given: Mapping[str, Any]) -> Sequence[Any]:
         """Return the values in their places."""
@@ -69,18 +75,23 @@ class Execution:
         return values
 
 
-Executions = WeakKeyDictionary[Select[Any], Execution]
+Executions = WeakKeyDictionary[Executable, Execution]
 """What is known of a database's statements; a statement that is made for one use takes it along."""
 
 NO_VALUES: Final[Mapping[str, Any]] = {}
 
 
 async def read(
-    pooled: PoolProxiedConnection, engine: Engine, execution: Execution, given: Mapping[str, Any]
+    pooled: PoolProxiedConnection,
+    engine: Engine,
+    execution: Execution,
+    given: Mapping[str, Any],
+    *,
+    within: Connection | None = None,
 ) -> Rows:
-    """Read on a connection of the engine's that is in autocommit mode."""
+    """Read on a connection of the engine's: in autocommit mode, or ``within`` a transaction that has begun."""
     text, values = execution.text, execution.values(given)
-    heard = None, None, text, values, None, False
+    heard = within, None, text, values, None if within is None else execution, False
     for listener in engine.dispatch.before_cursor_execute:
         listener(*heard)
     driver: ReadingDriver = pooled.driver_connection  # type: ignore[assignment]
@@ -88,12 +99,19 @@ async def read(
         found = await driver.read_all(text, values)
     except BaseException as error:
         # Dropping a connection waits.
-        await greenlet_spawn(_fail, pooled, engine, text, values, error)
+        await greenlet_spawn(_fail, pooled, engine, within, text, values, error)
         raise
     return execution.make_rows(found)
 
 
-def _fail(pooled: Any, engine: Engine, text: str, values: Sequence[Any], error: BaseException) -> None:
+def _fail(  # noqa: PLR0917 - what a greenlet is given
+    pooled: Any,
+    engine: Engine,
+    within: Connection | None,
+    text: str,
+    values: Sequence[Any],
+    error: BaseException,
+) -> None:
     """Have SQLAlchemy raise an error of the driver's: in its own classes, told to listeners, a broken connection dropped."""
     driver_errors = engine.dialect.loaded_dbapi.Error
     try:
@@ -102,5 +120,5 @@ def _fail(pooled: Any, engine: Engine, text: str, values: Sequence[Any], error: 
         if isinstance(translated, Exception) and not isinstance(translated, driver_errors):
             # A deadline, after which the connection is as good as before.
             raise
-        connection: Any = Connection(engine, connection=pooled)
+        connection: Any = Connection(engine, connection=pooled) if within is None else within
         connection._handle_dbapi_exception(translated, text, values, None, None)  # noqa: SLF001
