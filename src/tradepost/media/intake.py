@@ -24,6 +24,7 @@ from tradepost.media.documents.stored_bytes import StoredBytes
 from tradepost.media.errors import PictureRefused, UnsupportedFile
 from tradepost.media.file_types import Accepted, FileType
 from tradepost.media.places import FilePlaces, FileSet, NewFile, raw_key
+from tradepost.media.repository import DoomedRow
 from tradepost.media.schemas import Category, UploadedFile
 
 
@@ -174,9 +175,12 @@ class IncomingFiles:
         await self._storage.delete(raw_key(file.name))
         file.size, file.sha256 = stored.size, stored.sha256
 
-    async def keep(self, db: WriteSession) -> list[UploadedFile]:
-        """Make the files ``stored``, from the commit of the caller's transaction on; ``QuotaExceeded`` if they are too much."""
-        (kept,) = await self._places.keep(db, [self.set])
+    async def keep(self, db: WriteSession, *, instead_of: Sequence[DoomedRow] = ()) -> list[UploadedFile]:
+        """Make the files ``stored``, from the commit of the caller's transaction on; ``QuotaExceeded`` if they are too much.
+
+        What the doomed files ``instead_of`` them took up is given back.
+        """
+        (kept,) = await self._places.keep(db, [self.set], instead_of=instead_of)
         return kept
 
     async def _take_raw(

@@ -24,7 +24,7 @@ from tradepost.core.finishing import finished
 from tradepost.core.storage.store import Storage
 from tradepost.media.errors import QuotaExceeded
 from tradepost.media.file_types import FileType
-from tradepost.media.repository import FileRepository, UsageRepository
+from tradepost.media.repository import DoomedRow, FileRepository, UsageRepository
 from tradepost.media.schemas import Category, FileState, UploadedFile
 from tradepost.media.usage import freed
 
@@ -121,16 +121,20 @@ class FilePlaces:
         place = _Place(files, NewFile(0, name, files.category, original_name, file_type.content_type))
         return await finished(self._wanted.submit(place))
 
-    async def keep(self, db: WriteSession, sets: Sequence[FileSet]) -> list[list[UploadedFile]]:
+    async def keep(
+        self, db: WriteSession, sets: Sequence[FileSet], *, instead_of: Sequence[DoomedRow] = ()
+    ) -> list[list[UploadedFile]]:
         """Make the files of these sets ``stored``, from the commit of the caller's transaction on.
 
-        ``QuotaExceeded`` if they are too much. Of several sets all are kept, or ``CannotKeepAll`` is raised.
+        ``QuotaExceeded`` if they are too much. Of several sets all are kept, or ``CannotKeepAll`` is raised. What the files
+        ``instead_of`` them took up, which are doomed in the same transaction, is given back.
         """
         # Files before usage, as by those who doom files: in the other order, each could wait for what the other has.
         stored = {file.id: (file.size, file.sha256) for files in sets for file in files.files}
         if not await FileRepository(db).note_stored(stored, now=self._clock.now()):
             # One took so long that it was swept, or was doomed with its item or its owner.
             raise CannotKeepAll if len(sets) > 1 else Unavailable
+        await UsageRepository(db).release(freed(instead_of))
         total: Counter[int] = Counter()
         for files in sets:
             total[files.owner_id] += sum(file.size for file in files.files)

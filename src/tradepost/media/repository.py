@@ -6,22 +6,25 @@ from functools import lru_cache
 from typing import Any, Final, cast
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Insert,
     Row,
+    String,
     Table,
     bindparam,
+    column,
     delete,
-    func,
-    insert,
     select,
+    true,
     tuple_,
     update,
 )
 
-from tradepost.core.database.elements import AmongIds, upsert
+from tradepost.core.database.elements import AmongIds, GivenRows, upsert
 from tradepost.core.database.keyset import Order
 from tradepost.core.database.locks import lock_for_update
+from tradepost.core.database.many_rows import insert_many
 from tradepost.core.database.repository import Repository
 from tradepost.core.wire.pagination import Page, Window
 from tradepost.media.models import FileUsage, FileVariant, StoredFile
@@ -44,27 +47,41 @@ _LIVING: Final = (FileState.PENDING, FileState.STORED)
 # Statements of every upload are built once: building one takes as long as running it.
 _FILES: Final = cast("Table", StoredFile.__table__)
 _USAGE: Final = cast("Table", FileUsage.__table__)
-_INSERT_FILES: Final = insert(_FILES).returning(_FILES.c.name, _FILES.c.id)
+_WHOLE: Final = GivenRows("ids", "sizes", "digests", texts={"digests"}).table_valued(
+    column("ids", BigInteger), column("sizes", BigInteger), column("digests", String), name="whole"
+)
+_IS_PENDING: Final = _FILES.c.state == FileState.PENDING
 _NOTE_STORED: Final = (
     update(_FILES)
-    .where(_FILES.c.id == bindparam("file_id"), _FILES.c.state == FileState.PENDING)
+    .where(
+        _FILES.c.id == _WHOLE.c.ids,
+        # In one order, as all rows of a table are locked.
+        _FILES.c.id.in_(
+            lock_for_update(
+                select(StoredFile.id).where(AmongIds(StoredFile.id), _IS_PENDING).order_by(StoredFile.id),
+                StoredFile,
+            )
+        ),
+        _IS_PENDING,
+    )
     .values(
         state=FileState.STORED,
-        size=bindparam("new_size"),
-        sha256=bindparam("new_sha256"),
-        changed_at=bindparam("now"),
+        size=_WHOLE.c.sizes,
+        sha256=_WHOLE.c.digests,
+        changed_at=bindparam("now", type_=_FILES.c.changed_at.type),
     )
+    .returning(_FILES.c.id)
 )
-
-
-_COUNT_STORED: Final = select(func.count()).where(
-    AmongIds(StoredFile.id), StoredFile.state == FileState.STORED
+_WANTED: Final = GivenRows("owners", "files", "bytes").table_valued(
+    *(column(name, BigInteger) for name in ("owners", "files", "bytes")), name="wanted"
 )
 
 
 @lru_cache
 def _take_room(most_files: int, most_bytes: int) -> Insert:
-    statement = upsert(_USAGE)
+    # In one order for everybody: two that take room for the same people crosswise would wait for each other.
+    rows = select(*_WANTED.c).where(true()).order_by(_WANTED.c.owners)
+    statement = upsert(_USAGE).from_select(["owner_id", "files", "bytes"], rows)
     files = _USAGE.c.files + statement.excluded.files
     size = _USAGE.c.bytes + statement.excluded.bytes
     taking: Insert = statement.on_conflict_do_update(
@@ -113,21 +130,14 @@ class FileRepository(Repository):
 
     async def add(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, int]:
         """Insert files and return their ids by their names."""
-        connection = await self.db.connection()
-        made = await connection.execute(_INSERT_FILES, rows)
-        return {row.name: row.id for row in made}
+        made = await insert_many(self.db, _FILES, rows, returning=("name", "id"))
+        return {row[0]: row[1] for row in made}
 
     async def note_stored(self, stored: Mapping[int, tuple[int, str]], *, now: datetime) -> bool:
-        """Make pending files ``stored``, with these sizes and digests; tell whether all of them are stored now."""
-        connection = await self.db.connection()
-        rows = [
-            {"file_id": file_id, "new_size": size, "new_sha256": sha256, "now": now}
-            # In one order, as all rows of a table are locked.
-            for file_id, (size, sha256) in sorted(stored.items())
-        ]
-        await connection.execute(_NOTE_STORED, rows)
-        ((count,),) = await self.rows(_COUNT_STORED, {"ids": list(stored)})
-        return bool(count == len(stored))
+        """Make pending files ``stored``, with these sizes and digests; tell whether all of them were pending."""
+        sizes, digests = zip(*stored.values(), strict=True)
+        given = {"ids": list(stored), "sizes": sizes, "digests": digests, "now": now}
+        return len(await self.rows(_NOTE_STORED, given)) == len(stored)
 
     async def doom_names(self, names: Collection[str], *, now: datetime) -> Sequence[DoomedRow]:
         """Doom the files of these names, and return those that were not doomed yet."""
@@ -212,16 +222,14 @@ class UsageRepository(Repository):
         One statement, so that no other upload comes between check and count. An owner without a row is given one.
         """
         rows = [
-            {"owner_id": owner, "files": files, "bytes": size}
-            # In one order for everybody: two that take room for the same people crosswise would wait for each other.
-            for owner, (files, size) in sorted(wanted.items())
+            (owner, files, size)
+            for owner, (files, size) in wanted.items()
             if files <= most_files and size <= most_bytes
         ]
         if not rows:
             return []
-        connection = await self.db.connection()
-        taken = await connection.execute(_take_room(most_files, most_bytes), rows)
-        return taken.scalars().all()
+        given = dict(zip(("owners", "files", "bytes"), zip(*rows, strict=True), strict=True))
+        return [owner for (owner,) in await self.rows(_take_room(most_files, most_bytes), given)]
 
     async def release(self, freed: Mapping[int, tuple[int, int]]) -> None:
         """Count so many fewer files and bytes for each of these owners; deleted ones have no row any more."""

@@ -51,12 +51,11 @@ class FileService:
         # The person first: two uploads at once take turns at this lock, and the second finds what the first has kept.
         if not await self._people.set_avatar(owner_id, self._url(Category.AVATARS, incoming.files[0].name)):
             raise Unauthenticated
-        await self._announce(
-            await self._files.doom_names(
-                await self._files.find_names_of(owner_id, Category.AVATARS), now=self._clock.now()
-            )
+        before = await self._files.doom_names(
+            await self._files.find_names_of(owner_id, Category.AVATARS), now=self._clock.now()
         )
-        (kept,) = await incoming.keep(self._db)
+        (kept,) = await incoming.keep(self._db, instead_of=before)
+        await self._tell(before)
         return kept
 
     async def delete(self, category: str, filename: str, principal: Principal) -> None:
@@ -104,6 +103,9 @@ class FileService:
 
     async def _announce(self, doomed: Sequence[DoomedRow]) -> None:
         await UsageRepository(self._db).release(freed(doomed))
+        await self._tell(doomed)
+
+    async def _tell(self, doomed: Sequence[DoomedRow]) -> None:
         await self._outbox.add(self._db, *(FileDoomed(row.name) for row in doomed))
 
     def _url(self, category: Category, name: str) -> str:

@@ -3,10 +3,10 @@
 from sqlalchemy import BigInteger, column, select
 
 from tests.spelling import spelt
-from tradepost.core.database.elements import AskedPairs
+from tradepost.core.database.elements import GivenRows
 from tradepost.core.database.engines import Database
 
-ASKED = AskedPairs("user_ids", "afters").table_valued(
+ASKED = GivenRows("user_ids", "afters").table_valued(
     column("user_ids", BigInteger), column("afters", BigInteger), name="asked"
 )
 
@@ -15,7 +15,7 @@ def test_pairs_are_two_arrays_or_two_lists_in_json() -> None:
     assert spelt(select(ASKED.c.user_ids, ASKED.c.afters)) == (
         (
             "SELECT asked.user_ids, asked.afters FROM "
-            '(SELECT * FROM unnest($1::BIGINT[], $2::BIGINT[]) AS pair("user_ids", "afters")) AS asked'
+            '(SELECT * FROM unnest($1::BIGINT[], $2::BIGINT[]) AS given("user_ids", "afters")) AS asked'
         ),
         (
             'SELECT asked.user_ids, asked.afters FROM (SELECT value AS "user_ids", '

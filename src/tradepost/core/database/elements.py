@@ -6,7 +6,7 @@ statement is compiled. Each element is shown with both texts, and with what both
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -125,34 +125,40 @@ def _among_selected(element: AmongSelected, compiler: SQLCompiler, **options: An
     return f"{column} IN {subquery}"
 
 
-class AskedPairs(FunctionElement[Any]):
-    """The pairs of two parameters, lists of integers of one length, as a table: many questions in one statement.
+class GivenRows(FunctionElement[Any]):
+    """Parameters, lists of one length, as the columns of a table: many questions, or many changes, in one statement.
 
-    The table's columns are called as the parameters are.
+    The table's columns are called as the parameters are. ``texts`` names those that are lists of texts; the others are lists
+    of integers.
     """
 
     inherit_cache = True
 
-    def __init__(self, first: str, second: str) -> None:
-        super().__init__(*(bindparam(name, type_=IdList()) for name in (first, second)))
+    def __init__(self, *names: str, texts: Collection[str] = ()) -> None:
+        super().__init__(
+            *(bindparam(name, type_=TextList() if name in texts else IdList()) for name in names)
+        )
 
 
-def _names_of(element: AskedPairs) -> list[str]:
+def _names_of(element: GivenRows) -> list[str]:
     return [f'"{clause.key}"' for clause in element.clauses]
 
 
-@compiles(AskedPairs, "postgresql")
-def _pairs_of_arrays(element: AskedPairs, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(GivenRows, "postgresql")
+def _rows_of_arrays(element: GivenRows, compiler: SQLCompiler, **options: Any) -> str:
     arrays = ", ".join(compiler.process(clause, **options) for clause in element.clauses)
-    return f"(SELECT * FROM unnest({arrays}) AS pair({', '.join(_names_of(element))}))"  # noqa: S608 - two parameters
+    return f"(SELECT * FROM unnest({arrays}) AS given({', '.join(_names_of(element))}))"  # noqa: S608 - parameters
 
 
-@compiles(AskedPairs, "sqlite")
-def _pairs_of_json(element: AskedPairs, compiler: SQLCompiler, **options: Any) -> str:
-    firsts, seconds = (compiler.process(clause, **options) for clause in element.clauses)
-    first, second = _names_of(element)
-    at_same_place = f"json_extract({seconds}, '$[' || key || ']')"
-    return f"(SELECT value AS {first}, {at_same_place} AS {second} FROM json_each({firsts}))"  # noqa: S608 - likewise
+@compiles(GivenRows, "sqlite")
+def _rows_of_json(element: GivenRows, compiler: SQLCompiler, **options: Any) -> str:
+    first, *others = (compiler.process(clause, **options) for clause in element.clauses)
+    at_same_place = [f"json_extract({values}, '$[' || key || ']')" for values in others]
+    columns = [
+        f"{value} AS {name}"
+        for value, name in zip(["value", *at_same_place], _names_of(element), strict=True)
+    ]
+    return f"(SELECT {', '.join(columns)} FROM json_each({first}))"  # noqa: S608 - likewise
 
 
 class UnindexedOnSqlite(FunctionElement[str]):

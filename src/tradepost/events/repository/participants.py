@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from tradepost.accounts.models import User
-from tradepost.core.database.elements import AmongIds, AmongSelected, AskedPairs
+from tradepost.core.database.elements import AmongIds, AmongSelected, GivenRows
 from tradepost.core.database.keyset import Order
 from tradepost.core.database.repository import Repository
 from tradepost.core.wire.pagination import Page, Window
@@ -30,7 +30,7 @@ _UNTRACKED: Final = {"synchronize_session": False}
 _STATUS: Final = type_coerce(Participant.status, String)
 # Literals in the statement, not parameters: only then the planner can use the partial index.
 _WAITS: Final = Participant.status == literal_column("'waiting'")
-_ASKED: Final = AskedPairs("event_ids", "user_ids").table_valued(
+_ASKED: Final = GivenRows("event_ids", "user_ids").table_valued(
     column("event_ids", BigInteger), column("user_ids", BigInteger), name="asked"
 )
 _PLACES: Final = select(

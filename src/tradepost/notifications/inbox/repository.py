@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 
-from tradepost.core.database.elements import AmongIds, AskedPairs, upsert
+from tradepost.core.database.elements import AmongIds, GivenRows, upsert
 from tradepost.core.database.keyset import Order
 from tradepost.core.database.locks import lock_for_update
 from tradepost.core.database.repository import Repository
@@ -49,7 +49,7 @@ def _unread_of(user_id: int) -> ColumnElement[bool]:
     return and_(Notification.user_id == user_id, Notification.read_at.is_(None))
 
 
-_ASKED: Final = AskedPairs("user_ids", "afters").table_valued(
+_ASKED: Final = GivenRows("user_ids", "afters").table_valued(
     column("user_ids", BigInteger), column("afters", BigInteger), name="asked"
 )
 _FOLLOWING: Final[Select[*tuple[Any, ...]]] = (
