@@ -9,9 +9,10 @@ from tradepost.accounts.permissions import STAFF, Permission
 from tradepost.accounts.service import UserService
 from tradepost.categories.service import CategoryService
 from tradepost.core.clock import Clock
+from tradepost.core.database.many_rows import insert_together
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.errors import NotOwner, TradepostError, Unauthenticated
-from tradepost.core.messaging.messages import Traced
+from tradepost.core.messaging.messages import Message, Traced
 from tradepost.core.messaging.outbox import Outbox
 from tradepost.core.observability.trace_context import traceparent
 from tradepost.core.principal import Principal
@@ -28,7 +29,6 @@ from tradepost.items.models import Item
 from tradepost.items.popular import PopularItems
 from tradepost.items.reader import is_visible
 from tradepost.items.repository.items import ItemRepository
-from tradepost.items.repository.tag_links import ItemTagRepository
 from tradepost.items.repository.texts import ItemTextRepository
 from tradepost.items.schemas import (
     ItemCreate,
@@ -76,7 +76,6 @@ class ItemService:
     ) -> None:
         self._db = db
         self._items = ItemRepository(db)
-        self._links = ItemTagRepository(db)
         self._texts = ItemTextRepository(db, vocabulary)
         self._users = users
         self._tags = tags
@@ -94,13 +93,11 @@ class ItemService:
         created = [
             (one, by) for one, by in zip(made, new, strict=True) if not isinstance(one, TradepostError)
         ]
-        await self._outbox.add(
-            self._db,
-            *(
-                Traced(ItemCreated(one.item_id, by.owner_id, by.item.title), by.traceparent)
-                for one, by in created
-            ),
-        )
+        told = [
+            Traced(ItemCreated(one.item_id, by.owner_id, by.item.title), by.traceparent)
+            for one, by in created
+        ]
+        await self._describe(created, told)
         return [
             one
             if isinstance(one, TradepostError)
@@ -111,11 +108,13 @@ class ItemService:
     async def create_in_bulk(self, new: Sequence[NewItem]) -> list[int | TradepostError]:
         """Create items of one person likewise, told of by one message; return their ids."""
         made, _ = await self._create(new)
-        ids = [one if isinstance(one, TradepostError) else one.item_id for one in made]
-        created = tuple(one for one in ids if isinstance(one, int))
+        created = [
+            (one, by) for one, by in zip(made, new, strict=True) if not isinstance(one, TradepostError)
+        ]
         if created:
-            await self._outbox.add(self._db, ItemBatchCreated(new[0].owner_id, created))
-        return ids
+            ids = tuple(one.item_id for one, _ in created)
+            await self._describe(created, [ItemBatchCreated(new[0].owner_id, ids)])
+        return [one if isinstance(one, TradepostError) else one.item_id for one in made]
 
     async def tell_of_bulk(self, owner_id: int, created: int) -> None:
         """Announce to its owner what a bulk has created, all of it by one message."""
@@ -149,22 +148,26 @@ class ItemService:
             }
             for at, one in enumerate(new)
         ]
-        ids_by_moment = await self._items.add_many([row | indexed(row["title"], 1) for row in rows])
-        created = [_Made(ids_by_moment[row["created_at"]], row) for row in rows]
-        await self._links.add({one.item_id: by.item.tags for one, by in zip(created, new, strict=True)})
-        await self._texts.add(
-            [
-                text_row(
-                    one.item_id,
-                    title=by.item.title,
-                    description=by.item.description,
-                    tags=by.item.tags,
-                    facts=Facts(by.item.status, by.owner_id, by.item.category_id, by.item.price),
-                )
-                for one, by in zip(created, new, strict=True)
-            ]
-        )
-        return created
+        tags = {row["created_at"]: one.item.tags for row, one in zip(rows, new, strict=True)}
+        ids = await self._items.add_many([row | indexed(row["title"], 1) for row in rows], tags)
+        return [_Made(ids[row["created_at"]], row) for row in rows]
+
+    async def _describe(
+        self, created: Sequence[tuple[_Made, NewItem]], told: Sequence[Message | Traced]
+    ) -> None:
+        """Write what search knows of new items, with the messages that tell of them."""
+        # After the links: a trigger on those voids the names of tags beside texts that are there.
+        texts = [
+            text_row(
+                one.item_id,
+                title=by.item.title,
+                description=by.item.description,
+                tags=by.item.tags,
+                facts=Facts(by.item.status, by.owner_id, by.item.category_id, by.item.price),
+            )
+            for one, by in created
+        ]
+        await insert_together(self._db, *self._texts.additions(texts), self._outbox.addition(self._db, told))
 
     async def lock_for_update(self, wanted: Sequence[tuple[int, Principal]]) -> dict[int, Item]:
         """Return these items, to which these principals add files, locked until the transaction ends.

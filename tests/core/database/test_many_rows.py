@@ -9,13 +9,22 @@ from sqlalchemy import Table, event, func, select
 from sqlalchemy.exc import IntegrityError
 
 from tests.conftest import Person, World
-from tradepost.core.database.many_rows import insert_many
+from tradepost.core.database.many_rows import (
+    Children,
+    Insertion,
+    insert_family,
+    insert_many,
+    insert_together,
+)
 from tradepost.core.idempotency.models import IdempotencyKey
 from tradepost.core.search.vocabulary import SearchWord
-from tradepost.items.models import Item
+from tradepost.items.models import Item, ItemCount, ItemTag
 from tradepost.items.schemas import ItemStatus
+from tradepost.tags.models import Tag
 
 ITEMS: Final = cast("Table", Item.__table__)
+LINKS: Final = cast("Table", ItemTag.__table__)
+COUNTS: Final = cast("Table", ItemCount.__table__)
 WORDS: Final = cast("Table", SearchWord.__table__)
 MOMENT: Final = datetime(2026, 2, 28, 23, 59, 59, 999_999, UTC)
 
@@ -106,3 +115,53 @@ async def test_the_text_is_one_for_any_number_of_rows_on_postgresql(world: World
         event.remove(engine, "before_cursor_execute", note)
     assert len(texts) == 4
     assert len(set(texts)) == (3 if world.database.is_sqlite else 1)
+
+
+@pytest.mark.parametrize("number", [1, 2, 301])
+async def test_what_refers_to_new_rows_goes_with_them(world: World, alice: Person, number: int) -> None:
+    tags = ["a", "b"]
+    rows = [item(at, alice) for at in range(number)]
+    # Of the first there are none.
+    links = [
+        {"created_at": row["created_at"], "tag": tag, "position": at}
+        for row in rows[1:]
+        for at, tag in enumerate(tags)
+    ]
+    async with world.database.transaction() as db:
+        db.add_all(Tag(name=tag, created_at=MOMENT, updated_at=MOMENT) for tag in tags)
+        await db.flush()
+        children = Children(LINKS, links, key="item_id", by="created_at")
+        ids = await insert_family(db, ITEMS, rows, children)
+    assert len(set(ids.values())) == number
+    async with world.database.read() as read:
+        found = dict((await read.execute(select(ITEMS.c.id, ITEMS.c.created_at))).all())
+        linked = (await read.execute(select(LINKS.c.item_id, LINKS.c.tag, LINKS.c.position))).all()
+    assert {item_id: moment for moment, item_id in ids.items()} == found
+    assert sorted(linked) == sorted((ids[one["created_at"]], one["tag"], one["position"]) for one in links)
+
+
+@pytest.mark.parametrize("number", [0, 1, 200])
+async def test_rows_of_several_tables_go_together(world: World, number: int) -> None:
+    words = [{"piece": "", "word": f"many{at}"} for at in range(number)]
+    counts = [{"dimension": "tag", "key": "a", "status": "active", "n": 1}]
+    async with world.database.transaction() as db:
+        await insert_together(db)
+        await insert_together(db, Insertion(WORDS, []))
+        for _ in range(2):
+            await insert_together(
+                db,
+                Insertion(WORDS, words, "ON CONFLICT DO NOTHING"),
+                Insertion(COUNTS, counts, "ON CONFLICT DO NOTHING"),
+                Insertion(WORDS, []),
+            )
+        assert await db.scalar(select(func.count()).where(WORDS.c.word.like("many%"))) == number
+        assert await db.scalar(select(func.sum(COUNTS.c.n))) == 1
+        with pytest.raises(IntegrityError):
+            await insert_together(db, Insertion(COUNTS, counts), Insertion(WORDS, words))
+        await db.rollback()
+
+
+async def test_a_session_for_reading_takes_no_rows(world: World) -> None:
+    async with world.database.read() as db:
+        with pytest.raises(TypeError, match="in a transaction"):
+            await insert_many(db, WORDS, [{"piece": "", "word": "w"}])

@@ -36,7 +36,8 @@ from tradepost.core.database.faults import translate, violation_code
 from tradepost.core.database.locks import lock_for_update, lock_key_share
 from tradepost.core.database.models import UtcDateTime
 from tradepost.core.database.repository import ByKeys, Repository
-from tradepost.core.database.sessions import ReadSession
+from tradepost.core.database.sessions import ReadSession, WriteSession
+from tradepost.core.database.short_way import Step
 from tradepost.core.deadlines import Deadline, DeadlineExceeded, deadline
 from tradepost.core.errors import DatabaseUnavailable
 from tradepost.core.wire.folding import sort_key
@@ -238,7 +239,7 @@ class TestErrors:
 
 
 class TestInATransaction:
-    """Past its first statement, which begins it, a transaction takes the short way as well."""
+    """A transaction takes the short way as well."""
 
     NEW = (
         insert(Tag)
@@ -360,3 +361,60 @@ class TestInATransaction:
         with lock_watch.expecting() as violations, pytest.raises(WrongOrder):
             await lock(tags, people)
         assert violations == ["FOR KEY SHARE on users is waited for while FOR UPDATE on tags is held"]
+
+
+class TestSteps:
+    """Statements that are sent together."""
+
+    @pytest.mark.parametrize("sent", ["SELECT nothing", "INSERT INTO tags (name) VALUES (NULL)"])
+    async def test_an_error_is_sqlalchemys(self, own: Database, sent: str) -> None:
+        raised = []
+        for executions in (None, own._executions):
+            with pytest.raises(DBAPIError) as caught:
+                async with WriteSession(own.engine, executions) as db:
+                    await db.take([Step(sent, ())])
+            raised.append(caught.value)
+        theirs, ours = raised
+        assert type(ours) is type(theirs)
+        assert type(ours.orig) is type(theirs.orig)
+        assert getattr(ours.orig, "sqlstate", None) == getattr(theirs.orig, "sqlstate", None)
+        assert not ours.connection_invalidated
+        async with own.transaction() as db:
+            assert await db.take([Step("SELECT 1", ()), Step("SELECT 2", ())]) == [[(1,)], [(2,)]]
+
+    async def test_a_connection_that_broke_off(self, own: Database) -> None:
+        if own.is_sqlite:
+            pytest.skip("there is no connection that could break off")
+        asks = Step("SELECT pg_backend_pid()", ())
+        async with own.transaction() as db:
+            ((pid,),) = (await db.take([asks]))[0]
+            async with own.engine.connect() as other:
+                await other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+            with pytest.raises(DBAPIError) as caught:
+                await db.take([asks])
+            await db.rollback()
+        assert isinstance(translate(caught.value), DatabaseUnavailable)
+        assert caught.value.connection_invalidated
+        async with own.transaction() as db:
+            assert await db.take([asks]) != [[(pid,)]]
+
+    async def test_a_deadline_ends_the_statement_and_not_the_connection(self, own: Database) -> None:
+        endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+
+        async def write() -> None:
+            async with own.transaction() as db:
+                await db.take([Step("SELECT 1", ())])
+                deadline.set(end)
+                writing.set()
+                await db.take([Step("SELECT 2", ()), Step(endless, ())])
+
+        end, writing = Deadline(), asyncio.Event()
+        asked = end.task = asyncio.create_task(write())
+        async with asyncio.timeout(20):
+            await writing.wait()
+            await asyncio.sleep(0.1)
+            end.end()
+            with pytest.raises(DeadlineExceeded):
+                await asked
+            async with own.transaction() as db:
+                assert await db.take([Step("SELECT 1", ())]) == [[(1,)]]

@@ -9,6 +9,7 @@ import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
 from typing_extensions import override
 
+from tradepost.core.database.short_way import Found, Step
 from tradepost.core.deadlines import DeadlineExceeded, taken_back
 from tradepost.core.errors import DatabaseUnavailable
 
@@ -67,8 +68,16 @@ class PostgresConnection(asyncpg.Connection):
         return await super().execute(query, *args, timeout=timeout)
 
     async def read_all(self, text: str, values: Sequence[Any]) -> list[Any]:
-        """Return what a statement outside any transaction finds; it is prepared at its first use."""
+        """Return what a statement finds; it is prepared at its first use."""
         return await _until_deadline(self, self.fetch(text, *values))
+
+    async def take(self, steps: Sequence[Step]) -> list[Found]:
+        """Execute statements one after the other, and return what each finds."""
+        found: list[Found] = []
+        for text, values in steps:
+            given = values(found) if callable(values) else values
+            found.append(await self.read_all(text, given))
+        return found
 
     @override
     async def executemany(self, command: str, args: Iterable[Any], *, timeout: float | None = None) -> None:

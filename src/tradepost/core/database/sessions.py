@@ -1,6 +1,6 @@
 """Read and write sessions as types: a function says in its signature whether it may write."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Executable
@@ -11,7 +11,7 @@ from sqlalchemy.util import greenlet_spawn
 from typing_extensions import override
 
 from tradepost.core.database import short_way
-from tradepost.core.database.short_way import Execution, Executions, ReadingDriver, Rows
+from tradepost.core.database.short_way import Driver, Execution, Executions, Found, Rows, Step
 from tradepost.core.observability.server_timing import timing
 
 
@@ -82,7 +82,7 @@ class ReadSession(AsyncSession):
             pooled = connection.connection
         if pooled is None:
             return False
-        driver: ReadingDriver | None = pooled.driver_connection
+        driver: Driver | None = pooled.driver_connection
         return driver is None or driver.is_closed()
 
     @override
@@ -105,24 +105,31 @@ class WriteSession(AsyncSession):
     def __init__(self, engine: AsyncEngine, executions: Executions | None, **options: Any) -> None:
         """``executions`` is None where no statement is to go the short way."""
         super().__init__(engine, **options)
-        self._engine = engine.sync_engine
         self._executions = executions
-        self._begun = False
+        self._begun: Connection | None = None
         self.committed_callbacks: list[Callable[[], None]] = []
 
     async def rows(self, statement: Executable, given: Mapping[str, Any]) -> Rows:
-        """Execute a statement, past what the session has not written yet: by the short way where it is known.
-
-        A first statement begins the transaction, which is SQLAlchemy's business.
-        """
+        """Execute a statement, past what the session has not written yet: by the short way where it is known."""
         executions = self._executions
-        execution = executions.get(statement) if executions is not None and self._begun else None
+        execution = None if executions is None else executions.get(statement)
         if execution is None or timing.get() is not None:
-            found = await self.run_sync(_learn, executions, statement, given)
-            self._begun = True
-            return found
-        within = self.sync_session.connection()
-        return await short_way.read(within.connection, self._engine, execution, given, within=within)
+            return await self.run_sync(_learn, executions, statement, given)
+        step = Step(execution.text, tuple(execution.values(given)))
+        (found,) = await short_way.take(await self._connection(), [step], execution)
+        return execution.make_rows(found)
+
+    async def take(self, steps: Sequence[Step]) -> Sequence[Found]:
+        """Execute statements that are written for the driver, together, and return what each finds."""
+        if self._executions is None or timing.get() is not None:
+            return await self.run_sync(_take_each, steps)
+        return await short_way.take(await self._connection(), steps)
+
+    async def _connection(self) -> Connection:
+        begun = self._begun
+        if begun is None or not begun.in_transaction():
+            begun = self._begun = await self.run_sync(Session.connection)
+        return begun
 
     def after_commit(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` once the transaction is durable, and never if it is rolled back.
@@ -131,3 +138,11 @@ class WriteSession(AsyncSession):
         facts, which belong in the outbox.
         """
         self.committed_callbacks.append(callback)
+
+
+def _take_each(session: Session, steps: Sequence[Step]) -> list[Found]:
+    connection, found = session.connection(), list[Found]()
+    for text, values in steps:
+        result = connection.exec_driver_sql(text, values(found) if callable(values) else values)
+        found.append(result.all() if result.returns_rows else [])
+    return found

@@ -7,7 +7,7 @@ the same statement is a call of the driver's with other values. Rows stay SQLAlc
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, CursorResult, Engine, Executable, Row
@@ -18,11 +18,26 @@ Rows = Sequence[Row[*tuple[Any, ...]]]
 _Bind = Callable[[Any], Any]
 
 
-class ReadingDriver(Protocol):
+Found = Sequence[Sequence[Any]]
+"""Rows as the driver has them."""
+
+
+class Step(NamedTuple):
+    """A statement of several that are sent together."""
+
+    text: str
+    values: Sequence[Any] | Callable[[Sequence[Found]], Sequence[Any]]
+    """The values, or what makes them of what the steps before have found; of a list, each has those of one execution."""
+
+
+class Driver(Protocol):
     """A driver's connection that executes a statement, and reads all of its rows, in one step."""
 
     async def read_all(self, text: str, values: Sequence[Any]) -> Sequence[Any]:
         """Execute a statement as the connection is: in its transaction, or in none. Return what it finds."""
+
+    async def take(self, steps: Sequence[Step]) -> list[Found]:
+        """Execute statements likewise, one after the other, and return what each finds."""
 
     def is_closed(self) -> bool:
         """Tell whether the connection is known to be gone."""
@@ -43,6 +58,7 @@ class Execution:
     ) -> None:
         """``given`` are the places among ``values`` that differ each time, with their names."""
         self.compiled = compiled
+        """What listeners look for in the context of an execution."""
         self.text = text
         self.make_rows = make_rows
         self._values = values
@@ -82,43 +98,54 @@ NO_VALUES: Final[Mapping[str, Any]] = {}
 
 
 async def read(
-    pooled: PoolProxiedConnection,
-    engine: Engine,
-    execution: Execution,
-    given: Mapping[str, Any],
-    *,
-    within: Connection | None = None,
+    pooled: PoolProxiedConnection, engine: Engine, execution: Execution, given: Mapping[str, Any]
 ) -> Rows:
-    """Read on a connection of the engine's: in autocommit mode, or ``within`` a transaction that has begun."""
+    """Read on a connection of the engine's that is in autocommit mode."""
     text, values = execution.text, execution.values(given)
-    heard = within, None, text, values, None if within is None else execution, False
+    heard = None, None, text, values, None, False
     for listener in engine.dispatch.before_cursor_execute:
         listener(*heard)
-    driver: ReadingDriver = pooled.driver_connection  # type: ignore[assignment]
+    driver: Driver = pooled.driver_connection  # type: ignore[assignment]
     try:
         found = await driver.read_all(text, values)
     except BaseException as error:
-        # Dropping a connection waits.
-        await greenlet_spawn(_fail, pooled, engine, within, text, values, error)
+        await greenlet_spawn(_fail, lambda: Connection(engine, connection=pooled), text, values, error)
         raise
     return execution.make_rows(found)
 
 
-def _fail(  # noqa: PLR0917 - what a greenlet is given
-    pooled: Any,
-    engine: Engine,
-    within: Connection | None,
-    text: str,
-    values: Sequence[Any],
-    error: BaseException,
-) -> None:
-    """Have SQLAlchemy raise an error of the driver's: in its own classes, told to listeners, a broken connection dropped."""
-    driver_errors = engine.dialect.loaded_dbapi.Error
+async def take(
+    connection: Connection, steps: Sequence[Step], context: Execution | None = None
+) -> list[Found]:
+    """Execute statements in a connection's transaction, and return what each finds."""
+    for text, values in steps:
+        heard = connection, None, text, values, context, isinstance(values, list)
+        for listener in connection.dispatch.before_cursor_execute:
+            listener(*heard)
+    pooled: Any = connection.connection
     try:
-        pooled.dbapi_connection._handle_exception(error)  # noqa: SLF001
+        # On SQLite it has begun; with asyncpg SQLAlchemy begins it with its first statement.
+        if getattr(pooled.dbapi_connection, "_transaction", pooled) is None:
+            await pooled.dbapi_connection._start_transaction()  # noqa: SLF001
+        driver: Driver = pooled.driver_connection
+        return await driver.take(steps)
+    except BaseException as error:
+        text = "; ".join(step.text for step in steps)
+        await greenlet_spawn(_fail, lambda: connection, text, (), error)
+        raise
+
+
+def _fail(connected: Callable[[], Any], text: str, values: Sequence[Any], error: BaseException) -> None:
+    """Have SQLAlchemy raise an error of the driver's: in its own classes, told to listeners, a broken connection dropped.
+
+    Dropping one waits.
+    """
+    connection = connected()
+    driver_errors = connection.dialect.loaded_dbapi.Error
+    try:
+        connection.connection.dbapi_connection._handle_exception(error)  # noqa: SLF001
     except BaseException as translated:
         if isinstance(translated, Exception) and not isinstance(translated, driver_errors):
             # A deadline, after which the connection is as good as before.
             raise
-        connection: Any = Connection(engine, connection=pooled) if within is None else within
         connection._handle_dbapi_exception(translated, text, values, None, None)  # noqa: SLF001

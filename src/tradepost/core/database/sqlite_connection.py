@@ -12,6 +12,7 @@ from typing import Any, Final, Self, cast
 import aiosqlite
 from typing_extensions import override
 
+from tradepost.core.database.short_way import Found, Step
 from tradepost.core.deadlines import DeadlineExceeded, taken_back
 from tradepost.core.finishing import finished
 
@@ -165,13 +166,27 @@ class SqliteConnection(aiosqlite.Connection):
         raise DeadlineExceeded
 
     async def read_all(self, text: str, values: Sequence[Any]) -> list[Any]:
-        """Return what a statement outside any transaction finds, by one call in the thread."""
+        """Return what a statement finds, by one call in the thread."""
 
         def read() -> list[Any]:
             return self._conn.execute(text, values).fetchall()
 
         rows: list[Any] = await self._execute(read)
         return rows
+
+    async def take(self, steps: Sequence[Step]) -> list[Found]:
+        """Execute statements one after the other, by one call in the thread, and return what each finds."""
+
+        def take() -> list[Found]:
+            found: list[Found] = []
+            for text, values in steps:
+                given = values(found) if callable(values) else values
+                execute = self._conn.executemany if isinstance(given, list) else self._conn.execute
+                found.append(execute(text, given).fetchall())
+            return found
+
+        found: list[Found] = await self._execute(take)
+        return found
 
     def is_closed(self) -> bool:
         """Tell whether it was closed."""

@@ -1,6 +1,6 @@
 """The transactional outbox: a message is a row, written in the transaction of the change that it tells of."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, cast
@@ -9,7 +9,7 @@ from sqlalchemy import Index, String, Table, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tradepost.core.clock import Clock
-from tradepost.core.database.many_rows import insert_many
+from tradepost.core.database.many_rows import Insertion, insert_together
 from tradepost.core.database.models import NEVER_REUSED, Base, Identified, PortableJson, choice
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.messaging.messages import NAME_LENGTH, Message, Subscriptions, Traced, payload_of
@@ -99,6 +99,12 @@ class Outbox:
         self, db: WriteSession, *messages: Message | Traced, due_at: datetime | None = None
     ) -> None:
         """Add messages for each of their subscribers, due at ``due_at`` or now; without a subscriber no row is written."""
+        await insert_together(db, self.addition(db, messages, due_at=due_at))
+
+    def addition(
+        self, db: WriteSession, messages: Iterable[Message | Traced], *, due_at: datetime | None = None
+    ) -> Insertion:
+        """Return what is to be inserted for messages, in this transaction."""
         now = self._clock.now()
         context = traceparent.get()
         traced = [one if isinstance(one, Traced) else Traced(one, context) for one in messages]
@@ -121,13 +127,11 @@ class Outbox:
             ]
             for subscription in self._subscriptions.by_type.get(type(message), ())
         ]
-        if not rows:
-            return
-        await insert_many(db, _MESSAGES, rows)
-        if due_at > now:
-            return  # a dispatcher woken now would find nothing; polling tells it what is due next
-        channels = sorted({row["channel"] for row in rows})
-        db.after_commit(lambda: self._wake(channels))
+        # A dispatcher woken before they are due would find nothing; polling tells it what is due next.
+        if rows and due_at <= now:
+            channels = sorted({row["channel"] for row in rows})
+            db.after_commit(lambda: self._wake(channels))
+        return Insertion(_MESSAGES, rows)
 
     def _cause(self, db: WriteSession, one: Traced) -> str | None:
         """Return the trace context that a message keeps: where spans are sent, that of the message itself."""

@@ -12,7 +12,7 @@ from sqlalchemy import String, Table, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tradepost.core.database.elements import AmongTexts
-from tradepost.core.database.many_rows import insert_many
+from tradepost.core.database.many_rows import Insertion, insert_together
 from tradepost.core.database.models import Base
 from tradepost.core.database.repository import Repository
 from tradepost.core.database.sessions import WriteSession
@@ -107,18 +107,18 @@ class Vocabulary:
 
     async def learn(self, db: WriteSession, texts: Iterable[str]) -> None:
         """Put the words of normalised texts in, in the caller's transaction."""
+        await insert_together(db, self.addition(db, texts))
+
+    def addition(self, db: WriteSession, texts: Iterable[str]) -> Insertion:
+        """Return what is to be inserted for the words of normalised texts, in this transaction."""
         new = {word for text in texts for word in text.split()} - self._known
-        if not new:
-            return
+        if new:
+            db.after_commit(lambda: self._remember(new))
         # In one order for everybody: two that put the same new words in would wait for each other.
         rows = sorted((piece, word) for word in new for piece in pieces(word))
-        await insert_many(
-            db,
-            _WORDS,
-            [{"piece": piece, "word": word} for piece, word in rows],
-            conflicts="ON CONFLICT DO NOTHING",
+        return Insertion(
+            _WORDS, [{"piece": piece, "word": word} for piece, word in rows], "ON CONFLICT DO NOTHING"
         )
-        db.after_commit(lambda: self._remember(new))
 
     def _remember(self, words: Collection[str]) -> None:
         if len(self._known) > REMEMBERED:

@@ -11,12 +11,12 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from tradepost.core.database.elements import AmongIds
 from tradepost.core.database.locks import lock_for_update
-from tradepost.core.database.many_rows import insert_many
+from tradepost.core.database.many_rows import Children, insert_family
 from tradepost.core.database.repository import Repository
 from tradepost.core.errors import PreconditionFailed
 from tradepost.core.wire.pagination import Page, Total, Window
 from tradepost.items.filters import IS_ACTIVE, ItemFilter
-from tradepost.items.models import Item
+from tradepost.items.models import Item, ItemTag
 from tradepost.items.plans import Plan, unfiltered
 from tradepost.items.projections import WHOLE, Projection
 from tradepost.items.repository.sizes import ItemSizeRepository, is_kept
@@ -33,6 +33,7 @@ from tradepost.items.schemas import ItemRow
 from tradepost.items.texts import views_class
 
 _ITEMS = cast("Table", Item.__table__)
+_LINKS = cast("Table", ItemTag.__table__)
 _LOCKED: Final = lock_for_update(select(Item).where(AmongIds(Item.id)).order_by(Item.id), Item)
 _GONE: Final = delete(_ITEMS).where(AmongIds(_ITEMS.c.id))
 
@@ -131,10 +132,19 @@ class ItemRepository(Repository):
         """Return the ids of those items among these that everybody may see."""
         return (await self.db.scalars(select(Item.id).where(Item.id.in_(item_ids), IS_ACTIVE))).all()
 
-    async def add_many(self, rows: Sequence[Mapping[str, Any]]) -> dict[datetime, int]:
-        """Insert items, no two with the same ``created_at``, and return their ids by it."""
-        made = await insert_many(self.db, _ITEMS, rows, returning=("id", "created_at"))
-        return {created_at: item_id for item_id, created_at in made}
+    async def add_many(
+        self, rows: Sequence[Mapping[str, Any]], tags: Mapping[datetime, Sequence[str]]
+    ) -> Mapping[datetime, int]:
+        """Insert items, no two with the same ``created_at``, with links to tags that exist; return their ids by it."""
+        links = [
+            {"created_at": created_at, "tag": name, "position": at}
+            for created_at, names in tags.items()
+            for at, name in enumerate(names)
+        ]
+        # In one statement: the trigger of kept counts is called for it once, not for each row.
+        return await insert_family(
+            self.db, _ITEMS, rows, Children(_LINKS, links, key="item_id", by="created_at")
+        )
 
     async def change(self, item: Item, values: Mapping[str, Any]) -> None:
         """Set columns of a locked item, in the database and on the object, which may be changed once more.

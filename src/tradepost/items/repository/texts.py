@@ -1,14 +1,14 @@
 """The statements about the normalised texts of items, and about those that are stale."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from sqlalchemy import Select, Table, bindparam, select, update
 
 from tradepost.core.database.elements import AmongIds, upsert
 from tradepost.core.database.locks import lock_no_key_update
-from tradepost.core.database.many_rows import insert_many
+from tradepost.core.database.many_rows import Insertion
 from tradepost.core.database.repository import Repository
 from tradepost.core.database.sessions import WriteSession
 from tradepost.core.search.vocabulary import Vocabulary
@@ -44,20 +44,14 @@ class ItemTextRepository(Repository):
         self._session = db
         self._vocabulary = vocabulary
 
-    async def add(self, rows: Sequence[TextRow]) -> None:
-        """Insert the texts of items that are new."""
-        if rows:
-            await insert_many(self.db, _TEXTS, rows)
-            await self._learn(rows)
+    def additions(self, rows: Sequence[TextRow]) -> list[Insertion]:
+        """Return what is to be inserted for the texts of items that are new."""
+        return [Insertion(_TEXTS, rows), self._vocabulary.addition(self._session, _texts_of(rows))]
 
     async def put(self, rows: Sequence[TextRow]) -> None:
         """Insert or replace the texts of items."""
         await (await self.db.connection()).execute(_PUT, rows)
-        await self._learn(rows)
-
-    async def _learn(self, rows: Sequence[TextRow]) -> None:
-        texts = (text for row in rows for text in (row["title"], row["tags"], row["description"]))
-        await self._vocabulary.learn(self._session, texts)
+        await self._vocabulary.learn(self._session, _texts_of(rows))
 
     async def refresh_stale(self, limit: int) -> int:
         """Make anew the texts of items that changed without them, the lowest ids first; return of how many.
@@ -119,3 +113,7 @@ class ItemTextRepository(Repository):
         await self.db.execute(
             update(TextRule).where(TextRule.name == _RULE_OF).values(rule=rule, through=through)
         )
+
+
+def _texts_of(rows: Sequence[TextRow]) -> Iterator[str]:
+    return (text for row in rows for text in (row["title"], row["tags"], row["description"]))
