@@ -52,7 +52,8 @@ async def test_anybody_sees_in_local_what_both_workers_do(server: LiveServer) ->
         answered = 0.0
         async for _, data in coming:
             answered += data["requests"].get("tags, reads", 0.0) * data["seconds"]
-            if answered > 39:
+            # Each look tells a rate that is rounded.
+            if round(answered) >= 40:
                 break
         assert round(answered) == 40
 
