@@ -156,6 +156,9 @@ class Examination:
             ours.close()
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
+            # The next one's databases bear the same names: what this one wrote would be found in their logs.
+            for left in self._directory.glob("*[0-9].db*"):
+                left.unlink()
         return failed, seconds
 
     def _work(self, mutant: Mutant, tests: Sequence[_Test], told: Connection) -> None:

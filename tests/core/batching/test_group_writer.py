@@ -1,6 +1,8 @@
 """Group writes: one transaction for many, and each caller is answered as if it had been alone in it."""
 
 import asyncio
+import gc
+import weakref
 from collections import Counter
 from collections.abc import Sequence
 from random import Random
@@ -156,6 +158,22 @@ class TestFailures:
         store.poison = {1: Unavailable("1")}
         tasks = await in_one_group(store, writer, 1, 2, 3)
         assert await outcomes(tasks) == ["1", 4, 9]
+
+    async def test_an_error_goes_with_who_is_told_of_it(self, store: Store) -> None:
+        """Nothing in its frames has it: it would wait for the garbage collector, with all that they hold."""
+        writer: GroupWriter[int, int] = GroupWriter(store.write)
+        told: list[weakref.ref[Conflict]] = []
+        gc.collect()
+        gc.disable()
+        try:
+            await writer.submit(-1)
+        except Conflict as error:
+            told.append(weakref.ref(error))
+        finally:
+            await settle()
+            gone = [error() is None for error in told]
+            gc.enable()
+        assert gone == [True]
 
     async def test_one_that_fails_alone_is_not_tried_again(self, store: Store) -> None:
         writer: GroupWriter[int, int] = GroupWriter(store.write)
