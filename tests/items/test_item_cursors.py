@@ -127,7 +127,10 @@ def planned(script: Script) -> Callable[..., Plan]:
         field = sort.removeprefix("-")
         if script.steps is None or not parts or field not in INDEXED:
             return chosen(everything, parts, sort=sort, needed=needed)
-        return Plan(PRICE if field == PRICE else None, steps=script.steps, otherwise=smallest(parts))
+        limited, plan = PRICE if field == PRICE else None, Plan(smallest(parts), gathers=True)
+        if "tag_0" in parts:
+            plan = Plan(limited, steps=2 * script.steps, sieve="tag_0", second=plan)
+        return Plan(limited, steps=script.steps, second=plan)
 
     return choose
 

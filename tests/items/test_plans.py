@@ -10,60 +10,135 @@ import pytest
 from tests.conftest import NewPerson, Person, World
 from tests.items.market import ITEMS, sell
 from tradepost.categories.models import Category
-from tradepost.items.plans import BY_ENGINE, MUCH_VIEWED, Plan, chosen, counting
+from tradepost.items.plans import (
+    ALIKE,
+    BY_ENGINE,
+    FROM_MOST,
+    LEAST,
+    MOST_SIEVED,
+    TO_MOST,
+    Plan,
+    chosen,
+    counting,
+    unfiltered,
+)
 from tradepost.items.repository import sizes
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MILLION = 1_000_000
 
 
+def gathers(driver: str, **more: Any) -> Plan:
+    return Plan(driver, gathers=True, **more)
+
+
 @pytest.mark.parametrize(
-    ("parts", "sort", "plan"),
+    ("parts", "sort", "stages"),
     [
-        ({}, "price", BY_ENGINE),
-        ({}, "-views", MUCH_VIEWED),
-        ({}, "views", BY_ENGINE),
-        ({"tag_0": 300}, "price", Plan("tag_0", gathers=True)),
-        # What is known to be common is walked to, and gathered should it be nowhere near.
-        ({"tag_0": 300_000}, "price", Plan("price", steps=256, otherwise="tag_0")),
-        ({"tag_0": 300_000}, "-created_at", Plan(steps=256, otherwise="tag_0")),
-        ({"tag_0": 9_000}, "title", Plan(steps=8192, otherwise="tag_0")),
-        ({"tag_0": 7_000}, "title", Plan("tag_0", gathers=True)),
-        # An order without an index has none to walk along.
-        ({"tag_0": 300_000}, "-views", Plan("tag_0", gathers=True)),
-        ({"tag_0": 300_000}, "price,title", Plan("tag_0", gathers=True)),
-        # The smallest part finds the rows.
-        ({"tag_0": 300_000, "category": 500, "tag_1": 9_000}, "title", Plan("category", gathers=True)),
-        # What an index sorts by itself is gathered more often.
-        ({"owner_id": 20_000}, "price", Plan("owner_id", gathers=True)),
-        # Two that are common each have few rows in common.
-        ({"tag_0": 9_000, "tag_1": 9_000}, "title", Plan("tag_0", gathers=True)),
-        # Both are many: they are read as wholes, not one link for each item of the category.
+        ({}, "price", [BY_ENGINE]),
+        ({"tag_0": 300}, "price", [gathers("tag_0")]),
+        ({"tag_0": 3_000}, "price", [gathers("tag_0")]),
+        # What is known to be common is walked to; farther if it is nowhere near; and gathered in the end.
         (
-            {"tag_0": 100_000, "category": 150_000},
-            "-views",
-            Plan("category", gathers=True, joins_tags=True),
+            {"tag_0": 300_000},
+            "price",
+            [Plan("price", steps=256), Plan("price", steps=2048), gathers("tag_0")],
         ),
+        ({"tag_0": 300_000}, "-created_at", [Plan(steps=256), Plan(steps=2048), gathers("tag_0")]),
+        (
+            {"tag_0": 34_000},
+            "price",
+            [Plan("price", steps=2048), Plan("price", steps=16_384, sieve="tag_0"), gathers("tag_0")],
+        ),
+        # Where its links are fewer than rows that are walked past, they are read as a whole first.
+        ({"tag_0": 9_000}, "title", [Plan(steps=8192), Plan(steps=32_768, sieve="tag_0"), gathers("tag_0")]),
+        ({"tag_0": 6_000}, "title", [Plan(steps=16_384, sieve="tag_0"), gathers("tag_0")]),
+        # An order without an index has none to walk along.
+        ({"tag_0": 300_000}, "-views", [gathers("tag_0")]),
+        ({"tag_0": 300_000}, "price,title", [gathers("tag_0")]),
+        # The smallest part finds the rows.
+        ({"tag_0": 300_000, "category": 500, "tag_1": 9_000}, "title", [gathers("category")]),
+        # What an index sorts by itself is gathered more often.
+        ({"owner_id": 20_000}, "price", [gathers("owner_id")]),
+        # Two that are common each have few rows in common.
+        ({"tag_0": 9_000, "tag_1": 9_000}, "title", [gathers("tag_0")]),
+        (
+            {"tag_0": 40_000, "tag_1": 60_000},
+            "title",
+            [Plan(steps=16_384, sieve="tag_0"), gathers("tag_0")],
+        ),
+        # Both are many: they are read as wholes, not one link for each item of the category.
+        ({"tag_0": 100_000, "category": 150_000}, "-views", [gathers("category", joins_tags=True)]),
         (
             {"tag_0": 100_000, "category": 150_000},
             "price",
-            Plan("price", steps=4096, otherwise="category", joins_tags=True),
+            [Plan("price", steps=4096), gathers("category", joins_tags=True)],
         ),
-        ({"tag_0": 40_000, "category": 50_000}, "price", Plan("category", gathers=True, joins_tags=True)),
-        ({"tag_0": 300_000, "category": 20_000}, "-views", Plan("category", gathers=True)),
-        ({"tag_0": 1_000, "category": 20_000}, "-views", Plan("tag_0", gathers=True)),
-        ({"tag_0": 200_000, "tag_1": 300_000}, "title", Plan(steps=1024, otherwise="tag_0")),
-        ({"status": MILLION}, "price", Plan("price", steps=64, otherwise="status")),
+        ({"tag_0": 40_000, "category": 50_000}, "price", [gathers("category", sieve="tag_0")]),
+        ({"tag_0": 300_000, "category": 20_000}, "-views", [gathers("category")]),
+        ({"tag_0": 1_000, "category": 20_000}, "-views", [gathers("tag_0")]),
+        (
+            {"tag_0": 200_000, "tag_1": 300_000},
+            "title",
+            [Plan(steps=1024), Plan(steps=8192), gathers("tag_0")],
+        ),
+        (
+            {"status": MILLION},
+            "price",
+            [Plan("price", steps=64), Plan("price", steps=512), gathers("status")],
+        ),
     ],
 )
-def test_the_choice(parts: dict[str, int], sort: str, plan: Plan) -> None:
-    assert chosen(MILLION, parts, sort=sort, needed=21) == plan
+def test_the_choice(parts: dict[str, int], sort: str, stages: list[Plan]) -> None:
+    assert staged(chosen(MILLION, parts, sort=sort, needed=21)) == stages
+
+
+def staged(plan: Plan | None) -> list[Plan]:
+    """Return a plan with those that follow should it not find enough, of each of which the next is not compared."""
+    return [] if plan is None else [plan, *staged(plan.second)]
+
+
+@pytest.mark.parametrize("number", [5_000, 10_000, 50_000, 65_536, 65_537, 100_000])
+@pytest.mark.parametrize("others", [{}, {"tag_1": 90_000}, {"category": 80_000}])
+def test_no_walk_is_short_and_each_goes_farther_than_the_one_before(
+    number: int, others: dict[str, int]
+) -> None:
+    parts = {"tag_0": number, **others}
+    expected = MILLION
+    for one in parts.values():
+        expected = expected * one // MILLION
+    *walks, last = staged(chosen(MILLION, parts, sort="title", needed=21))
+    assert last.gathers
+    steps = [walk.steps or 0 for walk in walks]
+    assert all(step > LEAST * 21 * MILLION / expected * 0.99 for step in steps)
+    assert all(later >= 2 * earlier for earlier, later in itertools.pairwise(steps))
+    assert all(walk.sieve is None or parts[walk.sieve] <= MOST_SIEVED for walk in walks)
+
+
+@pytest.mark.parametrize(
+    ("sort", "views", "stages"),
+    [
+        ("-views", None, [FROM_MOST, BY_ENGINE]),
+        ("-views", 100, [FROM_MOST, BY_ENGINE]),
+        ("-views", 99, [ALIKE, BY_ENGINE]),
+        ("views", None, [ALIKE, BY_ENGINE]),
+        ("views", 0, [ALIKE, BY_ENGINE]),
+        ("views", 99, [ALIKE, BY_ENGINE]),
+        # Whatever follows has many views as well.
+        ("views", 100, [TO_MOST]),
+        ("views,price", None, [BY_ENGINE]),
+        ("price", None, [BY_ENGINE]),
+    ],
+)
+def test_everything_by_views(sort: str, views: int | None, stages: list[Plan]) -> None:
+    assert staged(unfiltered(sort, views)) == stages
 
 
 @pytest.mark.parametrize(
     ("parts", "plan"),
     [
         ({"tag_0": 100_000, "category": 150_000}, Plan("category", gathers=True, joins_tags=True)),
+        ({"tag_0": 60_000, "category": 150_000}, Plan("category", gathers=True, sieve="tag_0")),
         ({"tag_0": 100_000, "price": 300_000}, Plan("price", gathers=True, joins_tags=True)),
         ({"tag_0": 20_000, "price": 300_000}, Plan("tag_0", gathers=True)),
         ({"tag_0": 100_000, "tag_1": 90_000}, Plan("tag_1", gathers=True)),
@@ -125,9 +200,12 @@ async def test_every_plan_finds_the_same(
         lambda part: Plan(part, gathers=True),
         lambda _part: Plan(),
         # Given up before it found enough.
-        lambda part: Plan(steps=3, otherwise=part),
+        lambda part: Plan(steps=3, second=Plan(part, gathers=True)),
         lambda part: Plan(part, gathers=True, joins_tags=True),
-        lambda part: Plan(steps=3, otherwise=part, joins_tags=True),
+        lambda part: Plan(steps=3, second=Plan(part, gathers=True, joins_tags=True)),
+        # By a tag where there is one.
+        lambda part: Plan(steps=2, second=Plan(steps=6, sieve="tag_0", second=Plan(part, gathers=True))),
+        lambda part: Plan("category" if part.startswith("tag") else part, gathers=True, sieve="tag_0"),
     ]
     async with world.caller() as stranger:
         caller = {"stranger": stranger, "ann": ann.api, "moderator": moderator.api}[who]

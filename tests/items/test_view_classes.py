@@ -1,5 +1,6 @@
 """The class of views: triggers keep it on both engines, and lists by views are the same through its index and without."""
 
+import itertools
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ from sqlalchemy import insert, select, update
 from tests.conftest import Person, World
 from tests.items.market import ITEMS, sell
 from tradepost.items.models import Item
+from tradepost.items.repository import statements
 from tradepost.items.repository.views import ItemViewRepository
 from tradepost.items.texts import MANY_VIEWS, views_class
 
@@ -90,6 +92,40 @@ async def test_the_most_viewed_come_first_through_the_index_and_past_it(
     ]
 
 
+@pytest.mark.parametrize("far", [1, 3, 1 << 16])
+async def test_lists_by_views_are_the_same_however_far_is_walked_for_as_many(
+    world: World,
+    client: httpx.AsyncClient,
+    alice: Person,
+    monkeypatch: pytest.MonkeyPatch,
+    far: int,
+) -> None:
+    """Lists that begin, go on and end among items with as many views, on both sides of a hundred, with gaps in the ids."""
+    given = [0, 99, 1, 0, 100, 0, 250, 1, 0, 199, 1, 99, 100, 0, 3, 1, 250, 0]
+    ids = [int((await sell(alice, f"T{number}"))["id"]) for number in range(len(given))]
+    async with world.database.transaction() as db:
+        for item_id, views in zip(ids, given, strict=True):
+            await db.execute(update(Item).where(Item.id == item_id).values(views=views))
+    for gone in (0, 7):
+        assert (await alice.api.delete(f"{ITEMS}{ids[gone]}")).status_code == 200
+    hidden = ids[3]
+    assert (await alice.api.patch(f"{ITEMS}{hidden}", json={"status": "draft"})).status_code == 200
+    left = [(views, one) for views, one in zip(given, ids, strict=True) if one not in {ids[0], ids[7]}]
+    monkeypatch.setattr(statements, "FAR", far)
+    statements._page_like.cache_clear()
+    try:
+        for sort, caller, limit in itertools.product(("views", "-views"), (client, alice.api), (1, 2, 5)):
+            ranked = [one for _, one in sorted(left, reverse=sort[0] == "-")]
+            wanted = [one for one in ranked if caller is alice.api or one != hidden]
+            assert await walked(caller, limit, {"sort": sort}) == wanted
+            for skip in range(0, len(wanted) + 1, limit):
+                page = await caller.get(ITEMS, params={"sort": sort, "skip": skip, "limit": limit})
+                assert [item["id"] for item in page.json()["items"]] == wanted[skip : skip + limit]
+                assert page.json()["total"] == len(wanted)
+    finally:
+        statements._page_like.cache_clear()
+
+
 async def walked(caller: httpx.AsyncClient, limit: int, more: dict[str, Any]) -> list[int]:
     found: list[int] = []
     query = {"sort": "-views", "limit": limit, **more}
@@ -101,7 +137,7 @@ async def walked(caller: httpx.AsyncClient, limit: int, more: dict[str, Any]) ->
         if page["next_cursor"] is None:
             return found
         query = {
-            "sort": "-views",
+            "sort": query["sort"],
             "limit": limit,
             "cursor": page["next_cursor"],
             **({"status_filter": more["status_filter"]} if "status_filter" in more else {}),

@@ -13,6 +13,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    true,
 )
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
@@ -180,7 +181,8 @@ class ItemFilter:
                 Item.id.in_(select(ItemTag.item_id).where(ItemTag.tag == bindparam(part))) for part in parts
             ]
         if plan.driver not in parts:
-            return [bears(Item.id, part) for part in parts]
+            parts.sort(key=lambda part: part != plan.sieve)
+            return [_sieved(part) if part == plan.sieve else bears(Item.id, part) for part in parts]
         # Links of one tag that have a link of each other one beside them, before an item is read: most have none.
         first = aliased(ItemTag)
         ids = select(first.item_id).where(first.tag == bindparam(plan.driver))
@@ -190,6 +192,14 @@ class ItemFilter:
                 beside = SoughtInRange(other.item_id, first.item_id)
                 ids = ids.join(other, beside).where(other.tag == bindparam(part))
         return [AmongSelected(Item.id, ids)]
+
+
+def _sieved(part: str) -> ColumnElement[bool]:
+    """Match items with a tag among all links of the tag, which both engines read once, into a hash table or a tree.
+
+    As a comparison with ``true`` neither turns it into a join, which could begin with the links.
+    """
+    return Item.id.in_(select(ItemTag.item_id).where(ItemTag.tag == bindparam(part))).is_(true())
 
 
 def bears(item_id: Any, part: str) -> ColumnElement[bool]:

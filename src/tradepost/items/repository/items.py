@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, cast
@@ -17,7 +18,7 @@ from tradepost.core.errors import PreconditionFailed
 from tradepost.core.wire.pagination import Page, Total, Window
 from tradepost.items.filters import IS_ACTIVE, ItemFilter
 from tradepost.items.models import Item, ItemTag
-from tradepost.items.plans import Plan, unfiltered
+from tradepost.items.plans import ByViews, Plan, unfiltered
 from tradepost.items.projections import WHOLE, Projection
 from tradepost.items.repository.sizes import ItemSizeRepository, is_kept
 from tradepost.items.repository.statements import (
@@ -97,18 +98,20 @@ class ItemRepository(Repository):
         is_counted = wanted.q is None and (
             window.total is Total.EXACT or (window.total is Total.ESTIMATED and is_kept(wanted))
         )
-        plan, sizes = unfiltered(window.sort) if by_words is None else by_words.plan, None
+        plan, sizes = _unfiltered(window) if by_words is None else by_words.plan, None
         if is_planned or is_counted:
             sizes = await counts.find(wanted, category_ids)
             if sizes.is_empty:
                 return Page([], None if window.total is Total.NONE else 0, window)
-            plan = await counts.plan(sizes, sort=window.sort, needed=window.skip + window.limit + 1)
-        values = wanted.parameters()
-        asked = page_statement(wanted, window, projection, category_ids, by_words, plan=plan)
-        found = await self.rows(asked.rows, values | _place_values(asked, window, plan))
-        if plan.second is not None and len(found) <= window.limit:
-            asked = page_statement(wanted, window, projection, category_ids, by_words, plan=plan.second)
-            found = await self.rows(asked.rows, values | _place_values(asked, window, plan.second))
+            if is_planned:
+                plan = await counts.plan(sizes, sort=window.sort, needed=window.skip + window.limit + 1)
+        values, begun = wanted.parameters(), _begun(window, plan)
+        asked = page_statement(wanted, begun, projection, category_ids, by_words, plan=plan)
+        found = await self.rows(asked.rows, values | _place_values(asked, begun, plan))
+        while plan.second is not None and len(found) <= window.limit:
+            plan = plan.second
+            asked = page_statement(wanted, begun, projection, category_ids, by_words, plan=plan)
+            found = await self.rows(asked.rows, values | _place_values(asked, begun, plan))
         shown: Sequence[Any] = found[: window.limit]
         end = asked.place(shown[-1]) if len(found) > len(shown) else None
         if projection is WHOLE:
@@ -203,11 +206,21 @@ class ItemRepository(Repository):
         )
 
 
+def _unfiltered(window: Window) -> Plan:
+    return unfiltered(window.sort, None if window.after is None else cast("int", window.after[0]))
+
+
+def _begun(window: Window, plan: Plan) -> Window:
+    """Return the window after a place, which the walk along items with as many views needs: at first one before all items."""
+    is_first = plan.by_views is ByViews.ALIKE and window.after is None
+    return replace(window, after=(0, 0)) if is_first else window
+
+
 def _place_values(asked: PageStatement, window: Window, plan: Plan) -> dict[str, Any]:
     """Return the values that say where in the list a page is."""
+    values: dict[str, Any] = {"skip": window.skip} if window.skip else {}
     if window.after is not None:
-        values = asked.order.parameters(window.after)
-        if plan.much_viewed:
+        values |= asked.order.parameters(window.after)
+        if plan.by_views in {ByViews.FROM_MOST, ByViews.TO_MOST}:
             values[VIEWS_CLASS] = views_class(cast("int", window.after[0]))
-        return values
-    return {"skip": window.skip} if window.skip else {}
+    return values

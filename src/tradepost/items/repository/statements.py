@@ -38,7 +38,7 @@ from tradepost.core.wire.pagination import Place, Window
 from tradepost.core.wire.schemas import MAX_ID
 from tradepost.items.filters import IS_ACTIVE, IS_ACTIVE_UNINDEXED, IS_MUCH_VIEWED, ItemFilter
 from tradepost.items.models import Item
-from tradepost.items.plans import BY_ENGINE, PRICE, Plan
+from tradepost.items.plans import BY_ENGINE, FAR, PRICE, ByViews, Plan
 from tradepost.items.projections import CATEGORY, WHOLE, Expansion, Projection
 from tradepost.items.schemas import ItemRow
 
@@ -202,10 +202,8 @@ def _page(
     # is shown, however many are skipped or sorted. One more than is shown tells whether the list goes on.
     if shape.after is not None:
         found, along = (rows.where(order.after(shape.after)) for rows in (found, along))
-    if shape.plan.much_viewed:
-        found = found.where(IS_MUCH_VIEWED)
-        if shape.after is not None:
-            found = found.where(Item.views_class <= bindparam(VIEWS_CLASS, type_=SmallInteger()))
+    if shape.plan.by_views is not None:
+        found = found.where(*_by_views(shape.plan.by_views, order, shape))
     if shape.plan.steps is not None:
         found = found.where(order.among_first(along.limit(_spelt_out(shape.plan.steps))))
     found = found.add_columns(*order.columns())
@@ -229,6 +227,24 @@ def _page(
     return PageStatement(rows, matching, order, width, place)
 
 
+def _by_views(way: ByViews, order: Order, shape: _Shape) -> Sequence[ColumnElement[bool]]:
+    """Return the conditions for the part of an order by views that a plan looks at."""
+    by_views, by_id = order.keys
+    if way is ByViews.ALIKE:
+        follows = by_id.beyond(null=False)
+        far = _spelt_out(FAR)
+        if by_id.descending:
+            near = Item.id >= select(func.max(Item.id)).where(follows).scalar_subquery() - far
+        else:
+            near = Item.id <= select(func.min(Item.id)).where(follows).scalar_subquery() + far
+        return [by_views.same(null=False), follows, near]
+    if shape.after is None:
+        return [IS_MUCH_VIEWED]
+    place = bindparam(VIEWS_CLASS, type_=SmallInteger())
+    within = Item.views_class <= place if by_views.descending else Item.views_class >= place
+    return [IS_MUCH_VIEWED, within]
+
+
 def _sorted(
     found: Select[*tuple[Any, ...]], wanted: ItemFilter, order: Order, plan: Plan
 ) -> Select[*tuple[Any, ...]]:
@@ -240,7 +256,11 @@ def _sorted(
         gathered = found.offset(_spelt_out(0)).subquery("found")
         return select(*gathered.c).order_by(*order.by(gathered))
     # The index sorts by the class of views; within one class both engines sort by the views themselves.
-    first = [Item.views_class.desc()] if plan.much_viewed else []
+    by_class = {
+        ByViews.FROM_MOST: [Item.views_class.desc()],
+        ByViews.TO_MOST: [Item.views_class.asc()],
+    }
+    first = [] if plan.by_views is None else by_class.get(plan.by_views, [])
     return found.order_by(*first, *order.by())
 
 
