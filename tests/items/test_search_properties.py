@@ -278,7 +278,7 @@ async def compare(database: Database, rows: Sequence[Row], wanted: ItemFilter, t
                 window = replace(window, after=part.end)
             assert seen == model, text
         asked = replace(wanted, q=text)
-        by_words = await search.find_for_list(asked, None)
+        by_words = await search.find_for_list(asked)
         listed = await ItemRepository(db).page(
             asked, Window(limit=TEXTS, sort="-created_at"), by_words=by_words
         )

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Integer,
     Row,
     Select,
+    bindparam,
     delete,
     exists,
     false,
@@ -32,6 +33,10 @@ SORTS: Final[Sorts] = {"name": Category.name_key, "created_at": Category.created
 
 CategoryRow = Row[int, str, str, str | None, bool, int | None, datetime, datetime, int]
 """id, name, slug, description, is_active, parent_id, created_at, updated_at, version."""
+
+
+SUBTREE: Final = "subtree_of"
+"""The parameter for the category that a subtree begins with."""
 
 
 def _rows() -> Select[int, str, str, str | None, bool, int | None, datetime, datetime, int]:
@@ -88,10 +93,21 @@ def _descent(top: ColumnElement[bool], *each: ColumnElement[bool]) -> CTE:
 def subtree_ids(key: str) -> Select[int]:
     """Return the statement for the ids of a category and all its descendants; none when there is no such category.
 
-    ``key`` is an id in digits, or a slug. The statement is not run: it is for ``IN``.
+    ``key`` is an id in digits, or a slug. The statement is not run: it is for ``IN``. Its one parameter has the value of
+    ``subtree_values``, so that it serves every other key of the same kind.
     """
-    descent = _descent(_named(key))
-    return select(descent.c.id)
+    named: ColumnElement[bool] = false()
+    for value in subtree_values(key).values():
+        column = Category.id if isinstance(value, int) else Category.slug
+        named = column == bindparam(SUBTREE, value, type_=column.type)
+    return select(_descent(named).c.id)
+
+
+def subtree_values(key: str) -> dict[str, int | str]:
+    """Return the value of the parameter in ``subtree_ids``; none where no category could have the key."""
+    if not (key.isascii() and key.isdigit()):
+        return {SUBTREE: key}
+    return {SUBTREE: int(key)} if int(key) <= MAX_ID else {}
 
 
 class CategoryRepository(Repository):

@@ -4,7 +4,7 @@ Every change begins by locking the whole tree: its rules concern more rows than 
 right alone could together make a circle.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from tradepost.categories.errors import (
 )
 from tradepost.categories.models import Category
 from tradepost.categories.nodes import CategoryNode, category_shown, topmost
-from tradepost.categories.repository import CategoryRepository, shown_ids, subtree_ids
+from tradepost.categories.repository import CategoryRepository, shown_ids, subtree_ids, subtree_values
 from tradepost.categories.schemas import CategoryCreate, CategoryUpdate
 from tradepost.categories.sorted import SortedItems
 from tradepost.core.audit.trail import SYSTEM, Asker, AuditTrail, Target
@@ -171,6 +171,11 @@ class CategoryService:
         For ``IN``; it is not run here, and selects nothing when there is no such category.
         """
         return subtree_ids(key)
+
+    @staticmethod
+    def subtree_values(key: str) -> Mapping[str, int | str]:
+        """Return the value of the parameter in ``subtree``, whose statement serves every key with one of the same type."""
+        return subtree_values(key)
 
     @staticmethod
     def shown() -> Select[int]:

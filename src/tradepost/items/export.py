@@ -10,7 +10,6 @@ from typing import Final
 
 from pydantic_core import to_json
 
-from tradepost.categories.service import CategoryService
 from tradepost.core.database.engines import Database
 from tradepost.core.database.replica import Replica
 from tradepost.core.errors import Unavailable
@@ -93,10 +92,9 @@ class ItemExport:
         try:
             if form is ExportFormat.CSV:
                 yield _csv_lines([CSV_COLUMNS])
-            categories = None if wanted.category is None else CategoryService.subtree(wanted.category)
             source = await self._source(may_be_old=may_be_old)
             async with source.snapshot() as connection:
-                found = ItemExportRepository(connection).groups(wanted, category_ids=categories, size=GROUP)
+                found = ItemExportRepository(connection).groups(wanted, size=GROUP)
                 async with aclosing(found) as groups:
                     async for rows in groups:
                         self.items += len(rows)

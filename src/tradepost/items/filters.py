@@ -17,6 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
+from tradepost.categories.service import CategoryService
 from tradepost.core.database.elements import AmongSelected, SoughtInRange, Unindexed, UnindexedOnSqlite
 from tradepost.items.models import Item, ItemTag
 from tradepost.items.plans import BY_ENGINE, PRICE, Plan
@@ -71,7 +72,7 @@ class ItemFilter:
         """The same for all filters whose conditions are the same but for the values."""
         return ItemFilter(
             status=self.status and (ItemStatus.DRAFT if self.only_own else ItemStatus.ACTIVE),
-            category=self.category,
+            category=self.category and _like(self.category),
             tags=("",) * len(self.tags),
             owner_id=None if self.owner_id is None else 0,
             min_price=None if self.min_price is None else Decimal(0),
@@ -89,6 +90,8 @@ class ItemFilter:
             for name in ("status", "owner_id", "min_price", "max_price", "seller_id", "visitor_id")
             if (value := getattr(self, name)) is not None
         }
+        if self.category is not None:
+            values |= CategoryService.subtree_values(self.category)
         return values | {f"tag_{number}": tag for number, tag in enumerate(self.tags)}
 
     @property
@@ -113,7 +116,6 @@ class ItemFilter:
 
     def conditions(
         self,
-        category_ids: Select[int] | None,
         by_words: ColumnElement[bool] | None = None,
         *,
         plan: Plan = BY_ENGINE,
@@ -129,8 +131,9 @@ class ItemFilter:
         wanted = self._visible(plan)
         if self.status is not None:
             wanted.append(seen("status", Item.status) == bindparam("status", type_=Item.status.type))
-        if category_ids is not None:
-            wanted.append(AmongSelected(seen("category", Item.category_id), category_ids))
+        if self.category is not None:
+            below = CategoryService.subtree(self.category)
+            wanted.append(AmongSelected(seen("category", Item.category_id), below))
         if self.owner_id is not None:
             wanted.append(seen("owner_id", Item.owner_id) == bindparam("owner_id"))
         if self.seller_id is not None:
@@ -192,6 +195,13 @@ class ItemFilter:
                 beside = SoughtInRange(other.item_id, first.item_id)
                 ids = ids.join(other, beside).where(other.tag == bindparam(part))
         return [AmongSelected(Item.id, ids)]
+
+
+def _like(category: str) -> str:
+    """Return a category's key of the same kind: an id, or a slug."""
+    return "".join(
+        "1" if isinstance(value, int) else "a" for value in CategoryService.subtree_values(category).values()
+    )
 
 
 def _sieved(part: str) -> ColumnElement[bool]:

@@ -6,7 +6,6 @@ from enum import StrEnum
 from typing import Final
 
 from tradepost.accounts.permissions import STAFF
-from tradepost.categories.service import CategoryService
 from tradepost.core.batching.coalescer import Observe
 from tradepost.core.batching.read_coalescer import ReadCoalescer
 from tradepost.core.batching.replicated import ReplicatedReads
@@ -197,11 +196,10 @@ class ItemReader:
 
     async def _read_list(self, items: ItemRepository, asked: _Question) -> RenderedPage:
         wanted, window, projection = asked.wanted, asked.window, asked.projection
-        categories = None if wanted.category is None else CategoryService.subtree(wanted.category)
         by_words = None
         if wanted.q is not None:
-            by_words = await ItemSearchRepository(items.db).find_for_list(wanted, categories)
-        page = await items.page(wanted, window, projection, category_ids=categories, by_words=by_words)
+            by_words = await ItemSearchRepository(items.db).find_for_list(wanted)
+        page = await items.page(wanted, window, projection, by_words=by_words)
         written = item_json if projection is WHOLE else projection.json
         rendered = Page([written(row) for row in page.rows], page.total, window, page.end)
         shown = self._cursors.sealed(rendered, asked.scope)

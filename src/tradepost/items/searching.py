@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
-from tradepost.categories.service import CategoryService
 from tradepost.core.batching.replicated import ReplicatedReads
 from tradepost.core.database.engines import Database
 from tradepost.core.database.replica import Replica
@@ -95,9 +94,8 @@ class ItemSearch:
             total = None if window.total is Total.NONE else 0
             return SearchPage(Page([], total, window), {name: [] for name in query.facets})
         wanted = replace(query.listed.wanted, q=None)
-        categories = None if wanted.category is None else CategoryService.subtree(wanted.category)
         resolved = await search.resolve(question)
-        found = await search.page(resolved, wanted, window, category_ids=categories, facets=query.facets)
+        found = await search.page(resolved, wanted, window, facets=query.facets)
         rows = await self._rows(db, query, found, resolved)
         page = Page(rows, found.total, window, found.end)
         return SearchPage(self._cursors.sealed(page, _scope(query.listed)), found.facets, found.is_capped)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 
-from sqlalchemy import ColumnElement, Select
+from sqlalchemy import ColumnElement
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from tradepost.items.filters import ItemFilter
@@ -18,15 +18,13 @@ class ItemExportRepository:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def groups(
-        self, wanted: ItemFilter, *, category_ids: Select[int] | None, size: int
-    ) -> AsyncGenerator[Sequence[ItemRow]]:
+    async def groups(self, wanted: ItemFilter, *, size: int) -> AsyncGenerator[Sequence[ItemRow]]:
         """Yield the wanted items, so many at a time."""
         by_words: ColumnElement[bool] | None = None
         if wanted.q is not None:
             async with AsyncSession(self._connection) as db:
                 by_words = await ItemSearchRepository(db).find_all(wanted.q)
-        statement = EVERY_ITEM.where(*wanted.conditions(category_ids, by_words)).order_by(Item.id)
+        statement = EVERY_ITEM.where(*wanted.conditions(by_words)).order_by(Item.id)
         reading = self._connection.execution_options(yield_per=size)
         found = await (await reading).stream(statement, wanted.parameters())
         try:

@@ -83,13 +83,12 @@ class ItemRepository(Repository):
         window: Window,
         projection: Projection = WHOLE,
         *,
-        category_ids: Select[int] | None = None,
         by_words: ByWords | None = None,
     ) -> Page[Any]:
         """Return a part of the wanted items; the total is counted as the window says.
 
-        A row is an ``ItemRow``, or has the columns of another ``projection``. ``category_ids`` is the statement for the
-        wanted category and its descendants, ``by_words`` is how what ``q`` finds is found.
+        A row is an ``ItemRow``, or has the columns of another ``projection``. ``by_words`` is how
+        what ``q`` finds is found.
         """
         counts = ItemSizeRepository(self.db)
         # The list of all needs no plan, and a search by words has one of its own.
@@ -100,24 +99,24 @@ class ItemRepository(Repository):
         )
         plan, sizes = _unfiltered(window) if by_words is None else by_words.plan, None
         if is_planned or is_counted:
-            sizes = await counts.find(wanted, category_ids)
+            sizes = await counts.find(wanted)
             if sizes.is_empty:
                 return Page([], None if window.total is Total.NONE else 0, window)
             if is_planned:
                 plan = await counts.plan(sizes, sort=window.sort, needed=window.skip + window.limit + 1)
         values, begun = wanted.parameters(), _begun(window, plan)
-        asked = page_statement(wanted, begun, projection, category_ids, by_words, plan=plan)
+        asked = page_statement(wanted, begun, projection, by_words, plan=plan)
         found = await self.rows(asked.rows, values | _place_values(asked, begun, plan))
         while plan.second is not None and len(found) <= window.limit:
             plan = plan.second
-            asked = page_statement(wanted, begun, projection, category_ids, by_words, plan=plan)
+            asked = page_statement(wanted, begun, projection, by_words, plan=plan)
             found = await self.rows(asked.rows, values | _place_values(asked, begun, plan))
         shown: Sequence[Any] = found[: window.limit]
         end = asked.place(shown[-1]) if len(found) > len(shown) else None
         if projection is WHOLE:
             shown = [ItemRow._make(row[: asked.width]) for row in shown]
         if sizes is not None and is_counted:
-            total: int | None = await counts.total(sizes, category_ids)
+            total: int | None = await counts.total(sizes)
         elif by_words is not None and window.total is Total.EXACT:
             total = by_words.number
             if by_words.counted is not None:

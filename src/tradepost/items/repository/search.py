@@ -20,6 +20,7 @@ from sqlalchemy import (
     tuple_,
 )
 
+from tradepost.categories.service import CategoryService
 from tradepost.core.database.elements import AmongSelected
 from tradepost.core.database.keyset import Order, nulls_of
 from tradepost.core.database.locks import has_one_writer
@@ -131,15 +132,15 @@ class ItemSearchRepository(Repository):
         question = parse(q)
         if question.is_empty:
             return false()
-        statements = await self._statements(await self.resolve(question), None, None)
+        statements = await self._statements(await self.resolve(question), None)
         return Item.id.in_(statements.matching())
 
-    async def find_for_list(self, wanted: ItemFilter, category_ids: Select[int] | None) -> ByWords:
+    async def find_for_list(self, wanted: ItemFilter) -> ByWords:
         """Return how a list finds what its filter wants by words, and otherwise: by whether that is much."""
         question = parse(wanted.q or "")
         if question.is_empty:
             return ByWords(false(), number=0)
-        asked = await self._statements(await self.resolve(question), wanted, category_ids)
+        asked = await self._statements(await self.resolve(question), wanted)
         values = wanted.parameters()
         number = int(await self.db.scalar(asked.counted(), values) or 0)
         if number < RANKED:
@@ -154,11 +155,10 @@ class ItemSearchRepository(Repository):
         wanted: ItemFilter,
         window: Window,
         *,
-        category_ids: Select[int] | None = None,
         facets: Sequence[str] = (),
     ) -> Found:
         """Return a part of what a question finds among the wanted items, and one total and the facets for all parts."""
-        asked = await self._statements(resolved, wanted, category_ids, looks_at=RANKED)
+        asked = await self._statements(resolved, wanted, looks_at=RANKED)
         values, by_rank = wanted.parameters(), window.sort == BEST_FIRST
         needed = min(RANKED, window.skip + window.limit + 1) if by_rank else RANKED
         after = (
@@ -265,25 +265,26 @@ class ItemSearchRepository(Repository):
         self,
         resolved: Resolved,
         wanted: ItemFilter | None,
-        category_ids: Select[int] | None,
         *,
         looks_at: int | None = None,
     ) -> SearchStatements:
-        narrowing = Narrowing() if wanted is None else await self._narrowing(wanted, category_ids)
+        narrowing = Narrowing() if wanted is None else await self._narrowing(wanted)
         is_sqlite = has_one_writer(self.db)
         return SearchStatements(ITEM_TEXTS, resolved, narrowing, is_sqlite=is_sqlite, looks_at=looks_at)
 
-    async def _narrowing(self, wanted: ItemFilter, category_ids: Select[int] | None) -> Narrowing:
+    async def _narrowing(self, wanted: ItemFilter) -> Narrowing:
         """Return the filter of a list as facts that the index has, and what only items themselves can tell."""
-        facts = _facts(wanted)
-        if category_ids is not None:
-            ids = (await self.db.scalars(category_ids)).all()
+        facts, category = _facts(wanted), wanted.category
+        if category is not None:
+            ids = (await self.db.scalars(CategoryService.subtree(category))).all()
             if len(ids) <= MOST_FACTS:
                 facts.append([of_category(category_id) for category_id in ids] or [of_category(0)])
-                category_ids = None
+                category = None
 
-        rest = ItemFilter(min_price=wanted.min_price, max_price=wanted.max_price, sees_all=True)
-        conditions = rest.conditions(category_ids, plan=ROW_BY_ROW)
+        rest = ItemFilter(
+            category=category, min_price=wanted.min_price, max_price=wanted.max_price, sees_all=True
+        )
+        conditions = rest.conditions(plan=ROW_BY_ROW)
 
         def join(rows: Rows, key: ColumnElement[int]) -> Rows:
             return rows.join(Item, Item.id == key).where(*conditions)

@@ -1,6 +1,6 @@
 """The sizes of a filter's parts, from kept counts: the exact total of a filter, and how many rows each part leaves."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Final
@@ -18,6 +18,7 @@ from sqlalchemy import (
     union_all,
 )
 
+from tradepost.categories.service import CategoryService
 from tradepost.core.database.elements import AmongSelected, Unindexed, counted
 from tradepost.core.database.repository import Repository
 from tradepost.items.filters import ACTIVE, IS_ACTIVE_UNINDEXED, ItemFilter
@@ -122,23 +123,23 @@ def is_kept(wanted: ItemFilter) -> bool:
     )
 
 
-def _statement(
-    parts: Iterable[tuple[str, Dimension]], category_ids: Select[int] | None
-) -> Select[str, str, int]:
+@lru_cache(maxsize=64)
+def _sizes_like(wanted: ItemFilter, parts: tuple[tuple[str, Dimension], ...]) -> Select[str, str, int]:
+    """Return the statement for the sizes of parts of every filter of this shape, from a cache."""
     sides = []
     for part, dimension in parts:
-        counts = kept_counts(dimension, _matching(part, category_ids)).subquery()
+        counts = kept_counts(dimension, _matching(part, wanted.category)).subquery()
         named = literal_column(f"'{part}'", String()).label("part")
         sides.append(select(named, counts.c.status, counts.c.n))
     found = union_all(*sides).subquery()
     return select(found.c.part, found.c.status, func.sum(found.c.n)).group_by(found.c.part, found.c.status)
 
 
-def _matching(part: str, category_ids: Select[int] | None) -> Matches | None:
+def _matching(part: str, category: str | None) -> Matches | None:
     if part == EVERYTHING:
         return None
-    if part == CATEGORY and category_ids is not None:
-        keys = select(as_key(category_ids.subquery().c.id))
+    if part == CATEGORY and category is not None:
+        keys = select(as_key(CategoryService.subtree(category).subquery().c.id))
         return lambda key: AmongSelected(key, keys)
     return partial(_equals, bindparam(f"{part}_key", type_=String()))
 
@@ -147,15 +148,17 @@ def _equals(value: ColumnElement[str], key: ColumnElement[str]) -> ColumnElement
     return key == value
 
 
-@lru_cache(maxsize=64)
-def _like(parts: tuple[tuple[str, Dimension], ...]) -> Select[str, str, int]:
-    return _statement(parts, None)
+@lru_cache(maxsize=256)
+def _counted_like(wanted: ItemFilter, plan: Plan) -> Select[int]:
+    """Return the statement that counts what every filter of this shape finds, likewise."""
+    found = select(Item.id).where(*wanted.conditions(plan=plan))
+    return counted(wanted.joined(found) if plan.joins_tags else found)
 
 
 class ItemSizeRepository(Repository):
     """Reads the sizes of filters."""
 
-    async def find(self, wanted: ItemFilter, category_ids: Select[int] | None) -> Sizes:
+    async def find(self, wanted: ItemFilter) -> Sizes:
         """Return the sizes of a filter's parts, of all items, and of what the visitor sells, all of one snapshot."""
         counted = {EVERYTHING: Dimension.ALL} | _parts_of(wanted)
         keys: dict[str, Any] = {f"tag_{number}_key": tag for number, tag in enumerate(wanted.tags)}
@@ -165,27 +168,25 @@ class ItemSizeRepository(Repository):
         if wanted.visitor_id is not None and not wanted.sees_all:
             counted[VISITOR] = Dimension.OWNER
             keys[f"{VISITOR}_key"] = str(wanted.visitor_id)
-        asked = tuple(counted.items())
-        statement = _like(asked) if category_ids is None else _statement(asked, category_ids)
+        if wanted.category is not None:
+            keys |= CategoryService.subtree_values(wanted.category)
+        statement = _sizes_like(wanted.shape, tuple(counted.items()))
         found: dict[str, dict[str, int]] = {}
         for name, status, number in await self.rows(statement, keys):
             found.setdefault(name, {})[status] = int(number)
         return Sizes(wanted, found)
 
-    async def total(self, sizes: Sizes, category_ids: Select[int] | None) -> int:
+    async def total(self, sizes: Sizes) -> int:
         """Return the exact total of a filter without words, for its visitor."""
         wanted = sizes.wanted
         if is_kept(wanted):
-            return await self._kept_total(sizes, category_ids)
+            return await self._kept_total(sizes)
         if not _parts_of(wanted) and not wanted.hides_active:
             return await self._range_total(sizes)
-        plan = counting(await self._parts(sizes))
-        found = select(Item.id).where(*wanted.conditions(category_ids, plan=plan))
-        if plan.joins_tags:
-            found = wanted.joined(found)
-        return int(await self.db.scalar(counted(found), wanted.parameters()) or 0)
+        total = _counted_like(wanted.shape, counting(await self._parts(sizes)))
+        return int(await self.db.scalar(total, wanted.parameters()) or 0)
 
-    async def _kept_total(self, sizes: Sizes, category_ids: Select[int] | None) -> int:
+    async def _kept_total(self, sizes: Sizes) -> int:
         """Return a total that kept counts have.
 
         What everybody sees is a kept count. Only the visitor's own hidden items of a tag or a category are counted row by
@@ -195,7 +196,7 @@ class ItemSizeRepository(Repository):
             return sizes.total
         wanted = sizes.wanted
         (part,) = _parts_of(wanted)
-        own = _own_hidden(wanted.conditions(category_ids, plan=Plan(VISITOR, gathers=True)))
+        own = _own_hidden(wanted.conditions(plan=Plan(VISITOR, gathers=True)))
         return sizes.of(part, PUBLIC & set(sizes.asked)) + int(
             await self.db.scalar(own, wanted.parameters()) or 0
         )

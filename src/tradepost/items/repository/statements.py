@@ -187,13 +187,12 @@ class PageStatement(NamedTuple):
 
 def _page(
     wanted: ItemFilter,
-    category_ids: Select[int] | None,
     by_words: ColumnElement[bool] | None,
     shape: _Shape,
 ) -> PageStatement:
     order = Order(shape.sort, SORTS, ties=Item.id)
-    matching = select(Item.id).where(*wanted.conditions(category_ids, by_words))
-    conditions = wanted.conditions(category_ids, by_words, plan=shape.plan)
+    matching = select(Item.id).where(*wanted.conditions(by_words))
+    conditions = wanted.conditions(by_words, plan=shape.plan)
     if order.keys[0].field != "created_at":
         conditions = [IS_ACTIVE_UNINDEXED if one is IS_ACTIVE else one for one in conditions]
     found = select(Item.id).where(*conditions)
@@ -267,27 +266,26 @@ def _sorted(
 @lru_cache(maxsize=512)
 def _page_like(wanted: ItemFilter, shape: _Shape) -> PageStatement:
     """Return the statements of ``_page`` for every filter of this shape, from a cache."""
-    return _page(wanted, None, None, shape)
+    return _page(wanted, None, shape)
 
 
 def page_statement(
     wanted: ItemFilter,
     window: Window,
     projection: Projection,
-    category_ids: Select[int] | None,
     by_words: ByWords | None = None,
     *,
     plan: Plan = BY_ENGINE,
 ) -> PageStatement:
     """Return the statement for a page, and the one for all items that it is a page of.
 
-    A filter by words or by category is composed anew: its texts, or the category's key, stand in the statement.
+    A filter by words is composed anew: its texts stand in the statement.
     """
     after = None if window.after is None else nulls_of(window.after)
     shape = _Shape(window.sort, window.limit, _reach(window), after, projection, plan)
-    if by_words is None and category_ids is None:
+    if by_words is None:
         return _page_like(wanted.shape, shape)
-    return _page(wanted, category_ids, None if by_words is None else by_words.condition, shape)
+    return _page(wanted, by_words.condition, shape)
 
 
 async def lock_no_key_update_in_order(db: AsyncSession, condition: ColumnElement[bool]) -> None:
