@@ -57,6 +57,10 @@ def visible_to(visitor: Principal | None, wanted: ItemFilter) -> ItemFilter:
     return replace(wanted, visitor_id=visitor.user_id, sees_all=sees_all(visitor))
 
 
+_OWNED: Final = Projection(frozenset({"owner_id"}))
+"""What is asked of an item that somebody writes to: whose it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Found:
     """An item as an answer shows it, with the columns that decide who may see it."""
@@ -140,7 +144,7 @@ class ItemReader:
 
     async def owner_of(self, item_id: int, principal: Principal) -> int:
         """Return the id of the owner of an item that ``principal`` may see."""
-        return (await self._visible(item_id, principal)).owner_id
+        return (await self._visible(item_id, principal, _OWNED)).owner_id
 
     async def _visible(
         self, item_id: int, visitor: Principal | None, projection: Projection = WHOLE
