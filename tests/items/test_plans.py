@@ -93,6 +93,11 @@ def test_the_choice(parts: dict[str, int], sort: str, stages: list[Plan]) -> Non
     assert staged(chosen(MILLION, parts, sort=sort, needed=21)) == stages
 
 
+def test_a_walk_that_has_to_look_at_the_owner_goes_not_far() -> None:
+    plan = chosen(MILLION, {"tag_0": 34_000}, sort="price", needed=21, goes_far=False)
+    assert staged(plan) == [Plan("price", steps=2048), gathers("tag_0")]
+
+
 def staged(plan: Plan | None) -> list[Plan]:
     """Return a plan with those that follow should it not find enough, of each of which the next is not compared."""
     return [] if plan is None else [plan, *staged(plan.second)]
@@ -234,6 +239,31 @@ async def test_every_plan_finds_the_same(
                     query,
                     sort,
                 )
+
+
+async def test_who_hides_nothing_asks_as_a_stranger_does(
+    world: World, new_person: NewPerson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bob = await new_person("Ann"), await new_person("Bob")
+    for person in (ann, bob):
+        await sell(person, tags=["red"])
+    asked: list[bool] = []
+
+    def choose(everything: int, parts: dict[str, int], **options: Any) -> Plan:
+        asked.append(options["goes_far"])
+        return chosen(everything, parts, **options)
+
+    monkeypatch.setattr(sizes, "chosen", choose)
+    for hidden in (False, True):
+        if hidden:
+            await sell(ann, tags=["red"], status="draft")
+        for sort in ("created_at", "price"):
+            for more in ({}, {"min_price": 1}):
+                page = await _page(ann.api, {"tag": "red", "sort": sort, "total": "exact", **more})
+                assert len(page["items"]) == page["total"] == 2 + hidden
+                page = await _page(bob.api, {"tag": "red", "sort": sort, "total": "exact", **more})
+                assert len(page["items"]) == page["total"] == 2
+    assert asked == [True] * 8 + [False, True] * 4
 
 
 def _always(plan: Any) -> Any:

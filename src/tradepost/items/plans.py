@@ -108,10 +108,13 @@ def unfiltered(sort: str, views: int | None = None) -> Plan:
     return BY_ENGINE
 
 
-def chosen(everything: int, parts: Mapping[str, int], *, sort: str, needed: int) -> Plan:
+def chosen(
+    everything: int, parts: Mapping[str, int], *, sort: str, needed: int, goes_far: bool = True
+) -> Plan:
     """Return the plan for the first ``needed`` rows in an order, of ``everything`` there is.
 
-    ``parts`` tells how many rows each part of the filter leaves; it is as if they had nothing to do with each other.
+    ``parts`` tells how many rows each part of the filter leaves; it is as if they had nothing to do with each other. A walk
+    ``goes_far`` where the order's index alone tells of each row who sees it.
     """
     if not parts:
         return BY_ENGINE
@@ -123,7 +126,7 @@ def chosen(everything: int, parts: Mapping[str, int], *, sort: str, needed: int)
     most = _gathering(everything, parts, plan) / 2
     limited = PRICE if key == PRICE else None
     is_near = walking * PATIENCE <= most
-    far, sieve = _far(parts, walking, most) if _by_index_alone(parts, key) else (0.0, None)
+    far, sieve = _far(parts, walking, most) if goes_far and _by_index_alone(parts, key) else (0.0, None)
     if _rounded(far) >= walking * (2 * PATIENCE if is_near else LEAST):
         plan = Plan(limited, steps=_rounded(far), sieve=sieve, second=plan)
     if is_near:

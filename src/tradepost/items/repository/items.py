@@ -100,6 +100,7 @@ class ItemRepository(Repository):
         plan, sizes = _unfiltered(window) if by_words is None else by_words.plan, None
         if is_planned or is_counted:
             sizes = await counts.find(wanted)
+            wanted = sizes.wanted
             if sizes.is_empty:
                 return Page([], None if window.total is Total.NONE else 0, window)
             if is_planned:

@@ -98,7 +98,7 @@ class _Newest(NamedTuple):
         if self.is_all:
             return False
         newest, oldest = max(self.ids), min(self.ids)
-        return len(self.ids) * newest > 2 * RANKED * (newest - oldest + 1)
+        return len(self.ids) * newest > RANKED * (newest - oldest + 1)
 
 
 class ItemSearchRepository(Repository):

@@ -1,7 +1,7 @@
 """The sizes of a filter's parts, from kept counts: the exact total of a filter, and how many rows each part leaves."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, Final
 
@@ -159,7 +159,10 @@ class ItemSizeRepository(Repository):
     """Reads the sizes of filters."""
 
     async def find(self, wanted: ItemFilter) -> Sizes:
-        """Return the sizes of a filter's parts, of all items, and of what the visitor sells, all of one snapshot."""
+        """Return the sizes of a filter's parts, of all items, and of what the visitor sells, all of one snapshot.
+
+        The filter in them is a stranger's, where it finds the same for its visitor.
+        """
         counted = {EVERYTHING: Dimension.ALL} | _parts_of(wanted)
         keys: dict[str, Any] = {f"tag_{number}_key": tag for number, tag in enumerate(wanted.tags)}
         for name in OWNERS:
@@ -174,7 +177,11 @@ class ItemSizeRepository(Repository):
         found: dict[str, dict[str, int]] = {}
         for name, status, number in await self.rows(statement, keys):
             found.setdefault(name, {})[status] = int(number)
-        return Sizes(wanted, found)
+        sizes = Sizes(wanted, found)
+        if VISITOR in counted and not wanted.hides_active and not sizes.of(VISITOR, ANY - PUBLIC):
+            # Who hides nothing sees what a stranger does, of which indexes alone tell: they do not have the owner.
+            return Sizes(replace(wanted, visitor_id=None), found)
+        return sizes
 
     async def total(self, sizes: Sizes) -> int:
         """Return the exact total of a filter without words, for its visitor."""
@@ -233,10 +240,12 @@ class ItemSizeRepository(Repository):
         wanted = sizes.wanted
         if wanted.q is not None:
             return BY_ENGINE
+        goes_far = wanted.visitor_id is None or wanted.sees_all
         if not wanted.is_priced or sort.removeprefix("-") != PRICE:
-            return chosen(sizes.everything, await self._parts(sizes), sort=sort, needed=needed)
+            parts = await self._parts(sizes)
+            return chosen(sizes.everything, parts, sort=sort, needed=needed, goes_far=goes_far)
         # The order's own index is walked along from one bound to the other.
-        plan = chosen(sizes.everything, sizes.parts, sort=sort, needed=needed)
+        plan = chosen(sizes.everything, sizes.parts, sort=sort, needed=needed, goes_far=goes_far)
         return Plan(PRICE) if plan.by_engine else plan
 
     async def _parts(self, sizes: Sizes) -> dict[str, int]:
