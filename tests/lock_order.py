@@ -41,7 +41,9 @@ class LockWatch:
     def __init__(self) -> None:
         self.violations: list[str] = []
         # Statements that are alike are compiled once, and take the same locks.
-        self._taken: WeakKeyDictionary[Compiled, tuple[tuple[Lock, bool], ...]] = WeakKeyDictionary()
+        self._taken: WeakKeyDictionary[Compiled | Executable, tuple[tuple[Lock, bool], ...]] = (
+            WeakKeyDictionary()
+        )
 
     def start(self) -> None:
         """Begin to watch."""
@@ -73,11 +75,16 @@ class LockWatch:
         self, connection: Connection, _cursor: Any, _text: str, _values: Any, context: Any, _many: object
     ) -> None:
         compiled: Compiled | None = getattr(context, "compiled", None)
-        if compiled is None or compiled.statement is None:
+        # By the short way of ``core/database/short_way.py`` nothing is compiled.
+        statement: Any = (
+            getattr(context, "invoked_statement", None) if compiled is None else compiled.statement
+        )
+        if statement is None:
             return
-        if compiled not in self._taken:
-            self._taken[compiled] = tuple(taken_by(compiled.statement))
-        for lock, waits in self._taken[compiled]:
+        key = compiled or statement
+        if key not in self._taken:
+            self._taken[key] = tuple(taken_by(statement))
+        for lock, waits in self._taken[key]:
             self._note(connection, lock, waits=waits)
 
     def _note(self, connection: Connection, lock: Lock, *, waits: bool) -> None:

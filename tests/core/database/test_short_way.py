@@ -1,6 +1,7 @@
 """The short way of a statement against SQLAlchemy's own: the same rows, the same errors, and a connection that stays good."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -112,6 +113,23 @@ async def test_the_text_of_a_list_in_the_statement_is_never_kept(own: Database) 
         await Repository(db).rows(statement, {"ids": [1]})
         assert statement not in own._executions  # type: ignore[operator]
         assert await Repository(db).rows(statement, {"ids": [1, 2, 3]}) == []
+
+
+async def test_a_statement_that_is_made_for_one_use_takes_along_what_is_known_of_it(own: Database) -> None:
+    async def ask() -> None:
+        statement = select(Tag.id.label("of_one_use")).where(Tag.name == bindparam("name"))
+        for opened in (own.read, own.transaction):
+            async with opened() as db:
+                for _ in range(2):
+                    assert await Repository(db).rows(statement, {"name": "a"}) == []
+        assert statement in own._executions  # type: ignore[operator]
+
+    await ask()
+    for engine in (own.engine, own.read_engine):
+        # SQLAlchemy's own memory, which holds the first statement of each kind until others take its place.
+        engine.sync_engine._compiled_cache.clear()  # type: ignore[union-attr]
+    gc.collect()
+    assert not own._executions
 
 
 async def test_every_endpoint_answers_the_same_again(

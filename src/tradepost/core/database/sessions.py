@@ -11,7 +11,7 @@ from sqlalchemy.util import greenlet_spawn
 from typing_extensions import override
 
 from tradepost.core.database import short_way
-from tradepost.core.database.short_way import Driver, Execution, Executions, Found, Rows, Step
+from tradepost.core.database.short_way import Driver, Execution, Executions, Found, Rows, Sent, Step
 from tradepost.core.observability.server_timing import timing
 
 
@@ -116,7 +116,7 @@ class WriteSession(AsyncSession):
         if execution is None or timing.get() is not None:
             return await self.run_sync(_learn, executions, statement, given)
         step = Step(execution.text, tuple(execution.values(given)))
-        (found,) = await short_way.take(await self._connection(), [step], execution)
+        (found,) = await short_way.take(await self._connection(), [step], Sent(statement))
         return execution.make_rows(found)
 
     async def take(self, steps: Sequence[Step]) -> Sequence[Found]:

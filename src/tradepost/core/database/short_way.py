@@ -46,19 +46,16 @@ class Driver(Protocol):
 class Execution:
     """How a statement is sent, and how rows are made of what the driver finds: as SQLAlchemy did it once."""
 
-    __slots__ = ("_given", "_values", "compiled", "make_rows", "text")
+    __slots__ = ("_given", "_values", "make_rows", "text")
 
     def __init__(
         self,
-        compiled: Any,
         text: str,
         values: Sequence[Any],
         given: Sequence[tuple[int, str, _Bind | None]],
         make_rows: Callable[[Sequence[Any]], Rows],
     ) -> None:
         """``given`` are the places among ``values`` that differ each time, with their names."""
-        self.compiled = compiled
-        """What listeners look for in the context of an execution."""
         self.text = text
         self.make_rows = make_rows
         self._values = values
@@ -80,7 +77,7 @@ class Execution:
         places = [
             (place, name, binds.get(name)) for place, name in enumerate(compiled.positiontup) if name in given
         ]
-        return cls(compiled, context.statement, values, places, make_rows)
+        return cls(context.statement, values, places, make_rows)
 
     def values(self, given: Mapping[str, Any]) -> Sequence[Any]:
         """Return the values in their places."""
@@ -92,7 +89,17 @@ class Execution:
 
 
 Executions = WeakKeyDictionary[Executable, Execution]
-"""What is known of a database's statements; a statement that is made for one use takes it along."""
+"""What is known of a database's statements; a statement that is made for one use takes it along.
+
+So nothing of it may refer to its statement, as what SQLAlchemy compiles does.
+"""
+
+
+class Sent(NamedTuple):
+    """What listeners find in the context of an execution."""
+
+    invoked_statement: Executable
+
 
 NO_VALUES: Final[Mapping[str, Any]] = {}
 
@@ -114,9 +121,7 @@ async def read(
     return execution.make_rows(found)
 
 
-async def take(
-    connection: Connection, steps: Sequence[Step], context: Execution | None = None
-) -> list[Found]:
+async def take(connection: Connection, steps: Sequence[Step], context: Sent | None = None) -> list[Found]:
     """Execute statements in a connection's transaction, and return what each finds."""
     for text, values in steps:
         heard = connection, None, text, values, context, isinstance(values, list)
