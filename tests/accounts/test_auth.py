@@ -293,7 +293,7 @@ class TestAccessToken:
                 assert answer.headers["www-authenticate"] == "Bearer"
                 assert answer.json()["detail"] == "Could not validate credentials"
         assert (await client.get("/api/v1/users/me")).status_code == 401
-        assert tokens.read_access(alice.token).user_id == alice.id
+        assert tokens.read_access(alice.token, world.clock.now()).user_id == alice.id
 
     async def test_a_number_that_is_no_integer_in_range_is_401(
         self, client: httpx.AsyncClient, alice: Person, world: World

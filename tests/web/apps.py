@@ -25,7 +25,7 @@ from tradepost.web.routing.router import Router
 class Lines(list[dict[str, Any]], AccessLog):
     """An access log that keeps its lines."""
 
-    def __call__(self, **values: Any) -> None:
+    def write(self, **values: Any) -> None:
         self.append(values)
 
 

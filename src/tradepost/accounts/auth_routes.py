@@ -23,7 +23,7 @@ from tradepost.accounts.errors import (
     SessionNotFound,
 )
 from tradepost.accounts.models import LoginSession
-from tradepost.accounts.reader import user_shown
+from tradepost.accounts.reader import profile_shown
 from tradepost.accounts.schemas import UserRead, UserRegister
 from tradepost.accounts.session_schemas import (
     REFRESH_FORM,
@@ -73,7 +73,7 @@ async def register(
 ) -> Response:
     """Make an account for oneself."""
     await limited("register", limited.address)
-    return resource_answer(user_shown(await credentials.register(applicant, by=origin)))
+    return resource_answer(profile_shown(await credentials.register(applicant, by=origin)))
 
 
 # The scheme is named here: as a dependency the bearer would be read, and could fail, although a body is sent.

@@ -9,7 +9,7 @@ from tradepost.accounts.messages import UserDeleted
 from tradepost.accounts.models import User
 from tradepost.accounts.permissions import Role
 from tradepost.accounts.phones import parsed_phone
-from tradepost.accounts.reader import user_shown
+from tradepost.accounts.reader import profile_shown
 from tradepost.accounts.repository.api_keys import ApiKeyRepository
 from tradepost.accounts.repository.sessions import SessionRepository
 from tradepost.accounts.repository.tokens import AccountTokenRepository
@@ -93,7 +93,7 @@ class UserService:
         user = await self._users.lock_no_key_update(user_id)
         if user is None:
             raise UserNotFound
-        expected.check_shown(user_shown(user))
+        expected.check_shown(profile_shown(user))
         if list(admins) == [user_id]:
             raise LastAdmin
         if sent.get("phone") is not None:
@@ -177,7 +177,7 @@ class UserService:
 
         Before the row goes, the person leaves what higher domains keep for them: others are moved up into their seats.
         """
-        expected.check_shown(user_shown(user))
+        expected.check_shown(profile_shown(user))
         if list(admins) == [user.id]:
             raise LastAdmin
         await self._depart(user_id=user.id, now=self._clock.now())

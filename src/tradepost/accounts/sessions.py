@@ -164,10 +164,9 @@ class SessionService:
 
     async def identify(self, token: str) -> Identity:
         """Return the session and user of an access token, as the database has them now."""
-        claims = self._tokens.read_access(token)
-        identity = await self._identities.find(
-            session_id=claims.session_id, user_id=claims.user_id, now=self._clock.now()
-        )
+        now = self._clock.now()
+        claims = self._tokens.read_access(token, now)
+        identity = await self._identities.find(session_id=claims.session_id, user_id=claims.user_id, now=now)
         if identity is None:
             raise Unauthenticated
         return identity

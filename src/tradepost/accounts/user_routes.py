@@ -36,7 +36,7 @@ from tradepost.accounts.errors import (
     UserNotFound,
 )
 from tradepost.accounts.permissions import Role
-from tradepost.accounts.reader import user_shown
+from tradepost.accounts.reader import profile_shown
 from tradepost.accounts.repository.users import SORTS
 from tradepost.accounts.schemas import (
     NAME_LENGTH,
@@ -99,7 +99,9 @@ async def update_me(
     changes: ProfileUpdate, principal: CurrentPrincipal, users: UserWrites, expected: IfMatch
 ) -> Response:
     """Change one's own profile: only the fields that are sent."""
-    return resource_answer(user_shown(await users.update(principal.user_id, changes, expected, by=principal)))
+    return resource_answer(
+        profile_shown(await users.update(principal.user_id, changes, expected, by=principal))
+    )
 
 
 @router.delete(
@@ -180,7 +182,7 @@ async def list_users(
 async def create_user(account: UserCreate, writer: MayWriteUsers, credentials: Credentials) -> Response:
     """Make an account for somebody."""
     user = await credentials.register(account, role=account.role, is_active=account.is_active, by=writer)
-    return resource_answer(user_shown(user), status=201)
+    return resource_answer(profile_shown(user), status=201)
 
 
 @router.get(
@@ -206,7 +208,7 @@ async def update_user(
     user_id: UserId, changes: UserUpdate, writer: MayWriteUsers, users: UserWrites, expected: IfMatch
 ) -> Response:
     """Change somebody's profile, role or active flag: only the fields that are sent."""
-    return resource_answer(user_shown(await users.update(user_id, changes, expected, by=writer)))
+    return resource_answer(profile_shown(await users.update(user_id, changes, expected, by=writer)))
 
 
 @router.post(

@@ -38,6 +38,9 @@ class Stage(IntEnum):
     """Something may have been changed."""
 
 
+_NOTHING: Final = Stage.NOTHING  # looking a member up costs as much as making an object
+
+
 class Deadline:
     """The deadline of a task, and the stage that the task has come to."""
 
@@ -46,7 +49,7 @@ class Deadline:
     def __init__(self, task: "asyncio.Task[Any] | None" = None) -> None:
         self.task = task
         self._cancellations = 0
-        self.stage = Stage.NOTHING
+        self.stage = _NOTHING
         self.is_over = False
 
     def end(self) -> None:

@@ -7,12 +7,13 @@ from functools import partial
 from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import AfterValidator, Field, Strict, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError, PydanticKnownError, to_json
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from tradepost.accounts.schemas import PublicUser
 from tradepost.core.wire.characters import SEEN_PATTERN, is_blank
 from tradepost.core.wire.moments import Moment
 from tradepost.core.wire.representations import Representation
+from tradepost.core.wire.row_json import to_json
 from tradepost.core.wire.schemas import Changes, Input, Output, PageInfo, example
 from tradepost.core.wire.spelling import nearest
 from tradepost.events.errors import END_BEFORE_START

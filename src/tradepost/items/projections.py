@@ -9,9 +9,8 @@ from enum import Enum, auto
 from functools import partial
 from typing import Any, Final
 
-from pydantic_core import to_json
-
 from tradepost.core.wire.representations import Representation
+from tradepost.core.wire.row_json import to_json
 from tradepost.items.schemas import BESIDES_VERSION, ItemRead, ItemRow, total_price
 
 FIELDS: Final = tuple(ItemRead.model_fields)

@@ -1,9 +1,9 @@
 """The read path of items: coalesced reads. Requests that come while a read is under way share the next one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from tradepost.accounts.permissions import STAFF
 from tradepost.core.batching.coalescer import Observe
@@ -31,6 +31,9 @@ SEARCH_LANES: Final = 2
 """Searches look through many rows: in lanes of their own they hold up each other, and no list. On SQLite one."""
 
 
+_ACTIVE: Final = ItemStatus.ACTIVE.value
+
+
 def sees_all(principal: Principal | None) -> bool:
     """Tell whether a visitor may see the drafts and inactive items of others."""
     return principal is not None and STAFF in principal.permissions
@@ -38,9 +41,7 @@ def sees_all(principal: Principal | None) -> bool:
 
 def is_visible(status: str, owner_id: int, visitor: Principal | None) -> bool:
     """Tell whether ``visitor`` may see an item."""
-    return status == ItemStatus.ACTIVE or (
-        visitor is not None and visitor.may_act_for(owner_id, overriding=STAFF)
-    )
+    return status == _ACTIVE or (visitor is not None and visitor.may_act_for(owner_id, overriding=STAFF))
 
 
 def shown_to(visitor: Principal | None, projection: Projection) -> Projection:
@@ -61,13 +62,18 @@ _OWNED: Final = Projection(frozenset({"owner_id"}))
 """What is asked of an item that somebody writes to: whose it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(NamedTuple):
     """An item as an answer shows it, with the columns that decide who may see it."""
 
     status: str
     owner_id: int
     shown: Representation
+
+
+def _visible(found: _Found | None, visitor: Principal | None) -> _Found:
+    if found is None or not is_visible(found.status, found.owner_id, visitor):
+        raise ItemNotFound
+    return found
 
 
 class ListName(StrEnum):
@@ -137,25 +143,21 @@ class ItemReader:
 
         It counts a view, unless it is among the representations that the visitor has already.
         """
-        found = await self._visible(item_id, visitor, projection)
+        found = _visible(await self._find(item_id, visitor, projection), visitor)
         if known.matching(found.shown.etag) is None:
             self._views.count(item_id)
         return found.shown
 
     async def owner_of(self, item_id: int, principal: Principal) -> int:
         """Return the id of the owner of an item that ``principal`` may see."""
-        return (await self._visible(item_id, principal, _OWNED)).owner_id
+        return _visible(await self._find(item_id, principal, _OWNED), principal).owner_id
 
-    async def _visible(
-        self, item_id: int, visitor: Principal | None, projection: Projection = WHOLE
-    ) -> _Found:
+    def _find(
+        self, item_id: int, visitor: Principal | None, projection: Projection
+    ) -> Awaitable[_Found | None]:
         if projection is WHOLE:
-            found = await self._points.find(item_id)
-        else:
-            found = await self._projected.find((item_id, shown_to(visitor, projection)))
-        if found is None or not is_visible(found.status, found.owner_id, visitor):
-            raise ItemNotFound
-        return found
+            return self._points.find(item_id)
+        return self._projected.find((item_id, shown_to(visitor, projection)))
 
     async def page(self, query: ListQuery, visitor: Principal | None) -> RenderedPage:
         """List the wanted items that ``visitor`` may see: the JSON of ``ItemPage``, and of each item."""

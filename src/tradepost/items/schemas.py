@@ -16,7 +16,7 @@ from pydantic import (
     WithJsonSchema,
     field_validator,
 )
-from pydantic_core import PydanticCustomError, PydanticKnownError, to_json
+from pydantic_core import PydanticCustomError, PydanticKnownError
 from sqlalchemy import Row
 
 from tradepost.accounts.schemas import PublicUser
@@ -24,6 +24,7 @@ from tradepost.categories.schemas import CategoryRead
 from tradepost.core.database.models import Money
 from tradepost.core.wire.characters import SEEN_PATTERN, is_blank
 from tradepost.core.wire.representations import Representation
+from tradepost.core.wire.row_json import to_json
 from tradepost.core.wire.schemas import Changes, Id, Input, Number, Output, PageInfo, example
 from tradepost.tags.schemas import TagList
 
@@ -253,8 +254,13 @@ def item_shown(row: ItemRow) -> Representation:
     """Return a whole item with its entity tag: the JSON of ``ItemRead``."""
     # The columns of BESIDES_VERSION, written down once more: this is the busiest read.
     made_of = (
-        f"{row.updated_at}\0{row.views}\0{row.images}\0{row.tags}"
-        f"\0{row.owner_first_name}\0{row.owner_last_name}\0{row.owner_avatar_url}"
+        row.updated_at,
+        row.views,
+        row.images,
+        row.tags,
+        row.owner_first_name,
+        row.owner_last_name,
+        row.owner_avatar_url,
     )
     return Representation(row.version, made_of, partial(item_json, row))
 

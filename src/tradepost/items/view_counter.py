@@ -35,8 +35,9 @@ class ViewCounter:
 
     def count(self, item_id: int) -> None:
         """Note a view."""
-        if item_id in self._waiting or len(self._waiting) < CAPACITY:
-            self._waiting[item_id] += 1
+        seen = self._waiting.get(item_id)
+        if seen is not None or len(self._waiting) < CAPACITY:
+            self._waiting[item_id] = (seen or 0) + 1
 
     async def run(self) -> None:
         """Write batches until cancelled, and what is left then."""

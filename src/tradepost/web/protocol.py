@@ -44,7 +44,6 @@ _clock = SystemClock()
 _NOBODYS: Final = contextvars.Context()
 """Of what goes on from one request to the next: it has nothing of either."""
 
-
 _FRAMING: Final = frozenset({b"expect", b"host", b"transfer-encoding"})
 """Fields that say where a request goes and where it ends: two readings of them are a request smuggled past a proxy."""
 
@@ -69,6 +68,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._half_closed = False
         self._hosts = 0
         self._codings = b""
+        self._raw_root = self.root_path.encode("ascii")
         self._readiness: Readiness | None = self.app_state.get(READINESS_KEY)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -270,21 +270,21 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         url = httptools.parse_url(self.url)
         path = url.path.decode("ascii")
         scope["path"] = self.root_path + (unquote(path) if "%" in path else path)
-        scope["raw_path"] = self.root_path.encode("ascii") + url.path
+        scope["raw_path"] = self._raw_root + url.path
         scope["query_string"] = url.query or b""
         before = self.cycle
-        self.cycle = Cycle(
-            scope=scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=self.access_log,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
-            on_response=self.on_response_complete,
+        self.cycle = Cycle(  # by position: named, arguments cost a class three times as much
+            scope,
+            self.transport,
+            self.flow,
+            self.logger,
+            self.access_logger,
+            self.access_log,
+            self.server_state.default_headers,
+            asyncio.Event(),
+            self.expect_100_continue,
+            version != "1.0" and self.parser.should_keep_alive(),
+            self.on_response_complete,
         )
         # Before the first request there is no cycle, whatever its annotation says.
         if before is None or before.response_complete:  # type: ignore[redundant-expr]

@@ -2,6 +2,7 @@
 
 import json
 import logging as standard
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,9 +33,9 @@ REQUEST: dict[str, Any] = {
 }
 
 
-def access_log(**options: Any) -> tuple[AccessLog, Sheet]:
+def access_log(**options: Any) -> tuple[Callable[..., None], Sheet]:
     sheet = Sheet()
-    return AccessLog(sheet, clock=MovableClock(stopped_at=MOMENT), **options), sheet  # type: ignore[arg-type]
+    return AccessLog(sheet, clock=MovableClock(stopped_at=MOMENT), **options).write, sheet  # type: ignore[arg-type]
 
 
 def test_a_line_names_the_trace_that_its_request_is_in() -> None:
@@ -89,3 +90,14 @@ def test_a_person_at_a_terminal_reads_words() -> None:
     write, sheet = access_log(readable=True)
     write(**REQUEST | {"error_code": "X"})
     assert sheet.lines == [b"01:02:03 200 GET /items/{item_id} 12.3 ms person=7 X abc-1\n"]
+
+
+def test_each_line_has_its_own_time() -> None:
+    sheet, clock = Sheet(), MovableClock(stopped_at=MOMENT)
+    log = AccessLog(sheet, clock=clock)  # type: ignore[arg-type]
+    for step in (0.0, 0.5434, 0.0006, 60.0, -60.001, 0.0):
+        clock.move(step)
+        log.write(**REQUEST)
+    assert [json.loads(line)["timestamp"][14:] for line in sheet.lines] == [
+        "02:03.456Z", "02:04.000Z", "02:04.000Z", "03:04.000Z", "02:03.999Z", "02:03.999Z",
+    ]  # fmt: skip

@@ -27,7 +27,7 @@ PROGRAM = """
 import logging, structlog, sys, warnings
 from tradepost.core.observability import logging as ours
 from tradepost.core.observability.trace_context import traceparent
-write = ours.configure({level!r})
+write = ours.configure({level!r}).write
 ours.configure({level!r})
 token = ours.request_id.set("req-1")
 traced = traceparent.set("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
@@ -120,8 +120,8 @@ def _own_configuration() -> Iterator[None]:
 def test_both_kinds_of_loggers_end_in_one_file(tmp_path: Path) -> None:
     standard.getLogger().handlers = []  # pytest's own fail on a line that cannot be formatted
     with (tmp_path / "log").open("w") as stream:
-        write = logging.configure("WARNING", stream=stream)
-        assert logging.configure("WARNING", stream=stream) is not write
+        access = logging.configure("WARNING", stream=stream)
+        assert logging.configure("WARNING", stream=stream) is not access
         log = structlog.get_logger("tradepost.part")
         log.info("too quiet")
         log.warning("ours", exc_info=(ValueError, ValueError("v"), None))
@@ -131,7 +131,7 @@ def test_both_kinds_of_loggers_end_in_one_file(tmp_path: Path) -> None:
             json.loads("{}")["k"]
         except KeyError:
             log.exception("caught")
-        write(**REQUEST | {"status": 500})
+        access.write(**REQUEST | {"status": 500})
         logging.close()
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert [line["event"] for line in lines] == [

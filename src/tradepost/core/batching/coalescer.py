@@ -101,6 +101,9 @@ class Batching(ABC, Generic[K, V]):
 
     async def find(self, key: K) -> V | None:
         """Return what a read that starts after this call finds for ``key``, None when it finds nothing."""
+        alone = self._found_alone(key)
+        if alone is not None:
+            return await alone
         if self._room == 0:
             raise Unavailable
         answer: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
@@ -188,6 +191,10 @@ class Batching(ABC, Generic[K, V]):
                         raise
         finally:
             self._free_lanes += 1
+
+    def _found_alone(self, key: K) -> Awaitable[V | None] | None:  # noqa: ARG002 - for those who can
+        """Begin to read a key that nothing has to wait for, apart from all batches."""
+        return None
 
     def _wake_a_lane(self) -> bool:
         """Set a lane to work that rests, if there is one."""

@@ -70,14 +70,14 @@ class ReadCoalescer(Batching[K, V]):
         self._ends_rests = False
 
     @override
-    async def find(self, key: K) -> V | None:
+    def _found_alone(self, key: K) -> Awaitable[V | None] | None:
         while self._resting and not self._waiting and timing.get() is None:
             work, held = self._resting.popitem()
             if held.db.is_broken and not work.done():
                 work.set_result(False)
             elif not work.done():
-                return await self._find_alone(key, work, held)
-        return await super().find(key)
+                return self._find_alone(key, work, held)
+        return None
 
     async def _find_alone(self, key: K, work: "asyncio.Future[bool]", held: _Held) -> V | None:
         """Read a single key in its caller's task, with the session of a lane that rests: two turns of the loop less."""

@@ -1,7 +1,7 @@
 """The access log: one line for each request."""
 
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from tradepost.core.clock import Clock
 from tradepost.core.observability.log_writer import LogWriter
@@ -26,24 +26,24 @@ class AccessLog:
     def __init__(
         self, writer: LogWriter, *, level: int = logging.INFO, readable: bool = False, clock: Clock
     ) -> None:
-        self._write = writer.write
+        self._writer = writer
         self._quiet = level > logging.INFO
         self._readable = readable
         self._now = clock.now
-        # The second of the last line, and how it is written.
-        self._second = datetime.min.replace(tzinfo=UTC)
+        # The second of the last line, the next one, and how the former is written.
+        self._second = self._next = datetime.min.replace(tzinfo=UTC)
         self._written = ""
 
     def _timestamp(self) -> str:
         """Return the present as ``timestamp`` writes it; most lines are of the same second as the last one."""
         moment = self._now()
-        second = moment.replace(microsecond=0)
-        if second != self._second:
-            self._second = second
-            self._written = timestamp(second, readable=False).removesuffix("000Z")
+        if not self._second <= moment < self._next:
+            self._second = moment.replace(microsecond=0)
+            self._next = self._second + timedelta(seconds=1)
+            self._written = timestamp(self._second, readable=False).removesuffix("000Z")
         return f"{self._written}{moment.microsecond // 1000:03d}Z"
 
-    def __call__(
+    def write(
         self,
         *,
         request_id: str,
@@ -83,4 +83,4 @@ class AccessLog:
             if error_code is not None:
                 line += f',"error_code":"{error_code}"'
             line += "}\n" if trace is None else f',"trace_id":"{trace}"}}\n'
-        self._write(line.encode())
+        self._writer.write(line.encode())

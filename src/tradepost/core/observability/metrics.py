@@ -31,7 +31,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.samples import Sample
 
 from tradepost.core.clock import Clock
-from tradepost.core.observability.tallies import TALLIES, Tally
+from tradepost.core.observability.tallies import TALLIES, Durations, Tally
 from tradepost.core.observability.worker_files import MULTIPROCESS_VARIABLE, forget_dead_workers
 
 UNMATCHED: Final = "unmatched"
@@ -134,9 +134,7 @@ class Metrics:
         self._lags = (0.0, 0.0)
         for name, (text, reading) in (gauges or {}).items():
             self.add_gauge(name, text, reading)
-        self._children: dict[
-            tuple[str, str, int | str], tuple[Callable[[], None], Callable[[float], None]]
-        ] = {}
+        self._answers: dict[tuple[str, str, int | str], Durations] = {}
         if self._directory is None:
             ProcessCollector(registry=self._registry)
             PlatformCollector(registry=self._registry)
@@ -295,29 +293,30 @@ class Metrics:
         """
         if limit is not None:
             self._denials.labels(limit).inc()
-        key = (method, template or UNMATCHED, status)
-        child = self._children.get(key)
-        if child is None:
-            child = self._bind(*key)
-        child[0]()
-        child[1](seconds)
+        key = (method if method in _METHODS else "OTHER", template or UNMATCHED, status)
+        answers = self._answers.get(key)
+        if answers is None:
+            answers = self._answers[key] = Durations(BUCKETS)
+        answers.add(seconds)
 
     def observe_phases(self, phases: Mapping[str, float]) -> None:
         """Count where the time of one request went, in seconds by phase."""
         for phase, seconds in phases.items():
             self._phases.labels(phase).observe(seconds)
 
-    def _bind(
-        self, method: str, template: str, status: int | str
-    ) -> tuple[Callable[[], None], Callable[[float], None]]:
-        name = method if method in _METHODS else "OTHER"
-        child = (
-            self._requests.labels(name, template, str(status)).inc,
-            self._duration.labels(name, template).observe,
-        )
-        if name == method:
-            self._children[method, template, status] = child
-        return child
+    def _take_over(self) -> None:
+        """Show what was counted as plain numbers, which costs a request a third of what prometheus-client does."""
+        for (method, template, status), answers in self._answers.items():
+            counts, seconds = answers.taken()
+            if (number := sum(counts)) == 0:
+                continue
+            self._requests.labels(method, template, str(status)).inc(number)
+            shown = self._duration.labels(method, template)
+            shown._sum.inc(seconds)  # noqa: SLF001 - of many at once: it has no other way
+            for bucket, count in zip(shown._buckets, counts, strict=True):  # noqa: SLF001
+                bucket.inc(count)
+        for tallied in self._tallied:
+            tallied.take_over()
 
     def _sample(self) -> None:
         for gauge, reading in self._gauges:
@@ -325,8 +324,7 @@ class Metrics:
         for gauge, readings in self._labelled:
             for value, number in readings().items():
                 gauge.labels(value).set(number)
-        for tallied in self._tallied:
-            tallied.take_over()
+        self._take_over()
         last, worst = self._lags
         self._lag.set(last)
         self._worst_lag.set(worst)
@@ -375,8 +373,7 @@ class Metrics:
 
     def close(self) -> None:
         """Take this worker's gauges out of the sums; its counters stay in them."""
-        for tallied in self._tallied:
-            tallied.take_over()
+        self._take_over()
         if self._directory is not None:
             mark_process_dead(os.getpid(), path=self._directory)  # type: ignore[no-untyped-call]
 

@@ -3,6 +3,7 @@
 Adding costs a look into a dictionary. Labels are words of this code, never of a request: their number is bounded.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,6 +20,28 @@ class Tally:
     def add(self, *values: str, amount: float = 1) -> None:
         """Count one more, or ``amount``, with these values of the labels."""
         self.counts[values] = self.counts.get(values, 0) + amount
+
+
+class Durations:
+    """How long something took each time, in seconds: how often no longer than each of ``bounds``, or longer, and in all."""
+
+    __slots__ = ("_bounds", "_counts", "_seconds")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self._seconds = 0.0
+        self._counts = [0] * (len(bounds) + 1)
+
+    def add(self, seconds: float) -> None:
+        """Count once more."""
+        self._counts[bisect_left(self._bounds, seconds)] += 1
+        self._seconds += seconds
+
+    def taken(self) -> tuple[list[int], float]:
+        """Return how often it took how long, and the sum, since the last time that this was called."""
+        counts, seconds = self._counts, self._seconds
+        self._counts, self._seconds = [0] * len(counts), 0.0
+        return counts, seconds
 
 
 STATEMENT_TIMEOUTS: Final = Tally(

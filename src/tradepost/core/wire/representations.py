@@ -11,26 +11,28 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from importlib.metadata import version as version_of
-from typing import Final
+from typing import Any, Final
 
 from tradepost.core.errors import MalformedHeader, PreconditionFailed
+from tradepost.core.wire.row_json import to_json
 
 HASH_BYTES: Final = 8
 RELEASE: Final = version_of("tradepost")
 """Part of every hash: the next release may write the same row in another way."""
+_RELEASED: Final = f"{RELEASE}\0".encode()
 
 
 class Representation:
     """One resource as an answer shows it: its version, its strong entity tag, and its bytes once somebody wants them.
 
-    ``made_of`` is whatever the bytes depend on besides the version. Whoever holds the tag is answered without bytes, so they
+    ``made_of`` is whatever the bytes depend on besides the version, as a value that has a JSON. Whoever holds the tag is answered without bytes, so they
     are written at the first look at ``body``, and once for all requests that share a read.
     """
 
     __slots__ = ("_body", "_write", "etag", "version")
 
-    def __init__(self, version: int, made_of: str, write: Callable[[], bytes]) -> None:
-        digest = blake2b(f"{RELEASE}\0{made_of}".encode(), digest_size=HASH_BYTES).hexdigest()
+    def __init__(self, version: int, made_of: Any, write: Callable[[], bytes]) -> None:
+        digest = blake2b(_RELEASED + to_json(made_of), digest_size=HASH_BYTES).hexdigest()
         self.version = version
         self.etag = f'"{version}-{digest}"'
         self._write = write

@@ -6,7 +6,7 @@ in a compressed body can be guessed by its length (BREACH). Without ``Accept-Enc
 
 import asyncio
 import zlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Any, Final, Protocol
 
@@ -96,14 +96,15 @@ class Compression:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    # No coroutine of its own: all requests pass here.
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http" and scope["method"] in _SAFE:
             accepted = scope[REQUEST_HEADERS_KEY].get(b"accept-encoding")
             if accepted is not None:
                 coding = _coding(accepted) if len(accepted) <= _LONGEST_KNOWN else _judged(accepted)
                 if coding != IDENTITY:
                     send = _CompressedSend(scope, send, coding)
-        await self.app(scope, receive, send)
+        return self.app(scope, receive, send)
 
 
 def _judged(accept_encoding: bytes) -> str:

@@ -55,7 +55,7 @@ class Deadlines:
                 await problem(scope, MalformedHeader(detail))(scope, receive, send)
                 return
             seconds = min(seconds, asked)
-        request = _Request(self, scope, send, end=scope[ARRIVED_KEY] + seconds)
+        request = _Request(self, scope, send, scope[ARRIVED_KEY] + seconds)
         if seconds == self._seconds:
             self._queue[request] = None
             if self._timer is None:
@@ -100,7 +100,7 @@ class _Request(Deadline):
 
     __slots__ = ("_answer", "_answering", "_layer", "_long", "_scope", "_send", "_timer", "at")
 
-    def __init__(self, layer: Deadlines, scope: Scope, send: Send, *, end: float) -> None:
+    def __init__(self, layer: Deadlines, scope: Scope, send: Send, end: float) -> None:
         super().__init__(asyncio.current_task())
         self.at = end
         self._layer = layer

@@ -2,9 +2,8 @@
 
 import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import Token
-from enum import Enum, auto
 from typing import Final
 
 from starlette.requests import ClientDisconnect
@@ -51,6 +50,12 @@ _ALWAYS: Final = (
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
 )
+# Who may keep an answer. Where nothing is said, browsers and caches guess how long it is good.
+_PRIVATE: Final = b"private, no-store"
+"""To credentials. Not even to be asked about later: the next person may use the same browser."""
+_UNKEPT: Final = b"no-store"
+"""To what changes something, and an error."""
+_ASKED_ABOUT: Final = b"no-cache"
 _VARY: Final = (b"vary", b"Authorization, X-API-Key")
 _TRANSPORT: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
@@ -71,27 +76,18 @@ def fields_of_refusals(*, secure_transport: bool) -> tuple[tuple[bytes, bytes], 
     )
 
 
-class Caching(Enum):
-    """What a request says of keeping its answer: nothing, that it showed credentials, or that it changes something."""
-
-    PUBLIC = auto()
-    PRIVATE = auto()
-    UNSAFE = auto()
-
-
 class Answer:
     """A request's ``send``: it adds the headers that every answer has, and remembers whether the answer has begun."""
 
     __slots__ = ("began", "caching", "layer", "request_id", "sampled", "scope", "send", "status", "timing")
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - by position, they cost half
         self,
         layer: "Exchange",
         scope: Scope,
         send: Send,
         request_id: bytes,
-        *,
-        caching: Caching,
+        caching: bytes,
         timing: Timing | None,
         sampled: Timing | None,
     ) -> None:
@@ -106,15 +102,15 @@ class Answer:
         # Before this task had its turn: with many requests at once, most of the waiting is for that.
         self.began: float = scope[ARRIVED_KEY]
 
-    async def __call__(self, message: Message) -> None:
+    def __call__(self, message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = self._headers(message.get("headers", ()))
-        if self.sampled is None:
+        return self.send(message) if self.sampled is None else self._send_timed(message, self.sampled)
+
+    async def _send_timed(self, message: Message, sampled: Timing) -> None:
+        with sampled.in_phase("write"):
             await self.send(message)
-        else:
-            with self.sampled.in_phase("write"):
-                await self.send(message)
 
     def _headers(self, given: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         elapsed = self.layer.monotonic() - self.began
@@ -128,22 +124,15 @@ class Answer:
         if b"content-security-policy" not in names:
             headers.append((b"content-security-policy", _API_POLICY))
         if b"cache-control" not in names:
-            headers += ((b"cache-control", self._caching()), _VARY)
+            failed = self.status >= 400  # noqa: PLR2004
+            caching = _UNKEPT if failed and self.caching is _ASKED_ABOUT else self.caching
+            headers += ((b"cache-control", caching), _VARY)
         scope = self.scope
         if ANSWER_HEADERS_KEY in scope:
             headers += scope[ANSWER_HEADERS_KEY]
         if self.timing is not None:
             headers.append((b"server-timing", self.timing.header(elapsed)))
         return headers
-
-    def _caching(self) -> bytes:
-        """Return who may keep the answer. Where nothing is said, browsers and caches guess how long it is good."""
-        if self.caching is Caching.PRIVATE:
-            # Not even to be asked about later: the next person may use the same browser.
-            return b"private, no-store"
-        if self.status >= 400 or self.caching is Caching.UNSAFE:  # noqa: PLR2004
-            return b"no-store"
-        return b"no-cache"
 
 
 class Exchange:
@@ -190,9 +179,10 @@ class Exchange:
         scope[REQUEST_ID_KEY] = request_id
         token = logging.request_id.set(request_id)
         method = scope["method"]
-        caching = Caching.PUBLIC if method in _SAFE_METHODS else Caching.UNSAFE
+        is_safe = method in _SAFE_METHODS
+        caching = _ASKED_ABOUT if is_safe else _UNKEPT
         if b"authorization" in sent or b"x-api-key" in sent:
-            caching = Caching.PRIVATE
+            caching = _PRIVATE
         # A server of another kind does not say it.
         arrived = scope.setdefault(ARRIVED_KEY, self.monotonic())
         is_sampled = next(self._arrivals) % SAMPLED == 0
@@ -200,15 +190,11 @@ class Exchange:
         span: Span | None = scope.get(SPAN_KEY)
         is_timed = asks or is_sampled or span is not None
         timed, untimed = _timed(self.monotonic, arrived, span) if is_timed else (None, None)
-        traced, untraced = self._traced(sent, begins=method not in _SAFE_METHODS)
+        traced = untraced = None
+        if not is_safe or b"traceparent" in sent:
+            traced, untraced = self._traced(sent, begins=not is_safe)
         answer = Answer(
-            self,
-            scope,
-            send,
-            raw_id,
-            caching=caching,
-            timing=timed if asks else None,
-            sampled=timed if is_sampled else None,
+            self, scope, send, raw_id, caching, timed if asks else None, timed if is_sampled else None
         )
         scope[ANSWER_KEY] = answer
         metrics = self._metrics
@@ -253,7 +239,7 @@ class Exchange:
         if answer.sampled is not None and ENDLESS_KEY not in scope:
             self._metrics.observe_phases(answer.sampled.phases(seconds))
         if self._access_line is not None:
-            self._access_line(
+            self._access_line.write(
                 request_id=scope[REQUEST_ID_KEY],
                 method=method if method.isalpha() else "OTHER",
                 template=template or UNMATCHED,

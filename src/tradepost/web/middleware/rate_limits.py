@@ -4,6 +4,7 @@ It stands around the routes and within the preflights, and counts every request 
 is not there costs us as much as one that is.
 """
 
+from collections.abc import Awaitable
 from contextlib import nullcontext
 from typing import Final
 
@@ -35,18 +36,22 @@ class RateLimits:
         self._counts_all = settings.RATE_LIMIT_DEFAULT is not None
         self._answers = answers
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+    # No coroutine of its own: all requests pass here, and are not counted without a rate for all.
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] == "http" and (self._counts_all or API_KEY_HEADER in scope[REQUEST_HEADERS_KEY]):
+            return self._counted(scope, receive, send)
+        return self.app(scope, receive, send)
+
+    async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if get_route_path(scope).startswith(self._prefix):
             sent = scope[REQUEST_HEADERS_KEY]
-            shows_key = API_KEY_HEADER in sent
-            if (shows_key or self._counts_all) and get_route_path(scope).startswith(self._prefix):
-                asked = timing.get()
-                try:
-                    with nullcontext() if asked is None else asked.in_phase("limits"):
-                        await self._count(scope, is_stranger=not shows_key and _BEARER not in sent)
-                except Exception as error:  # noqa: BLE001 - every exception has its answer
-                    await self._answers(scope, error)(scope, receive, send)
-                    return
+            asked = timing.get()
+            try:
+                with nullcontext() if asked is None else asked.in_phase("limits"):
+                    await self._count(scope, is_stranger=API_KEY_HEADER not in sent and _BEARER not in sent)
+            except Exception as error:  # noqa: BLE001 - every exception has its answer
+                await self._answers(scope, error)(scope, receive, send)
+                return
         await self.app(scope, receive, send)
 
     async def _count(self, scope: Scope, *, is_stranger: bool) -> None:

@@ -96,8 +96,8 @@ class _Plan:
     def __init__(self, endpoint: Dependant) -> None:
         self.readers: list[Dependant] = []
         """The dependencies that read the query string."""
-        self.calls: list[tuple[Callable[..., Any], _Pick, bool]] = []
-        """Each with whether it is to be awaited."""
+        self.calls: list[tuple[Callable[..., Any], _Pick | None, bool]] = []
+        """Each with what it is given, None for the scope alone, and whether it is to be awaited."""
         self.needs_request = bool(endpoint.body_params)
         self._slots: dict[Any, int] = {_SCOPE: 0, _REQUEST: 1}
         for field in endpoint.path_params:
@@ -122,15 +122,16 @@ class _Plan:
             if dependency.call not in self._slots:
                 _refuse_unless_simple(dependency, "dependencies", "request_param_name")
                 self._add_dependencies(dependency)
-                function, pick = self._call(dependency)
-                self.calls.append((function, pick, not isinstance(dependency.call, FromScope)))
+                call = dependency.call
+                if isinstance(call, FromScope):
+                    self.calls.append((call.read, None, False))
+                elif isinstance(call, FoundByScope):
+                    self.calls.append((call.find, None, True))
+                else:
+                    self.calls.append((*self._call(dependency), True))
                 self._slots[dependency.call] = len(self._slots)
 
     def _call(self, dependant: Dependant) -> tuple[Callable[..., Any], _Pick]:
-        if isinstance(dependant.call, FromScope):
-            return dependant.call.read, itemgetter(_only(self._slots[_SCOPE]))
-        if isinstance(dependant.call, FoundByScope):
-            return dependant.call.find, itemgetter(_only(self._slots[_SCOPE]))
         function = _function(dependant)
         keys: dict[str | None, Any] = {
             dependency.name: dependency.call for dependency in dependant.dependencies
@@ -195,7 +196,7 @@ class FastEndpoint:
             if self._body:
                 await accept_json(request)
         for function, pick, is_awaited in self._calls:
-            value = function(*pick(values))
+            value = function(scope) if pick is None else function(*pick(values))
             values.append(await value if is_awaited else value)
         if self._body:
             values.append(await self._read_body(values[1]))
