@@ -22,6 +22,7 @@ from starlette.types import Scope
 from tests.conftest import NewPerson, Person, World
 from tests.events.gatherings import EVENTS
 from tests.items.market import ITEMS, new_category, sell
+from tests.uploading import nothing_left, pdf, png
 from tests.web.apps import caller, new_app, new_router
 from tests.web.routing.both_paths import BothPaths, Headers, OnePath, bearer, credentials_of
 from tradepost.accounts.identities import Identities
@@ -31,6 +32,7 @@ from tradepost.items.view_counter import ViewCounter
 from tradepost.web.routing.fast_path import FastPathError, JudgedQueries, fast_path
 
 ME = "/api/v1/users/me"
+UPLOADS = "/api/v1/upload/items/"
 
 
 def words(text: str) -> list[str]:
@@ -104,6 +106,8 @@ def test_these_routes_have_a_fast_path(module_paths: BothPaths) -> None:
         ("GET", f"{EVENTS}{{event_id}}"),
         ("GET", f"{EVENTS}{{event_id}}.ics"),
         ("POST", f"{EVENTS}{{event_id}}/participants"),
+        ("POST", f"{UPLOADS}{{item_id}}/images/"),
+        ("POST", f"{UPLOADS}{{item_id}}/documents/"),
     }
     assert module_paths.fast.fast_routes == module_paths.ordinary.fast_routes == expected
 
@@ -379,6 +383,84 @@ async def test_a_change_is_the_same_by_both_paths(both: BothPaths, market: Marke
         changed.append(found | {"id": 0, "created_at": "", "updated_at": ""})
     assert changed[0] == changed[1]
     assert changed[0]["tags"] == ["b", "new"]
+
+
+def of_form(body: bytes, kind: bytes = b"multipart/form-data; boundary=x") -> Headers:
+    """Return the headers of a body that is a form."""
+    return [(b"content-type", kind), (b"content-length", b"%d" % len(body))]
+
+
+def form(*parts: tuple[str, bytes]) -> bytes:
+    """Return a form of parts, each with what its head says after ``form-data`` and its content."""
+    written = (
+        f"--x\r\nContent-Disposition: form-data{head}\r\n\r\n".encode() + data + b"\r\n"
+        for head, data in parts
+    )
+    return b"".join(written) + b"--x--\r\n"
+
+
+FILE = '; name="files"; filename="a"'
+BAD_FORMS = [
+    *(
+        b"",
+        b"x",
+        b"--x",
+        b"--x--\r\n",
+        b"--y\r\n\r\n--y--\r\n",
+        form((FILE, pdf())).removesuffix(b"--x--\r\n"),
+    ),
+    form((FILE, b"")),
+    form((FILE, b"\x00\x01")),
+    form(('; name="files"', pdf())),
+    form(('; name="other"; filename="a"', pdf())),
+    form((FILE, png()), (FILE, b"\x00")),
+    form((FILE, pdf()), ('; name="other"; filename="a"', pdf())),
+    form(*[(FILE, pdf())] * 6),
+    form(*[(FILE, png())] * 20),
+    form((FILE, png()[:-20])),
+]
+
+
+@pytest.mark.parametrize("kind", ["images", "documents"])
+async def test_files_that_cannot_be(world: World, both: BothPaths, market: Market, kind: str) -> None:
+    item_id = market.items["plain"]["id"]
+    path = f"{UPLOADS}{item_id}/{kind}/"
+    alice, good = market.credentials["alice"], form((FILE, png() if kind == "images" else pdf()))
+    for body in BAD_FORMS:
+        answer = await both.agree("POST", path, [*of_form(body), *alice], body)
+        assert answer.status in {400, 422, 415}, body
+        assert answer.fast
+    for who, headers in market.credentials.items():
+        if who.partition(",")[0] not in {"alice", "moderator", "admin"}:
+            answer = await both.agree("POST", path, [*of_form(good), *headers], good)
+            assert answer.status == (403 if who == "bob" else 401), who
+    hidden = market.items["inactive"]["id"]
+    for odd in (hidden, f"0{hidden}", "999999", "0", "-1", "x", 2**63):
+        answer = await both.agree("POST", f"{UPLOADS}{odd}/{kind}/", [*of_form(good), *alice], good)
+        assert answer.status in {404, 422}, odd
+    for query in ("x", "x=%00", "item_id=1"):
+        assert (await both.agree("POST", f"{path}?{query}", [*of_form(good), *alice], good)).status == 422
+    for content_type in (b"text/plain", b"", b"multipart/form-data", b"application/json"):
+        headers = [*of_form(good, content_type), *alice]
+        assert (await both.agree("POST", path, headers, good)).status in {400, 415, 422}
+    assert await nothing_left(world)
+
+
+@pytest.mark.parametrize("kind", ["images", "documents"])
+async def test_files_are_the_same_by_both_paths(both: BothPaths, market: Market, kind: str) -> None:
+    body = form(*[('; name="files"; filename="“ü”"', png() if kind == "images" else pdf())] * 2)
+    made = []
+    for path in (both.fast, both.ordinary):
+        headers = [*of_form(body), *market.credentials["alice"]]
+        answer = await path.ask("POST", f"{UPLOADS}{market.items['plain']['id']}/{kind}/", headers, body)
+        assert answer.status == 200
+        names = [file["filename"] for file in json.loads(answer.body)["uploaded_files"]]
+        assert len(names) == 2
+        shown = answer.body
+        for name in names:
+            shown = shown.replace(name.encode(), b"-" * len(name))
+        made.append((shown, answer.headers, answer.person, answer.template))
+    assert made[0] == made[1]
 
 
 async def test_head_and_other_methods(both: BothPaths, market: Market) -> None:

@@ -6,7 +6,7 @@ the ids in the path, look up what the query string means, await the dependencies
 endpoint's body and its dependencies are written once and serve both paths.
 
 A request that the plan cannot judge plainly (an id such as ``007``, a query string that is not valid) takes the ordinary
-path before anything was read or done, so every 422 about an address is FastAPI's own. ``tests/web/test_fast_path.py`` holds
+path before anything was read or done, so every 422 about an address is FastAPI's own. ``tests/web/routing/test_fast_path.py`` holds
 the two paths against each other byte for byte.
 """
 
