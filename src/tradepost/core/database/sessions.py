@@ -70,6 +70,12 @@ class ReadSession(AsyncSession):
             session.pooled = await greenlet_spawn(self._engine.raw_connection)
         return await short_way.read(session.pooled, self._engine, execution, given)
 
+    @override
+    def expunge_all(self) -> None:
+        """Forget every row that the next read would be answered with; reads of columns leave none."""
+        if self.sync_session.identity_map:
+            super().expunge_all()
+
     @property
     def is_broken(self) -> bool:
         """Whether the connection at hand is known to be gone."""
