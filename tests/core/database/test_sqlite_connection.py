@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tradepost.core.database.short_way import Step
 from tradepost.core.database.sqlite_connection import ROWS_AT_ONCE, connect_sqlite
 
 
@@ -125,3 +126,35 @@ async def test_a_cursor_that_was_not_read_to_its_end_keeps_nobody_from_writing(t
     with pytest.raises(sqlite3.OperationalError, match="no such table"):
         await cursor.execute("SELECT b FROM a")
     await connection.close()
+
+
+async def test_a_transaction_begins_with_its_first_statement(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.db")
+    one, other = [await connect_sqlite(path, isolation_level=None, timeout=0) for _ in range(2)]
+    await one.take([Step("CREATE TABLE a (b INTEGER)", ())])
+    insert = Step("INSERT INTO a VALUES (?)", (1,))
+    # Without a statement, nobody has begun.
+    for end in (one.commit, one.rollback):
+        one.begin()
+        await end()
+        await one.take([insert])
+        assert not one.in_transaction
+    one.begin()
+    states = [one.in_transaction]
+    assert await one.read_all("SELECT count(*) FROM a", ()) == [(2,)]
+    states.append(one.in_transaction)
+    assert states == [False, True]
+    # Who reads holds the lock already; who may not have it has begun nothing.
+    other.begin()
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        await other.take([insert])
+    assert not other.in_transaction
+    await one.take([insert, Step("INSERT INTO a VALUES (?)", [(2,), (3,)])])
+    await one.rollback()
+    other.begin()
+    cursor = other.cursor()
+    await cursor.execute("INSERT INTO a VALUES (4)")
+    await other.commit()
+    assert await one.take([Step("SELECT b FROM a ORDER BY b", ())]) == [[(1,), (1,), (4,)]]
+    await one.close()
+    await other.close()

@@ -12,7 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from tradepost.accounts.models import User
 from tradepost.accounts.permissions import Role
 from tradepost.accounts.schemas import UserSelection
-from tradepost.core.database.elements import AmongIds, upsert
+from tradepost.core.database.elements import upsert
 from tradepost.core.database.keyset import Order, Sorts
 from tradepost.core.database.locks import lock_for_update, lock_key_share, lock_no_key_update
 from tradepost.core.database.repository import ByKeys, Repository
@@ -40,11 +40,9 @@ SHOWN = [column for column in User.__table__.columns if column.name not in _KEPT
 
 # What many requests ask is put together once: that takes as long as running it.
 _PROFILES: Final = ByKeys(select(*SHOWN), User.id)
-_REFERRED_TO: Final = lock_key_share(
-    select(User.id, User.first_name, User.last_name, User.avatar_url)
-    .where(AmongIds(User.id))
-    .order_by(User.id),
-    User,
+_REFERRED_TO: Final = ByKeys(
+    lock_key_share(select(User.id, User.first_name, User.last_name, User.avatar_url).order_by(User.id), User),
+    User.id,
 )
 
 
@@ -68,7 +66,7 @@ class UserRepository(Repository):
 
     async def lock_key_share(self, user_ids: Collection[int]) -> Sequence[PublicRow]:
         """Return the public columns of these users, and keep the users from being deleted until the transaction ends."""
-        return await self.rows(_REFERRED_TO, {"ids": sorted(user_ids)})
+        return await self.rows(*_REFERRED_TO.asked(sorted(user_ids)))
 
     async def lock_admins_no_key_update(self) -> Sequence[int]:
         """Lock all active admins, in the order of their ids, and return these: taking one admin away waits here.

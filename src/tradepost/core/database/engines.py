@@ -261,7 +261,7 @@ def _sqlite_engine(options: DatabaseOptions, *, writes: bool, snapshots: bool = 
         max_overflow=0,
         pool_timeout=options.pool_timeout,
         json_deserializer=from_json,
-        # Autocommit on the driver's side: we send BEGIN ourselves.
+        # Autocommit on the driver's side: we begin ourselves.
         connect_args={"async_creator_fn": connect_sqlite, "isolation_level": None, "cached_statements": 512},
         **(
             {} if writes or snapshots else {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
@@ -290,10 +290,10 @@ def _sqlite_engine(options: DatabaseOptions, *, writes: bool, snapshots: bool = 
             connection.exec_driver_sql("BEGIN")
 
     if writes:
-        # A transaction that reads before it writes must hold the lock from the start, or it fails instead of waiting.
+
         @event.listens_for(engine.sync_engine, "begin")
         def begin(connection: Any) -> None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            connection.connection.driver_connection.begin()
 
         # A COMMIT that fails leaves SQLite's transaction open, and SQLAlchemy takes it for ended: the lock would stay
         # with an idle connection, and the next transaction on that could not begin.

@@ -89,6 +89,7 @@ class SqliteCursor:
         if self._open is not None:
             self._open.close()
         self._rows = []
+        self._connection._begin()  # noqa: SLF001
         cursor = self._connection._conn.cursor()  # noqa: SLF001
         try:
             execute(cursor, statement, parameters)
@@ -126,6 +127,7 @@ class SqliteConnection(aiosqlite.Connection):
         super().__init__(partial(sqlite3.connect, database, **arguments), iter_chunk_size=64)
         # Should nobody close it, it must not keep the process from ending.
         self._thread.daemon = True
+        self._begins = False
         self._end: asyncio.Future[Any] | None = None
 
     def stop(self) -> "asyncio.Future[Any] | None":
@@ -138,8 +140,20 @@ class SqliteConnection(aiosqlite.Connection):
     def cursor(self) -> SqliteCursor:  # type: ignore[override] # SQLAlchemy awaits what it returns, not this
         return SqliteCursor(self)
 
+    def begin(self) -> None:
+        """Have the next statement begin a transaction that writes, on its own way to the thread."""
+        self._begins = True
+
+    @override
+    async def commit(self) -> None:
+        if self._begins:
+            self._begins = False
+        else:
+            await super().commit()
+
     @override
     async def rollback(self) -> None:
+        self._begins = False
         # Asked for before a connection goes back to its pool, mostly after a COMMIT.
         if self._conn.in_transaction:
             await super().rollback()
@@ -169,6 +183,7 @@ class SqliteConnection(aiosqlite.Connection):
         """Return what a statement finds, by one call in the thread."""
 
         def read() -> list[Any]:
+            self._begin()
             return self._conn.execute(text, values).fetchall()
 
         rows: list[Any] = await self._execute(read)
@@ -178,6 +193,7 @@ class SqliteConnection(aiosqlite.Connection):
         """Execute statements one after the other, by one call in the thread, and return what each finds."""
 
         def take() -> list[Found]:
+            self._begin()
             found: list[Found] = []
             for text, values in steps:
                 given = values(found) if callable(values) else values
@@ -187,6 +203,12 @@ class SqliteConnection(aiosqlite.Connection):
 
         found: list[Found] = await self._execute(take)
         return found
+
+    def _begin(self) -> None:
+        if self._begins:
+            self._begins = False
+            # A transaction that reads before it writes must hold the lock from the start, or it fails instead of waiting.
+            self._conn.execute("BEGIN IMMEDIATE")
 
     def is_closed(self) -> bool:
         """Tell whether it was closed."""

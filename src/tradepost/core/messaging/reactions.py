@@ -55,6 +55,7 @@ class Reactions:
         self._changed = asyncio.Event()
         self._changed.set()
         self._stopping = False
+        self._left_some = True
 
     def wake(self) -> None:
         """Look for due messages."""
@@ -70,8 +71,9 @@ class Reactions:
         await self._changed.wait()
         self._changed.clear()
         try:
-            while not self._stopping and await self.react_to_due():
-                pass
+            self._left_some = True
+            while self._left_some and not self._stopping:
+                await self.react_to_due()
         except BaseException:
             self._changed.set()
             raise
@@ -79,6 +81,7 @@ class Reactions:
     async def react_to_due(self) -> int:
         """React to one group of messages; return how many it held, 0 when none is due or somebody else is at it."""
         group: list[Claimed] = []
+        self._left_some = False
         try:
             async with asyncio.timeout(TIMEOUT), self._database.transaction() as db:
                 messages = MessageRepository(db)
@@ -87,13 +90,16 @@ class Reactions:
                 group = await messages.lock_due_reactions_for_update(
                     now=self._clock.now(), limit=REACTIONS.concurrency
                 )
-                await self._react(db, group)
+                reacted = await self._react(db, group)
+            # What comes meanwhile wakes: a look for what is not there would cost as much as this one.
+            self._left_some = len(group) == REACTIONS.concurrency or reacted < len(group)
         except Exception as error:
             if not group or is_away(error):
                 raise
             log.debug("a group of reactions failed; one by one now", size=len(group), exc_info=error)
             for message in group:
                 await self._react_to_one(message.id)
+            self._left_some = True
         return len(group)
 
     async def _react_to_one(self, message_id: int) -> None:
@@ -132,7 +138,8 @@ class Reactions:
         )
         return settlement
 
-    async def _react(self, db: WriteSession, group: Sequence[Claimed]) -> None:
+    async def _react(self, db: WriteSession, group: Sequence[Claimed]) -> int:
+        """React to as many messages of a group as one transaction may weigh; return how many that are."""
         messages = MessageRepository(db)
         shares: list[_Share] = []
         readable: list[int] = []
@@ -165,6 +172,7 @@ class Reactions:
             await db.flush()
             await messages.reacted(readable, now=self._clock.now())
             db.after_commit(lambda: self._observe_done(len(readable)))
+        return len(readable)
 
     def _observe_done(self, number: int) -> None:
         for _ in range(number):
