@@ -322,6 +322,19 @@ class TestInATransaction:
         async with own.transaction() as db:
             assert await Repository(db).rows(self.NAMES) == [("a",)]
 
+    async def test_a_savepoint_takes_it_back(self, own: Database) -> None:
+        async with own.transaction() as db:
+            await Repository(db).rows(self.NEW, {"new": "a", "now": MOMENT})
+            async with db.begin_nested() as point:
+                await Repository(db).rows(self.NEW, {"new": "b", "now": MOMENT})
+                await point.rollback()
+            async with db.begin_nested():
+                await db.take([Step("UPDATE tags SET version = 2", ())])
+                await Repository(db).rows(self.NEW, {"new": "c", "now": MOMENT})
+            assert await Repository(db).rows(self.NAMES) == [("a",), ("c",)]
+        async with own.read() as reading:
+            assert await Repository(reading).rows(self.NAMES) == [("a",), ("c",)]
+
     async def test_a_broken_connection_is_dropped(self, own: Database) -> None:
         if own.is_sqlite:
             pytest.skip("there is no connection that could break off")

@@ -133,7 +133,8 @@ class WriteSession(AsyncSession):
 
     async def _connection(self) -> Connection:
         begun = self._begun
-        if begun is None or not begun.in_transaction():
+        # A savepoint is made when SQLAlchemy is asked for the connection first within it.
+        if begun is None or not begun.in_transaction() or self.in_nested_transaction():
             begun = self._begun = await self.run_sync(Session.connection)
         return begun
 
