@@ -97,9 +97,9 @@ class Scene:
         raw.create_function("seconds", 0, self.loop.time)
         raw.executescript(f"{SCHEMA};{WATCH}")
 
-    def close(self) -> None:
-        """Close the database, whose function holds the loop and with that the scene, where no garbage collector sees it."""
-        self.server.raw.close()
+    def let_go(self) -> None:
+        """Take the database's function from it, which holds the loop and so the scene, where no garbage collector sees it."""
+        self.server.raw.create_function("seconds", 0, None)
 
     def wake(self, channels: Sequence[str]) -> None:
         if self.chance.random() < self.heard:
@@ -274,7 +274,7 @@ async def played(loop: SimulatedLoop) -> Scene:
 
 def test_no_message_is_held_by_two_or_settled_twice() -> None:
     async def scene(loop: SimulatedLoop) -> None:
-        (await played(loop)).close()
+        (await played(loop)).let_go()
 
     play_all(25, scene)
 
@@ -283,7 +283,7 @@ def test_a_seed_is_one_order_here_too() -> None:
     async def scene(loop: SimulatedLoop) -> list[Any]:
         scene = await played(loop)
         found = scene.server.raw.execute("SELECT * FROM changes ORDER BY rowid").fetchall()
-        scene.close()
+        scene.let_go()
         assert found
         return [loop.turns, *found]
 
