@@ -206,9 +206,10 @@ class SqliteConnection(aiosqlite.Connection):
 
     def _begin(self) -> None:
         if self._begins:
-            self._begins = False
             # A transaction that reads before it writes must hold the lock from the start, or it fails instead of waiting.
             self._conn.execute("BEGIN IMMEDIATE")
+            # Not before: where that fails, the next statement is still to be in a transaction.
+            self._begins = False
 
     def is_closed(self) -> bool:
         """Tell whether it was closed."""
