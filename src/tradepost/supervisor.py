@@ -18,7 +18,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import wait
 from pathlib import Path
-from time import monotonic
 from typing import Any, Final, NoReturn
 from weakref import WeakKeyDictionary
 
@@ -28,10 +27,13 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess, multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
+from tradepost.core.clock import SystemClock
 from tradepost.core.observability.worker_files import MULTIPROCESS_VARIABLE, prepare_directory
 from tradepost.web.shared_socket import COUNTS_VARIABLE, ConnectionCounts
 
 METRICS_PREFIX: Final = "tradepost-metrics-"
+
+monotonic: Final = SystemClock().monotonic
 
 log = logging.getLogger("uvicorn.error")
 
