@@ -63,7 +63,7 @@ BATCH_BUCKETS: Final = (1, 4, 16, 64)
 """Upper bounds of batch sizes."""
 
 SAMPLE_PERIOD: Final = 0.5
-"""Seconds between two looks at the event loop."""
+"""Seconds between two looks at the event loop, after which other workers know what this one has answered."""
 
 _METHODS: Final = frozenset({"GET", "HEAD", "QUERY", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
