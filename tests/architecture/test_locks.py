@@ -39,5 +39,5 @@ def test_the_table_lists_exactly_the_locks_that_are_taken() -> None:
     found = {lock for path in SOURCE.rglob("*.py") for lock in taken(ast.parse(path.read_text("utf-8")))}
     listed = {(lock.on, lock.strength) for lock in LOCKS if not lock.written}
     # It is not in a statement but in how connections to SQLite begin a transaction.
-    assert 'exec_driver_sql("BEGIN IMMEDIATE")' in (SOURCE / "core/database/engines.py").read_text("utf-8")
+    assert 'execute("BEGIN IMMEDIATE")' in (SOURCE / "core/database/sqlite_connection.py").read_text("utf-8")
     assert found | {("sqlite", Strength.WRITER)} == listed

@@ -27,8 +27,9 @@ def _calls(tree: ast.Module) -> Iterator[tuple[ast.Call, str, str]]:
 
 def one_commit(tree: ast.Module, path: str) -> Iterator[int]:
     """A transaction is committed in one place; services and repositories are handed one."""
-    # A migration is many transactions, and the only thing that happens on its connection.
-    if path not in {"core/database/engines.py", "core/database/online.py"}:
+    # A migration is many transactions, and the only thing that happens on its connection; a driver's is what commits.
+    driver = "core/database/sqlite_connection.py"
+    if path not in {"core/database/engines.py", "core/database/online.py", driver}:
         yield from (call.lineno for call, _, name in _calls(tree) if name == "commit")
 
 

@@ -9,10 +9,9 @@ from datetime import datetime
 from functools import partial
 
 from sqlalchemy import Select
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from tradepost.categories.sorted import SortedItems
-from tradepost.core.database.sessions import WriteSession
+from tradepost.core.database.sessions import ReadSession, WriteSession
 from tradepost.core.resources import Resources
 from tradepost.items.dependencies import build_item_service
 from tradepost.items.repository.counts import Dimension, ItemCountRepository, active_counts
@@ -26,7 +25,7 @@ from tradepost.tags.tagged import TaggedItems
 class ItemsByTag:
     """Supplies ``tags.tagged.TaggedItems``."""
 
-    async def counts(self, db: AsyncSession, names: Sequence[str]) -> dict[str, int]:
+    async def counts(self, db: ReadSession | WriteSession, names: Sequence[str]) -> dict[str, int]:
         """Count the active items of each tag; a tag without any is left out."""
         return await ItemCountRepository(db).find_active(Dimension.TAG, names)
 
@@ -34,11 +33,11 @@ class ItemsByTag:
         """Return the statement for the number of active items of each tag, ``key`` and ``n``."""
         return active_counts(Dimension.TAG)
 
-    async def note_change(self, db: AsyncSession, *, tag: str, now: datetime) -> None:
+    async def note_change(self, db: ReadSession | WriteSession, *, tag: str, now: datetime) -> None:
         """Count a change on every item that bears a tag."""
         await ItemTagRepository(db).note_change(tag, now=now)
 
-    async def move(self, db: AsyncSession, *, source: str, target: str) -> None:
+    async def move(self, db: ReadSession | WriteSession, *, source: str, target: str) -> None:
         """Turn the links to one tag into links to another."""
         await ItemTagRepository(db).move(source=source, target=target)
 
@@ -46,14 +45,16 @@ class ItemsByTag:
 class ItemsByCategory:
     """Supplies ``categories.sorted.SortedItems``."""
 
-    async def counts(self, db: AsyncSession) -> dict[int, int]:
+    async def counts(self, db: ReadSession | WriteSession) -> dict[int, int]:
         """Count the active items right in each category; one without any may be left out."""
         return {
             int(key): number
             for key, number in (await ItemCountRepository(db).find_all_active(Dimension.CATEGORY)).items()
         }
 
-    async def move(self, db: AsyncSession, *, source_id: int, target_id: int, now: datetime) -> None:
+    async def move(
+        self, db: ReadSession | WriteSession, *, source_id: int, target_id: int, now: datetime
+    ) -> None:
         """Put the items of one category into another."""
         await ItemRepository(db).move_category(source_id=source_id, target_id=target_id, now=now)
 
@@ -64,7 +65,7 @@ class ItemsWithFiles:
     def __init__(self, items: Callable[[WriteSession], ItemService]) -> None:
         self._items = items
 
-    async def shown(self, db: AsyncSession, subject_ids: Collection[int]) -> Collection[int]:
+    async def shown(self, db: ReadSession | WriteSession, subject_ids: Collection[int]) -> Collection[int]:
         """Return the ids of the active items among these."""
         return await ItemRepository(db).find_active(subject_ids)
 

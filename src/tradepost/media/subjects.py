@@ -3,15 +3,13 @@
 from collections.abc import Collection
 from typing import Protocol
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from tradepost.core.database.sessions import WriteSession
+from tradepost.core.database.sessions import ReadSession, WriteSession
 
 
 class FileSubjects(Protocol):
     """What a higher domain knows about the things that files belong to. Runs in the caller's session and commits nothing."""
 
-    async def shown(self, db: AsyncSession, subject_ids: Collection[int]) -> Collection[int]:
+    async def shown(self, db: ReadSession | WriteSession, subject_ids: Collection[int]) -> Collection[int]:
         """Return the ids of those things among these that everybody may see."""
         ...
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Executable
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.util import greenlet_spawn
@@ -50,7 +50,9 @@ class ReadSession(AsyncSession):
     sync_session_class = _Reading
     sync_session: _Reading
 
-    def __init__(self, engine: AsyncEngine, executions: Executions | None, **options: Any) -> None:
+    def __init__(
+        self, engine: AsyncEngine | AsyncConnection, executions: Executions | None, **options: Any
+    ) -> None:
         """``executions`` is None where no statement is to go the short way."""
         super().__init__(engine, **options)
         self._engine = engine.sync_engine

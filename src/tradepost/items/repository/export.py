@@ -3,8 +3,9 @@
 from collections.abc import AsyncGenerator, Sequence
 
 from sqlalchemy import ColumnElement
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tradepost.core.database.sessions import ReadSession
 from tradepost.items.filters import ItemFilter
 from tradepost.items.models import Item
 from tradepost.items.repository.search import ItemSearchRepository
@@ -22,7 +23,7 @@ class ItemExportRepository:
         """Yield the wanted items, so many at a time."""
         by_words: ColumnElement[bool] | None = None
         if wanted.q is not None:
-            async with AsyncSession(self._connection) as db:
+            async with ReadSession(self._connection, None) as db:
                 by_words = await ItemSearchRepository(db).find_all(wanted.q)
         statement = EVERY_ITEM.where(*wanted.conditions(by_words)).order_by(Item.id)
         reading = self._connection.execution_options(yield_per=size)
