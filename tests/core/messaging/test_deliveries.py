@@ -20,6 +20,7 @@ from tradepost.core.messaging.deliveries import Deliveries, Settler
 from tradepost.core.messaging.messages import Envelope, Undeliverable
 from tradepost.core.messaging.outbox import MessageState, StoredMessage
 from tradepost.core.messaging.outcomes import Outcome
+from tradepost.core.messaging.retry_policy import TAKEN_OVER_TOO_OFTEN
 from tradepost.core.observability.server_timing import timing
 from tradepost.core.observability.spans import Span, Tracing
 from tradepost.core.observability.trace_context import traceparent
@@ -191,6 +192,19 @@ async def test_a_settlement_is_tried_again_for_as_long_as_the_lease_lasts(
     assert post.seen == [("fast", outcome)]
     assert not faults
     assert ((await post.only()).lease is None) is (outcome is Outcome.DONE)
+
+
+@pytest.mark.parametrize(("before", "got"), [(TAKEN_OVER_TOO_OFTEN - 1, [1]), (TAKEN_OVER_TOO_OFTEN, [])])
+async def test_what_was_taken_over_too_often_waits_first(
+    post: Post, bell: Bell, before: int, got: list[int]
+) -> None:
+    await post.send(Rang(1))
+    async with post.database.transaction() as db:
+        # As a process leaves it that was killed in the middle.
+        await db.execute(update(StoredMessage).values(lease="killed", attempts=before))
+    assert await deliveries_of(post).deliver_due() == 1
+    assert bell.got == got
+    assert (await post.only()).attempts == before + 1
 
 
 @pytest.fixture
