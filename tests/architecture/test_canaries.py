@@ -30,7 +30,8 @@ INTERNALS = {
     "uvicorn.protocols.http.httptools_impl": "web/protocol.py bounds and checks what a connection sends",
     "uvicorn.protocols.http.flow_control": "web/protocol.py stops reading where uvicorn does",
     "uvicorn.config": "cli/serve.py ends with uvicorn's status when the start fails",
-    "uvicorn.supervisors": "cli/serve.py lets go of the socket before workers end",
+    "uvicorn.supervisors": "supervisor.py lets go of the socket before workers end",
+    "uvicorn.supervisors.multiprocess": "supervisor.py asks workers whether they are well, and replaces them",
 }
 """Modules of the framework without a promise, and what of ours stands on them."""
 
@@ -115,7 +116,6 @@ def test_cors_mirrors_the_headers_that_are_asked_for() -> None:
     "name",
     [
         "_start_asgi_task",
-        "_unset_keepalive_if_required",
         "_should_upgrade",
         "connection_made",
         "data_received",
@@ -164,4 +164,8 @@ def test_the_parser_stops_at_an_offer_of_another_protocol_and_says_where() -> No
 def test_the_supervisor_can_let_go_of_its_sockets() -> None:
     assert callable(supervisors.Multiprocess.terminate_all), INTERNALS["uvicorn.supervisors"]
     assert "self.sockets" in inspect.getsource(supervisors.Multiprocess)
+    assert parameters(supervisors.multiprocess.Process.__init__)[1:] == ["config", "sockets"]
+    source = inspect.getsource(supervisors.multiprocess.Process)
+    for name in ("parent_conn", "child_conn", "self.process ", "always_pong"):
+        assert name in source, INTERNALS["uvicorn.supervisors.multiprocess"]
     assert config.STARTUP_FAILURE == 3, INTERNALS["uvicorn.config"]
