@@ -205,3 +205,21 @@ async def test_a_span_is_told_of_the_batch_and_of_the_wait_for_it() -> None:
     source.gates[1].set()
     assert [await first, await second] == [1, 4]
     assert span.parts == [("batch squares", 2.5, {"tradepost.batch.waited_us": 500_000})]
+
+
+async def test_a_lane_that_another_cancels_ends_and_the_next_caller_begins_one() -> None:
+    source = Source()
+    source.held = True
+    reads = Coalescer(source.load)
+    begun = asyncio.create_task(reads.get(1))
+    await settle()
+    waiting = asyncio.create_task(reads.get(2))
+    await settle()
+    (lane,) = reads._lanes
+    task, source.held = lane.task, False
+    assert task is not None
+    task.cancel()
+    await asyncio.wait([task, begun])
+    assert task.cancelled()
+    assert begun.cancelled()
+    assert [await reads.get(3), await waiting] == [9, 4]
