@@ -108,10 +108,11 @@ class TestCrowds:
         groups: list[int] = []
         react = Reactions._react
 
-        async def counted(self: Reactions, db: Any, group: Any) -> None:
+        async def counted(self: Reactions, db: Any, group: Any) -> int:
             before = len(list(await db.scalars(select(StoredMessage.id))))
-            await react(self, db, group)
+            reacted = await react(self, db, group)
             groups.append(len(list(await db.scalars(select(StoredMessage.id)))) - before)
+            return reacted
 
         monkeypatch.setattr(Reactions, "_react", counted)
         assert [user_id for user_id, _ in await told(world, "event_cancelled")] == people

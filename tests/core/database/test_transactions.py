@@ -1,6 +1,7 @@
 """The ends of transactions, of sessions and of the database, and what those hear who are cancelled in them."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,22 +17,22 @@ async def test_who_is_cancelled_in_a_commit_hears_of_it_whatever_becomes_of_the_
     database: Database, monkeypatch: pytest.MonkeyPatch, *, fails: bool
 ) -> None:
     began, goes_on = asyncio.Event(), asyncio.Event()
-    commit = WriteSession.commit
 
     async def slowly(db: WriteSession) -> None:
         began.set()
         await goes_on.wait()
         if fails:
             raise ConnectionResetError("the database is gone")
-        await commit(db)
+        await WriteSession.commit(db)
 
     called: list[str] = []
 
     async def write() -> None:
         async with database.transaction() as db:
+            # Of this session alone: somebody else may commit meanwhile.
+            monkeypatch.setattr(db, "commit", partial(slowly, db))
             db.after_commit(lambda: called.append("committed"))
 
-    monkeypatch.setattr(WriteSession, "commit", slowly)
     writing = asyncio.create_task(write())
     await began.wait()
     writing.cancel()
@@ -47,20 +48,19 @@ async def test_who_is_cancelled_when_the_connection_is_given_back_has_told_of_th
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closing, goes_on = asyncio.Event(), asyncio.Event()
-    close = WriteSession.close
 
     async def slowly(db: WriteSession) -> None:
         closing.set()
         await goes_on.wait()
-        await close(db)
+        await WriteSession.close(db)
 
     called: list[str] = []
 
     async def write() -> None:
         async with database.transaction() as db:
+            monkeypatch.setattr(db, "close", partial(slowly, db))
             db.after_commit(lambda: called.append("committed"))
 
-    monkeypatch.setattr(WriteSession, "close", slowly)
     writing = asyncio.create_task(write())
     await closing.wait()
     writing.cancel()
