@@ -123,10 +123,10 @@ class Model:
 def planned(script: Script) -> Callable[..., Plan]:
     """Return what chooses plans for a script: a few rows would never be walked to."""
 
-    def choose(everything: int, parts: Mapping[str, int], *, sort: str, needed: int, goes_far: bool) -> Plan:
+    def choose(everything: int, parts: Mapping[str, int], *, sort: str, **options: Any) -> Plan:
         field = sort.removeprefix("-")
         if script.steps is None or not parts or field not in INDEXED:
-            return chosen(everything, parts, sort=sort, needed=needed, goes_far=goes_far)
+            return chosen(everything, parts, sort=sort, **options)
         limited, plan = PRICE if field == PRICE else None, Plan(smallest(parts), gathers=True)
         if "tag_0" in parts:
             plan = Plan(limited, steps=2 * script.steps, sieve="tag_0", second=plan)

@@ -98,6 +98,21 @@ def test_a_walk_that_has_to_look_at_the_owner_goes_not_far() -> None:
     assert staged(plan) == [Plan("price", steps=2048), gathers("tag_0")]
 
 
+def test_all_links_of_a_tag_are_read_at_once_only_where_they_are_few_whoever_sees_the_items() -> None:
+    few, most = {"tag_0": 9_000}, {"tag_0": MOST_SIEVED}
+    plan = chosen(MILLION, few, sort="title", needed=21, links=most)
+    assert staged(plan)[1:] == [Plan(steps=65_536, sieve="tag_0"), gathers("tag_0")]
+    for links in (MOST_SIEVED + 1, 500_000):
+        stages = staged(chosen(MILLION, few, sort="title", needed=21, links={"tag_0": links}))
+        assert stages[-1] == gathers("tag_0")
+        assert not any(plan.sieve for plan in stages)
+    # Few of another part are rather looked at one by one, and no walk is as long as what is left of less than nothing.
+    drafts = {"tag_0": 600, "status": 1_000}
+    assert staged(chosen(100_000, drafts, sort="title", needed=21, links={"tag_0": 60_000})) == [
+        gathers("status")
+    ]
+
+
 def staged(plan: Plan | None) -> list[Plan]:
     """Return a plan with those that follow should it not find enough, of each of which the next is not compared."""
     return [] if plan is None else [plan, *staged(plan.second)]
@@ -248,9 +263,11 @@ async def test_who_hides_nothing_asks_as_a_stranger_does(
     for person in (ann, bob):
         await sell(person, tags=["red"])
     asked: list[bool] = []
+    hidden = False
 
     def choose(everything: int, parts: dict[str, int], **options: Any) -> Plan:
         asked.append(options["goes_far"])
+        assert options["links"] == {"tag_0": 3 if hidden else 2}
         return chosen(everything, parts, **options)
 
     monkeypatch.setattr(sizes, "chosen", choose)

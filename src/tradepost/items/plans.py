@@ -109,24 +109,32 @@ def unfiltered(sort: str, views: int | None = None) -> Plan:
 
 
 def chosen(
-    everything: int, parts: Mapping[str, int], *, sort: str, needed: int, goes_far: bool = True
+    everything: int,
+    parts: Mapping[str, int],
+    *,
+    sort: str,
+    needed: int,
+    links: Mapping[str, int] | None = None,
+    goes_far: bool = True,
 ) -> Plan:
     """Return the plan for the first ``needed`` rows in an order, of ``everything`` there is.
 
-    ``parts`` tells how many rows each part of the filter leaves; it is as if they had nothing to do with each other. A walk
-    ``goes_far`` where the order's index alone tells of each row who sees it.
+    ``parts`` tells how many rows each part of the filter leaves; it is as if they had nothing to do with each other.
+    ``links`` tells how many links each tag has: more, where the visitor does not see all of its items. A walk ``goes_far``
+    where the order's index alone tells of each row who sees it.
     """
     if not parts:
         return BY_ENGINE
-    plan, key = _gathered(parts, TOGETHER), sort.removeprefix("-")
+    read = {**parts, **(links or {})}
+    plan, key = _gathered(read, TOGETHER), sort.removeprefix("-")
     if key not in INDEXED:
         return plan
     expected = everything * prod(min(1.0, number / everything) for number in parts.values())
     walking = needed * everything / max(expected, 1.0)
-    most = _gathering(everything, parts, plan) / 2
+    most = _gathering(everything, read, plan) / 2
     limited = PRICE if key == PRICE else None
     is_near = walking * PATIENCE <= most
-    far, sieve = _far(parts, walking, most) if goes_far and _by_index_alone(parts, key) else (0.0, None)
+    far, sieve = _far(read, walking, most) if goes_far and _by_index_alone(parts, key) else (0.0, None)
     if _rounded(far) >= walking * (2 * PATIENCE if is_near else LEAST):
         plan = Plan(limited, steps=_rounded(far), sieve=sieve, second=plan)
     if is_near:
@@ -145,7 +153,7 @@ def _far(parts: Mapping[str, int], walking: float, most: float) -> tuple[float, 
     if tags := _tags(parts):
         sieve = smallest(tags)
         made = tags[sieve] * JOINED
-        if tags[sieve] <= MOST_SIEVED and made + far * SIEVED < far:
+        if tags[sieve] <= MOST_SIEVED and made < most and made + far * SIEVED < far:
             return min(far, (most - made) / SIEVED), sieve
     return min(far, most), None
 
@@ -156,7 +164,7 @@ def _rounded(steps: float) -> int:
 
 
 def counting(parts: Mapping[str, int]) -> Plan:
-    """Return the plan for counting what parts of a filter leave together."""
+    """Return the plan for counting what parts of a filter leave together; ``parts`` has the links of each tag."""
     return _gathered(parts, TOGETHER | {PRICE})
 
 

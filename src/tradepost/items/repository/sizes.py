@@ -78,6 +78,11 @@ class Sizes:
         return parts
 
     @property
+    def links(self) -> dict[str, int]:
+        """How many items have each tag of the filter, whoever sees them: whoever reads the links of a tag reads them all."""
+        return {name: self.of(name) for name, kept in _parts_of(self.wanted).items() if kept is Dimension.TAG}
+
+    @property
     def everything(self) -> int:
         """How many items there are, at least one."""
         return max(1, self.of(EVERYTHING))
@@ -190,7 +195,8 @@ class ItemSizeRepository(Repository):
             return await self._kept_total(sizes)
         if not _parts_of(wanted) and not wanted.hides_active:
             return await self._range_total(sizes)
-        total = _counted_like(wanted.shape, counting(await self._parts(sizes)))
+        plan = counting(await self._parts(sizes) | sizes.links)
+        total = _counted_like(wanted.shape, plan)
         return int(await self.db.scalar(total, wanted.parameters()) or 0)
 
     async def _kept_total(self, sizes: Sizes) -> int:
@@ -241,12 +247,11 @@ class ItemSizeRepository(Repository):
         if wanted.q is not None:
             return BY_ENGINE
         goes_far = wanted.visitor_id is None or wanted.sees_all
-        if not wanted.is_priced or sort.removeprefix("-") != PRICE:
-            parts = await self._parts(sizes)
-            return chosen(sizes.everything, parts, sort=sort, needed=needed, goes_far=goes_far)
-        # The order's own index is walked along from one bound to the other.
-        plan = chosen(sizes.everything, sizes.parts, sort=sort, needed=needed, goes_far=goes_far)
-        return Plan(PRICE) if plan.by_engine else plan
+        # In order of their price, items of a range are walked along from one bound of it to the other.
+        is_walked = wanted.is_priced and sort.removeprefix("-") == PRICE
+        parts = sizes.parts if is_walked else await self._parts(sizes)
+        plan = chosen(sizes.everything, parts, sort=sort, needed=needed, links=sizes.links, goes_far=goes_far)
+        return Plan(PRICE) if is_walked and plan.by_engine else plan
 
     async def _parts(self, sizes: Sizes) -> dict[str, int]:
         """Return how many rows each part of the filter leaves, with the price range."""
