@@ -193,16 +193,16 @@ async def measure(
         figures.rates.append((post.came.total() - before) / (monotonic() - began))
         figures.dead.append(await _dead(server, database))
 
-    async with post.at_work(dispatches=True), _meanwhile(post.send_at(rate)):
-        await phase()
-        async with asynccontextmanager(FAULTS[name])(server, database, post):
-            await phase()
-        ended = monotonic()
-        while await _waits(post, rate):  # noqa: ASYNC110 - the dispatcher empties the table
-            await asyncio.sleep(0.05)
-        figures.caught_up = monotonic() - ended
-        await phase()
     async with post.at_work(dispatches=True):
+        async with _meanwhile(post.send_at(rate)):
+            await phase()
+            async with asynccontextmanager(FAULTS[name])(server, database, post):
+                await phase()
+            ended = monotonic()
+            while await _waits(post, rate):  # noqa: ASYNC110 - the dispatcher empties the table
+                await asyncio.sleep(0.05)
+            figures.caught_up = monotonic() - ended
+            await phase()
         while await _waits(post, 1):  # noqa: ASYNC110 - likewise
             await asyncio.sleep(0.05)
     await post.database.close()
