@@ -25,15 +25,8 @@ print(json.dumps(sorted(sys.modules)))
 """
 REDIS = {"redis", "tradepost.core.signals.redis", "tradepost.core.shared_rate_limiter"}
 S3 = {"obstore", "tradepost.core.storage.s3"}
-ELSEWHERE = {
-    "alembic",
-    "jinja2",
-    "tradepost.backups",
-    "tradepost.cli.seed",
-    "tradepost.loading",
-    "tradepost.seeding",
-}
-"""What other commands need, and e-mails."""
+ELSEWHERE = {"alembic", "tradepost.backups", "tradepost.cli.seed", "tradepost.loading", "tradepost.seeding"}
+"""What other commands need."""
 IN_S3 = {
     "USE_S3": "true",
     "AWS_S3_BUCKET_NAME": "files",

@@ -10,8 +10,8 @@ from tests.outside import postfix
 from tradepost.core.clock import SystemClock
 from tradepost.core.messaging.messages import Undeliverable
 from tradepost.notifications.mail.composition import Email, Mailbox, compose
+from tradepost.notifications.mail.email_templates import EmailText
 from tradepost.notifications.mail.smtp import Encryption, MailFailed, SmtpMailer, SmtpOptions
-from tradepost.notifications.mail.wording import EmailText
 
 pytestmark = pytest.mark.skipif(
     postfix.BINARY is None or not postfix.IS_ROOT,

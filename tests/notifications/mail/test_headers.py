@@ -17,7 +17,7 @@ from tests.notifications.mail.test_sending import HEADERS, OPTIONAL_HEADERS, ite
 from tradepost.accounts.models import User
 from tradepost.core.messaging.messages import Undeliverable
 from tradepost.notifications.mail.composition import Email, Mailbox, compose
-from tradepost.notifications.mail.wording import EmailText, one_line
+from tradepost.notifications.mail.email_templates import EmailText, one_line
 
 NASTY = [
     "=?utf-8?q?A=0D=0ABcc:evil@example.com?=",

@@ -18,7 +18,7 @@ from typing import Final
 from email_validator import EmailNotValidError, validate_email
 
 from tradepost.core.messaging.messages import Undeliverable
-from tradepost.notifications.mail.wording import EmailText, one_line
+from tradepost.notifications.mail.email_templates import EmailText, one_line
 
 CRLF: Final = "\r\n"
 _LINE: Final = 76

@@ -1,10 +1,9 @@
 """The parts of e-mail, built from the settings."""
 
+import asyncio
 import ipaddress
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
-from importlib import import_module
 from urllib.parse import urlsplit
 
 from tradepost.accounts.farewells import Farewells
@@ -14,10 +13,10 @@ from tradepost.core.resources import Resources
 from tradepost.core.settings.settings import Settings
 from tradepost.injection.troubles import Troubles
 from tradepost.notifications.mail.composition import Mailbox
+from tradepost.notifications.mail.email_templates import EmailTemplates
 from tradepost.notifications.mail.folder import MailFolder
 from tradepost.notifications.mail.service import Mailer, MailService, NoMailer, UnreliableMailer
 from tradepost.notifications.mail.smtp import Encryption, SmtpMailer, SmtpOptions
-from tradepost.notifications.mail.wording import Wording
 from tradepost.notifications.preferences.dependencies import build_unsubscribe_links
 
 IMPLICIT_TLS_PORT = 465
@@ -57,31 +56,30 @@ async def open_mail(resources: Resources) -> AsyncIterator[None]:
     if resources.settings.FAULTS_ENABLED:
         mailer = UnreliableMailer(mailer, resources[Troubles].fail_mail)
     resources.put(Mailer, mailer)
-    resources.put(MailService, build_mail_service(resources))
+    resources.put(MailService, await build_mail_service(resources))
     try:
         yield
     finally:
         await mailer.close()
 
 
-def build_mail_service(resources: Resources) -> MailService:
-    """Build the service that sends e-mails."""
+async def build_mail_service(resources: Resources) -> MailService:
+    """Build the service that sends e-mails; a thread reads the templates."""
     settings = resources.settings
+    templates = await asyncio.to_thread(
+        EmailTemplates,
+        project=settings.PROJECT_NAME,
+        public_url=settings.PUBLIC_URL,
+    )
     address = settings.EMAILS_FROM_EMAIL or "no-reply@localhost.localdomain"
     return MailService(
         recovery=resources[RecoveryService],
         farewells=resources[Farewells],
-        read_wording=partial(_read_wording, settings),
+        templates=templates,
         unsubscribe_links=build_unsubscribe_links(settings),
         mailer=resources[Mailer],
         sender=Mailbox(address, settings.EMAILS_FROM_NAME or settings.PROJECT_NAME),
     )
-
-
-def _read_wording(settings: Settings) -> Wording:
-    templates = import_module("tradepost.notifications.mail.email_templates")
-    wording: Wording = templates.EmailTemplates(project=settings.PROJECT_NAME, public_url=settings.PUBLIC_URL)
-    return wording
 
 
 def _hello(settings: Settings) -> str:

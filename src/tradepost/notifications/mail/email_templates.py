@@ -1,14 +1,29 @@
 """The words of e-mails: a pair of templates for each, text and HTML; the first line of the text is the subject."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateNotFound, select_autoescape
 
-from tradepost.notifications.mail.wording import EmailText, one_line
+from tradepost.core.wire.characters import without_controls
 
 SUBJECT: Final = "Subject: "
 LONGEST_SUBJECT: Final = 150
+
+
+@dataclass(frozen=True, slots=True)
+class EmailText:
+    """The words of an e-mail."""
+
+    subject: str
+    text: str
+    html: str
+
+
+def one_line(text: str) -> str:
+    """Return ``text`` without characters that could begin a line of their own or reverse the direction of what follows."""
+    return " ".join(without_controls(text).split())
 
 
 class EmailTemplates:

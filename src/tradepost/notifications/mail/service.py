@@ -1,6 +1,5 @@
 """Delivery of e-mails: from a due message to one composed e-mail in the hands of a mailer."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -13,8 +12,8 @@ from tradepost.core.messaging.messages import Envelope, Undeliverable
 from tradepost.core.observability.trace_context import trace_id
 from tradepost.notifications.kinds import KINDS_BY_NAME
 from tradepost.notifications.mail.composition import Email, Mailbox, compose
+from tradepost.notifications.mail.email_templates import EmailTemplates, EmailText
 from tradepost.notifications.mail.messages import EmailDue
-from tradepost.notifications.mail.wording import EmailText, Wording
 from tradepost.notifications.preferences.unsubscribe import UnsubscribeLinks
 
 log = structlog.get_logger(__name__)
@@ -65,17 +64,15 @@ class MailService:
         *,
         recovery: RecoveryService,
         farewells: Farewells,
-        read_wording: Callable[[], Wording],
+        templates: EmailTemplates,
         unsubscribe_links: UnsubscribeLinks,
         mailer: Mailer,
         sender: Mailbox,
     ) -> None:
-        """``read_wording`` is called in a thread when the first e-mail is due: it takes a while, and many servers send none."""
         self._recovery = recovery
         self._farewells = farewells
         self._unsubscribe_links = unsubscribe_links
-        self._read_wording = read_wording
-        self._known_wording: Wording | None = None
+        self._templates = templates
         self._mailer = mailer
         self._sender = sender
 
@@ -97,8 +94,7 @@ class MailService:
         kind = KINDS_BY_NAME.get(due.template)
         is_optional = kind is not None and not kind.email.fixed
         unsubscribe = self._unsubscribe_links.url(user.id, due.template) if is_optional else None
-        wording = await self._wording()
-        words = wording.render(
+        words = self._templates.render(
             due.template,
             first_name=user.first_name if proved else None,
             link=addressee.link,
@@ -114,14 +110,8 @@ class MailService:
         if address is None:
             log.info("e-mail not sent", message=envelope.id, reason="its key counts no more")
             return
-        wording = await self._wording()
-        words = wording.render("account_ended", first_name=None, link=None, values={})
+        words = self._templates.render("account_ended", first_name=None, link=None, values={})
         await self._send(envelope, "account_ended", words, Mailbox(address))
-
-    async def _wording(self) -> Wording:
-        if self._known_wording is None:
-            self._known_wording = await asyncio.to_thread(self._read_wording)
-        return self._known_wording
 
     async def _send(
         self,
