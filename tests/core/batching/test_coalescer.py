@@ -117,6 +117,31 @@ async def test_the_end_of_one_caller_touches_no_other() -> None:
     assert await reads.get(5) == 25
 
 
+async def test_nothing_is_kept_of_a_key_that_all_have_left_before_its_batch() -> None:
+    class Key:
+        """What a weak reference can be had of."""
+
+    goes_on = asyncio.Event()
+
+    async def load(keys: Sequence[Key]) -> Mapping[Key, int]:
+        await goes_on.wait()
+        return dict.fromkeys(keys, 1)
+
+    reads = Coalescer(load, lanes=1)
+    leader = asyncio.create_task(reads.get(Key()))
+    await settle()
+    key = Key()
+    quitter, left = asyncio.create_task(reads.get(key)), weakref.ref(key)
+    await settle()
+    quitter.cancel()
+    await asyncio.wait([quitter])
+    del key, quitter
+    gc.collect()
+    assert left() is None
+    goes_on.set()
+    assert await leader == 1
+
+
 async def test_an_error_reaches_its_own_batch_only() -> None:
     source = Source()
     source.held = True
