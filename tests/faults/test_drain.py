@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -12,6 +13,7 @@ from tests.flows.live import API, connecting, environment, eventually, serving, 
 from tradepost import main
 from tradepost.core.clock import SystemClock
 from tradepost.main import create_app
+from tradepost.supervisor import _held
 from tradepost.web.readiness import Readiness
 
 STAGING = {
@@ -67,6 +69,17 @@ async def test_what_a_killed_server_left_behind_goes_with_the_next_start(tmp_pat
                 other.send(signal.SIGTERM)
                 assert await other.ended() == 0
             assert set(temporary.glob("tradepost-metrics-*")) == found
+        (directory,) = found
+        # Its workers were killed, too, and have the lock until the system is done with them.
+        await eventually(partial(is_let_go, directory))
+
+
+async def is_let_go(directory: Path) -> bool:
+    try:
+        with _held(directory):
+            return True
+    except OSError:
+        return False
 
 
 @pytest.mark.parametrize("version", ["1.1", "1.0"])
