@@ -184,8 +184,10 @@ async def _lifespan(
             show_door(metrics, door)
         try:
             async with (
-                alongside(_background(resources, metrics, dispatches=dispatches)),
+                alongside(_background(resources, metrics)),
                 alongside(await _preparation(resources)),
+                # Last: it would wait, and say so, for a schema that this process is about to make.
+                alongside(_delivery(resources, metrics) if dispatches else {}),
             ):
                 with _drained(readiness, settings.drain_seconds):
                     yield {
@@ -201,9 +203,7 @@ async def _lifespan(
             await telemetry.close()
 
 
-def _background(
-    resources: Resources, metrics: Metrics, *, dispatches: bool
-) -> dict[str, Coroutine[Any, Any, None]]:
+def _background(resources: Resources, metrics: Metrics) -> dict[str, Coroutine[Any, Any, None]]:
     """Return the work of a server beside its requests, by the names of the tasks."""
     work: dict[str, Coroutine[Any, Any, None]] = {
         "views": resources[ViewCounter].run(),
@@ -217,13 +217,16 @@ def _background(
     work |= fault_work(resources) | clock_work(resources.database, resources.clock)
     if (replica := resources.find(Replica)) is not None:
         work["replica"] = replica.run()
-    if dispatches:
-        # Counted by those who deliver: it is the same for all, and every look reads all that wait.
-        work |= {
-            "backlog": build_backlog(resources, metrics.show_backlog).run(),
-            "dispatcher": dispatch(resources),
-        }
     return work
+
+
+def _delivery(resources: Resources, metrics: Metrics) -> dict[str, Coroutine[Any, Any, None]]:
+    """Return the work of a server that delivers messages, by the names of the tasks."""
+    return {
+        # Counted by those who deliver: it is the same for all, and every look reads all that wait.
+        "backlog": build_backlog(resources, metrics.show_backlog).run(),
+        "dispatcher": dispatch(resources),
+    }
 
 
 def _end_streams(resources: Resources) -> None:

@@ -1,4 +1,4 @@
-"""Many replicas that start at once: the schema is migrated once, and whoever does not suit it says so."""
+"""Servers that start before their schema is there: it is migrated once, and whoever does not suit it says so."""
 
 import asyncio
 from contextlib import ExitStack
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.conftest import Template
 from tests.faults.test_newer_schema import NEWER, stamp
-from tests.flows.live import environment, eventually, serving, tradepost
+from tests.flows.live import environment, eventually, join, serving, tradepost
 from tradepost.core.database import revisions
 from tradepost.instruments import NEW_SCHEMA, OLD_SCHEMA
 
@@ -56,3 +56,17 @@ async def test_a_replica_on_a_newer_schema_serves_and_says_so(template: Template
             return NEW_SCHEMA in server.output
 
         await eventually(told)
+
+
+async def test_a_new_server_does_not_wait_for_the_schema_that_it_makes_itself(tmp_path: Path) -> None:
+    with serving(environment(tmp_path)) as server:
+        await server.ready()
+        async with server.client() as client:
+            account = await join(client, "ada@example.com")
+        async with server.client(account.token) as client:
+
+            async def welcomed() -> bool:
+                return bool((await client.get("/notifications/")).json()["notifications"])
+
+            await eventually(welcomed)
+        assert server.output == ""

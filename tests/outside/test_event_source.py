@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest_asyncio
 
-from tests.flows.live import ROOT, environment, join, reserved_port, serving
+from tests.flows.live import ROOT, environment, eventually, join, reserved_port, serving
 from tests.outside.browser import Browser, browsing, needs_browser
 
 pytestmark = needs_browser
@@ -36,6 +36,10 @@ async def sell(client: httpx.AsyncClient, title: str) -> None:
     assert (await client.post("/items/", json={"title": title, "price": 1})).status_code == 201
 
 
+async def welcomed(client: httpx.AsyncClient) -> bool:
+    return bool((await client.get("/notifications/")).json()["notifications"])
+
+
 async def told(browser: Browser, *lines: str) -> None:
     """Wait until these lines, and no others, are on the console."""
     await browser.until("return JSON.stringify(told) === JSON.stringify(arguments[0])", lines)
@@ -49,6 +53,9 @@ async def test_the_example_is_told_comes_back_and_learns_of_its_end(browser: Bro
             await server.ready()
             async with server.client() as client:
                 account = await join(client, "ada@example.com")
+            async with server.client(account.token) as client:
+                # The welcome may come later than the browser's stream opens.
+                await eventually(lambda: welcomed(client))
             await browser.open(f"{server.url}/docs")
             await browser.run(RUN, account.token, EXAMPLE[1])
             await browser.until("return stream.readyState === EventSource.OPEN")

@@ -134,8 +134,11 @@ def missing(run: Recorded, data: Path, answered: set[str]) -> list[str]:
     """Open what a power cut left, and return everything that is wrong with it."""
     wrong: list[str] = []
     with closing(sqlite3.connect(data / "tradepost.db")) as db:
-        wrong += [f"broken: {line}" for (line,) in db.execute("PRAGMA integrity_check") if line != "ok"]
-        wrong += [f"refers to nothing: {row}" for row in db.execute("PRAGMA foreign_key_check")]
+        try:
+            wrong += [f"broken: {line}" for (line,) in db.execute("PRAGMA integrity_check") if line != "ok"]
+            wrong += [f"refers to nothing: {row}" for row in db.execute("PRAGMA foreign_key_check")]
+        except sqlite3.DatabaseError as error:
+            wrong.append(f"broken: {error}")
         if wrong:
             return wrong
         prices = dict(db.execute("SELECT id, price FROM items"))
