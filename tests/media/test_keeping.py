@@ -158,7 +158,7 @@ async def test_a_commit_whose_answer_is_lost_keeps_the_file(world: World, alice:
             await incoming.take_picture(Part(png()), PICTURES)
             async with world.database.transaction() as db:
                 names = [file.filename for file in await incoming.keep(db)]
-                db.committed_callbacks.clear()
+                db.sync_session.committed_callbacks.clear()
             raise CrashError
     assert await rows(world) == [(name, "stored") for name in names]
     assert kept(world) == names != []

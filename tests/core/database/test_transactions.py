@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from tests.conftest import World
 from tradepost.core.database.engines import Database
@@ -69,6 +70,44 @@ async def test_who_is_cancelled_when_the_connection_is_given_back_has_told_of_th
     with pytest.raises(asyncio.CancelledError):
         await writing
     assert called == ["committed"]
+
+
+async def test_what_a_savepoint_takes_back_is_told_to_nobody(database: Database) -> None:
+    called: list[str] = []
+    async with database.transaction() as db:
+
+        def tell(name: str) -> None:
+            db.after_commit(lambda: called.append(name))
+
+        async def fail() -> None:
+            async with db.begin_nested():
+                tell("failed")
+                await db.execute(text("SELECT * FROM what_is_not_there"))
+
+        tell("before")
+        async with db.begin_nested():
+            tell("kept")
+            async with db.begin_nested() as point:
+                tell("rolled back")
+                async with db.begin_nested():
+                    tell("released in what is rolled back")
+                await db.execute(text("SELECT 1"))
+                await point.rollback()
+            tell("kept after it")
+        with pytest.raises(DBAPIError):
+            await fail()
+        tell("after")
+    assert called == ["before", "kept", "kept after it", "after"]
+
+
+async def test_who_rolls_a_transaction_back_is_told_of_nothing_in_it(database: Database) -> None:
+    called: list[str] = []
+    async with database.transaction() as db:
+        async with db.begin_nested():
+            db.after_commit(lambda: called.append("released"))
+        db.after_commit(lambda: called.append("outside"))
+        await db.rollback()
+    assert called == []
 
 
 async def test_a_database_is_closed_when_those_are_done_who_use_it(world: World) -> None:

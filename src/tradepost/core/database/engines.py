@@ -167,8 +167,7 @@ class Database:
                     cancelled = await _to_the_end(db.commit(), partial(_drop_connection, db))
                 # Here and not after the block: giving the connection back waits, and a task that is cancelled in it would
                 # have committed without calling them.
-                for callback in db.committed_callbacks:
-                    callback()
+                db.committed()
         if cancelled is not None:
             raise cancelled
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Executable
+from sqlalchemy import Connection, Engine, Executable, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.util import greenlet_spawn
 from typing_extensions import override
@@ -107,15 +107,42 @@ class ReadSession(AsyncSession):
             await super().__aexit__(*error)
 
 
+class _Writing(Session):
+    """SQLAlchemy's session, and whom to call after the commit: each with the savepoint that it is asked for in, if any."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.committed_callbacks: list[tuple[Callable[[], None], SessionTransaction | None]] = []
+
+
+@event.listens_for(_Writing, "after_soft_rollback")
+def _forget(session: _Writing, undone: SessionTransaction) -> None:
+    """Call nobody because of what a savepoint, or the transaction itself, took back."""
+    session.committed_callbacks = [
+        (callback, point)
+        for callback, point in session.committed_callbacks
+        if undone.nested and not _is_within(point, undone)
+    ]
+
+
+def _is_within(point: SessionTransaction | None, other: SessionTransaction) -> bool:
+    """Tell whether a savepoint is another, or was made within it; it may have been released since."""
+    while point is not None and point is not other:
+        point = point.parent
+    return point is not None
+
+
 class WriteSession(AsyncSession):
     """A session that is one transaction. ``Database.transaction`` commits it; code that is handed it never does."""
+
+    sync_session_class = _Writing
+    sync_session: _Writing
 
     def __init__(self, engine: AsyncEngine, executions: Executions | None, **options: Any) -> None:
         """``executions`` is None where no statement is to go the short way."""
         super().__init__(engine, **options)
         self._executions = executions
         self._begun: Connection | None = None
-        self.committed_callbacks: list[Callable[[], None]] = []
 
     async def rows(self, statement: Executable, given: Mapping[str, Any]) -> Rows:
         """Execute a statement, past what the session has not written yet: by the short way where it is known."""
@@ -141,12 +168,18 @@ class WriteSession(AsyncSession):
         return begun
 
     def after_commit(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` once the transaction is durable, and never if it is rolled back.
+        """Call ``callback`` once the transaction is durable, and never if it, or a savepoint around this, is rolled back.
 
         A crash in between loses the call: it is for signals, such as waking a task or forgetting a cached value, not for
         facts, which belong in the outbox.
         """
-        self.committed_callbacks.append(callback)
+        session = self.sync_session
+        session.committed_callbacks.append((callback, session.get_nested_transaction()))
+
+    def committed(self) -> None:
+        """Call whoever wants to know of the commit, which has happened."""
+        for callback, _ in self.sync_session.committed_callbacks:
+            callback()
 
 
 def _take_each(session: Session, steps: Sequence[Step]) -> list[Found]:
