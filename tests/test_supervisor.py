@@ -103,7 +103,7 @@ class _Scene:
         self._kinds = iter(kinds)
         monkeypatch.setattr(multiprocess, "Process", self._made)
         config = uvicorn.Config("nothing:app", workers=2, timeout_worker_healthcheck=60)
-        self.workers = Workers(config, [])
+        self.workers = Workers(config, [], end_seconds=0.1)
         self.workers.init_processes()
         self.first = list(self.workers.processes)
         self.started = set(self.first)
@@ -183,3 +183,17 @@ def test_workers_that_cannot_start_end_the_process_above(scene: Callable[..., _S
     assert played.look() == [failing, hanging]
     assert played.workers.should_exit.is_set()
     assert hanging.exitcode is None
+
+
+def test_one_that_is_stopped_is_killed_when_all_are_to_end(scene: Callable[..., _Scene]) -> None:
+    played = scene(_Hanging, _Hanging)
+    stopped, ending = played.first
+    assert stopped.pid is not None
+    os.kill(stopped.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, stopped.pid, os.WSTOPPED | os.WNOWAIT)
+    played.workers.terminate_all()
+    # Its end is not awaited in the time of the first.
+    ending.process.join()
+    # Until the test's own time is up, were the stopped one waited for.
+    played.workers.join_all()
+    assert (stopped.exitcode, ending.exitcode) == (-signal.SIGKILL, -signal.SIGTERM)

@@ -38,29 +38,34 @@ monotonic: Final = SystemClock().monotonic
 log = logging.getLogger("uvicorn.error")
 
 
-def become(options: Mapping[str, Any]) -> NoReturn:
-    """Turn this process into the one above the workers, under the same number; ``options`` are of ``uvicorn.Config``."""
+def become(options: Mapping[str, Any], end_seconds: float) -> NoReturn:
+    """Turn this process into the one above the workers, under the same number.
+
+    ``options`` are of ``uvicorn.Config``. A worker that is told to end and has not after ``end_seconds`` is killed.
+    """
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     # Without the working directory among the places that modules come from, as the command has none.
-    os.execv(sys.executable, [sys.executable, "-P", "-m", __name__, json.dumps(options)])  # noqa: S606 - itself
+    given = json.dumps([options, end_seconds])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", __name__, given])  # noqa: S606 - itself
 
 
-def supervise(options: Mapping[str, Any]) -> NoReturn:
+def supervise(options: Mapping[str, Any], end_seconds: float) -> NoReturn:
     """Run workers until SIGTERM or SIGINT, and end this process after the last of them."""
     # Before there are workers that it could be passed on to.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     config = uvicorn.Config(**options)
     with metrics_directory(), connection_counts():
-        Workers(config, sockets=[config.bind_socket()]).run()
+        Workers(config, [config.bind_socket()], end_seconds).run()
     sys.exit(0)
 
 
 class Workers(Multiprocess):
     """The processes of ``--workers``, behind one socket that is gone once the last of them takes no more."""
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], end_seconds: float) -> None:
         super().__init__(config, sockets)
+        self._end_seconds = end_seconds
         self.should_exit = _Told(self)
         self._asked: WeakKeyDictionary[Process, float] = WeakKeyDictionary()
         """Since when workers owe an answer."""
@@ -107,6 +112,17 @@ class Workers(Multiprocess):
         for listener in self.sockets:
             listener.close()
         super().terminate_all()
+
+    @override
+    def join_all(self) -> None:
+        """Wait for the workers' ends, and bring them about in the end: one that is stopped, or hangs, hears no other signal."""
+        last = monotonic() + self._end_seconds
+        for worker in self.processes:
+            worker.process.join(max(0.0, last - monotonic()))
+            if worker.process.is_alive():
+                log.error("Child process [%s] does not end, and is killed", worker.pid)
+                worker.kill()
+            worker.join()
 
 
 class _Told(threading.Event):
@@ -181,4 +197,4 @@ def _held(directory: Path) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    supervise(json.loads(sys.argv[1]))
+    supervise(*json.loads(sys.argv[1]))

@@ -8,7 +8,7 @@ from contextlib import suppress
 from importlib import import_module
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 import uvicorn
@@ -21,9 +21,12 @@ from tradepost.core.database.engines import prepare_directory as prepare_databas
 from tradepost.core.observability import logging
 from tradepost.core.observability.worker_files import MULTIPROCESS_VARIABLE, prepare_directory
 from tradepost.core.settings.settings import Settings
-from tradepost.main import create_served_app
+from tradepost.main import END_SECONDS, create_served_app
 from tradepost.web.cuttable_protocol import CuttableHttpProtocol
 from tradepost.web.protocol import BoundedHttpProtocol
+
+KILL_AFTER: Final = 2.0
+"""Seconds for which a worker may be late with its own end."""
 
 
 @click.command()
@@ -54,7 +57,7 @@ def serve(host: str, port: int, workers: int, *, demo: bool) -> None:
     options = server_options(host, port, workers, settings)
     if workers > 1:
         logging.close()
-        supervisor.become(options)
+        supervisor.become(options, settings.drain_seconds + END_SECONDS + KILL_AFTER)
     if given := os.environ.get(MULTIPROCESS_VARIABLE):
         prepare_directory(Path(given))
     server = uvicorn.Server(uvicorn.Config(**options | {"app": create_served_app}))
