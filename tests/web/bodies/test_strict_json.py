@@ -58,9 +58,12 @@ def test_only_utf8_without_a_mark_is_read(data: bytes) -> None:
     assert fault(data).kind == "json_encoding"
 
 
-@pytest.mark.parametrize("text", ["NaN", "[Infinity]", '{"a": -Infinity}'])
-def test_numbers_that_are_none_are_refused(text: str) -> None:
-    assert fault(text).kind == "finite_number"
+@pytest.mark.parametrize(
+    ("text", "location"), [("NaN", ()), ("[Infinity]", (0,)), ('{"a": [{"b": -Infinity}]}', ("a", 0, "b"))]
+)
+def test_numbers_that_are_none_are_refused(text: str, location: tuple[str | int, ...]) -> None:
+    found = fault(text)
+    assert (found.kind, found.location) == ("finite_number", location)
 
 
 @pytest.mark.parametrize("number", [2**63 - 1, -(2**63), 0])
@@ -73,11 +76,13 @@ def test_integers_of_64_bits_are_read(number: int) -> None:
 )
 def test_larger_integers_are_refused(text: str) -> None:
     assert fault(text).kind == "int_out_of_range"
+    assert fault(f'{{"a": {text}}}').location[0] == "a"
 
 
 @pytest.mark.parametrize("text", ["1e400", "[-1e999]", "1" * 400 + ".0"])
 def test_numbers_past_a_double_are_refused(text: str) -> None:
     assert fault(text).kind == "float_out_of_range"
+    assert fault(f'{{"a": {text}}}').location[0] == "a"
 
 
 @pytest.mark.parametrize(
@@ -91,6 +96,25 @@ def test_numbers_past_a_double_are_refused(text: str) -> None:
 def test_a_key_may_be_in_an_object_once(text: str, location: tuple[str | int, ...]) -> None:
     found = fault(text)
     assert (found.kind, found.location) == ("repeated_key", location)
+
+
+@pytest.mark.parametrize("first", ['{"a": 1, "a": 2}', "NaN", "1" * 5000])
+@pytest.mark.parametrize(
+    ("rest", "kind"),
+    [
+        ("", "json_invalid"),
+        ("[1] 2", "json_invalid"),
+        ("[" * 5000 + "]" * 5000, "json_depth"),
+        ("[" * 100 + "]" * 100, "json_depth"),
+    ],
+)
+def test_what_follows_a_fault_is_read_as_well(first: str, rest: str, kind: str) -> None:
+    assert fault(f'{{"first": {first}, "rest": {rest}}}').kind == kind
+
+
+def test_one_fault_after_another_is_a_fault() -> None:
+    found = fault('{"first": {"a": 1, "a": 2}, "rest": ' + "1" * 5000 + "}")
+    assert found.kind in {"int_out_of_range", "repeated_key"}
 
 
 def test_the_same_key_in_two_objects_is_fine() -> None:

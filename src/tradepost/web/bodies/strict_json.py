@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Never
 
 MAX_DEPTH: Final = 64
@@ -41,10 +41,6 @@ class _Pairs(list[tuple[str, Any]]):
     """An object as it was written, so that a key may be in it twice."""
 
 
-class _RepeatedKeyError(Exception):
-    """Raised inside the parser, which knows no path; ``_repeated`` finds it."""
-
-
 def _integer(digits: str) -> int:
     # Looked at before int(), whose cost is quadratic in the number of digits.
     if len(digits) <= _LONGEST_INTEGER and _MIN_INTEGER <= (number := int(digits)) <= _MAX_INTEGER:
@@ -67,14 +63,35 @@ def _constant(name: str) -> Never:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise _RepeatedKeyError
+        raise _repeated_key()
     return found
+
+
+def _repeated_key(path: Path = ()) -> JsonFault:
+    return JsonFault("The key is in its object more than once", "repeated_key", path)
+
+
+def _marking(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Have a faulty value read as its fault."""
+
+    def mark(written: str) -> Any:
+        try:
+            return parse(written)
+        except JsonFault as fault:
+            return fault
+
+    return mark
 
 
 _decode = json.JSONDecoder(
     object_pairs_hook=_object, parse_int=_integer, parse_float=_real, parse_constant=_constant
 ).decode
-_decode_pairs = json.JSONDecoder(object_pairs_hook=_Pairs).decode
+_decode_marking = json.JSONDecoder(
+    object_pairs_hook=_Pairs,
+    parse_int=_marking(_integer),
+    parse_float=_marking(_real),
+    parse_constant=_marking(_constant),
+).decode
 
 
 def loads(data: bytes) -> Any:
@@ -95,19 +112,27 @@ def loads(data: bytes) -> Any:
     if text.startswith("\ufeff"):
         raise JsonFault("The text begins with a byte order mark", "json_encoding", (0,))
     try:
-        value = _decode(text)
+        value = _parse(text)
     except json.JSONDecodeError as error:
         raise JsonFault(f"JSON decode error: {error.msg}", "json_invalid", (error.pos,)) from None
     except RecursionError:
         raise _too_deep() from None
-    except _RepeatedKeyError:
-        raise JsonFault("The key is in its object more than once", "repeated_key", _repeated(text)) from None
     # As many openings as that make no such depth: nearly every body ends here.
     if openings > MAX_DEPTH:
         _check_depth(value)
     if _SUSPICIOUS.search(data):
         _check_text(value)
     return value
+
+
+def _parse(text: str) -> Any:
+    try:
+        return _decode(text)
+    except JsonFault:
+        # The parser knows no path, and has not read what follows, which may be no JSON at all, or too deep.
+        marked = _decode_marking(text)
+        _check_depth(marked)
+        raise next(_faults(marked)) from None
 
 
 def _too_deep() -> JsonFault:
@@ -147,7 +172,7 @@ def _path(link: _Link, *last: str | int) -> Path:
 
 
 def _check_depth(value: Any) -> None:
-    level = [value]
+    level = [value] if isinstance(value, dict | list) else []
     for _ in range(MAX_DEPTH):
         level = [child for here in level for _, child in _children(here) if isinstance(child, dict | list)]
         if not level:
@@ -170,13 +195,15 @@ def _unfit(path: Path) -> JsonFault:
     return JsonFault("Text may hold no NUL and no half of a surrogate pair", "string_unicode", path)
 
 
-def _repeated(text: str) -> Path:
-    """Return the way to a key that is in one object twice."""
-    for link, here in _containers(_decode_pairs(text)):
-        if isinstance(here, _Pairs):
-            seen: set[str] = set()
-            for key, _ in here:
-                if key in seen:
-                    return _path(link) if _UNFIT.search(key) else _path(link, key)
-                seen.add(key)
-    return ()
+def _faults(value: Any) -> Iterator[JsonFault]:
+    """Yield what is marked in ``value`` and each key that is in one object twice, with the way to it."""
+    if isinstance(value, JsonFault):
+        yield value
+    for link, here in _containers(value):
+        seen: set[str | int] = set()
+        for key, child in _children(here):
+            if key in seen:
+                yield _repeated_key(_path(link, key))
+            if isinstance(child, JsonFault):
+                yield JsonFault(child.message, child.kind, _path(link, key))
+            seen.add(key)
