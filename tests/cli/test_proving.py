@@ -9,6 +9,7 @@ import httpx
 import pytest
 from sqlalchemy import make_url
 
+from tests import preloaded
 from tests.conftest import Template
 from tests.flows.command_line import called
 from tests.flows.live import environment, eventually, join, log_in, serving, tradepost
@@ -96,6 +97,25 @@ async def test_hosts_and_options_of_the_address_hold(
     await ran(env, "migrate")
     await ran(env, "reset", "--keep")
     await ran(env, "reset")
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [("märkte_" * 7, f"{'märkte_' * 6}m_seeded"), ("m" * 63, f"{'m' * 50}_seeded")],
+    ids=["many bytes", "long"],
+)
+async def test_names_of_all_lengths_are_kept_and_put_back(
+    postgres: PostgresServer, tmp_path: Path, name: str, kept: str
+) -> None:
+    url = await postgres.create_database(name)
+    env = environment(tmp_path, url)
+    await ran(env, "migrate")
+    await ran(env, "reset", "--keep")
+    await ran(env, "reset")
+    server = await asyncpg.connect(url)
+    found = await server.fetch("SELECT datname FROM pg_database WHERE datname LIKE $1", f"{name[:20]}%")
+    await server.close()
+    assert {row["datname"] for row in found} == {name, kept}
 
 
 async def test_another_versions_state_is_not_put_back(template: Template, tmp_path: Path) -> None:
@@ -201,6 +221,58 @@ async def test_who_puts_nothing_back_lets_in_whom_a_killed_one_kept_out(
         assert await is_open()
         await ran(env, "reset")
     finally:
+        await server.close()
+
+
+@pytest.mark.parametrize("command", [["reset"], ["reset", "--keep"]], ids=" ".join)
+async def test_a_copy_whose_maker_was_killed_is_dropped_by_the_next(
+    postgres: PostgresServer, template: Template, tmp_path: Path, command: list[str]
+) -> None:
+    if template.engine == "sqlite":
+        pytest.skip("there are no databases beside one")
+    url = await template.copy()
+    name, env = url.rpartition("/")[2].partition("?")[0], environment(tmp_path, url)
+    await ran(env, "reset", "--keep")
+    # What somebody else made looks like it, and is nobody else's.
+    others = {f"{name}_half", f"{name}_half_0123456789abcdef"}
+    server = await asyncpg.connect(await postgres.create_database(f"{name}_beside"))
+    holder = await asyncpg.connect(postgres.url(f"{name}_beside"))
+
+    async def beside() -> set[str]:
+        found = await server.fetch("SELECT datname FROM pg_database WHERE datname LIKE $1", f"{name}\\_%")
+        return {row["datname"] for row in found} - {f"{name}_beside", *others}
+
+    async def makes() -> list[Any]:
+        query = "SELECT wait_event_type FROM pg_stat_activity WHERE query LIKE $1 AND state = 'active'"
+        return [row[0] for row in await server.fetch(query, f'CREATE DATABASE "{name}%')]
+
+    async def waits() -> bool:
+        return await makes() == ["Lock"]
+
+    async def has_ended() -> bool:
+        return await makes() == []
+
+    try:
+        for other in others:
+            await server.execute(f"CREATE DATABASE {other}")
+        async with holder.transaction():
+            # No copy of it can be begun meanwhile.
+            mark = f"made by tradepost reset beside {name}"
+            await holder.execute(f"COMMENT ON DATABASE {name}_seeded IS '{mark}'")
+            with (tmp_path / "output").open("w") as output:
+                process = preloaded.start(["reset"], env=env, output=output.fileno())
+            await eventually(waits)
+            process.kill()
+        # The server makes it all the same.
+        await eventually(has_ended)
+        (half,) = await beside() - {f"{name}_seeded"}
+        assert half.startswith(f"{name}_half_")
+        await ran(env, *command)
+        assert await beside() == {f"{name}_seeded"}
+        for other in others:
+            await server.execute(f"DROP DATABASE {other}")
+    finally:
+        await holder.close()
         await server.close()
 
 

@@ -3,10 +3,12 @@
 On SQLite a file beside the database's, written and put back by SQLite's own online backup: to the servers it is one transaction
 of somebody else. On PostgreSQL a database beside it, ``<name>_seeded``, copied as a template: connections are ended for as long
 as two databases take to change their names, and servers connect again by themselves. The copies are marked by a comment, so
-that no other database of such a name is dropped or taken for one, and one process at a time works on them.
+that no other database of such a name is dropped or taken for one, and one process at a time works on them. Until it is marked
+a copy has a name that nobody else gives.
 """
 
 import asyncio
+import hashlib
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
@@ -29,6 +31,8 @@ PATIENCE: Final = 30.0
 """Seconds to wait for a writer on SQLite."""
 FILE_COPY: Final = 15
 """The first version of PostgreSQL that can be told to copy files rather than to write all of it into its log."""
+NAME_BYTES: Final = 63
+"""As many as a name may have in PostgreSQL."""
 TRIES: Final = 20
 """Times that a database is tried to be renamed, should somebody have connected in between."""
 
@@ -98,6 +102,8 @@ class _Copies:
         self.live = str(url.database)
         self._connection = connection
         self._mark = f"made by tradepost reset beside {self.live}"
+        digest = hashlib.sha256(self._mark.encode()).hexdigest()[:16]
+        self._half_made = _beside_name(self.live, f"half_{digest}")
 
     def name(self, word: str) -> str:
         """Return the name of a copy."""
@@ -120,12 +126,18 @@ class _Copies:
             await self._connection.execute(f'DROP DATABASE "{self.name(word)}" WITH (FORCE)')
 
     async def make(self, word: str, *, of: str) -> None:
-        """Copy a database that nobody is connected to."""
-        name = self.name(word)
+        """Copy a database that nobody is connected to, where no such copy is."""
+        half = self._half_made
+        await self._drop_half_made()
         await self._connection.execute(
-            f'CREATE DATABASE "{name}" TEMPLATE "{of}"{_strategy(self._connection)}'
+            f'CREATE DATABASE "{half}" TEMPLATE "{of}"{_strategy(self._connection)}'
         )
-        await self.mark(name)
+        await self.mark(half)
+        await _renamed(self._connection, half, self.name(word))
+
+    async def _drop_half_made(self) -> None:
+        """Drop what somebody made who died before it could be marked: its name says whose it is."""
+        await self._connection.execute(f'DROP DATABASE IF EXISTS "{self._half_made}" WITH (FORCE)')
 
     async def mark(self, name: str) -> None:
         """Mark a database as one that may be dropped under the name of a copy."""
@@ -133,7 +145,10 @@ class _Copies:
         await self._connection.execute(f"COMMENT ON DATABASE \"{name}\" IS '{mark}'")
 
     async def recover(self) -> None:
-        """Give the database its name back and let everybody connect, should somebody have died who was at it alone."""
+        """Give the database its name back and let everybody connect, should somebody have died who was at it alone.
+
+        What that one left half made is dropped.
+        """
         query = "SELECT datallowconn FROM pg_database WHERE datname = $1"
         is_open = await self._connection.fetchval(query, self.live)
         if is_open is None and await self.exists("old"):
@@ -144,6 +159,7 @@ class _Copies:
         if await self._mark_of(self.live) == self._mark:
             # Marked as a copy of the past, which it was about to be: under another name somebody might keep it.
             await self._connection.execute(f'COMMENT ON DATABASE "{self.live}" IS NULL')
+        await self._drop_half_made()
 
     async def _mark_of(self, name: str) -> str | None:
         marks = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = $1"
@@ -157,7 +173,9 @@ def _direct(database: Database) -> URL:
 def _beside_name(name: str, word: str) -> str:
     if '"' in name:
         raise RuleBroken("a database whose name has quotation marks is not copied")
-    return f"{name[:50]}_{word}"
+    # Of a longer name PostgreSQL would cut off the end, which says what it is.
+    begin = name.encode()[: min(50, NAME_BYTES - len(f"_{word}"))].decode(errors="ignore")
+    return f"{begin}_{word}"
 
 
 def _strategy(connection: Any) -> str:
