@@ -20,6 +20,8 @@ from starlette.middleware.cors import CORSMiddleware
 from uvicorn import config, supervisors
 from uvicorn.protocols.http import flow_control, httptools_impl
 
+from tests.syntax import parsed_file
+
 SOURCE = Path(__file__).parents[2] / "src" / "tradepost"
 
 INTERNALS = {
@@ -43,7 +45,7 @@ def parameters(function: Callable[..., Any]) -> list[str]:
 def test_every_internal_that_is_imported_has_a_canary() -> None:
     found = set()
     for path in SOURCE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed_file(path)):
             if isinstance(node, ast.ImportFrom) and node.module:
                 root = node.module.split(".")[0]
                 is_deep = root == "uvicorn" or any(part.startswith("_") for part in node.module.split("."))

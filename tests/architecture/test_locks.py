@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.syntax import parsed_file
 from tradepost.bootstrap import METADATA
 from tradepost.core.database.locks import LOCKS, Strength
 from tradepost.core.database.models import Base
@@ -36,7 +37,7 @@ def taken(tree: ast.Module) -> Iterator[tuple[str, Strength]]:
 
 def test_the_table_lists_exactly_the_locks_that_are_taken() -> None:
     assert METADATA.tables
-    found = {lock for path in SOURCE.rglob("*.py") for lock in taken(ast.parse(path.read_text("utf-8")))}
+    found = {lock for path in SOURCE.rglob("*.py") for lock in taken(parsed_file(path))}
     listed = {(lock.on, lock.strength) for lock in LOCKS if not lock.written}
     # It is not in a statement but in how connections to SQLite begin a transaction.
     assert 'execute("BEGIN IMMEDIATE")' in (SOURCE / "core/database/sqlite_connection.py").read_text("utf-8")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.syntax import parsed, parsed_file
+
 SOURCE = Path(__file__).parents[2] / "src" / "tradepost"
 
 Rule = Callable[[ast.Module, str], Iterator[int]]
@@ -183,7 +185,7 @@ def test_the_house_keeps_the_rule(rule: Rule) -> None:
     found = [
         f"{path.relative_to(SOURCE)}:{line}"
         for path in sorted(SOURCE.rglob("*.py"))
-        for line in rule(ast.parse(path.read_text(encoding="utf-8")), str(path.relative_to(SOURCE)))
+        for line in rule(parsed_file(path), str(path.relative_to(SOURCE)))
     ]
     assert not found, rule.__doc__
 
@@ -191,7 +193,7 @@ def test_the_house_keeps_the_rule(rule: Rule) -> None:
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_the_rule_can_be_broken(rule: Rule) -> None:
     path, violation = RULES[rule]
-    assert list(rule(ast.parse(violation), path))
+    assert list(rule(parsed(violation), path))
 
 
 @pytest.mark.parametrize(
@@ -204,16 +206,16 @@ def test_the_rule_can_be_broken(rule: Rule) -> None:
     ],
 )
 def test_every_way_to_the_time_is_seen(violation: str) -> None:
-    assert list(time_and_chance_from_the_clock(ast.parse(violation), "items/service.py"))
+    assert list(time_and_chance_from_the_clock(parsed(violation), "items/service.py"))
 
 
 @pytest.mark.parametrize("path", ["items/repository.py", "items/repository/views.py"])
 def test_a_repository_is_a_module_or_a_package(path: str) -> None:
     module = path.removesuffix(".py").replace("/", ".")
-    imported = ast.parse(f"from tradepost.{module} import ItemRepository")
+    imported = parsed(f"from tradepost.{module} import ItemRepository")
     assert list(repositories_are_private(imported, "webhooks/service.py"))
     assert not list(repositories_are_private(imported, "items/service.py"))
-    assert not list(statements_in_repositories(ast.parse("self.db.execute(1)"), path))
+    assert not list(statements_in_repositories(parsed("self.db.execute(1)"), path))
 
 
 @pytest.mark.parametrize(
@@ -227,7 +229,7 @@ def test_a_repository_is_a_module_or_a_package(path: str) -> None:
     ],
 )
 def test_every_way_to_a_lock_is_seen(violation: str) -> None:
-    assert list(locks_from_one_module(ast.parse(violation), "tags/repository.py"))
+    assert list(locks_from_one_module(parsed(violation), "tags/repository.py"))
 
 
 def test_files_are_small() -> None:

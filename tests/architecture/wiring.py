@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
+from tests.syntax import parsed_file
+
 FACES = {"routes", "handlers", "dependencies", "service", "repository", "models"}
 
 
@@ -24,7 +26,7 @@ class House:
     def modules(self) -> dict[str, ast.Module]:
         """Every module of the package by its path within it."""
         return {
-            path.relative_to(self.package).as_posix(): parsed(path)
+            path.relative_to(self.package).as_posix(): parsed_file(path)
             for path in sorted(self.package.rglob("*.py"))
         }
 
@@ -98,7 +100,7 @@ class House:
 
     def _tables(self) -> Iterator[str]:
         listed = {name.rpartition(".")[2] for name in self._elements("bootstrap.py", "MODELS")}
-        rows = keys(parsed(self.root / "tests" / "migrations" / "rows.py"), "ROWS")
+        rows = keys(parsed_file(self.root / "tests" / "migrations" / "rows.py"), "ROWS")
         history = "".join(
             path.read_text(encoding="utf-8")
             for path in sorted((self.root / "migrations" / "versions").glob("*.py"))
@@ -146,7 +148,7 @@ class House:
                 )
 
     def _plants(self) -> Iterator[str]:
-        planted = keys(parsed(self.root / "tests" / "architecture" / "test_contracts.py"), "PLANTS")
+        planted = keys(parsed_file(self.root / "tests" / "architecture" / "test_contracts.py"), "PLANTS")
         for contract in self.contracts.values():
             if contract["name"] not in planted:
                 yield (
@@ -198,11 +200,6 @@ class House:
         value = value_of(self.modules[path], variable)
         if isinstance(value, ast.Tuple | ast.List):
             yield from (ast.unparse(element) for element in value.elts)
-
-
-def parsed(path: Path) -> ast.Module:
-    """Return a module's syntax tree."""
-    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def dotted(path: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.checkout import ROOT
+from tests.syntax import parsed_file
 from tradepost.loading.journeys import MIXES
 
 LOCUST = ROOT / "deploy" / "load" / "locustfile.py"
@@ -16,7 +17,7 @@ K6 = ROOT / "deploy" / "load" / "k6.js"
 
 
 def test_locust_has_every_journey() -> None:
-    tree = ast.parse(LOCUST.read_text(encoding="utf-8"))
+    tree = parsed_file(LOCUST)
     (person,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Person"]
     journeys = {node.name for node in person.body if isinstance(node, ast.FunctionDef)}
     assert set(MIXES) <= journeys

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.simulation.examination import ROOT, Mutant, examine
+from tests.syntax import parsed
 
 _READS: Final = "tests/simulation/test_coalescer.py tests/core/batching/test_coalescer.py tests/core/batching/test_read_coalescer.py tests/core/test_deadlines.py"
 _MESSAGES: Final = "tests/simulation/test_leases.py tests/core/messaging/test_dispatcher.py tests/core/messaging/test_deliveries.py tests/core/messaging/test_repository.py"
@@ -55,7 +56,7 @@ _OTHER: Final[dict[type[ast.AST], type[ast.AST]]] = {
 
 def mutants_of(source: str) -> Iterator[tuple[str, str]]:
     """Yield every mutant of a module, with what was changed: within functions, and in what is not only logged."""
-    tree: ast.AST = ast.parse(source)
+    tree: ast.AST = parsed(source)
     for path in list(_places(tree)):
         for which, _ in enumerate(_changes(_at(tree, path))):
             mutated = copy.deepcopy(tree)
