@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, StrictFloat, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from tradepost.core.wire.moments import Moment
@@ -40,7 +40,7 @@ class FaultPut(Input):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=NAME_LENGTH, description="Its name")
     faults: FaultText = Field(description="What is done, written as in the header `X-Fault`")
-    share: float = Field(
+    share: StrictFloat = Field(
         default=1.0, gt=0, le=1, description="The share of requests that it concerns at all, by chance"
     )
     method: Method | None = Field(default=None, description="Only requests with this method")
@@ -57,16 +57,16 @@ class FaultPut(Input):
         description="Only this process, or all of this machine, as `replica` of the log and of the list names them",
     )
     starts_at: Moment | None = Field(default=None, description="From when on; at once unless it is said")
-    seconds: float = Field(
+    seconds: StrictFloat = Field(
         default=600.0, gt=0, le=LONGEST_RUN, description="For how long; then it ends by itself"
     )
-    period: float | None = Field(
+    period: StrictFloat | None = Field(
         default=None,
         ge=0.5,
         le=LONGEST_RUN,
         description="Again and again: seconds from one beginning to the next",
     )
-    on_seconds: float | None = Field(
+    on_seconds: StrictFloat | None = Field(
         default=None,
         gt=0,
         le=LONGEST_RUN,

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final, cast
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, StrictBool
 from pydantic_core import PydanticCustomError
 
 from tradepost.core.wire.characters import is_invisible
@@ -128,7 +128,7 @@ class WebhookUpdate(Changes):
     event_types: FactTypes = Field(default_factory=list, validate_default=False, description=EVENT_TYPES)
     description: Description | None = Field(default=None, description=DESCRIPTION)
     scope: WebhookScope = Field(default=WebhookScope.OWN, description=SCOPE)
-    is_active: bool = Field(default=True, description=IS_ACTIVE)
+    is_active: StrictBool = Field(default=True, description=IS_ACTIVE)
 
 
 class WebhookRead(Output):

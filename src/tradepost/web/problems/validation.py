@@ -8,18 +8,21 @@ _LONGEST_NAME: Final = 100
 _LONGEST_MESSAGE: Final = 500
 _MOST_ERRORS: Final = 100
 
-# Pydantic's messages that repeat what was sent, whole or in part; the rule alone is said instead.
+_A_MOMENT: Final = "Input should be a moment that there is, written as 2026-12-05T18:00:00+01:00"
+
+# Pydantic's messages that repeat what was sent, whole or in part, or speak of Python; the rule alone is said instead.
 _MESSAGES: Final = {
     "bytes_invalid_encoding": "Data should be valid in its encoding",
     "date_from_datetime_parsing": "Input should be a valid date or datetime",
     "date_parsing": "Input should be a valid date in the format YYYY-MM-DD",
-    "datetime_from_date_parsing": "Input should be a valid datetime or date",
-    "datetime_object_invalid": "Input should be a valid datetime",
-    "datetime_parsing": "Input should be a valid datetime",
+    "datetime_from_date_parsing": _A_MOMENT,
+    "datetime_object_invalid": _A_MOMENT,
+    "datetime_parsing": _A_MOMENT,
     "get_attribute_error": "Input should be a valid object",
     "iteration_error": "Input should be a valid list",
     "json_invalid": "Invalid JSON",
     "mapping_type": "Input should be a valid mapping",
+    "model_attributes_type": "Input should be an object",
     "time_delta_parsing": "Input should be a valid timedelta",
     "time_parsing": "Input should be in a valid time format",
     "timezone_offset": "Input has another timezone offset than required",
