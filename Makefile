@@ -71,7 +71,9 @@ build/uv/bin/uv: requirements-dev.lock
 
 ## Running
 
+# Memory as the image has it.
 .PHONY: run
+run: export GLIBC_TUNABLES ?= glibc.malloc.mmap_threshold=4194304:glibc.malloc.hugetlb=1
 run: setup ## Serve on PORT, with a database that is made, migrated and filled the first time
 	@exec .venv/bin/tradepost serve --host 127.0.0.1 --port $(PORT) --demo $(ARGS)
 

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from tradepost.accounts.dependencies import build_user_service
-from tradepost.accounts.passwords import PasswordHasher
 from tradepost.bootstrap import opened, prepare_database
 from tradepost.cli.seed import run_seed
 from tradepost.core.clock import Clock
 from tradepost.core.resources import Resources
 from tradepost.core.settings.settings import Settings
 from tradepost.core.wire.pagination import Total, Window
-from tradepost.seeding.loader import EMAIL, PASSWORD, SeedRefused
+from tradepost.seeding.loader import EMAIL, PASSWORD, PASSWORD_HASH, SeedRefused
 
 DEMO_SEED, DEMO_USERS, DEMO_ITEMS, DEMO_EVENTS = 42, 50, 1_000, 20
 
@@ -45,11 +44,11 @@ async def _made_up_people(resources: Resources) -> list[str]:
         first = await build_user_service(db, resources).page(
             Window(limit=DEMO_USERS + 1, total=Total.NONE, sort="created_at")
         )
-    users = [user for user in first.rows if EMAIL.fullmatch(user.email)]
-    # All of a seed have one hash: asked once, not fifty times.
-    hashes = {user.hashed_password for user in users[:2]}
-    known = {encoded for encoded in hashes if await resources[PasswordHasher].verify(encoded, PASSWORD)}
-    return [user.email for user in users if user.is_active and user.hashed_password in known]
+    return [
+        user.email
+        for user in first.rows
+        if user.is_active and user.hashed_password == PASSWORD_HASH and EMAIL.fullmatch(user.email)
+    ]
 
 
 def banner(settings: Settings, here: str, *, people: Sequence[str] = ()) -> str:

@@ -3,7 +3,6 @@
 A failure leaves nothing behind, and the database is never half full.
 """
 
-import asyncio
 import hashlib
 import re
 from collections.abc import Callable, Iterable
@@ -12,8 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, cast
 
-import argon2
-from argon2.low_level import hash_secret
 from sqlalchemy import Table, func, select
 
 from tradepost.accounts.models import User
@@ -45,8 +42,10 @@ from tradepost.seeding.writer import PostgresWriter, SqliteWriter, Writer, vacuu
 from tradepost.tags.models import Tag
 
 PASSWORD: Final = "Tradepost1"  # noqa: S105 - published, for people who do not exist
-SALT: Final = b"tradepost seeds."
-"""As long as the salts of real accounts: with another length the first log-in would hash the password anew."""
+PASSWORD_HASH: Final = (
+    "$argon2id$v=19$m=19456,t=2,p=1$dHJhZGVwb3N0IHNlZWRzLg$NJJfJ1+YFJQEMBwCgBv6jyfREEI0rXPUV5hSp0cT15E"  # noqa: S105 - of the same
+)
+"""Its hash, with the parameters of every log-in: else the first would hash the password anew."""
 EMAIL: Final = re.compile(r"user([1-9][0-9]{0,8})@example\.com")
 
 USERS, CATEGORIES, TAGS, ITEMS, ITEM_TAGS, ITEM_TEXTS, EVENTS, PARTICIPANTS, REMINDERS = TABLES = tuple(
@@ -105,7 +104,6 @@ async def seed(
         raise SeedRefused("There cannot be fewer than no users, items or events.")
     if (items or events) and not users:
         raise SeedRefused("Items and events need somebody to own them: ask for at least one user.")
-    password_hash = await asyncio.to_thread(_password_hash)
     async with database.transaction() as db:
         writer = (SqliteWriter if database.is_sqlite else PostgresWriter)(db, TABLES)
         await writer.prepare()
@@ -121,7 +119,7 @@ async def seed(
             first_user=await _first_user(db),
             first_item=1 + (await db.scalar(select(func.count()).select_from(Item)) or 0),
         )
-        filling = _Filling(db, writer, marketplace, password_hash, _Told(progress, users + items + events))
+        filling = _Filling(db, writer, marketplace, _Told(progress, users + items + events))
         tags = await filling.add_tags()
         categories = await filling.add_categories()
         await filling.add_users()
@@ -142,19 +140,6 @@ async def seed(
         async with database.read() as reading:
             mark = await fingerprint(reading)
     return SeedReport(users, items, events, tags, categories, clock.monotonic() - started, mark)
-
-
-def _password_hash() -> str:
-    """Hash the one password of all, with the parameters of every log-in and a salt that is always the same."""
-    return hash_secret(
-        PASSWORD.encode(),
-        SALT,
-        time_cost=2,
-        memory_cost=19_456,
-        parallelism=1,
-        hash_len=argon2.DEFAULT_HASH_LENGTH,
-        type=argon2.Type.ID,
-    ).decode()
 
 
 async def _is_empty(db: WriteSession) -> bool:
@@ -201,13 +186,11 @@ class _Filling:
         db: WriteSession,
         writer: Writer,
         marketplace: Marketplace,
-        password_hash: str,
         report: Callable[[int], None],
     ) -> None:
         self._db = db
         self._writer = writer
         self._marketplace = marketplace
-        self._password_hash = password_hash
         self._report = report
         self._category_ids: list[int] = []
         self._first_user_id = 0
@@ -284,7 +267,7 @@ class _Filling:
             first_user_id=self._first_user_id,
             first_item_id=1 + await self._writer.last_id(ITEMS),
             category_ids=tuple(self._category_ids),
-            password_hash=self._password_hash,
+            password_hash=PASSWORD_HASH,
         )
         words = set[str]()
         async with aclosing(supplied(order)) as made:
@@ -321,7 +304,7 @@ class _Filling:
 
     def _user(self, user_id: int, user: UserRow) -> tuple[Any, ...]:
         return (
-            *(user_id, user.email, self._password_hash, user.first_name, user.last_name, user.role, True),
+            *(user_id, user.email, PASSWORD_HASH, user.first_name, user.last_name, user.role, True),
             *(user.phone, user.website, user.created_at, user.created_at),
             *map(sort_key, (user.email, user.first_name, user.last_name)),
         )
