@@ -204,6 +204,17 @@ class TestUsing:
                 answer = await person.api.get(address, headers={"X-API-Key": (await new_key(alice))["key"]})
                 assert answer.status_code == 401
 
+    async def test_one_credential_is_shown_and_no_second(
+        self, client: httpx.AsyncClient, alice: Person
+    ) -> None:
+        key = (await new_key(alice))["key"]
+        for name, value in (("X-API-Key", key), ("Authorization", f"Bearer {alice.token}")):
+            for address in (ME, ITEMS):
+                for other in (value, "", "x"):
+                    for twice in ([(name, value), (name, other)], [(name, other), (name, value)]):
+                        assert (await client.get(address, headers=twice)).status_code == 401
+                assert (await client.get(address, headers={name: value})).status_code == 200
+
     async def test_log_ins_and_keys_share_a_batch(
         self,
         world: World,

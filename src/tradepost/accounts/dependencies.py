@@ -68,7 +68,7 @@ from tradepost.web.asgi_scope import API_KEY_KEY, IDENTITY_KEY, REQUEST_HEADERS_
 from tradepost.web.db import ReadDb, ResourcesDep, WriteDb, resource
 from tradepost.web.openapi.document import ALTERNATIVES
 from tradepost.web.origin import origin_of
-from tradepost.web.rate_limits import API_KEY_HEADER, shown_key
+from tradepost.web.rate_limits import API_KEY_HEADER
 
 T = TypeVar("T")
 
@@ -77,23 +77,21 @@ SECURITY_SCHEME: Final = "bearer"
 API_KEY_SCHEME: Final = "apiKey"
 """The name in the OpenAPI of the scheme of API keys."""
 
+_CREDENTIALS: Final = frozenset({b"authorization", API_KEY_HEADER})
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS", "QUERY"})
 _CHANGING: Final = frozenset(Permission) - {Permission.READ_ITEMS, Permission.READ_USERS}
 
 
-def bearer_token(scope: Scope) -> str | None:
-    """Return the token of ``Authorization: Bearer`` (RFC 6750): None without the header.
+def _bearer_token(value: str) -> str:
+    """Return the token of ``Authorization: Bearer`` (RFC 6750).
 
     Any other scheme is ``Unauthenticated``: credentials that cannot be checked must not pass as none.
     """
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            scheme, _, token = value.decode("latin-1").partition(" ")
-            token = token.strip()
-            if scheme.lower() != "bearer" or not token:
-                raise Unauthenticated
-            return token  # type: ignore[no-any-return]
-    return None
+    scheme, _, token = value.partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated
+    return token
 
 
 async def _identity_of_key(scope: Scope, key: str, resources: Resources) -> Identity:
@@ -114,7 +112,7 @@ async def _identity_of_key(scope: Scope, key: str, resources: Resources) -> Iden
 async def _shown_identity(scope: Scope) -> Identity | None:
     """Return what the credentials of a request stand for, None for a stranger; what does not hold is ``Unauthenticated``.
 
-    Of a log-in and an API key together nobody could tell which one is meant. The outcome is kept in the scope, a refusal too:
+    Of two credentials nobody could tell which one is meant. The outcome is kept in the scope, a refusal too:
     layers and dependencies ask one after the other, and a request counts once.
     """
     if IDENTITY_KEY in scope:
@@ -137,16 +135,17 @@ async def _shown_identity(scope: Scope) -> Identity | None:
 
 
 async def _read_identity(scope: Scope) -> Identity | None:
-    token, key = bearer_token(scope), shown_key(scope)
-    found: Identity | None = None
+    shown = [header for header in scope["headers"] if header[0] in _CREDENTIALS]
+    if not shown:
+        return None
+    if len(shown) > 1:
+        raise Unauthenticated
+    name, value = shown[0][0], shown[0][1].decode("latin-1")
     resources: Resources = scope["state"]["resources"]
-    if key is not None:
-        if token is not None:
-            raise Unauthenticated
-        found = await _identity_of_key(scope, key.decode("latin-1"), resources)
-    elif token is not None:
-        found = await resources[SessionService].identify(token)
-        scope[USER_ID_KEY] = found.row.id
+    if name == API_KEY_HEADER:
+        return await _identity_of_key(scope, value, resources)
+    found = await resources[SessionService].identify(_bearer_token(value))
+    scope[USER_ID_KEY] = found.row.id
     return found
 
 
@@ -170,7 +169,7 @@ async def identity_of(scope: Scope) -> Identity:
 async def visitor_of(scope: Scope) -> Principal | None:
     """Return the principal of a request, or None for a stranger; a credential that does not hold is ``Unauthenticated``."""
     sent = scope[REQUEST_HEADERS_KEY]
-    if b"authorization" not in sent and API_KEY_HEADER not in sent and timing.get() is None:
+    if _CREDENTIALS.isdisjoint(sent) and timing.get() is None:
         # Most are strangers.
         return None
     found = await _shown_identity(scope)
