@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 from tests.load.exchange import ProtocolError, parse
 from tests.load.generator import Generator, Job, Result
 from tests.load.in_bulk import lines, percentile
+from tests.load.peers.limit import place_of
 from tests.load.picture import svg
 from tests.load.processor_time import parent_of, seconds_of_tree, tree_of
 from tests.load.profiling import read_stacks, table
@@ -24,6 +26,8 @@ from tests.load.rounds import Load, Measurement, Rounds
 from tests.load.sameness import differences
 from tests.load.summary import summarise
 from tests.load.workloads import Workload, misspelt
+from tradepost.core.secret_keys import SecretKeys
+from tradepost.core.wire.cursors import Cursors
 from tradepost.items.schemas import ItemCreate
 from tradepost.loading.histogram import Histogram
 
@@ -276,6 +280,11 @@ def test_percentile() -> None:
 
 def test_misspelt_words_lack_their_middle_letter() -> None:
     assert misspelt(["vintage", "oak"]) == ["vinage"]
+
+
+def test_the_limit_goes_on_where_a_cursor_of_tradeposts_stands() -> None:
+    moment = datetime(2026, 5, 4, 3, 2, 1, 123456, tzinfo=UTC)
+    assert place_of(Cursors(SecretKeys("a secret")).issue("items", (moment, 7))) == (moment, 7)
 
 
 def test_a_contestant_with_an_api_of_its_own_is_asked_in_its_words_alone() -> None:

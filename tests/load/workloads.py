@@ -37,6 +37,8 @@ BESIDE = 200
 HIGH_PRICE = 1_000_000
 """More than what any seeded item costs: no discount forbids it."""
 WRITERS = frozenset({"tradepost", "straightforward"})
+FINDERS = frozenset({"tradepost", LIMIT, "limit-no-reset"})
+"""Those that know more lists than the newest items, and search."""
 DEEP = 100
 """Different pages of the workload `deep`."""
 
@@ -178,13 +180,13 @@ def build_workloads(
             "deep",
             f"list 20, no total, {DEEP} pages by cursor in the second half of the list",
             [_get(f"{NEWEST}&cursor={cursor}") for cursor in cursors or ()],
-            only="tradepost",
+            of=FINDERS,
         ),
         Workload(
             "tagged",
             "list the 20 newest with a tag, with the exact total, 100 tags",
             [_get(f"/api/v1/items/?{urlencode({'limit': 20, 'tag': tag})}") for tag in dataset.tags],
-            only="tradepost",
+            of=FINDERS,
         ),
         *(
             Workload(
@@ -194,7 +196,10 @@ def build_workloads(
                     _get(f"/api/v1/items/search/?{urlencode({'q': q, 'limit': 20, 'total': 'false'})}")
                     for q in asked
                 ],
-                only="tradepost",
+                only="tradepost" if kind == "typo" else None,
+                of=FINDERS,
+                # Both find what has all words as they are; of what comes after that the limit has none.
+                compared=kind == "common",
             )
             for kind, what, asked in (
                 ("common", "a word that many items have, 100 different ones", dataset.tags),

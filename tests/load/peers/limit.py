@@ -11,6 +11,9 @@ import asyncio
 import hashlib
 import json
 import os
+import re
+from base64 import urlsafe_b64decode
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -29,8 +32,13 @@ if TYPE_CHECKING:
 POOL_SIZE = 8
 ITEMS = "/api/v1/items/"
 ME = "/api/v1/users/me"
+SEARCHES = "/api/v1/items/search/"
 UPLOADS = "/api/v1/upload/items/"
 FILES = Path(os.environ.get("DATA_DIR", "."))
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+TAG_BYTES = 12
+"""Before the place in a cursor."""
 
 # `i` is a row of items, `u` one of users.
 OWNER = """json_build_object('id', u.id, 'first_name', u.first_name, 'last_name', u.last_name,
@@ -48,13 +56,58 @@ READ = f"""
 SELECT {STORED_ITEM}::text FROM items i JOIN users u ON u.id = i.owner_id WHERE i.id = $1 AND i.status = 'active'
 """  # noqa: S608 - put together from constants
 
-LIST = f"""
+PAGE = f"""
 SELECT json_build_object('items', coalesce(json_agg({STORED_ITEM} ORDER BY i.created_at DESC, i.id DESC), '[]'),
-    'total', $3::bigint, 'page', $2::bigint / $1::bigint + 1, 'size', $1::bigint,
-    'pages', ceil($3::bigint / $1::numeric))::text
-FROM (SELECT * FROM items WHERE status = 'active' ORDER BY created_at DESC, id DESC LIMIT $1 OFFSET $2) i
-JOIN users u ON u.id = i.owner_id
+    'total', {{total}}, 'page', {{page}}, 'size', $1::bigint, 'pages', {{pages}})::text
+FROM ({{chosen}} ORDER BY created_at DESC, id DESC LIMIT $1 {{skip}}) i JOIN users u ON u.id = i.owner_id
 """  # noqa: S608
+PAGES = "ceil($3::bigint / $1::numeric)"
+
+LIST = PAGE.format(
+    total="$3::bigint",
+    page="$2::bigint / $1::bigint + 1",
+    pages=PAGES,
+    chosen="SELECT * FROM items WHERE status = 'active'",
+    skip="OFFSET $2",
+)
+
+AFTER = PAGE.format(
+    total="null",
+    page="null",
+    pages="null",
+    chosen="SELECT * FROM items WHERE status = 'active' AND (created_at, id) < ($2, $3)",
+    skip="",
+)
+
+COUNT_TAGGED = "SELECT count(*) FROM item_tags t JOIN items i ON i.id = t.item_id WHERE t.tag = $1 AND i.status = 'active'"
+
+TAGGED = PAGE.format(
+    total="$3::bigint",
+    page="1",
+    pages=PAGES,
+    chosen="""SELECT items.* FROM item_tags t JOIN items ON items.id = t.item_id
+    WHERE t.tag = $2 AND items.status = 'active'""",
+    skip="",
+)
+
+# As migration 0026 has it: an index of words serves the very expression that it is made of.
+WORDS = """((title || ' ' || tags || ' ' || description || ' ' || facts || ' ' ||
+    '\u00a7b' || (item_id >> 14)::text || ' ' || '\u00a7l' || (item_id >> 17)::text || ' ' ||
+    '\u2039' || replace(title, ' ', ' \u2039') || ' ' || '\u203a' || replace(tags, ' ', ' \u203a'))::tsvector)"""
+
+# The words as they are, each by the heaviest field that has it; the newest first.
+SEARCH = f"""
+SELECT coalesce(json_agg({STORED_ITEM} ORDER BY f.score DESC, i.id DESC), '[]')::text
+FROM (
+    SELECT item_id, (
+        SELECT sum(CASE WHEN strpos(' ' || title || ' ', ' ' || word || ' ') > 0 THEN 4
+            WHEN strpos(' ' || tags || ' ', ' ' || word || ' ') > 0 THEN 2 ELSE 1 END)
+        FROM unnest($2::text[]) AS asked (word)
+    ) AS score
+    FROM item_texts WHERE {WORDS} @@ $1::text::tsquery ORDER BY score DESC, item_id DESC LIMIT $3
+) f JOIN items i ON i.id = f.item_id JOIN users u ON u.id = i.owner_id
+"""  # noqa: S608
+ACTIVE = "'\u00a7sactive'"
 
 COUNT = "SELECT count(*) FROM items WHERE status = 'active'"
 
@@ -155,8 +208,9 @@ class Limit:
             return await self.upload(self.bearer(scope), item_id, scope, receive)
         if scope["method"] == "POST" and path == ITEMS:
             return await self.create(self.bearer(scope), await whole_body(receive))
-        if path == ITEMS:
-            return 200, await self.list(parse_qs(scope["query_string"].decode()))
+        if path in {ITEMS, SEARCHES}:
+            answer = self.list if path == ITEMS else self.search
+            return 200, await answer(parse_qs(scope["query_string"].decode()))
         if path == ME:
             bearer = self.bearer(scope)
             me: str | None = await self.pool.fetchval(READ_ME, bearer.session_id, bearer.user_id)
@@ -181,11 +235,26 @@ class Limit:
     async def list(self, query: dict[str, list[str]]) -> str | None:
         """One page of the newest items, counted unless `total=false`."""
         limit, skip = int(query.get("limit", ["100"])[0]), int(query.get("skip", ["0"])[0])
-        total: int | None = None
+        if "cursor" in query:
+            return await self.fetched(AFTER, limit, *place_of(query["cursor"][0]))
+        if "tag" in query:
+            total = await self.pool.fetchval(COUNT_TAGGED, query["tag"][0])
+            return await self.fetched(TAGGED, limit, query["tag"][0], total)
+        total = None
         if query.get("total") != ["false"]:
             total = await self.pool.fetchval(COUNT)
-        page: str | None = await self.pool.fetchval(LIST, limit, skip, total)
-        return page
+        return await self.fetched(LIST, limit, skip, total)
+
+    async def search(self, query: dict[str, list[str]]) -> str | None:
+        """The items that have all words, whatever else they have."""
+        words = list(dict.fromkeys(re.findall(r"\w+", query["q"][0].lower())))
+        wanted = " & ".join([*(f"'{word}'" for word in words), ACTIVE])
+        return await self.fetched(SEARCH, wanted, words, int(query["limit"][0]))
+
+    async def fetched(self, statement: str, *values: object) -> str | None:
+        """What a statement answers."""
+        found: str | None = await self.pool.fetchval(statement, *values)
+        return found
 
     async def create(self, bearer: Bearer, body: bytes) -> tuple[int, str | None]:
         """Insert an item and its tags, and answer it."""
@@ -246,6 +315,12 @@ class Limit:
             KEEP, bearer.session_id, bearer.user_id, item_id, name, size, digest.hexdigest()
         )
         return (200, json.dumps({"uploaded_files": [{"filename": kept}]})) if kept else (404, None)
+
+
+def place_of(cursor: str) -> tuple[datetime, int]:
+    """Where a cursor of Tradepost's newest items stands; whether it is one of its own is not looked at."""
+    (_, moment), item_id = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))[TAG_BYTES:])
+    return EPOCH + timedelta(microseconds=moment), item_id
 
 
 async def whole_body(receive: ASGIReceiveCallable) -> bytes:
