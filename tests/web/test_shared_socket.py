@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.faults.freezing import below
-from tests.flows.live import LiveServer, environment, serving, worker_of, workers_of
+from tests.flows.live import LiveServer, environment, eventually, serving, worker_of, workers_of
 from tradepost.web.shared_socket import ConnectionCounts
 
 WORKERS = 2
@@ -34,6 +34,12 @@ async def shares(server: LiveServer, number: int) -> Counter[str]:
         return Counter(map(worker_of, await asyncio.gather(*(client.get("/livez") for client in clients))))
 
 
+def is_stopped(process: int) -> bool:
+    """Tell whether all threads of a process stand still."""
+    stats = [path.read_text() for path in Path(f"/proc/{process}/task").glob("*/stat")]
+    return {stat.rpartition(") ")[2][0] for stat in stats} == {"T"}
+
+
 @pytest.mark.parametrize("number", [4, 16, 64])
 async def test_workers_share_the_connections(server: LiveServer, number: int) -> None:
     await server.ready()
@@ -50,9 +56,15 @@ async def test_a_worker_that_stands_still_keeps_nobody_from_the_other(server: Li
     await server.ready()
     async with workers_of(server, WORKERS):
         pass
+
+    async def stands_still() -> bool:
+        return is_stopped(process)
+
     for process in below(server.pid):
         os.kill(process, signal.SIGSTOP)
         try:
+            # Until then it may still take one.
+            await eventually(stands_still)
             assert len(await shares(server, 6)) == 1
         finally:
             os.kill(process, signal.SIGCONT)

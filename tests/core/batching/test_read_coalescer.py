@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 
 from tradepost.accounts.models import User
 from tradepost.core.batching import coalescer, read_coalescer
-from tradepost.core.batching.read_coalescer import MAX_SERIES, MOST_REST, ReadCoalescer
+from tradepost.core.batching.read_coalescer import MAX_SERIES, ReadCoalescer
 from tradepost.core.database.engines import Database
 from tradepost.core.database.gate import Gate
 from tradepost.core.database.sessions import ReadSession
@@ -27,6 +27,13 @@ async def own(database: Database) -> AsyncIterator[Database]:
     own = Database(database.options)
     yield own
     await own.close()
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have lanes rest, and keep a session, for longer than a busy machine may hold up a test."""
+    monkeypatch.setattr(read_coalescer, "MOST_REST", 60.0)
+    monkeypatch.setattr(read_coalescer, "MOST_HELD", 60.0)
 
 
 class Source:
@@ -48,6 +55,13 @@ class Source:
         await db.execute(text("SELECT 1"))
         return dict.fromkeys(keys, self.sessions.index(db))
 
+    async def at_rest(self) -> None:
+        """Have a lane that has answered, and rests with its session."""
+        self.goes_on.set()
+        await self.reads.get(0)
+        await until(lambda: bool(self.reads._resting))
+        self.goes_on.clear()
+
     async def asked(self, number: int) -> list[int | BaseException | None]:
         """Ask so many questions at once, each of them a batch of its own."""
         asked = [asyncio.create_task(self.reads.get(key)) for key in range(number)]
@@ -65,7 +79,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_batches_that_follow_each_other_share_a_session(own: Database) -> None:
     source = Source(own)
     assert await source.asked(3) == [0, 0, 0]
-    await asyncio.sleep(0.01)
+    await until(lambda: bool(source.reads._resting))
     assert own.read_gate.held == 0
     assert await source.asked(3) == [0, 0, 0]
 
@@ -89,9 +103,7 @@ async def test_and_when_nobody_asks_for_a_while(own: Database, monkeypatch: pyte
 async def test_a_lane_that_rests_is_set_to_work_and_no_other_begins(own: Database) -> None:
     source = Source(own)
     source.reads = ReadCoalescer(own, source.load, max_batch=1, lanes=2)
-    assert await source.asked(1) == [0]
-    await asyncio.sleep(0.01)
-    source.goes_on.clear()
+    await source.at_rest()
 
     async def timed() -> int:
         # Who wants to know where the time goes does not read alone.
@@ -110,8 +122,7 @@ class TestAlone:
 
     async def test_in_its_own_task(self, own: Database) -> None:
         source = Source(own)
-        await source.asked(1)
-        await asyncio.sleep(0.01)
+        await source.at_rest()
         tasks: list[asyncio.Task[Any] | None] = []
 
         async def load(db: ReadSession, keys: Sequence[int]) -> Mapping[int, int]:
@@ -123,10 +134,7 @@ class TestAlone:
             assert await source.reads.find(5) is None
         assert tasks == [asyncio.current_task()] * 2
 
-    async def test_again_and_again_but_not_for_ever(
-        self, own: Database, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(read_coalescer, "MOST_HELD", 60.0)
+    async def test_again_and_again_but_not_for_ever(self, own: Database) -> None:
         source = Source(own)
         source.goes_on.set()
         sessions = [await source.reads.get(key) for key in range(2 * MAX_SERIES)]
@@ -141,16 +149,12 @@ class TestAlone:
 
     async def test_while_others_wait_for_the_lane(self, own: Database) -> None:
         source = Source(own)
-        await source.asked(1)
-        await asyncio.sleep(0.01)
-        source.goes_on.clear()
+        await source.at_rest()
         assert await source.asked(3) == [0, 0, 0]
 
     async def test_an_error_is_its_own_and_ends_the_session(self, own: Database) -> None:
         source = Source(own)
-        await source.asked(1)
-        await asyncio.sleep(0.01)
-        source.goes_on.clear()
+        await source.at_rest()
         source.error = ValueError("broken")
         alone, *others = await source.asked(3)
         assert isinstance(alone, ValueError)
@@ -158,9 +162,7 @@ class TestAlone:
 
     async def test_so_is_a_cancellation(self, own: Database) -> None:
         source = Source(own)
-        await source.asked(1)
-        await asyncio.sleep(0.01)
-        source.goes_on.clear()
+        await source.at_rest()
         alone, other = (asyncio.create_task(source.reads.get(key)) for key in range(2))
         await asyncio.sleep(0)
         alone.cancel()
@@ -172,9 +174,7 @@ class TestAlone:
     async def test_ends_like_any_other_where_the_lane_has_ended_before_it(self, own: Database) -> None:
         """As at the end of the loop, when all tasks are cancelled one after the other."""
         source = Source(own)
-        await source.asked(1)
-        await asyncio.sleep(0.01)
-        source.goes_on.clear()
+        await source.at_rest()
         (lane,) = source.reads._lanes
         assert lane.task is not None
         alone = asyncio.create_task(source.reads.get(1))
@@ -210,9 +210,7 @@ class TestAlone:
 
     async def test_has_begun_when_its_time_is_up(self, own: Database) -> None:
         source = Source(own)
-        await source.asked(1)
-        await asyncio.sleep(0.01)
-        source.goes_on.clear()
+        await source.at_rest()
 
         async def ask() -> int:
             deadline.set(end)
@@ -228,9 +226,7 @@ class TestAlone:
 
     async def test_gives_the_place_to_who_waits_for_it(self, own: Database) -> None:
         source, gate = Source(own), own.read_gate
-        await source.asked(1)
-        await asyncio.sleep(0.01)
-        source.goes_on.clear()
+        await source.at_rest()
         alone = asyncio.create_task(source.reads.get(1))
         await asyncio.sleep(0)
         held = asyncio.Event()
@@ -251,8 +247,8 @@ async def one_place(gate: Gate, until: asyncio.Event) -> None:
 
 async def test_who_wants_a_place_gets_that_of_a_lane_that_rests(own: Database) -> None:
     source, gate = Source(own), own.read_gate
-    await source.asked(1)
-    await asyncio.sleep(0.01)
+    await source.at_rest()
+    source.goes_on.set()
     held = asyncio.Event()
     holders = [asyncio.create_task(one_place(gate, held)) for _ in range(gate.size)]
     await until(lambda: gate.held == gate.size and not gate.waiting)
@@ -263,9 +259,8 @@ async def test_who_wants_a_place_gets_that_of_a_lane_that_rests(own: Database) -
     await asyncio.gather(*holders)
 
 
-async def test_no_lane_rests_behind_pgbouncer(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_lane_rests_behind_pgbouncer(database: Database) -> None:
     """A session is a transaction there, with its locks and one of the few connections at the server."""
-    monkeypatch.setattr(read_coalescer, "MOST_REST", 60.0)
     own = Database(replace(database.options, via_pgbouncer=True))
     source = Source(own)
     assert await source.asked(3) == [0, 0, 0]
@@ -276,9 +271,8 @@ async def test_no_lane_rests_behind_pgbouncer(database: Database, monkeypatch: p
 async def test_a_lane_that_rests_does_not_hold_up_the_end(database: Database) -> None:
     own = Database(database.options)
     source = Source(own)
-    await source.asked(1)
-    await asyncio.sleep(0.01)
-    async with asyncio.timeout(MOST_REST / 2):
+    await source.at_rest()
+    async with asyncio.timeout(30):
         await own.close()
 
 
@@ -307,7 +301,7 @@ async def test_a_session_is_given_back_when_somebody_waits_for_a_connection(own:
     holders = [asyncio.create_task(hold()) for _ in range(gate.size - 1)]
     await asyncio.sleep(0)
     asked = [asyncio.create_task(source.reads.get(key)) for key in range(3)]
-    await asyncio.sleep(0.01)
+    await until(lambda: bool(source.sessions))
     looking = asyncio.create_task(look())
     await asyncio.sleep(0)
     assert gate.waiting == 1
@@ -351,7 +345,7 @@ async def test_so_it_is_by_who_reads_alone(own: Database) -> None:
     before = await reads.get(0)
     # It is held on to, and would still be in the session's memory.
     name = before.first_name
-    await asyncio.sleep(0.01)
+    await until(lambda: bool(reads._resting))
     async with own.transaction() as db:
         (await db.scalars(select(User))).one().first_name = "Renamed alone"
     assert reads._resting
@@ -373,15 +367,15 @@ async def test_without_a_connection_everybody_is_told(own: Database, monkeypatch
 async def test_who_waits_for_too_long_in_overload_is_refused_for_who_came_later(
     own: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(read_coalescer, "PATIENCE", 0.5)
+    now = 0.0
+    for module in (coalescer, read_coalescer):
+        monkeypatch.setattr(module, "monotonic", lambda: now)
     source = Source(own)
-    async with own.read() as db:
-        await db.execute(text("SELECT 1"))
-    waits = source.reads._waits
-    waits.impatient = True
+    source.reads._waits.impatient = True
     first = [asyncio.create_task(source.reads.get(key)) for key in (1, 2, 3)]
     shared = [asyncio.create_task(source.reads.get(4)) for _ in range(2)]
-    await asyncio.sleep(0.6)
+    await until(lambda: bool(source.sessions))
+    now = PATIENCE + 0.1
     last = asyncio.create_task(source.reads.get(5))
     await asyncio.sleep(0)
     source.goes_on.set()

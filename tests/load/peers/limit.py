@@ -209,7 +209,7 @@ class Limit:
         if scope["method"] == "POST" and path == ITEMS:
             return await self.create(self.bearer(scope), await whole_body(receive))
         if path in {ITEMS, SEARCHES}:
-            answer = self.list if path == ITEMS else self.search
+            answer = self.page if path == ITEMS else self.search
             return 200, await answer(parse_qs(scope["query_string"].decode()))
         if path == ME:
             bearer = self.bearer(scope)
@@ -232,7 +232,7 @@ class Limit:
                 return read_bearer(value.decode("latin-1"), self.secret)
         raise BadTokenError
 
-    async def list(self, query: dict[str, list[str]]) -> str | None:
+    async def page(self, query: dict[str, list[str]]) -> str | None:
         """One page of the newest items, counted unless `total=false`."""
         limit, skip = int(query.get("limit", ["100"])[0]), int(query.get("skip", ["0"])[0])
         if "cursor" in query:
