@@ -13,7 +13,7 @@ from tests.items.market import sell
 from tests.uploading import nothing_left, pdf, png
 from tradepost.accounts.passwords import PasswordHasher
 from tradepost.core.batching.bulkhead import Bulkhead
-from tradepost.media.intake import FileIntake
+from tradepost.media.intake import LONGEST_PAUSE, UPLOADS, Calls, FileIntake
 from tradepost.media.studio import PictureStudio
 
 PLACES: dict[str, Callable[[World], Bulkhead]] = {
@@ -40,6 +40,16 @@ async def full(places: Bulkhead) -> AsyncIterator[None]:
         for _ in range(places.size):
             places.leave()
     assert (places.held, places.waiting) == (0, 0)
+
+
+async def test_an_upload_alone_waits_for_no_other_to_share_its_transactions() -> None:
+    calls = Calls()
+    pauses = []
+    for _ in range(UPLOADS):
+        await calls.enter()
+        pauses.append(calls.pause())
+    assert pauses[0] == 0
+    assert 0 < pauses[1] < pauses[2] < pauses[-1] == LONGEST_PAUSE
 
 
 @pytest.mark.parametrize(

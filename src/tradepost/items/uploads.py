@@ -60,7 +60,9 @@ class ItemUploads:
         self._reader = reader
         self._people = people
         self._items = items
-        self._ended: GroupWriter[_StoredUpload, UploadedFiles] = GroupWriter(self._keep, observe=observe)
+        self._ended: GroupWriter[_StoredUpload, UploadedFiles] = GroupWriter(
+            self._keep, observe=observe, pause=intake.calls.pause
+        )
 
     async def add_images(
         self, item_id: int, principal: Principal, parts: AsyncIterator[FilePart]

@@ -18,7 +18,7 @@ from tradepost.core.settings.settings import Settings
 from tradepost.core.storage.store import Storage
 from tradepost.media.avatars import Avatars
 from tradepost.media.cleanup import FileCleanup
-from tradepost.media.intake import FileIntake
+from tradepost.media.intake import Calls, FileIntake
 from tradepost.media.places import FilePlaces, Quota
 from tradepost.media.processing import PictureProcessing
 from tradepost.media.reader import FileReader
@@ -58,10 +58,17 @@ async def open_media(resources: Resources) -> AsyncIterator[None]:
     quota = Quota(files=settings.UPLOAD_QUOTA_FILES, bytes=int(settings.UPLOAD_QUOTA_BYTES))
     files = partial(build_file_service, resources=resources)
     observe = resources.batch_observer("new files")
+    calls = Calls()
     places = FilePlaces(
-        database, storage, quota=quota, files_url=files_url(settings), clock=clock, observe=observe
+        database,
+        storage,
+        quota=quota,
+        files_url=files_url(settings),
+        clock=clock,
+        observe=observe,
+        pause=calls.pause,
     )
-    intake = FileIntake(places, storage, users=resources[UserReader], clean=studio.clean)
+    intake = FileIntake(places, storage, calls, users=resources[UserReader], clean=studio.clean)
     variants = Variants(database, storage, studio, outbox=resources[Outbox], clock=clock)
     resources.put(PictureStudio, studio)
     resources.put(FilePlaces, places)

@@ -55,6 +55,9 @@ class CleanedPicture(Protocol):
 UPLOADS: Final = 64
 """Calls with files at once."""
 UPLOADS_WAITING: Final = 64
+PAUSE: Final = 0.0005
+"""Seconds that a transaction of some calls is waited for, for each other call: each takes some six times as long of the processor."""
+LONGEST_PAUSE: Final = 0.01
 SERVER_FAULTS: Final = 500
 """Statuses from here on say that the fault is ours."""
 Load = Callable[[], Awaitable[bytes]]
@@ -62,17 +65,28 @@ CleanPicture = Callable[[Load], Awaitable[CleanedPicture]]
 """Cleans a picture. It is loaded only when its turn has come, so that pictures that wait take no memory."""
 
 
+class Calls(Bulkhead):
+    """The calls with files that are under way, and those that wait for it."""
+
+    def __init__(self) -> None:
+        super().__init__(UPLOADS, waiting=UPLOADS_WAITING, refusal=StorageBusy)
+
+    def pause(self) -> float:
+        """Return for how many seconds a transaction is waited for that others may come to share; one alone waits for nobody."""
+        return min((self.held - 1) * PAUSE, LONGEST_PAUSE)
+
+
 class FileIntake:
     """Takes files in. Lives as long as the process."""
 
     def __init__(
-        self, places: FilePlaces, storage: Storage, *, users: UserReader, clean: CleanPicture
+        self, places: FilePlaces, storage: Storage, calls: Calls, *, users: UserReader, clean: CleanPicture
     ) -> None:
         self._places = places
         self._storage = storage
         self._users = users
         self._clean = clean
-        self.calls = Bulkhead(UPLOADS, waiting=UPLOADS_WAITING, refusal=StorageBusy)
+        self.calls = calls
 
     @asynccontextmanager
     async def open(

@@ -104,13 +104,15 @@ class FilePlaces:
         files_url: str,
         clock: Clock,
         observe: Observe | None = None,
+        pause: Callable[[], float] | None = None,
     ) -> None:
+        """``pause`` is that of a ``GroupWriter``."""
         self._database = database
         self._storage = storage
         self._quota = quota
         self._clock = clock
         self._files_url = files_url
-        self._wanted: GroupWriter[_Place, NewFile] = GroupWriter(self._reserve, observe=observe)
+        self._wanted: GroupWriter[_Place, NewFile] = GroupWriter(self._reserve, observe=observe, pause=pause)
 
     async def reserve(self, files: FileSet, original_name: str, file_type: FileType) -> NewFile:
         """Give a file a row, before its first byte; ``QuotaExceeded`` if there is no room for it.

@@ -98,6 +98,30 @@ class TestGroups:
         assert store.written == list(range(11))
         assert sizes == [1, 4, 4, 2]
 
+    async def test_a_group_is_waited_for_while_others_are_about_to_come(self, store: Store) -> None:
+        pauses = iter([0.0, 0.05, 0.05])
+        writer: GroupWriter[int, int] = GroupWriter(store.write, pause=lambda: next(pauses))
+        assert await writer.submit(1) == 1
+        tasks = await submitted(writer, 2)
+        assert store.groups == [[1]]
+        tasks += await submitted(writer, 3)
+        assert await outcomes(tasks) == [4, 9]
+        assert store.groups == [[1], [2, 3]]
+
+        gone, kept = await submitted(writer, 4, 5)
+        gone.cancel()
+        assert await kept == 25
+        assert store.groups[2:] == [[5]]
+
+    async def test_who_leaves_while_a_group_is_waited_for_has_written_nothing(self, store: Store) -> None:
+        writer: GroupWriter[int, int] = GroupWriter(store.write, pause=lambda: 0.01)
+        tasks = await submitted(writer, 1, 2)
+        for task in tasks:
+            task.cancel()
+        await asyncio.sleep(0.03)
+        assert store.groups == []
+        assert await writer.submit(3) == 9
+
     async def test_two_that_are_equal_are_two(self, store: Store) -> None:
         writer: GroupWriter[int, int] = GroupWriter(store.write)
         tasks = await in_one_group(store, writer, 7, 7, 7)

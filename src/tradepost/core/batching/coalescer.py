@@ -245,7 +245,8 @@ class Coalescer(Batching[K, V]):
     At most ``lanes`` batches of at most ``max_batch`` keys run at once. Cancelling one caller affects no other, and a key
     without a waiting caller is not read; an error of ``load`` reaches the callers of its batch only. ``observe`` is called
     with the size of each batch. ``stage`` is what a caller has come to when its batch begins. Among the spans its batches are
-    called by ``name``, by default that of ``load``.
+    called by ``name``, by default that of ``load``. ``pause`` says for how many seconds each batch is waited for, by those who
+    are about to join it; none by default.
     """
 
     def __init__(
@@ -258,6 +259,7 @@ class Coalescer(Batching[K, V]):
         observe: Observe | None = None,
         stage: Stage = Stage.READING,
         name: str | None = None,
+        pause: Callable[[], float] | None = None,
     ) -> None:
         super().__init__(
             name=name or name_of(load),
@@ -268,10 +270,16 @@ class Coalescer(Batching[K, V]):
             stage=stage,
         )
         self._load = load
+        self._pause = pause
 
     @override
     async def _run_batches(self, lane: Lane[K, V]) -> None:
-        await self._answer(self._take(lane), self._load)
+        seconds = 0.0 if self._pause is None else self._pause()
+        if seconds > 0:
+            await asyncio.sleep(seconds)
+        # All may have left meanwhile.
+        if self._waiting:
+            await self._answer(self._take(lane), self._load)
 
 
 def name_of(work: Callable[..., Any]) -> str:

@@ -57,7 +57,9 @@ class GroupWriter(Generic[J, R]):
         *,
         max_group: int = 64,
         observe: Observe | None = None,
+        pause: Callable[[], float] | None = None,
     ) -> None:
+        """``pause`` says for how many seconds a group is waited for, by jobs that are about to come; none by default."""
         self._write = write
         self._groups: Coalescer[_Ticket[J], Outcome] = Coalescer(
             self._run,
@@ -66,6 +68,7 @@ class GroupWriter(Generic[J, R]):
             observe=observe,
             stage=Stage.WRITING,
             name=name_of(write),
+            pause=pause,
         )
         self._apart: Coalescer[_Ticket[J], Outcome] = Coalescer(
             self._run_alone, lanes=APART, max_batch=1, stage=Stage.WRITING, name=name_of(write)
