@@ -1,5 +1,7 @@
 """Names of files as browsers, libraries and frameworks write them in the parts of a form."""
 
+import encodings
+
 import pytest
 
 from tradepost.web.bodies.content_disposition import Disposition, parse_disposition
@@ -74,3 +76,10 @@ def test_hostile_values_are_read_at_once(piece: bytes) -> None:
     # No time is asserted: what is not linear does not end.
     for end in (b"", b'"', b"?="):
         parse_disposition(b"form-data; filename=" + piece * 20_000 + end)
+
+
+def test_no_name_of_a_charset_is_kept() -> None:
+    for number in range(100):
+        value = f"form-data; name=file; filename=\"=?odd-{number}?Q?x?=\"; filename*=strange-{number}''x"
+        parse_disposition(value.encode())
+    assert not [name for name in encodings._cache if name.startswith(("odd", "strange"))]

@@ -4,7 +4,6 @@ Browsers write what the HTML standard says, libraries what RFC 2183, 2047 or 598
 cannot write. A person's file keeps its name whichever program sent it.
 """
 
-import codecs
 import re
 from base64 import b64decode
 from binascii import Error as NotBase64
@@ -22,7 +21,8 @@ _FORM_ESCAPES: Final = {b"%22": b'"', b"%0D": b"\r", b"%0A": b"\n"}
 _FORM_ESCAPED: Final = re.compile(rb"%(?:22|0D|0A)")
 _ENCODED_WORDS: Final = re.compile(r"(?:\s*=\?[\w-]+\?[BbQq]\?[^?\s]*\?=)+\s*")
 _ENCODED_WORD: Final = re.compile(r"=\?([\w-]+)\?([BbQq])\?([^?\s]*)\?=")
-_CHARSETS: Final = frozenset({"utf-8", "iso8859-1", "ascii"})
+_CHARSETS: Final = frozenset({"utf-8", "utf8", "iso-8859-1", "latin-1", "latin1", "us-ascii", "ascii"})
+"""Some of Python's others make text that cannot be written anywhere, and it remembers each name that it does not know."""
 _EXTENDED: Final = re.compile(rb"([\w-]+)'[\w-]*'(.*)", re.DOTALL)
 
 
@@ -104,8 +104,7 @@ def _decoded(charset: str, encoding: str, word: str) -> str:
 
 
 def _text(data: bytes, charset: str) -> str:
-    if codecs.lookup(charset).name not in _CHARSETS:
-        # Some of Python's make text that cannot be written anywhere.
+    if charset.lower() not in _CHARSETS:
         raise LookupError(charset)
     return data.decode(charset)
 
