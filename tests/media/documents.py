@@ -28,16 +28,20 @@ class _Pipe(io.RawIOBase):
         return len(data)
 
 
-def types(part: str = "/word/document.xml", kind: str = MAIN, more: str = "") -> str:
+def types(
+    part: str = "/word/document.xml", kind: str = MAIN, more: str = "", *, encoding: str | None = None
+) -> str:
     """Return a ``[Content_Types].xml`` that names the main part."""
+    declared = f' encoding="{encoding}"' if encoding else ""
     return (
-        '<?xml version="1.0"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
+        f'<?xml version="1.0"{declared}?>'
+        '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
         f'<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>{more}'
         f'<Override PartName="{part}" ContentType="{kind}"/></Types>'
     )
 
 
-def archive(entries: Mapping[str, str], *, comment: bytes = b"", streamed: bool = False) -> bytes:
+def archive(entries: Mapping[str, str | bytes], *, comment: bytes = b"", streamed: bool = False) -> bytes:
     """Return a ZIP archive."""
     pipe, file = _Pipe(), io.BytesIO()
     with zipfile.ZipFile(pipe if streamed else file, "w", zipfile.ZIP_DEFLATED) as made:

@@ -62,6 +62,16 @@ TAKEN = {
         archive({"[Content_Types].xml": BY_EXTENSION, "word/document.xml": "<x/>"}),
         DOCX,
     ),
+    "docx whose types say that they are in UTF-8": (
+        archive({"[Content_Types].xml": types(encoding="UTF-8"), "word/document.xml": "<x/>"}),
+        DOCX,
+    ),
+    "docx whose types are in UTF-16": (
+        archive(
+            {"[Content_Types].xml": types(encoding="UTF-16").encode("utf-16"), "word/document.xml": "<x/>"}
+        ),
+        DOCX,
+    ),
     "docx with a comment": (word(comment=b"made by nobody"), DOCX),
     "docx with an end in its comment": (word(comment=b"PK\x05\x06" + bytes(30)), DOCX),
     "docx that was streamed": (word(streamed=True), DOCX),
@@ -109,6 +119,13 @@ REFUSED = {
         archive({"[Content_Types].xml": "x", "word/document.xml": "<x/>"}),
         "is a damaged document",
     ),
+    **{
+        f"an archive whose types are in {encoding}": (
+            archive({"[Content_Types].xml": types(encoding=encoding), "word/document.xml": "<x/>"}),
+            "is a damaged document",
+        )
+        for encoding in ("no-such-encoding", "rot13", "utf-7", "idna")
+    },
     "an archive with entities": (
         archive({"[Content_Types].xml": BILLIONS, "word/document.xml": "<x/>"}),
         "is a damaged document",

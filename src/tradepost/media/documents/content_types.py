@@ -7,6 +7,7 @@ from xml.parsers import expat
 from tradepost.media.errors import UnsupportedFile
 
 NAME: Final = "[content_types].xml"
+_ENCODINGS: Final = frozenset({"utf-8", "utf-16", "us-ascii"})
 """In small letters: names of parts are compared without regard to case."""
 
 
@@ -23,7 +24,11 @@ class ContentTypes:
 
 
 def read_content_types(content: bytes) -> ContentTypes:
-    """Parse the file; one with a document type, which could define entities without end, is refused as the format asks."""
+    """Parse the file; one with a document type, which could define entities without end, is refused as the format asks.
+
+    So is an encoding that the format does not have: expat would look for it among Python's codecs, where some are none of
+    text, and where each unknown name is kept for good.
+    """
     found = ContentTypes()
     parser = expat.ParserCreate(namespace_separator="}")
 
@@ -35,9 +40,15 @@ def read_content_types(content: bytes) -> ContentTypes:
         elif local == "Default":
             found.by_extension[attributes.get("Extension", "").lower()] = content_type
 
+    def declaration(version: str, encoding: str | None, standalone: int) -> None:
+        del version, standalone
+        if encoding is not None and encoding.lower() not in _ENCODINGS:
+            raise UnsupportedFile("is a damaged document")
+
     def document_type(*_: object) -> None:
         raise UnsupportedFile("is a damaged document")
 
+    parser.XmlDeclHandler = declaration
     parser.StartElementHandler = element
     parser.StartDoctypeDeclHandler = document_type
     try:
