@@ -59,6 +59,14 @@ class Stalled:
     """Its status, and the seconds that it took."""
 
 
+async def in_progress(server: LiveServer) -> float:
+    """Return how many requests the only process of a server is answering, this one among them."""
+    name = "tradepost_http_requests_in_progress "
+    lines = (await server.answers("/metrics")).text.splitlines()
+    (found,) = [line.removeprefix(name) for line in lines if line.startswith(name)]
+    return float(found)
+
+
 async def timed_end(server: LiveServer) -> tuple[int, float]:
     """Tell a server to end; return its status, and the seconds that it took."""
     server.send(signal.SIGTERM)
@@ -110,8 +118,13 @@ async def test_what_is_in_flight_is_finished_and_what_was_counted_is_written(tmp
             # Nobody can write for a moment: neither the request below nor the views.
             other.execute("BEGIN IMMEDIATE")
             await look_at(server, item_id, times=3)
+            before = await in_progress(server)
             in_flight = asyncio.create_task(client.post("/items/", json={"title": "In flight", "price": 1}))
-            await asyncio.sleep(0.3)
+
+            async def has_begun() -> bool:
+                return await in_progress(server) > before
+
+            await eventually(has_begun)
             server.send(signal.SIGTERM)
 
             async def refuses() -> bool:
