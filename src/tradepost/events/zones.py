@@ -4,7 +4,7 @@ The names come from the package ``tzdata``, never from the machine: a slim image
 replica takes another must not refuse.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 from zoneinfo import ZoneInfo
@@ -24,4 +24,9 @@ def local_time(moment: datetime, zone: str) -> str:
     """Return a moment for people: ``2026-12-05 18:00 (Europe/Berlin)``."""
     # A zone that a later edition of the names has dropped is no reason to tell nobody.
     known = zone if zone in zone_names() else UTC_ZONE
-    return f"{moment.astimezone(ZoneInfo(known)):%Y-%m-%d %H:%M} ({known})"
+    try:
+        shown = moment.astimezone(ZoneInfo(known))
+    except OverflowError:
+        # The year 10000 has begun there; Python counts to 9999.
+        known, shown = UTC_ZONE, moment.astimezone(UTC)
+    return f"{shown:%Y-%m-%d %H:%M} ({known})"
