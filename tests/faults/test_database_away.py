@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -417,17 +418,26 @@ async def test_a_commit_that_fails_is_no_success(
     assert await sql.fetchval("SELECT count(*) FROM items") == before + acknowledged
 
 
+async def are_gone(sql: "asyncpg.Connection[Any]", pids: list[int]) -> bool:
+    return not await sql.fetchval("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY($1)", pids)
+
+
 async def test_connections_that_broke_while_nobody_used_them_are_replaced_unnoticed(
     server: LiveServer, person: Account, sql: "asyncpg.Connection[Any]"
 ) -> None:
     async with server.client(person.token) as client:
         for _ in range(3):
             await asyncio.gather(*(client.get("/users/me") for _ in range(2 * POOL_SIZE)))
-            ended = await sql.fetchval(
-                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
-                "WHERE application_name = 'tradepost' AND datname = current_database()"
-            )
-            assert ended == POOL_SIZE
+            ended = [
+                row["pid"]
+                for row in await sql.fetch(
+                    "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE application_name = 'tradepost' AND datname = current_database()"
+                )
+            ]
+            assert len(ended) == POOL_SIZE
+            await eventually(partial(are_gone, sql, ended))
+            # The server hears of it a moment later.
             await asyncio.sleep(0.1)
             for answer in (
                 await client.get("/users/me"),

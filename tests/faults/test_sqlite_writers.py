@@ -178,14 +178,12 @@ async def test_a_lock_held_by_somebody_else_is_waited_for_and_then_answered_with
     async with sqlite.server.client() as client:
         person = await join(client, "patient@example.com")
         client.headers["Authorization"] = f"Bearer {person.token}"
-        loop = asyncio.get_running_loop()
         with sqlite.opened() as other:
             other.execute("BEGIN IMMEDIATE")
             waiting = asyncio.create_task(client.post("/items/", json={"title": "Patience", "price": 1}))
             # Who only reads does not wait.
-            began = loop.time()
             assert (await client.get("/users/me")).status_code == 200
-            assert loop.time() - began < POOL_TIMEOUT / 2
+            assert not waiting.done()
             other.execute("ROLLBACK")
             assert (await waiting).status_code == 201
 
