@@ -25,7 +25,7 @@ async def blocks_of(content: bytes, *, size: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize("length", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK])
-@pytest.mark.parametrize("size", [100, 65_536])
+@pytest.mark.parametrize("size", [7, 100, 65_536])
 async def test_what_comes_is_what_was_sent(length: int, size: int) -> None:
     content = (b"\r\n-a\r\n--" * (length // 8 + 1))[:length]
     blocks = await blocks_of(content, size=size)
