@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
+from sqlalchemy import Row
+
 from tradepost.accounts.permissions import STAFF, Permission
 from tradepost.accounts.service import UserService
 from tradepost.categories.service import CategoryService
@@ -32,6 +34,7 @@ from tradepost.items.repository.items import ItemRepository
 from tradepost.items.repository.texts import ItemTextRepository
 from tradepost.items.schemas import (
     ItemCreate,
+    ItemStatus,
     OwnerRow,
     new_item_shown,
 )
@@ -169,22 +172,21 @@ class ItemService:
         ]
         await insert_together(self._db, *self._texts.additions(texts), self._outbox.addition(self._db, told))
 
-    async def lock_for_update(self, wanted: Sequence[tuple[int, Principal]]) -> dict[int, Item]:
-        """Return these items, to which these principals add files, locked until the transaction ends.
+    async def lock_for_update(self, wanted: Sequence[tuple[int, Principal]]) -> None:
+        """Lock these items, to which these principals add files, until the transaction ends.
 
         Each principal must be the item's owner, or staff.
         """
-        items = {
-            item.id: item
-            for item in await self._items.lock_several_for_update({item_id for item_id, _ in wanted})
-        }
+        locked = await self._items.lock_rights_for_update({item_id for item_id, _ in wanted})
+        items = {item.id: item for item in locked}
         for item_id, principal in wanted:
             check_right(items.get(item_id), principal, overriding=STAFF)
-        return items
 
-    async def add_images(self, item: Item, urls: Sequence[str]) -> None:
-        """Have a locked item show further pictures."""
-        await self._set_images(item, [*item.images, *urls])
+    async def add_images(self, item_id: int, urls: Sequence[str]) -> None:
+        """Have an item, which is locked by this transaction, show further pictures."""
+        item = await self._items.get(item_id)
+        if item is not None:
+            await self._set_images(item, [*item.images, *urls])
 
     async def remove_image(self, item_id: int, url: str) -> None:
         """Have an item, if it is there, not show a picture any more; locks the item."""
@@ -216,7 +218,9 @@ def _refusal(
     return None
 
 
-def check_right(item: Item | None, principal: Principal, *, overriding: Permission) -> None:
+def check_right(
+    item: Item | Row[int, int, ItemStatus] | None, principal: Principal, *, overriding: Permission
+) -> None:
     """Raise what keeps a principal from writing an item; ``overriding`` is the permission that stands in for ownership."""
     if item is None or not is_visible(item.status, item.owner_id, principal):
         raise ItemNotFound

@@ -111,11 +111,11 @@ class ItemUploads:
             # People before items, the order of every lock: deleting a person deletes their items too.
             await self._people(db).lock_key_share({upload.incoming.set.owner_id for upload in uploads})
             service = self._items(db)
-            items = await service.lock_for_update([(upload.item_id, upload.principal) for upload in uploads])
+            await service.lock_for_update([(upload.item_id, upload.principal) for upload in uploads])
             kept = await self._intake.keep(db, [upload.incoming for upload in uploads])
             for upload, files in zip(uploads, kept, strict=True):
                 if upload.incoming.set.category is Category.ITEMS:
-                    await service.add_images(items[upload.item_id], [file.url for file in files])
+                    await service.add_images(upload.item_id, [file.url for file in files])
             answers = [UploadedFiles(uploaded_files=files) for files in kept]
             for upload, answer in zip(uploads, answers, strict=True):
                 await settle(db, upload.claim, answer.model_dump_json().encode)

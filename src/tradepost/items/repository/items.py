@@ -13,7 +13,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from tradepost.core.database.elements import AmongIds
 from tradepost.core.database.locks import lock_for_update
 from tradepost.core.database.many_rows import Children, insert_family
-from tradepost.core.database.repository import Repository
+from tradepost.core.database.repository import ByKeys, Repository
 from tradepost.core.errors import PreconditionFailed
 from tradepost.core.wire.pagination import Page, Total, Window
 from tradepost.items.filters import IS_ACTIVE, ItemFilter
@@ -30,12 +30,15 @@ from tradepost.items.repository.statements import (
     page_statement,
     rows_of,
 )
-from tradepost.items.schemas import ItemRow
+from tradepost.items.schemas import ItemRow, ItemStatus
 from tradepost.items.texts import views_class
 
 _ITEMS = cast("Table", Item.__table__)
 _LINKS = cast("Table", ItemTag.__table__)
 _LOCKED: Final = lock_for_update(select(Item).where(AmongIds(Item.id)).order_by(Item.id), Item)
+_LOCKED_RIGHTS: Final = ByKeys(
+    lock_for_update(select(Item.id, Item.owner_id, Item.status).order_by(Item.id), Item), Item.id
+)
 _GONE: Final = delete(_ITEMS).where(AmongIds(_ITEMS.c.id))
 
 
@@ -58,6 +61,10 @@ class ItemRepository(Repository):
         rows = await self.find_rows([item_id])
         return rows[0] if rows else None
 
+    async def get(self, item_id: int) -> Item | None:
+        """Return the item of this id."""
+        return await self.db.get(Item, item_id)
+
     async def lock_for_update(self, item_id: int) -> Item | None:
         """Return the item of this id, with the row locked until the transaction ends."""
         return await self.db.scalar(lock_for_update(select(Item).where(Item.id == item_id), Item))
@@ -65,6 +72,10 @@ class ItemRepository(Repository):
     async def lock_several_for_update(self, item_ids: Collection[int]) -> Sequence[Item]:
         """Return the items of these ids, with the rows locked until the transaction ends."""
         return (await self.db.scalars(_LOCKED, {"ids": sorted(item_ids)})).all()
+
+    async def lock_rights_for_update(self, item_ids: Collection[int]) -> Sequence[Row[int, int, ItemStatus]]:
+        """Return id, owner and status of the items of these ids, with the rows locked until the transaction ends."""
+        return await self.rows(*_LOCKED_RIGHTS.asked(sorted(item_ids)))
 
     async def find_projected(
         self, item_ids: Sequence[int], projection: Projection
