@@ -3,7 +3,7 @@
 On SQLite a file beside the database's, written and put back by SQLite's own online backup: to the servers it is one transaction
 of somebody else. On PostgreSQL a database beside it, ``<name>_seeded``, copied as a template: connections are ended for as long
 as two databases take to change their names, and servers connect again by themselves. The copies are marked by a comment, so
-that no other database of such a name is dropped or taken for one, and one process at a time works on them. Until it is marked
+that no other database of such a name is dropped or taken for one, and processes work on them in turn. Until it is marked
 a copy has a name that nobody else gives.
 """
 
@@ -28,7 +28,7 @@ KEPT: Final = "seeded"
 MAINTENANCE: Final = "postgres"
 """The database that is connected to for making and renaming others."""
 PATIENCE: Final = 30.0
-"""Seconds to wait for a writer on SQLite."""
+"""Seconds to wait for a writer on SQLite, and on PostgreSQL for somebody else who works on the copies."""
 FILE_COPY: Final = 15
 """The first version of PostgreSQL that can be told to copy files rather than to write all of it into its log."""
 NAME_BYTES: Final = 63
@@ -196,13 +196,22 @@ async def _maintenance(url: URL) -> AsyncIterator[Any]:
     except (OSError, asyncpg.PostgresError) as error:
         raise DatabaseUnavailable from error
     try:
-        if not await try_hold_name(connection, str(url.database)):
-            raise RuleBroken(TWO_AT_ONCE)
+        await _wait_in_turn(connection, str(url.database))
         yield connection
     except asyncpg.InsufficientPrivilegeError as error:
         raise RuleBroken(f"the database's user may not do this: {error}") from error
     finally:
         await connection.close()
+
+
+async def _wait_in_turn(connection: Any, name: str) -> None:
+    """Wait for whoever works on the copies: somebody else, or the server for one who was killed."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + PATIENCE
+    while not await try_hold_name(connection, name):
+        if loop.time() > until:
+            raise RuleBroken(TWO_AT_ONCE)
+        await asyncio.sleep(0.1)
 
 
 @asynccontextmanager
