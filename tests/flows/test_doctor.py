@@ -2,12 +2,14 @@
 
 import socket
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
 import pytest
 
 from tests.flows.command_line import called
 from tests.flows.live import environment
-from tests.servers import RedisServer
+from tests.servers import PostgresServer, RedisServer
 
 PARTS = ("settings", "database", "schema", "Redis", "storage", "mail")
 
@@ -69,3 +71,35 @@ async def test_a_fault_in_the_settings_is_told_as_ever(tmp_path: Path) -> None:
     examined = await called("doctor", env=environment(tmp_path, DB_POOL_SIZE="none"))
     assert examined.status == 1
     assert "DB_POOL_SIZE" in examined.output
+
+
+@pytest.mark.parametrize(
+    ("options", "role", "reason"),
+    [
+        ("ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'", None, "its encoding is LATIN1"),
+        ("", "doctors_patient", "GRANT CREATE ON SCHEMA public TO doctors_patient"),
+    ],
+)
+async def test_a_database_that_cannot_be_migrated(
+    tmp_path: Path, postgres: PostgresServer, options: str, role: str | None, reason: str
+) -> None:
+    name = f"hindered_{role or 'latin'}"
+    server = await asyncpg.connect(postgres.admin_url)
+    try:
+        await server.execute(f"CREATE DATABASE {name} TEMPLATE template0 {options}")
+        url = postgres.url(name)
+        if role:
+            await server.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'hushed'")
+            parts = urlsplit(url)
+            url = urlunsplit(parts._replace(netloc=f"{role}:hushed@{parts.netloc.rpartition('@')[2]}"))
+        env = environment(tmp_path, url)
+        examined, migrated = await called("doctor", env=env), await called("migrate", env=env)
+    finally:
+        await postgres.drop_database(name)
+        await server.execute(f"DROP ROLE IF EXISTS {role}" if role else "SELECT 1")
+        await server.close()
+    assert verdicts(examined.output)["schema"] == "WRONG"
+    assert (examined.status, migrated.status) == (1, 1)
+    for output in (examined.output, migrated.output):
+        assert reason in output
+        assert "hushed" not in output

@@ -82,12 +82,16 @@ async def _look_at_database(resources: Resources) -> Finding:
 async def _look_at_schema(resources: Resources) -> Finding:
     try:
         revision = await revisions.current(resources.database)
+        async with resources.database.read() as db:
+            hindrance = await (await db.connection()).run_sync(revisions.hindrance)
     except (TradepostError, SQLAlchemyError):
         return Finding("not known without the database", "the database first")
     if revisions.is_newer(revision):
         return Finding(f"at {revision}, of a newer version than this one, which can serve on it")
     if revision != revisions.head():
         known = f"at {revision}, this version wants {revisions.head()}" if revision else "there is none yet"
+        if hindrance:
+            return Finding(f"{known}, and none can be made", hindrance)
         return Finding(known) if resources.settings.is_local else Finding(known, "tradepost migrate")
     return Finding(f"at {revision}")
 

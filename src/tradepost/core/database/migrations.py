@@ -43,9 +43,12 @@ async def upgrade(database: Database, revision: str = "head") -> bool:
 
         def work(bound: Connection) -> bool:
             before = revisions.stamp(bound)
+            found = revisions.hindrance(bound)
             bound.rollback()
             if revision == "head" and revisions.suits(before):
                 return False
+            if found is not None:
+                raise CannotMigrate from ValueError(found)
             patiently(
                 bound,
                 lambda: _in_revisions(bound, lambda: alembic.command.upgrade(configuration(bound), revision)),

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import structlog
-from sqlalchemy import Connection, column, select, table
+from sqlalchemy import Connection, column, func, select, table
 
 from tradepost.core.database.engines import Database
 from tradepost.core.errors import CannotMigrate
@@ -66,6 +66,28 @@ def stamp(connection: Connection) -> str | None:
     if len(found) > 1:
         raise CannotMigrate from ValueError(f"it is at several revisions at once: {', '.join(sorted(found))}")
     return found[0] if found else None
+
+
+def hindrance(connection: Connection) -> str | None:
+    """Return why nothing can be migrated in a database, None if it can.
+
+    Found out first: in another encoding than UTF-8 it would be a revision in the middle of the history that fails.
+    """
+    if connection.dialect.name == "sqlite":
+        return None
+    schema = func.current_schema()
+    asked = select(
+        func.current_setting("server_encoding"),
+        func.current_user(),
+        schema,
+        func.has_schema_privilege(schema, "CREATE"),
+    )
+    encoding, role, name, may_create = connection.execute(asked).one()
+    if encoding != "UTF8":
+        return f"its encoding is {encoding}; make one with ENCODING 'UTF8' TEMPLATE template0"
+    if not may_create:
+        return f"{role} may not make tables; GRANT CREATE ON SCHEMA {name or 'public'} TO {role}"
+    return None
 
 
 async def current(database: Database) -> str | None:

@@ -55,7 +55,8 @@ def _read(text: str) -> URL:
         return make_url(_with_hosts_apart(text.strip()))
     except (ArgumentError, ValueError):  # their messages may repeat a part of the password
         raise ValueError(
-            "cannot be read; percent-encode special characters in user name and password"
+            "cannot be read; write postgresql://user:password@host:5432/name or sqlite:///./x.db, "
+            "with special characters in user name and password percent-encoded"
         ) from None
 
 
