@@ -1,19 +1,21 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
 from tests.faults.freezing import below
 from tests.flows.live import LiveServer, environment, eventually, serving, worker_of, workers_of
-from tradepost.web.shared_socket import ConnectionCounts
+from tradepost.web.shared_socket import COUNTS_VARIABLE, AcceptingLoop, ConnectionCounts
 
 WORKERS = 2
 
@@ -68,6 +70,44 @@ async def test_a_worker_that_stands_still_keeps_nobody_from_the_other(server: Li
             assert len(await shares(server, 6)) == 1
         finally:
             os.kill(process, signal.SIGCONT)
+
+
+class Silent(asyncio.Protocol):
+    """A protocol of a server that knows its connections, as uvicorn's do."""
+
+    def __init__(self, server_state: SimpleNamespace) -> None:
+        self.server_state = server_state
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.server_state.connections.add(transport)
+
+
+def test_the_only_worker_accepts_a_crowd_in_a_few_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(COUNTS_VARIABLE, raising=False)
+
+    async def turns() -> int:
+        loop = asyncio.get_running_loop()
+        state = SimpleNamespace(connections=set())
+        server = await loop.create_server(lambda: Silent(state), host="127.0.0.1", port=0, backlog=200)
+        address = server.sockets[0].getsockname()
+        with ExitStack() as clients:
+            for _ in range(100):
+                clients.enter_context(socket.create_connection(address, timeout=10))
+            number = 0
+            while len(state.connections) < 100:
+                await asyncio.sleep(0)
+                number += 1
+            server.close()
+            await server.wait_closed()
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(address, timeout=10)
+            for transport in state.connections:
+                transport.close()
+        return number
+
+    with asyncio.Runner(loop_factory=AcceptingLoop) as runner:
+        # One turn sees them, and a transport takes a few more until its protocol is told.
+        assert runner.run(turns()) < 20
 
 
 def test_slots_belong_to_the_living(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def server_options(host: str, port: int, workers: int, settings: Settings) -> di
         "host": host,
         "port": port,
         "workers": workers,
-        "loop": "uvloop" if workers == 1 else "tradepost.web.shared_socket:SharingLoop",
+        "loop": "tradepost.web.shared_socket:AcceptingLoop",
         "http": f"{protocol.__module__}:{protocol.__qualname__}",
         "log_config": None,
         "access_log": False,

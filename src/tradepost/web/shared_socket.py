@@ -1,7 +1,9 @@
-"""One socket of several workers: each takes its share of the connections, however few there are.
+"""Where connections are accepted: by the only worker all that wait, by one of several its share, however few there are.
 
-The loop that wakes first would take all that wait, and the other workers none. Here a worker takes one connection a turn, and
-one that has more of them than another lets that one go first for a moment. It waits no longer: the other may hang, or be busy.
+libuv accepts one connection in each turn of its loop. A crowd that comes all at once would take seconds to be there, in which
+overload control sees a queue that grows. Of several workers, the one that wakes first would take all that wait, and the others
+none: there a worker takes one connection a turn, and one that has more of them than another lets that one go first for a moment.
+It waits no longer: the other may hang, or be busy.
 """
 
 import asyncio
@@ -10,7 +12,7 @@ import mmap
 import os
 import socket
 import struct
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Sequence, Sized
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +29,8 @@ POLITENESS: Final = 0.002
 """Seconds that a worker with more connections lets another one go first."""
 EXHAUSTED: Final = 1.0
 """Seconds until a worker that could not accept, perhaps because it may open no more files, looks again."""
+MOST_AT_ONCE: Final = 256
+"""Connections that the only worker accepts in a turn: those that are there already have theirs, too."""
 MOST_WORKERS: Final = 512
 """More than there are at a time: while workers are replaced, old and new ones are there."""
 
@@ -83,24 +87,25 @@ class ConnectionCounts:
         return bool(process) and lives(process)
 
 
-class SharedServer:
-    """Accepts connections of a socket that other processes accept from, too: as much of ``asyncio.Server`` as uvicorn uses."""
+class AcceptingServer:
+    """Accepts the connections of sockets: as much of ``asyncio.Server`` as uvicorn uses."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         new_protocol: Callable[[], Any],
-        listener: socket.socket,
-        counts: ConnectionCounts,
+        listeners: Sequence[socket.socket],
+        counts: ConnectionCounts | None,
         backlog: int,
     ) -> None:
-        """``new_protocol`` makes uvicorn's protocols, whose server knows all connections."""
+        """``new_protocol`` makes uvicorn's protocols, whose server knows all connections; ``counts`` are there for several workers."""
         self._loop = loop
         self._new_protocol = new_protocol
-        # Its own: whoever gave it may close it first.
-        self._listener = listener.dup()
-        self._listener.settimeout(0)
-        self._listener.listen(backlog)
+        # Its own: whoever gave them may close them first.
+        self.sockets = [listener.dup() for listener in listeners]
+        for listener in self.sockets:
+            listener.settimeout(0)
+            listener.listen(backlog)
         self._counts = counts
         self._connections: Sized = ()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -113,50 +118,64 @@ class SharedServer:
         if self._is_open:
             self._is_open = False
             if self._pause is None:
-                self._loop.remove_reader(self._listener)
+                self._listen_no_more()
             else:
                 self._pause.cancel()
-            self._listener.close()
-            self._counts.close()
+            for listener in self.sockets:
+                listener.close()
+            if self._counts is not None:
+                self._counts.close()
 
     async def wait_closed(self) -> None:
         """Wait until every accepted connection has its protocol."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _listen(self) -> None:
-        self._loop.add_reader(self._listener, self._somebody_waits)
+        for listener in self.sockets:
+            self._loop.add_reader(listener, self._somebody_waits, listener)
 
-    def _somebody_waits(self) -> None:
+    def _listen_no_more(self) -> None:
+        for listener in self.sockets:
+            self._loop.remove_reader(listener)
+
+    def _somebody_waits(self, listener: socket.socket) -> None:
+        if self._counts is None:
+            for _ in range(MOST_AT_ONCE):
+                if not self._accept(listener):
+                    return
+            return
         number = len(self._connections) + len(self._tasks)
         self._counts.show(number)
         if number > self._counts.fewest_elsewhere():
             self._rest(POLITENESS)
         else:
-            self._accept()
+            self._accept(listener)
 
     def _rest(self, seconds: float) -> None:
-        self._loop.remove_reader(self._listener)
+        self._listen_no_more()
         self._pause = self._loop.call_later(seconds, self._go_on)
 
     def _go_on(self) -> None:
         self._pause = None
         self._listen()
-        self._accept()
+        for listener in self.sockets:
+            self._accept(listener)
 
-    def _accept(self) -> None:
-        """Take one connection; those behind it have their turn in the loop's next one."""
+    def _accept(self, listener: socket.socket) -> bool:
+        """Take one connection, if there is one to take."""
         try:
-            connection, _ = self._listener.accept()
+            connection, _ = listener.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             # Another worker has it, or it is gone.
-            return
+            return False
         except OSError as error:
             log.warning("a connection could not be accepted", reason=error.strerror)
             self._rest(EXHAUSTED)
-            return
+            return False
         task = self._loop.create_task(self._connected(connection))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return True
 
     async def _connected(self, connection: socket.socket) -> None:
         with suppress(OSError):  # its client left already
@@ -164,15 +183,20 @@ class SharedServer:
             self._connections = protocol.server_state.connections
 
 
-class SharingLoop(uvloop.Loop):
-    """The event loop of a worker beside others."""
+class AcceptingLoop(uvloop.Loop):
+    """The event loop of a worker."""
 
     @override
     async def create_server(self, protocol_factory: Any, *arguments: Any, **options: Any) -> Any:
-        """Serve a socket that is given as one of several workers, where there are several."""
-        listener, path = options.get("sock"), os.environ.get(COUNTS_VARIABLE)
-        if listener is None or path is None:
-            return await super().create_server(protocol_factory, *arguments, **options)
-        return SharedServer(
-            self, protocol_factory, listener, ConnectionCounts(Path(path)), options["backlog"]
-        )
+        """Serve an address, or a socket that is given as one of several workers."""
+        path, backlog = os.environ.get(COUNTS_VARIABLE), options["backlog"]
+        if "sock" in options and path is not None:
+            counts = ConnectionCounts(Path(path))
+            return AcceptingServer(self, protocol_factory, [options["sock"]], counts, backlog)
+        bound: Any = await super().create_server(protocol_factory, *arguments, **options, start_serving=False)
+        listeners = [socket.socket(fileno=os.dup(each.fileno())) for each in bound.sockets]
+        bound.close()
+        server = AcceptingServer(self, protocol_factory, listeners, None, backlog)
+        for listener in listeners:
+            listener.close()
+        return server
