@@ -15,7 +15,7 @@ from starlette.responses import Response
 from tests.load.exchange import CONTENT_LENGTH
 from tests.web.apps import new_app, new_router, served
 from tradepost.core.clock import SystemClock
-from tradepost.core.errors import NotFound
+from tradepost.core.errors import NotFound, Overloaded
 from tradepost.core.observability.metrics import Metrics
 from tradepost.web.answers.json_answer import JsonAnswer
 from tradepost.web.asgi_scope import USER_ID_KEY
@@ -35,6 +35,11 @@ async def things() -> str:
 @router.post("/things")
 async def add_thing(request: Request) -> int:
     return len(await request.body())
+
+
+@router.get("/late")
+async def late() -> str:
+    raise Overloaded
 
 
 @router.get("/me")
@@ -203,6 +208,18 @@ async def test_what_is_let_in_is_counted_out_again() -> None:
         for _ in range(5):
             assert (await client.ask("GET /api/v1/things HTTP/1.1"))[0] == 200
         assert door.control.under_way == 0
+
+
+async def test_what_a_lane_refuses_is_counted_out_as_refused() -> None:
+    metrics = Metrics(clock=SystemClock())
+    async with full(metrics=metrics) as (door, port), connected(port) as client:
+        # So much room that nobody is refused at the door.
+        door.control.ceiling = 2.0 * CROWD
+        assert (await client.ask("GET /api/v1/late HTTP/1.1"))[0] == 503
+        assert door.control.under_way == CROWD
+        async with asyncio.timeout(20):
+            while b'refused_total{importance="stranger"} 1.0' not in (await metrics.render())[0]:
+                await client.ask("GET /livez HTTP/1.1")
 
 
 async def test_refusals_are_counted() -> None:

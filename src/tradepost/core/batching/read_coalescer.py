@@ -116,7 +116,7 @@ class ReadCoalescer(Batching[K, V]):
             if len(callers) == 1:
                 del self._waiting[key]
                 del self._came[key]
-                fail({key: callers}, Overloaded())
+                fail({key: callers}, Overloaded(retry_after=self._waits.back_after()))
 
     @override
     async def _run_batches(self, lane: Lane[K, V]) -> None:

@@ -86,7 +86,7 @@ class Gate:
             self._waits.ended(waited)
             if gives_way and waited > PATIENCE and self._waits.impatient:
                 self._places.release()
-                raise Overloaded
+                raise Overloaded(retry_after=self._waits.back_after())
         else:
             await self._places.acquire()
             self._waits.ended(0.0)

@@ -20,7 +20,7 @@ LOOKS: Final = 3
 monotonic: Final = SystemClock().monotonic
 """The time by which waits are told: the loop's own stands still within a turn."""
 
-PATIENCE: Final = 0.1
+PATIENCE: Final = 0.03
 """Seconds that a read may wait while more is under way than fits; who waited longer is refused for one who just came.
 
 To serve the newest first instead was tried in simulations: its median is a third, but it refuses more of those who waited, and
@@ -36,12 +36,14 @@ _shared: "WeakSet[Waits]" = WeakSet()
 class Waits:
     """The waits in one queue; ``came`` returns when the first who waits there now has come, None while nobody does."""
 
-    __slots__ = ("__weakref__", "_came", "_looks", "_smallest", "impatient", "kind")
+    __slots__ = ("__weakref__", "_came", "_looks", "_smallest", "back_after", "impatient", "kind")
 
     def __init__(self, kind: Kind, came: Callable[[], float | None] = lambda: None) -> None:
         self.kind = kind
         self.impatient = False
         """Whether who has waited for longer than ``PATIENCE`` is refused."""
+        self.back_after: Callable[[], int] = lambda: 1
+        """Draws after how many seconds such a one is to come back."""
         self._came = came
         self._smallest = math.inf
         # When each look was, and the smallest wait since the one before it.

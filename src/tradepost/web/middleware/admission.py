@@ -5,6 +5,7 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tradepost.core.errors import Overloaded
+from tradepost.web.asgi_scope import ERROR_CODE_KEY
 from tradepost.web.overload.door import DOOR_KEY, Door
 from tradepost.web.overload.refusals import Refusals
 from tradepost.web.problems.rendering import problem
@@ -23,12 +24,11 @@ class Admission:
             await self.app(scope, receive, send)
             return
         door: Door = scope["state"][DOOR_KEY]
-        served = True
         try:
-            served = door.turn(scope)
-            await (self.app if served else self._refusing)(scope, receive, send)
+            await (self.app if door.turn(scope) else self._refusing)(scope, receive, send)
         finally:
-            door.ended(scope, served=served)
+            # Whoever refused it: here, a lane, or the gate of the connections.
+            door.ended(scope, served=scope.get(ERROR_CODE_KEY) != Overloaded.code)
 
 
 class Refuse:

@@ -100,10 +100,7 @@ class Door:
         if waited <= PATIENCE or not self.control.is_impatient:
             return True
         rank = self._ranking.rank(scope)
-        if rank is None or importance_of(rank) <= Importance.WRITE:
-            return True
-        self._refused[importance_of(rank)] += 1
-        return False
+        return rank is None or importance_of(rank) <= Importance.WRITE
 
     def refusal(self, scope: Scope, defaults: list[tuple[bytes, bytes]], *, stays: bool) -> bytes | None:
         """Return the bytes of a refusal, None where it takes more than these: then ``refusing`` answers."""
@@ -124,6 +121,9 @@ class Door:
         self._cycles.discard(scope.pop(DOOR_KEY))
         if not served:
             self.control.ended_unserved()
+            rank = self._ranking.rank(scope)
+            if rank is not None and self.control.is_overloaded:
+                self._refused[importance_of(rank)] += 1
             return
         self.control.ended()
         if USER_ID_KEY in scope:
@@ -165,6 +165,7 @@ class Door:
         if control.is_overloaded or was_overloaded:
             for queue in all_shared():
                 queue.impatient = control.is_impatient
+                queue.back_after = self._back_after
         if control.is_overloaded is not was_overloaded:
             self._tell()
         self._idle = 0 if control.is_needed else self._idle + 1
@@ -173,6 +174,9 @@ class Door:
         else:
             self._timer = None
             self.waits = dict.fromkeys(self.waits, 0.0)
+
+    def _back_after(self) -> int:
+        return self.refusals.retry_after(self.control.load)
 
     def _look(self, now: float, late: float) -> float:
         """Return the wait in the queue where it is worst that nobody went past."""
