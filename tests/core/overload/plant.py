@@ -12,7 +12,7 @@ from tradepost.core.overload.arrivals import Importance, rank_of
 from tradepost.core.overload.control import STEP, OverloadControl
 from tradepost.core.overload.waits import PATIENCE, Waits
 
-CONNECTING = 0.0005
+CONNECTING = 0.0002
 """Seconds from one closed client's first request to the next one's."""
 THINKING = 0.0005
 """Seconds that such a client takes from an answer to its next request."""

@@ -6,10 +6,11 @@ from typing import Final
 import pytest
 
 from tradepost.core.overload.arrivals import PLACES, Importance, rank_of
-from tradepost.core.overload.control import HARD_CEILING, LONG, STEP, TARGET, TOO_LONG, OverloadControl
+from tradepost.core.overload.control import HARD_CEILING, STEP, TARGET, TOO_LONG, OverloadControl
 
 FLOOR: Final = 4
 LITTLE: Final = 1e-6
+FIRST_PAUSE: Final = 0.25
 
 
 def steps(control: OverloadControl, number: int, wait: float, *, come: int = 0, end: int = 0) -> None:
@@ -32,16 +33,23 @@ def steps_until(control: OverloadControl, found: Callable[[], bool], wait: float
     return number
 
 
-def overloaded(under_way: int = 20, *, served: int = 0) -> OverloadControl:
-    """Return a control that has just seen an overload, with so many under way and a rate of ``served`` each step."""
+def overloaded(under_way: int = 20, *, served: int = 0, pause: float = 8.0) -> OverloadControl:
+    """Return a control that has just seen an overload, with so many under way and a rate of ``served`` each step.
+
+    The first trial is in ``pause`` seconds.
+    """
     control = OverloadControl(floor=FLOOR)
+    steps(control, 200, 0.0, come=served, end=served)
     for _ in range(under_way):
         control.began()
     seen = []
-    for number, wait in ((200, 0.0), (1, TOO_LONG + LITTLE)):
-        steps(control, number, wait, come=served, end=served)
+    for _ in range(4):
+        steps(control, 1, TOO_LONG + LITTLE, come=served, end=served)
         seen.append(control.is_overloaded)
-    assert seen == [False, True]
+    # With the fourth the queue is longer at the end of a window than ever.
+    assert seen == [False, False, False, True]
+    assert control._pause == FIRST_PAUSE
+    control._pause = pause
     return control
 
 
@@ -77,23 +85,73 @@ def test_who_ends_unserved_is_under_way_no_more_and_counts_as_no_answer() -> Non
     control.ended()
     assert control.under_way == 6
     control.step(STEP, 0.0)
-    # A fifth of 50 a second.
-    assert control._served == pytest.approx(10)
+    # One in two steps, and then in three: the mean since looking began.
+    assert control._served == pytest.approx(25)
     control.step(STEP, 0.0)
-    assert control._served == pytest.approx(8)
+    assert control._served == pytest.approx(50 / 3)
 
 
-@pytest.mark.parametrize(("grows", "bearable"), [(True, LONG), (False, TOO_LONG)])
-def test_how_long_a_wait_may_be_depends_on_whether_the_queue_grows(*, grows: bool, bearable: float) -> None:
+def test_the_rate_is_a_mean_over_a_fifth_of_a_second() -> None:
     control = OverloadControl(floor=FLOOR)
+    steps(control, 10, 0.0, come=1, end=1)
+    assert control._served == pytest.approx(50)
+    control.step(STEP, 0.0)
+    assert control._served == pytest.approx(45)
+    # A step that took long counts for as much.
+    control.step(0.1, 0.0)
+    assert control._served == pytest.approx(22.5)
+    control.step(0.3, 0.0)
+    assert control._served == 0
+
+
+@pytest.mark.parametrize(("come", "begins"), [(3, None), (4, 16), (6, 8), (22, 8)])
+def test_a_queue_that_grows_is_too_much_once_who_comes_now_would_wait_for_long(
+    come: int, begins: int | None
+) -> None:
+    control = OverloadControl(floor=FLOOR)
+    steps(control, 100, 0.0, come=2, end=2)
+    seen = []
+    for _ in range(20):
+        steps(control, 1, 0.0, come=come, end=2)
+        seen.append(control.is_overloaded)
+    # A hundred a second are served, so that more than thirty are more than 0.3 s. By one more in a step it does not grow.
+    assert (seen.index(True) + 1 if True in seen else None) == begins
+
+
+def test_by_long_windows_a_queue_grows_that_is_hardly_longer_in_each_step() -> None:
+    control = OverloadControl(floor=FLOOR)
+    steps(control, 100, 0.0, come=2, end=2)
+    steps(control, 1, 0.0, come=31)
+    steps(control, 10, 0.0, come=3, end=2)
+    assert not control.is_overloaded
+    # The end of the third window.
+    steps(control, 1, 0.0, come=3, end=2)
+    assert control.is_overloaded
+
+
+def test_clients_that_all_come_at_once_are_not_too_many() -> None:
+    control = OverloadControl(floor=FLOOR)
+    for come in (150, 150, 150, 50):
+        steps(control, 1, 0.0, come=come)
+    steps(control, 200, TOO_LONG, come=2, end=2)
+    assert not control.is_overloaded
+    # However long they wait: the queue stands.
+    steps(control, 200, 3 * TOO_LONG, come=2, end=2)
+    assert not control.is_overloaded
+
+
+@pytest.mark.parametrize(
+    ("wait", "grew"), [(TOO_LONG, True), (TOO_LONG + LITTLE, False), (TOO_LONG + LITTLE, True)]
+)
+def test_a_wait_may_be_too_long_where_the_queue_has_grown_lately(wait: float, *, grew: bool) -> None:
+    control = OverloadControl(floor=FLOOR)
+    steps(control, 40, 0.0, come=2, end=2)
     for _ in range(20):
         control.began()
-    steps(control, 4, 0.0)
-    steps(control, 16, bearable, come=2 if grows else 0)
-    assert not control.is_overloaded
-    assert control.wait == bearable
-    steps(control, 1, bearable + LITTLE, come=2 if grows else 0)
-    assert control.is_overloaded
+    # The window is one of the last five until the end of the fifth after it.
+    steps(control, 22 if grew else 23, 0.0, come=2, end=2)
+    steps(control, 1, wait, come=2, end=2)
+    assert control.is_overloaded is (grew and wait > TOO_LONG)
 
 
 def test_the_first_ceiling_is_what_is_served_in_twice_the_target() -> None:
@@ -225,7 +283,7 @@ def test_the_border_aims_at_three_quarters_of_the_ceiling_in_a_fifth_of_a_second
     served = control._served
     steps(control, 1, 0.0)
     # The mean of the rate, and ten more in 0.2 s, of what came in this step.
-    wanted = 0.8 * served + (30 - 20) / 0.2
+    wanted = 0.9 * served + (30 - 20) / 0.2
     assert control._arrivals.border == rank_of(Importance.READ, 7)
     assert control._arrivals.share == pytest.approx(wanted * STEP / 100, rel=1e-3)
 
@@ -257,16 +315,15 @@ def test_it_is_over_after_half_a_second_without_a_refusal_or_a_wait() -> None:
 
 
 def test_pauses_between_trials_grow_while_the_queue_does() -> None:
-    control = overloaded(20)
+    control = overloaded(20, pause=FIRST_PAUSE)
     found = []
-    for _ in range(4):
+    for _ in range(6):
         found.append(steps_until(control, lambda: control._tries, 0.5))
-        # Four windows: the first of a trial is held against nothing, but three have to grow.
-        found.append(steps_until(control, lambda: not control._tries, 0.5, come=1))
+        found.append(steps_until(control, lambda: not control._tries, 0.5, come=2))
         assert control.is_overloaded
     assert found == [
-        pytest.approx(pause / STEP + 1, abs=1) if at % 2 == 0 else 12
-        for at, pause in enumerate((2, 0, 8, 0, 30, 0, 30, 0))
+        pytest.approx(pause / STEP + 1, abs=1) if at % 2 == 0 else 4
+        for at, pause in enumerate((FIRST_PAUSE, 0, 1, 0, 4, 0, 16, 0, 30, 0, 30, 0))
     ]
 
 
@@ -275,16 +332,25 @@ def test_a_trial_in_which_the_queue_does_not_grow_ends_the_overload() -> None:
     steps_until(control, lambda: control._tries, 0.5)
     assert steps_until(control, lambda: not control._tries, 0.5) == pytest.approx(0.4 / STEP + 1, abs=1)
     assert not control.is_overloaded
-    # It was clients that wait for their answers: a queue of theirs may stand as before.
-    steps(control, 20, TOO_LONG)
+    # It was clients that wait for their answers: a queue of theirs may stand as before, and for longer.
+    steps(control, 20, 2 * TOO_LONG)
     assert not control.is_overloaded
+
+
+@pytest.mark.parametrize("wait", [TARGET, TARGET + LITTLE])
+def test_after_a_trial_in_which_nobody_waited_a_queue_that_stands_is_the_same_overload(wait: float) -> None:
+    control = overloaded(20)
+    steps_until(control, lambda: control._tries, 0.5)
+    steps_until(control, lambda: not control._tries, wait)
+    assert not control.is_overloaded
+    steps(control, 1, TARGET + LITTLE)
+    assert control.is_overloaded is (wait <= TARGET)
 
 
 def test_a_queue_that_stands_again_within_ten_seconds_is_the_same_overload() -> None:
     seen = {}
     for pause in (9.9, 10.2):
         control = overloaded(20)
-        control._pause = 8.0
         control._refused_now = 0
         steps(control, 25, 0.0)
         assert not control.is_overloaded
@@ -292,42 +358,46 @@ def test_a_queue_that_stands_again_within_ten_seconds_is_the_same_overload() -> 
         steps(control, 1, TARGET)
         assert not control.is_overloaded
         steps(control, 1, TARGET + LITTLE)
-        seen[pause] = (control.is_overloaded, control._pause)
-    assert seen == {9.9: (True, 8.0), 10.2: (False, 2.0)}
+        seen[pause] = control.is_overloaded
+    assert seen == {9.9: True, 10.2: False}
 
 
 def test_an_overload_begins_with_nothing_of_the_one_before() -> None:
     control = overloaded(20)
     control._since_cut, control._calm, control._refused_now = 5, 24, 7
-    control._since = 1.9
+    control._since, control._pause = 1.9, 30.0
     control._arrivals.border = 3
     control._end()
     steps(control, 1, 0.5)
     assert control.is_overloaded
     assert (control._since_cut, control._calm, control._refused_now, control._since) == (0, 0, 0, 0.0)
+    assert control._pause == FIRST_PAUSE
     assert control.level == 5.0
 
 
 def test_after_a_time_without_steps_nothing_of_it_counts() -> None:
     control = OverloadControl(floor=FLOOR)
-    steps(control, 12, 0.0, come=2)
+    steps(control, 7, 0.0, come=2, end=1)
     for _ in range(30):
         control.began()
     control.ended()
     control._returns = True
     control.begin_looking()
     # The queue's growth is forgotten, and what came and went meanwhile.
-    steps(control, 1, LONG + LITTLE)
+    steps(control, 1, TARGET + LITTLE)
     assert not control.is_overloaded
     assert control._served == 0
     assert not control._returns
+    steps(control, 6, 0.0, come=2)
+    assert not control.is_overloaded
+    steps(control, 1, 0.0, come=2)
+    assert control.is_overloaded
 
 
 def test_whoever_waits_for_a_client_is_not_busy() -> None:
-    control = OverloadControl(floor=FLOOR)
-    control.under_way, control.stalled = FLOOR + 3, 3
-    control.step(STEP, TOO_LONG + LITTLE)
-    assert not control.is_overloaded
-    control.stalled = 2
-    control.step(STEP, TOO_LONG + LITTLE)
-    assert control.is_overloaded
+    for stalled in (3, 2):
+        control = OverloadControl(floor=FLOOR)
+        steps(control, 4, 0.0)
+        control.under_way, control.stalled = FLOOR + 3, stalled
+        steps(control, 4, TOO_LONG + LITTLE)
+        assert control.is_overloaded is (stalled < 3)

@@ -1,22 +1,29 @@
-"""Whether a queue grows: so many windows of four steps, of the last five."""
+"""Whether a queue grows: in so many windows of four steps, of the last five."""
 
+from functools import partial
 from itertools import repeat
+from typing import Final
 
-from tradepost.core.overload.growth import OF, REMEMBERED, STEPS, WINDOWS, Growth
+from tradepost.core.overload import growth as rules
+
+STEPS: Final = 4
+WINDOWS: Final = 3
+REMEMBERED: Final = rules.REMEMBERED // STEPS
+Growth: Final = partial(rules.Growth, steps=STEPS, of=5)
 
 
-def windows(growth: Growth, *lengths: int, came: int = 0) -> list[bool]:
-    """Step through windows in which so many wait; return after each whether the queue is growing."""
+def windows(growth: rules.Growth, *lengths: int, came: int = 0) -> list[bool]:
+    """Step through windows in which so many wait; return after each whether the queue grew in three."""
     seen = []
     for length in lengths:
         for step in range(STEPS):
             growth.step(came if step == 0 else 0, length)
-        seen.append(growth.is_growing)
+        seen.append(growth.windows >= WINDOWS)
     return seen
 
 
 def test_a_queue_that_is_longer_each_time_is_growing_after_three() -> None:
-    assert (STEPS, WINDOWS, OF) == (4, 3, 5)
+    assert REMEMBERED == 30
     assert windows(Growth(), 2, 4, 6, 8) == [False, False, True, True]
 
 
@@ -40,7 +47,7 @@ def test_what_came_in_any_step_of_a_window_counts_and_in_no_other_window() -> No
     for length in (5, 10, 15):
         for _ in range(STEPS):
             growth.step(13, length)
-        seen.append(growth.is_growing)
+        seen.append(growth.windows >= WINDOWS)
     # Five of 52: not more than a tenth.
     assert seen == [False] * 3
     assert windows(growth, 18, 21, 24) == [False, False, True]
@@ -89,7 +96,7 @@ def test_so_it_does_after_it_was_forgotten() -> None:
                 for _ in range(STEPS - 1):
                     growth.step(100, 80)
                 growth.forget()
-                assert not growth.is_growing
+                assert growth.windows == 0
             seen.append(windows(growth, *lengths, came=came))
         assert seen[0] == seen[1]
         assert seen[0][-1]
@@ -103,5 +110,18 @@ def test_a_window_is_whole() -> None:
         for length in (2, 4, 6):
             for _ in range(STEPS):
                 growth.step(0, length)
-                seen.append(growth.is_growing)
+                seen.append(growth.windows >= WINDOWS)
         assert seen == [False] * 11 + [True]
+
+
+def test_a_window_may_be_a_step() -> None:
+    growth, seen = rules.Growth(steps=1, of=3), list[int]()
+    for length in (2, 4, 4, 6, 5, 5):
+        growth.step(0, length)
+        seen.append(growth.windows)
+    assert seen == [1, 2, 2, 2, 1, 1]
+    for _ in range(rules.REMEMBERED - 2):
+        growth.step(0, 0)
+    # The six is the longest for one step more.
+    growth.step(0, 6)
+    assert growth.windows == 0

@@ -18,8 +18,8 @@ FEW = seeds(1, kinds=500)
 """Of schedules with so many clients that each takes seconds."""
 CALM = 0.6
 BEGINS = 0.5
-NOTICED = 1.2
-"""Seconds after which an overload is told from a crowd that comes all at once, and what came meanwhile is gone."""
+NOTICED = {1.5: 1.2, 3: 0.3, 10: 0.3}
+"""Seconds after which so many times the capacity are told from a crowd that comes all at once, and what came meanwhile is gone."""
 ENDS = 2.5
 
 
@@ -29,24 +29,36 @@ def test_what_is_served_stays_near_the_capacity_and_quick(seed: int, times: floa
     plant = Plant(seed).run(lambda now: times if BEGINS <= now < ENDS else CALM, 4)
     # What the refusals themselves cost nobody can have.
     possible = (1 - times * plant.refusal) / (1 - plant.refusal)
-    assert plant.goodput(BEGINS + NOTICED, ENDS) >= 0.85 * min(1.0, possible)
-    assert plant.latency(BEGINS + NOTICED) < 0.35
+    assert plant.goodput(BEGINS + NOTICED[times], ENDS) >= 0.85 * min(1.0, possible)
+    assert plant.latency(BEGINS + NOTICED[times]) < 0.35
     # And all is as before soon after.
     assert all(plant.served(importance, ENDS + 1) == 1 for importance in Importance)
     assert plant.control.level == len(Importance)
+
+
+@pytest.mark.parametrize("seed", FEW)
+@pytest.mark.parametrize("times", [3, 10])
+def test_refusing_begins_soon_and_is_late_for_few(seed: int, times: float) -> None:
+    plant = Plant(seed).run(lambda now: times if BEGINS <= now < 30 else CALM, 30)
+    refused = [one for one in plant.asked if one.refused]
+    assert min(one.ended for one in refused) <= BEGINS + 0.3
+    # Those that were let in before it began, and in the trials.
+    late = sum(one.ended - one.at > 0.05 for one in refused)
+    assert late < 0.015 * len(refused)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("times", [1.5, 3, 10])
 def test_the_least_important_are_refused_first(seed: int, times: float) -> None:
     plant = Plant(seed).run(lambda now: times if now >= BEGINS else CALM, ENDS)
-    shares = [plant.served(importance, BEGINS + NOTICED) for importance in Importance]
+    shares = [plant.served(importance, BEGINS + NOTICED[times]) for importance in Importance]
     for more, less in pairwise(shares):
         assert more >= less - 0.15
     if times == 3:
         assert shares[Importance.KEYED] >= 0.85
-        assert shares[Importance.STRANGER] <= 0.08
-        assert shares[Importance.HEAVY] <= 0.02
+        assert shares[Importance.STRANGER] <= 0.12
+        # Only who came in a trial.
+        assert shares[Importance.HEAVY] <= 0.08
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -54,7 +66,7 @@ def test_whoever_is_served_stays_served(seed: int) -> None:
     plant = Plant(seed, shares=(0, 0, 1, 0, 0), people=20).run(lambda _now: 2.0, 2.2)
     shares = []
     for person in range(20):
-        asked = [one for one in plant.asked if one.person == person and one.at > NOTICED]
+        asked = [one for one in plant.asked if one.person == person and one.at > NOTICED[1.5]]
         shares.append(sum(not one.refused for one in asked) / max(1, len(asked)))
     assert sum(share > 0.8 or share < 0.2 for share in shares) >= 10
 
@@ -73,7 +85,17 @@ def test_a_crowd_below_the_capacity_is_let_alone(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(
-    ("clients", "cost"), [(16, 0.02), (64, 0.0005), (64, 0.005), (64, 0.02), (256, 0.001), (256, 0.005)]
+    ("clients", "cost"),
+    [
+        (16, 0.02),
+        (64, 0.0005),
+        (64, 0.005),
+        (64, 0.02),
+        (256, 0.001),
+        (256, 0.005),
+        (512, 0.001),
+        (512, 0.006),
+    ],
 )
 def test_clients_that_wait_for_their_answers_are_all_served(seed: int, clients: int, cost: float) -> None:
     plant = Plant(seed, closed=clients, cost=cost, people=1).run(lambda _now: 0.0, 3)
@@ -84,11 +106,11 @@ def test_clients_that_wait_for_their_answers_are_all_served(seed: int, clients: 
 def test_such_clients_are_known_soon_when_so_many_connect_that_it_looks_like_too_many(seed: int) -> None:
     plant = Plant(seed, closed=1500, cost=0.001, people=1).run(lambda _now: 0.0, 5)
     assert any(one.refused for one in plant.asked)
-    assert not any(one.refused and one.at > 3 for one in plant.asked)
+    assert not any(one.refused and one.at > 0.6 for one in plant.asked)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize(("times", "lasts"), [(8, 0.01), (4, 0.15), (1.5, 0.5)])
+@pytest.mark.parametrize(("times", "lasts"), [(8, 0.01), (4, 0.12), (1.5, 0.5)])
 def test_a_burst_that_drains_soon_is_let_alone(seed: int, times: float, lasts: float) -> None:
     plant = Plant(seed, cost=0.001).run(lambda now: times if 0.5 <= now < 0.5 + lasts else 0.3, 2)
     assert not any(one.refused for one in plant.asked)
@@ -112,15 +134,14 @@ def test_without_control_the_same_crowd_gets_nothing() -> None:
 
 
 def test_so_many_as_there_are_connections_are_never_refused() -> None:
-    control = OverloadControl(floor=8)
-    for _ in range(8):
-        control.began()
-    for _ in range(50):
-        control.step(0.02, 6.0)
-    assert not control.is_overloaded
-    control.began()
-    control.step(0.02, 6.0)
-    assert control.is_overloaded
+    for number in (8, 9):
+        control, seen = OverloadControl(floor=8), set[bool]()
+        for _ in range(number):
+            control.began()
+        for _ in range(50):
+            control.step(0.02, 6.0)
+            seen.add(control.is_overloaded)
+        assert (True in seen) is (number == 9)
 
 
 def test_what_waits_for_its_client_fills_no_room() -> None:
@@ -128,7 +149,8 @@ def test_what_waits_for_its_client_fills_no_room() -> None:
     for stalled in (499, 0):
         control = OverloadControl(floor=2)
         control.under_way, control.stalled = 500, stalled
-        control.step(0.02, 6.0)
+        for _ in range(4):
+            control.step(0.02, 6.0)
         seen.append((control.is_overloaded, control.admit(0)))
     assert seen == [(False, True), (True, False)]
 
@@ -143,10 +165,10 @@ def test_trials_become_rarer_while_the_queue_grows_of_them() -> None:
         if control._tries and not tried:
             trials.append(number * STEP)
         tried = control._tries
-    # Each ends within half a second, and the pauses are of 2, 8 and 30 seconds.
+    # Each ends within a tenth of a second, and the pauses are of 0.25, 1, 4, 16 and 30 seconds.
     pauses = [later - earlier for earlier, later in pairwise(trials)]
-    assert trials[0] == pytest.approx(2, abs=0.7)
-    assert pauses == [pytest.approx(8, abs=0.7), pytest.approx(30, abs=0.7)]
+    assert trials[0] == pytest.approx(0.25, abs=0.2)
+    assert pauses == [pytest.approx(pause, abs=0.2) for pause in (1, 4, 16)]
 
 
 def test_who_waits_for_long_is_refused_once_more_is_under_way_than_the_most_important_may_fill() -> None:

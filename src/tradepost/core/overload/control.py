@@ -1,9 +1,9 @@
 """Overload control: past capacity it refuses the least important at once, and serves the others as if it were not there.
 
-A server that takes all serves nobody in time: each answer comes when its client has gone. What tells is how long requests
-wait for their turn (``waits``), when nobody went past for a tenth of a second, and that the queue grows (``growth``): clients
-that wait for one answer before they ask again make a queue, too, and need not be refused. Now and then all are let in for a
-moment: if the queue does not grow of it, it was such clients after all. Two things hold the work back.
+A server that takes all serves nobody in time: each answer comes when its client has gone. What tells is that the queue grows
+(``growth``), and how long who comes now will wait in it: clients that wait for one answer before they ask again make a queue,
+too, and need not be refused. Now and then all are let in for a moment: if the queue does not grow of it, it was such clients
+after all, or is over. Then two things hold the work back, by how long requests wait for their turn (``waits``).
 A *ceiling* on what is under way follows the wait, as TCP's window does its losses: it answers at once, whoever comes. The
 *border* (``arrivals``) lies where those on its near side are as many as are served: it says who comes, so that it is the
 least important who do not, and within a class always the same people, instead of everybody now and then.
@@ -20,10 +20,10 @@ STEP: Final = 0.02
 """Seconds between two looks at the queues."""
 TARGET: Final = 0.015
 """Seconds: a queue in which nobody waits less for a tenth of a second stands, and does not come and go."""
-LONG: Final = 0.25
-"""Seconds: while nobody waits for so long, a crowd that comes all at once may be gone before anybody minds."""
+LONG: Final = 0.3
+"""Seconds: while nobody will wait for so long, a crowd that comes all at once may be gone before anybody minds."""
 TOO_LONG: Final = 2.0
-"""Seconds: a wait that is an overload even if it grows no more."""
+"""Seconds: a wait that is an overload even if the queue hardly grows."""
 HARD_CEILING: Final = 4_096
 """The ceiling while there is no overload, and at most."""
 
@@ -39,13 +39,21 @@ _CALM: Final = 25
 """Steps without a refusal after which there is no overload any more."""
 _TRIAL: Final = 0.4
 """Seconds for which all are let in, to see whether the queue grows."""
-_FIRST_PAUSE: Final = 2.0
+_FIRST_PAUSE: Final = 0.25
 """Seconds of refusing until the first trial; four times as many until each one after it."""
 _LONGEST_PAUSE: Final = 30.0
 _FORGETS: Final = 10.0
-"""Seconds without overload after which the next one is another: whose trials begin early, and that has to grow first."""
+"""Seconds without overload after which the next one is another, that has to grow first."""
 _SMOOTH: Final = 0.2
-"""The part that the last step has in the mean of the rate."""
+"""The part that the last step has in the mean of what is under way."""
+_RATE_OVER: Final = 0.2
+"""Seconds over which the rate is a mean."""
+_QUICK: Final = 8
+"""Of the last 11 steps, in which the queue grew, until it is called growing: clients that all come at once fill a few."""
+_QUICK_ON_TRIAL: Final = 4
+"""Such clients are connected by then, and come in one or two."""
+_SLOW: Final = 3
+"""Of the last 5 windows of 4 steps: of these they fill one or two."""
 
 _ROOM: Final = (1.5, 1.25, 1.0, 1.0, 0.9)
 """How much of the ceiling each class may fill."""
@@ -68,10 +76,13 @@ class OverloadControl:
         self.wait = 0.0
         """The smallest wait of the last look."""
         self._arrivals = Arrivals()
-        self._growth = Growth()
+        self._quick = Growth(steps=1, of=11)
+        self._slow = Growth(steps=4, of=5)
         self._began = 0
         self._ended = 0
         self._served = 0.0
+        self._looked = 0.0
+        """Seconds since looking began, ``_RATE_OVER`` at most."""
         self._busy = 0.0
         self._refused_now = 0
         self._since_cut = _CUTS_EVERY
@@ -80,7 +91,7 @@ class OverloadControl:
         self._returns = False
         """Whether a queue that stands is the same overload once more, of those who were asked to come back."""
         self._pause = _FIRST_PAUSE
-        self._since = 0.0
+        self._since = _FORGETS
         """Seconds since the state changed: overloaded, on trial, or neither."""
 
     @property
@@ -136,32 +147,50 @@ class OverloadControl:
 
     def begin_looking(self) -> None:
         """Begin anew, after a time without steps."""
-        self._growth.forget()
+        self._forget_growth()
         self._began = self._ended = 0
+        self._served = self._looked = 0.0
         self._since = _FORGETS
 
     def step(self, seconds: float, wait: float) -> None:
         """Look at the last ``seconds``, in which nobody waited less than ``wait``."""
         self.wait = wait
-        self._served += _SMOOTH * (self._ended / seconds - self._served)
+        self._looked = min(_RATE_OVER, self._looked + seconds)
+        self._served += min(1.0, seconds / self._looked) * (self._ended / seconds - self._served)
         # What was there too much goes at once: what was let in too long ago is refused.
         self._busy = min(float(self.busy), self._busy + _SMOOTH * (self.busy - self._busy))
-        self._growth.step(self._began, self.busy)
+        self._quick.step(self._began, self.busy)
+        self._slow.step(self._began, self.busy)
         self._began = self._ended = 0
         self._since += seconds
         if not self.is_overloaded:
             if self._since > _FORGETS:
-                self._returns, self._pause = False, _FIRST_PAUSE
-            bearable = TARGET if self._returns else LONG if self._growth.is_growing else TOO_LONG
-            if wait > bearable and self.busy > self.floor:
+                self._returns = False
+            if self.busy > self.floor and self._is_too_much(wait):
                 self._begin()
         elif self._tries:
-            self._try()
+            self._try(wait)
         elif self._since > self._pause:
             self._tries, self._since = True, 0.0
-            self._growth.forget()
+            self._forget_growth()
         else:
             self._hold_back(seconds, wait)
+
+    def _forget_growth(self) -> None:
+        self._quick.forget()
+        self._slow.forget()
+
+    def _is_growing(self, quick: int) -> bool:
+        return self._quick.windows >= quick or self._slow.windows >= _SLOW
+
+    def _is_too_much(self, wait: float) -> bool:
+        if self._returns:
+            return wait > TARGET
+        if self._is_growing(_QUICK):
+            # Who comes now will wait as long as it takes to serve those before, by Little's law.
+            return self.busy > self._served * LONG
+        # Where people come on their own, the queue is longer than ever now and then, be it by chance.
+        return wait > TOO_LONG and self._slow.windows > 0 and self._since > _FORGETS
 
     def _hold_back(self, seconds: float, wait: float) -> None:
         self._move_ceiling(wait)
@@ -172,13 +201,14 @@ class OverloadControl:
         if self._calm >= _CALM:
             self._end()
 
-    def _try(self) -> None:
-        if self._growth.is_growing:
+    def _try(self, wait: float) -> None:
+        if self._is_growing(_QUICK_ON_TRIAL):
             self._tries, self._since = False, 0.0
             self._pause = min(_LONGEST_PAUSE, 4 * self._pause)
         elif self._since > _TRIAL:
             self._end()
-            self._returns = False
+            # A queue that stands and does not grow is of clients that wait for their answers.
+            self._returns = wait <= TARGET
 
     def _end(self) -> None:
         self.is_overloaded = self._tries = False
@@ -189,7 +219,7 @@ class OverloadControl:
 
     def _begin(self) -> None:
         self.is_overloaded = True
-        self._since = 0.0
+        self._since, self._pause = 0.0, _FIRST_PAUSE
         # What is served within a few times the target, by Little's law, and what is being worked on.
         self.ceiling = self.floor + self._served * TARGET * _FIRST
         self._busy = float(self.busy)
