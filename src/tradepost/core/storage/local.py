@@ -30,6 +30,8 @@ from tradepost.core.storage.store import (
 THREADS: Final = 8
 """A pool of its own: a disk that hangs must not take the threads that hash passwords or resolve names."""
 READ_CHUNK: Final = 256 * 1024
+WRITE_CHUNK: Final = 384 * 1024
+"""Bytes from which on they are written: each time is a trip to a thread."""
 _PART: Final = ".part"
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -37,22 +39,23 @@ T = TypeVar("T")
 
 
 class _NewFile:
-    """A file on its way in; every method is for a thread. ``abandon`` undoes whatever was done so far."""
+    """A file on its way in; every method is for a thread. ``abandon`` undoes whatever was done so far.
+
+    Each call of the system gives up the interpreter and has to wait for it again: no more of them are made than are needed.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.part = _part_of(path)
         self.size = 0
         self.sha256 = hashlib.sha256()
-        self._file: io.FileIO | None = None
+        self.is_created = False
+        self._file: int | None = None
         self._is_published = False
 
-    @property
-    def is_created(self) -> bool:
-        return self._file is not None
-
     def create(self) -> None:
-        self._file = io.FileIO(self.part, "xb")
+        self._file = os.open(self.part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        self.is_created = True
 
     def write(self, block: bytes) -> None:
         self.sha256.update(block)
@@ -60,30 +63,35 @@ class _NewFile:
         left = memoryview(block)
         while left:
             # The system may take less than it is given, and says so only here.
-            left = left[self._open().write(left) :]
+            left = left[os.write(self._open(), left) :]
 
     def publish(self) -> None:
         """Give the file its name, unless that is taken, so that it keeps it through a power cut."""
-        file = self._open()
-        os.fsync(file.fileno())
-        file.close()
+        os.fsync(self._open())
+        self._close()
         os.link(self.part, self.path)
         self._is_published = True
         self.part.unlink()
         sync_directory(self.path.parent)
 
     def abandon(self) -> None:
-        if self._file is None:
+        if not self.is_created:
             return
-        self._file.close()
+        if self._file is not None:
+            self._close()
         self.part.unlink(missing_ok=True)
         if self._is_published:
             self.path.unlink(missing_ok=True)
 
-    def _open(self) -> io.FileIO:
+    def _open(self) -> int:
         if self._file is None:
             raise ValueError("the file was not created")
         return self._file
+
+    def _close(self) -> None:
+        # Whatever closing says, the number is another file's from then on.
+        file, self._file = self._open(), None
+        os.close(file)
 
 
 class LocalStorage:
@@ -101,15 +109,18 @@ class LocalStorage:
 
     async def put(self, key: str, content: AsyncIterator[bytes]) -> Stored:
         new = _NewFile(self._path(key))
-        # A block waits for the next: the last one is written and the file published in one trip to a thread, as the file
-        # is created and the first one written. Trips are what storing costs most.
-        held: bytes | None = None
+        # Blocks wait for the next: the last ones are written and the file published in one trip to a thread, as the file
+        # is created and the first ones written. Trips are what storing costs most.
+        held: list[bytes] = []
+        size = 0
         try:
             async for block in content:
-                if held is not None:
+                if size >= WRITE_CHUNK:
                     await self._run(partial(self._write, new, held))
-                held = block
-            await self._run(partial(self._write_last, new, held or b""))
+                    held, size = [], 0
+                held.append(block)
+                size += len(block)
+            await self._run(partial(self._write_last, new, held))
         except BaseException:
             # A second error would hide the first: what cannot be removed now is removed with the key.
             with suppress(TradepostError):
@@ -209,26 +220,27 @@ class LocalStorage:
         elif not self._directory.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "the directory of uploads is gone")
 
-    def _write(self, new: _NewFile, block: bytes) -> None:
+    def _write(self, new: _NewFile, blocks: Sequence[bytes]) -> None:
         if not new.is_created:
             self._create(new)
-        new.write(block)
+        for block in blocks:
+            new.write(block)
 
-    def _write_last(self, new: _NewFile, block: bytes) -> None:
-        self._write(new, block)
+    def _write_last(self, new: _NewFile, blocks: Sequence[bytes]) -> None:
+        self._write(new, blocks)
         new.publish()
 
     def _create(self, new: _NewFile) -> None:
-        self._prepare()
         parent = new.path.parent
-        self._make_durable(parent)
-        try:
-            new.create()
-        except FileNotFoundError:
-            # Somebody has removed the directory meanwhile.
+        if parent.name in self._synced:
+            with suppress(FileNotFoundError):
+                new.create()
+                return
+            # Somebody has removed the directory meanwhile, or all of them are away.
             self._synced.discard(parent.name)
-            self._make_durable(parent)
-            new.create()
+        self._prepare()
+        self._make_durable(parent)
+        new.create()
 
     def _make_durable(self, parent: Path) -> None:
         if parent.name not in self._synced:
