@@ -94,6 +94,14 @@ class _Failing(multiprocess.Process):
         sys.exit(STARTUP_FAILURE)
 
 
+class _Unborn(multiprocess.Process):
+    """A worker of which nothing comes: what it would be forked from is gone."""
+
+    @override
+    def start(self) -> None:
+        raise EOFError
+
+
 class _Scene:
     """Workers of given kinds, and a clock that stands still."""
 
@@ -174,6 +182,18 @@ def test_one_that_owes_an_answer_for_too_long_is_replaced(scene: Callable[..., _
     # It has its own time from when it is asked.
     played.now += 59
     assert played.look()[1] is successor
+
+
+def test_one_that_cannot_be_replaced_is_at_the_next_look(scene: Callable[..., _Scene]) -> None:
+    played = scene(_Hanging, _Hanging, _Unborn, _Hanging)
+    hanging, dead = played.first
+    dead.process.kill()
+    dead.process.join()
+    assert played.look() == [hanging, dead]
+    kept, successor = played.look()
+    assert kept is hanging
+    assert successor is not dead
+    assert successor.exitcode is None
 
 
 def test_workers_that_cannot_start_end_the_process_above(scene: Callable[..., _Scene]) -> None:

@@ -1,12 +1,13 @@
 """The process above several workers: it starts them, replaces those that end, and passes signals on.
 
 ``tradepost serve --workers`` turns into it once everything is checked, and leaves the application behind: this process does
-nothing with it, and would hold a hundred megabytes for that.
+nothing with it, and would hold a hundred megabytes for that. ``imported`` is what workers are forked from.
 """
 
 import fcntl
 import json
 import logging
+import multiprocessing
 import os
 import shutil
 import signal
@@ -23,6 +24,7 @@ from weakref import WeakKeyDictionary
 
 import uvicorn
 from typing_extensions import override
+from uvicorn import _subprocess
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess, multiprocess
 from uvicorn.supervisors.multiprocess import Process
@@ -48,6 +50,13 @@ def become(options: Mapping[str, Any], end_seconds: float) -> NoReturn:
     # Without the working directory among the places that modules come from, as the command has none.
     given = json.dumps([options, end_seconds])
     os.execv(sys.executable, [sys.executable, "-P", "-m", __name__, given])  # noqa: S606 - itself
+
+
+def fork_workers() -> None:
+    """Have workers forked from one process that has imported the application, where uvicorn would have each import it."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tradepost.imported"])
+    _subprocess.spawn = context  # type: ignore[assignment] # it makes processes as well
 
 
 def supervise(options: Mapping[str, Any], end_seconds: float) -> NoReturn:
@@ -86,8 +95,11 @@ class Workers(Multiprocess):
                 self.should_exit.set()
                 return
             log.info("Child process [%s] died", worker.pid)
-            self.processes[at] = multiprocess.Process(self.config, self.sockets)
-            self.processes[at].start()
+            successor = multiprocess.Process(self.config, self.sockets)
+            # What it would be forked from may have been killed just now: then it is tried again at the next look.
+            with suppress(EOFError, OSError):
+                successor.start()
+                self.processes[at] = successor
 
     def _is_well(self, worker: Process) -> bool:
         """Tell whether a worker lives, and answers in time; one that has answered is asked again."""
@@ -197,4 +209,5 @@ def _held(directory: Path) -> Iterator[None]:
 
 
 if __name__ == "__main__":
+    fork_workers()
     supervise(*json.loads(sys.argv[1]))

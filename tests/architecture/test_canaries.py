@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from starlette import _utils
 from starlette.formparsers import MultiPartParser
 from starlette.middleware.cors import CORSMiddleware
-from uvicorn import config, supervisors
+from uvicorn import _subprocess, config, supervisors
 from uvicorn.protocols.http import flow_control, httptools_impl
 
 from tests.syntax import parsed_file
@@ -32,6 +32,7 @@ INTERNALS = {
     "uvicorn.protocols.http.httptools_impl": "web/protocol.py bounds and checks what a connection sends",
     "uvicorn.protocols.http.flow_control": "web/protocol.py stops reading where uvicorn does",
     "uvicorn.config": "cli/serve.py ends with uvicorn's status when the start fails",
+    "uvicorn": "supervisor.py says how the processes of workers are made",
     "uvicorn.supervisors": "supervisor.py lets go of the socket before workers end",
     "uvicorn.supervisors.multiprocess": "supervisor.py asks workers whether they are well, and replaces them",
 }
@@ -161,6 +162,10 @@ def test_the_parser_stops_at_an_offer_of_another_protocol_and_says_where() -> No
     with pytest.raises(httptools.HttpParserUpgrade) as caught:
         parser.feed_data(head + b"x")
     assert caught.value.args[0] == len(head)
+
+
+def test_the_supervisor_can_say_how_workers_are_made() -> None:
+    assert "spawn.Process(" in inspect.getsource(_subprocess.get_subprocess), INTERNALS["uvicorn"]
 
 
 def test_the_supervisor_can_let_go_of_its_sockets() -> None:

@@ -4,13 +4,13 @@ What a line may hold: names, ids, statuses, times. Never headers, bodies, query 
 which would put passwords and addresses where many can read them.
 """
 
-import atexit
 import json
 import logging
 import sys
 from collections.abc import MutableMapping
 from contextvars import ContextVar
 from functools import partial
+from multiprocessing.util import Finalize
 from typing import Any, Final, TextIO
 
 import structlog
@@ -92,7 +92,8 @@ def _writer_to(stream: TextIO) -> LogWriter:
     writer = _writers.get(descriptor)
     if writer is None:
         writer = _writers[descriptor] = LogWriter(descriptor)
-        atexit.register(writer.close)
+        # Not by `atexit`, which a process that was forked ends without.
+        Finalize(None, writer.close, exitpriority=0)
     return writer
 
 
