@@ -13,7 +13,7 @@ from tests.flows.command_line import called
 from tests.flows.live import Finished, environment, tradepost
 from tests.servers import PostgresServer
 from tradepost.bootstrap import opened, prepare_database
-from tradepost.cli.serve import refuse_taken_port
+from tradepost.cli.running import refuse_taken_port
 
 KEY = "a secret of more than thirty-two bytes"
 PRODUCTION = {"ENVIRONMENT": "production", "SECRET_KEY": KEY, "FIRST_SUPERUSER_PASSWORD": "Uncommon1"}
@@ -56,12 +56,16 @@ async def test_every_command_refuses_a_short_key_and_does_not_repeat_it(command:
     assert "too short" not in finished.output
 
 
-async def test_a_taken_port_is_said_before_anything_else_is_done(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "command", [("serve", "--demo", "--workers", "2", "--port"), ("worker", "--metrics-port")]
+)
+async def test_a_taken_port_is_said_before_anything_else_is_done(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        arguments = ("serve", "--port", port, "--demo", "--workers", "2")
-        finished = await tradepost(*arguments, env=environment(tmp_path))
-        assert_refused(finished, f"127.0.0.1:{port}", "already in use")
+        finished = await tradepost(*command, port, env=environment(tmp_path))
+        assert_refused(finished, f":{port}", "already in use")
     assert not (tmp_path / "tradepost.db").exists()
 
 

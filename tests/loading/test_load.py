@@ -135,6 +135,7 @@ async def counted(server: LiveServer) -> int:
     [
         (("--rate", "0"), "a rate is a number"),
         (("--threshold", "p99=1"), "write it as p99=200ms"),
+        (("--report", "/dev/null/report"), "/dev/null/report cannot be made"),
         (("--mix", "write"), "write needs people"),
         (("--mix", "fly"), "Invalid value for '--mix'"),
     ],

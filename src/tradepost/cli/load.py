@@ -90,6 +90,12 @@ def load(
         raise click.UsageError(
             f"{mix} needs people: --tokens FILE (tradepost tokens --users 100 > FILE), or --key"
         )
+    if report is not None:
+        # Before the run: it would be for nothing.
+        try:
+            report.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise click.UsageError(f"{report} cannot be made: {error.strerror}") from error
     target = _surveyed(url, mix, people, is_key=key is not None)
     job = Job(
         url,
@@ -142,7 +148,6 @@ def _tell(outcome: Outcome, thresholds: tuple[Threshold, ...], report: Path | No
     if report is None:
         click.echo(text)
     else:
-        report.mkdir(parents=True, exist_ok=True)
         files = {"report.md": text, **pictures(outcome)}
         files["latencies.hgrm"] = outcome.record.total.latencies.as_hgrm()
         for name, content in files.items():

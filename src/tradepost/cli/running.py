@@ -5,6 +5,7 @@ values of the statement that failed.
 """
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -83,3 +84,17 @@ async def require_schema(resources: Resources) -> None:
         await prepare_database(resources)
     elif not revisions.suits(await revisions.current(resources.database)):
         raise click.ClickException("The database has an older schema than this version's: tradepost migrate")
+
+
+def refuse_taken_port(host: str, port: int) -> None:
+    """End the program at once, before anything is done, when an address cannot be listened on."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind) as probe:
+            # As the server does: connections of an earlier one that are still closing are no obstacle.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise click.ClickException(f"Cannot listen on {host}:{port}: {error.strerror}") from error

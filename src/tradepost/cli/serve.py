@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import sys
 from contextlib import suppress
 from importlib import import_module
@@ -16,7 +15,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from tradepost import supervisor
 from tradepost.bootstrap import database_options
-from tradepost.cli.running import current_clock, faults_in_words, load_settings, run
+from tradepost.cli.running import current_clock, faults_in_words, load_settings, refuse_taken_port, run
 from tradepost.core.database.engines import prepare_directory as prepare_database_directory
 from tradepost.core.observability import logging
 from tradepost.core.observability.worker_files import MULTIPROCESS_VARIABLE, prepare_directory
@@ -106,17 +105,3 @@ def server_options(host: str, port: int, workers: int, settings: Settings) -> di
         # A worker that is still starting, on a busy machine, is not one that hangs.
         "timeout_worker_healthcheck": 60,
     }
-
-
-def refuse_taken_port(host: str, port: int) -> None:
-    """End the program at once, before anything is migrated, when the address cannot be listened on."""
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind) as probe:
-            # As the server does: connections of an earlier one that are still closing are no obstacle.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        raise click.ClickException(f"Cannot listen on {host}:{port}: {error.strerror}") from error

@@ -2,7 +2,7 @@
 
 import click
 
-from tradepost.cli.running import load_settings, run
+from tradepost.cli.running import load_settings, refuse_taken_port, run
 from tradepost.worker import work
 
 
@@ -15,4 +15,7 @@ from tradepost.worker import work
 )
 def worker(metrics_port: int) -> None:
     """Deliver messages until SIGTERM: e-mails, webhooks, inboxes. Any number may be at it."""
-    run(work(load_settings(), clock=click.get_current_context().obj, metrics_port=metrics_port))
+    settings = load_settings()
+    if metrics_port:
+        refuse_taken_port("0.0.0.0", metrics_port)  # noqa: S104 - as the help says
+    run(work(settings, clock=click.get_current_context().obj, metrics_port=metrics_port))

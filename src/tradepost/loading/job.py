@@ -61,9 +61,12 @@ class Job:
 
 def stages_of(rates: str, seconds: float) -> tuple[Stage, ...]:
     """Read ``200``, or ``100,200,400``, which share the time; raises ``ValueError``."""
-    given = [float(part) for part in rates.split(",")]
+    try:
+        given = [float(part) for part in rates.split(",")]
+    except ValueError:
+        given = [0.0]
     if not all(0 < rate <= MOST_RATE for rate in given):
-        raise ValueError("a rate is a number of requests a second, above 0")
+        raise ValueError(f"a rate is a number of requests a second, above 0, at the most {MOST_RATE:,.0f}")
     return tuple(Stage(rate, seconds / len(given)) for rate in given)
 
 
