@@ -10,12 +10,16 @@ import signal
 from functools import partial
 from importlib import import_module
 
+from sqlalchemy.orm import configure_mappers
+
 # What is sent to all processes of a server concerns the workers, who end in their own time. This one ends with the process
 # above them, which hears from it how each of them has ended.
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 os.register_at_fork(after_in_child=partial(signal.signal, signal.SIGTERM, signal.SIG_DFL))
 gc.disable()
 import_module("tradepost.main")
+# Else each worker would do it for its first statement.
+configure_mappers()
 # A collector that looked at it would copy all of it for each worker.
 gc.collect()
 gc.freeze()
