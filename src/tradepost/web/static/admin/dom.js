@@ -61,6 +61,11 @@ export function bytes(number) {
   return `${unit && shown < 10 ? shown.toFixed(1) : Math.round(shown)} ${units[unit]}`;
 }
 
+/** Show what is read as one word, such as an address of a client: a table does not break it. */
+export function whole(text) {
+  return text && h("span", { class: "whole" }, text);
+}
+
 /** Show a word of the API, such as a status, as a mark; `kind` is `good`, `bad`, `dull`. */
 export function mark(word, kind) {
   return h("span", { class: `mark ${kind}` }, word);

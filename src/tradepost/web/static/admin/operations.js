@@ -1,7 +1,7 @@
 // What goes on behind: messages on their way, and the audit trail.
 
 import { ask } from "./api.js";
-import { facts, h, link, mark, moment, pageOf, reload } from "./dom.js";
+import { facts, h, link, mark, moment, pageOf, reload, whole } from "./dom.js";
 import { actButton } from "./forms.js";
 
 const ANY = ["", "any"];
@@ -134,7 +134,7 @@ export const audit = {
         line.actor_id === null ? line.actor_kind : h("span", {}, link(`people/${line.actor_id}`, `${line.actor_kind} ${line.actor_id}`)),
     },
     { label: "On", show: target },
-    { label: "From", show: (line) => line.ip },
+    { label: "From", show: (line) => whole(line.ip) },
     { label: "Details", show: (line) => (Object.keys(line.details).length ? h("code", {}, JSON.stringify(line.details)) : "–") },
   ],
 };

@@ -1,7 +1,7 @@
 // People: finding them, what they have, and what staff may do about it.
 
 import { ask } from "./api.js";
-import { bytes, facts, h, link, mark, moment, pageOf, reload } from "./dom.js";
+import { bytes, facts, h, link, mark, moment, pageOf, reload, whole } from "./dom.js";
 import { actButton } from "./forms.js";
 import { innerList } from "./lists.js";
 
@@ -136,7 +136,7 @@ function sessionsOf(user) {
     rows: "sessions",
     columns: [
       { label: "Opened", show: (session) => moment(session.created_at) },
-      { label: "From", show: (session) => session.ip_address },
+      { label: "From", show: (session) => whole(session.ip_address) },
       { label: "Client", show: (session) => session.user_agent },
       { label: "Ends", show: (session) => moment(session.expires_at) },
       { label: "Act", show: end },
