@@ -95,6 +95,12 @@ def is_read_only(error: BaseException) -> bool:
     return isinstance(error, exc.DBAPIError) and violation_code(error) == "25006"
 
 
+def is_busy(error: BaseException) -> bool:
+    """Tell whether another process writes to SQLite's file, for longer than is waited for."""
+    code = violation_code(error) if isinstance(error, exc.DBAPIError) else None
+    return isinstance(code, int) and code & 0xFF == sqlite3.SQLITE_BUSY
+
+
 def is_held_up(error: BaseException) -> bool:
     """Tell whether a transaction gave up waiting for a lock that another one has."""
     return isinstance(error, exc.DBAPIError) and violation_code(error) == "55P03"

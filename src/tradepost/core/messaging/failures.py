@@ -3,7 +3,7 @@
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
-from tradepost.core.database.faults import is_read_only, translate
+from tradepost.core.database.faults import is_busy, is_read_only, translate
 from tradepost.core.errors import DatabaseUnavailable
 from tradepost.core.messaging.messages import Postponed, Undeliverable
 from tradepost.core.messaging.outbox import ERROR_LENGTH
@@ -47,7 +47,7 @@ def storable_line(words: str) -> str:
 
 
 def is_away(error: BaseException) -> bool:
-    """Tell whether the database could not be reached, which is not the fault of any message."""
+    """Tell whether the database could not be reached or written to, which is not the fault of any message."""
     if isinstance(error, DatabaseUnavailable):
         return True
     if isinstance(error, DBAPIError) and isinstance(translate(error), DatabaseUnavailable):
@@ -55,5 +55,6 @@ def is_away(error: BaseException) -> bool:
             error.connection_invalidated
             or isinstance(error.orig, (ConnectionError, TimeoutError))
             or is_read_only(error)
+            or is_busy(error)
         )
     return False
