@@ -7,7 +7,7 @@ from fastapi import Depends, Query, Request
 
 from tests.conftest import Person
 from tests.web.apps import caller, new_app, new_router
-from tradepost.web.routing.query_names import any_query
+from tradepost.web.routing.query_names import any_query, no_parameters
 
 
 async def window(skip: int = 0, limit: int = 10) -> tuple[int, int]:
@@ -63,6 +63,13 @@ async def test_unknown_names_are_refused_with_the_likely_one() -> None:
         assert (await client.get("/api/v1/bare?x=1")).status_code == 422
         assert (await client.get("/api/v1/bare?")).status_code == 200
         assert (await client.get("/api/v1/bare?=1")).status_code == 422
+
+
+def test_of_thousands_the_first_are_looked_at() -> None:
+    names = (f"limit{number}" for number in range(5000))
+    refusal = no_parameters("query", names, ["limit", "skip"])
+    assert [error["location"][1] for error in refusal.errors] == [f"limit{number}" for number in range(20)]
+    assert next(names) == "limit20"
 
 
 async def test_empty_values_are_not_set_where_they_may_be_left_out() -> None:

@@ -62,6 +62,7 @@ from tradepost.web.routing.lists import (
     sorted_window,
     window_of,
 )
+from tradepost.web.routing.query_names import no_parameters
 
 
 def _some_words(q: str) -> str:
@@ -319,16 +320,12 @@ _PARAMETERS: Final = [get_dependant(path="/", call=reader).query_params for read
 _NAMES: Final = [field.alias for fields in _PARAMETERS for field in fields]
 _BY_COMMAS: Final = frozenset({"sort", "fields"})
 _REPEATED: Final = "tag"
-_MOST_FAULTS: Final = 20
 
 
 async def query_of(body: Mapping[str, Any]) -> ListQuery:
     """Return which items a body asks for, which part of the list, and what is to be shown of each."""
-    faults = [_unknown(name) for name in body if name not in _NAMES]
-    if faults:
-        refusal = Unprocessable((), "")
-        refusal.errors = faults[:_MOST_FAULTS]
-        raise refusal
+    if unknown := [name for name in body if name not in _NAMES]:
+        raise no_parameters("body", unknown, _NAMES)
     sent = QueryParams([pair for name, value in body.items() for pair in _pairs(name, value)])
     found = [request_params_to_args(fields, sent) for fields in _PARAMETERS]
     errors = [error for _, errors in found for error in errors]
@@ -365,13 +362,3 @@ def _text(name: str, value: Any) -> str:
     if isinstance(value, str | int | float):
         return str(value)
     raise Unprocessable(("body", name), "Input should be a text or a number", kind="text_or_number")
-
-
-def _unknown(name: str) -> dict[str, Any]:
-    meant = nearest(name, _NAMES)
-    advice = "" if meant is None else f"; did you mean {meant}?"
-    return {
-        "location": ["body", name[:100]],
-        "message": f"There is no such parameter{advice}",
-        "type": "extra_forbidden",
-    }

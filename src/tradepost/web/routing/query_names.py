@@ -3,7 +3,8 @@
 A parameter that is ignored answers another question than was asked: ``?status=draft`` would list everything.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 from fastapi.dependencies.models import Dependant
@@ -38,36 +39,40 @@ class QueryNames:
 
     def judged(self, query: bytes) -> bytes:
         """Return a query string without what is empty and optional; ``Unprocessable`` for names that nothing knows."""
-        faults: list[dict[str, Any]] = []
+        unknown: list[str] = []
         kept: list[bytes] = []
         has_empty = False
         for pair in filter(None, query.split(b"&")):
             name, value = next(pairs(pair))
             is_required = self._required.get(name or "")
             if is_required is None:
-                faults.append(self._fault(name or ""))
+                unknown.append(name or "")
             elif value or is_required:
                 kept.append(pair)
             else:
                 has_empty = True
-        if faults:
-            raise _refusal(faults)
+        if unknown:
+            raise no_parameters("query", unknown, self._known)
         return b"&".join(kept) if has_empty else query
 
-    def _fault(self, name: str) -> dict[str, Any]:
-        meant = nearest(name, self._known)
-        advice = "" if meant is None else f"; did you mean {meant}?"
-        return {
-            "location": ["query", shortened(name)],
-            "message": f"There is no such parameter{advice}",
-            "type": "extra_forbidden",
-        }
 
+def no_parameters(place: str, names: Iterable[str], known: Sequence[str]) -> Unprocessable:
+    """Return the refusal of names in ``place`` that are none of the ``known`` parameters.
 
-def _refusal(faults: list[dict[str, Any]]) -> Unprocessable:
+    Of so many alone: what was probably meant is looked for, which for thousands of names would hold up the loop.
+    """
     refusal = Unprocessable((), "")
-    refusal.errors = faults[:_MOST_FAULTS]
+    refusal.errors = [_fault(place, name, nearest(name, known)) for name in islice(names, _MOST_FAULTS)]
     return refusal
+
+
+def _fault(place: str, name: str, meant: str | None) -> dict[str, Any]:
+    advice = "" if meant is None else f"; did you mean {meant}?"
+    return {
+        "location": [place, shortened(name)],
+        "message": f"There is no such parameter{advice}",
+        "type": "extra_forbidden",
+    }
 
 
 def _parameters(dependant: Dependant) -> Iterator[tuple[str, bool]]:
