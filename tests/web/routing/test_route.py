@@ -8,6 +8,7 @@ from fastapi import File, Form, Query, Request, UploadFile
 from pydantic import BaseModel, ConfigDict
 
 from tests.web.apps import caller, new_app, new_router
+from tradepost.web.bodies.checked_request import MAX_FORM_BYTES
 
 JSON = {"content-type": "application/json"}
 FORM = {"content-type": "application/x-www-form-urlencoded"}
@@ -284,6 +285,12 @@ async def test_a_broken_form_is_a_400_or_422(
     )
     assert response.status_code in {400, 422}, response.text
     assert response.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_form_in_one_text_has_an_end(client: httpx.AsyncClient) -> None:
+    for size, status in ((MAX_FORM_BYTES, 200), (MAX_FORM_BYTES + 1, 413)):
+        body = b"username=a&password=".ljust(size, b"x")
+        assert (await client.post("/api/v1/login", content=body, headers=FORM)).status_code == status
 
 
 async def test_files_come_through(client: httpx.AsyncClient) -> None:
