@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ import pytest
 
 from tests.faults.freezing import below
 from tests.flows.live import LiveServer, environment, eventually, serving, worker_of, workers_of
+from tradepost.web import shared_socket
 from tradepost.web.shared_socket import COUNTS_VARIABLE, AcceptingLoop, ConnectionCounts
 
 WORKERS = 2
@@ -108,6 +110,41 @@ def test_the_only_worker_accepts_a_crowd_in_a_few_turns(monkeypatch: pytest.Monk
     with asyncio.Runner(loop_factory=AcceptingLoop) as runner:
         # One turn sees them, and a transport takes a few more until its protocol is told.
         assert runner.run(turns()) < 20
+
+
+def test_a_worker_that_can_accept_nothing_looks_again_once_for_all_its_addresses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(COUNTS_VARIABLE, raising=False)
+    monkeypatch.setattr(shared_socket, "EXHAUSTED", 0.02)
+    looks: list[object] = []
+
+    def exhausted(listener: socket.socket) -> None:
+        looks.append(listener)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def rest() -> None:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: Silent(SimpleNamespace(connections=set())),
+            host=["127.0.0.1", "127.0.0.2"],
+            port=0,
+            backlog=10,
+        )
+        assert len(server.sockets) == 2
+        with ExitStack() as clients:
+            monkeypatch.setattr(socket.socket, "accept", exhausted)
+            for listener in server.sockets:
+                clients.enter_context(socket.create_connection(listener.getsockname(), timeout=10))
+            await asyncio.sleep(0.2)
+            server.close()
+            seen = len(looks)
+            await asyncio.sleep(0.05)
+            assert len(looks) == seen
+
+    with asyncio.Runner(loop_factory=AcceptingLoop) as runner:
+        runner.run(rest())
+    assert 1 < len(looks) <= 12
 
 
 def test_slots_belong_to_the_living(tmp_path: Path) -> None:

@@ -159,7 +159,9 @@ class AcceptingServer:
         self._pause = None
         self._listen()
         for listener in self.sockets:
-            self._accept(listener)
+            # One that cannot accept has all of them rest, once.
+            if self._pause is None:
+                self._accept(listener)
 
     def _accept(self, listener: socket.socket) -> bool:
         """Take one connection, if there is one to take."""
