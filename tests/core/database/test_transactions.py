@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from tests.conftest import World
 from tradepost.core.database.engines import Database
 from tradepost.core.database.sessions import WriteSession
+from tradepost.tags.models import Tag
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -84,6 +85,12 @@ async def test_what_a_savepoint_takes_back_is_told_to_nobody(database: Database)
                 tell("failed")
                 await db.execute(text("SELECT * FROM what_is_not_there"))
 
+        async def fail_to_flush() -> None:
+            async with db.begin_nested():
+                tell("not flushed")
+                db.add(Tag(name="without its moments"))
+                await db.flush()
+
         tell("before")
         async with db.begin_nested():
             tell("kept")
@@ -94,8 +101,9 @@ async def test_what_a_savepoint_takes_back_is_told_to_nobody(database: Database)
                 await db.execute(text("SELECT 1"))
                 await point.rollback()
             tell("kept after it")
-        with pytest.raises(DBAPIError):
-            await fail()
+        for failing in (fail, fail_to_flush):
+            with pytest.raises(DBAPIError):
+                await failing()
         tell("after")
     assert called == ["before", "kept", "kept after it", "after"]
 

@@ -118,6 +118,9 @@ class _Writing(Session):
 @event.listens_for(_Writing, "after_soft_rollback")
 def _forget(session: _Writing, undone: SessionTransaction) -> None:
     """Call nobody because of what a savepoint, or the transaction itself, took back."""
+    while not undone.nested and undone.parent is not None:
+        # A flush that fails takes back what it is within.
+        undone = undone.parent
     session.committed_callbacks = [
         (callback, point)
         for callback, point in session.committed_callbacks
