@@ -7,8 +7,8 @@ from xml.parsers import expat
 from tradepost.media.errors import UnsupportedFile
 
 NAME: Final = "[content_types].xml"
-_ENCODINGS: Final = frozenset({"utf-8", "utf-16", "us-ascii"})
 """In small letters: names of parts are compared without regard to case."""
+_ENCODINGS: Final = frozenset({"utf-8", "utf-16", "us-ascii"})
 
 
 @dataclass(frozen=True, slots=True)
