@@ -2,8 +2,9 @@
 
 import asyncio
 import signal
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,22 @@ async def delivers_and_ends(
             assert await worker.process.ended(30) == 0
         assert "Traceback" not in worker.output
         assert worker.output.count("no database of this version's schema yet") == 1
+
+
+async def test_a_worker_waits_for_whoever_writes_to_an_embedded_database(tmp_path: Path) -> None:
+    env = environment(tmp_path, LOG_LEVEL="INFO", DB_POOL_TIMEOUT=0.1)
+    migrated = await tradepost("migrate", env=env)
+    assert migrated.status == 0, migrated.output
+    with working(env, tmp_path) as worker, closing(sqlite3.connect(tmp_path / "tradepost.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        await worker.says("the database is away")
+        # For as long as two polls, each of which can read it.
+        await asyncio.sleep(2.5)
+        assert "the database is back" not in worker.output
+        assert worker.output.count("the database is away") == 1
+        other.rollback()
+        await worker.says("the database is back")
+        assert "Traceback" not in worker.output
 
 
 async def test_a_worker_outlives_the_database(stoppable: StoppablePostgres, tmp_path: Path) -> None:

@@ -168,7 +168,8 @@ class Dispatcher:
     async def _poll(self) -> None:
         """Wake the channels on which something is due, and set timers for those on which something soon will be."""
         self._poll_now.clear()
-        async with self._database.read() as db:
+        # SQLite is read while another process writes to it for long: it is back when it can be written to.
+        async with self._database.transaction() if self._away else self._database.read() as db:
             due = await MessageRepository(db).next_due([REACTIONS.name, *self._deliveries])
         now = self._clock.now()
         if self._away:
