@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
@@ -34,11 +35,16 @@ def own_part(pid: int) -> float:
     return (sizes["Private_Clean"] + sizes["Private_Dirty"]) / sizes["Rss"]
 
 
+def left_by_multiprocessing(directory: Path) -> list[Path]:
+    return list(directory.glob("pymp-*"))
+
+
 class Server:
     """A server of two workers in a process group of its own."""
 
-    def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, port: int, temporary: Path) -> None:
         self.process = process
+        self.temporary = temporary
         self._port = port
 
     @property
@@ -66,14 +72,15 @@ class Server:
 
 @asynccontextmanager
 async def served(directory: Path) -> AsyncIterator[Server]:
-    with reserved_port() as port:
+    # Not in the test's own directory: the path of a socket may not be long.
+    with reserved_port() as port, TemporaryDirectory(prefix="tradepost-") as temporary:
         process = await asyncio.create_subprocess_exec(
             *(preloaded.TRADEPOST, "serve", "--port", str(port), "--workers", "2"),
-            env=environment(directory),
+            env=environment(directory, TMPDIR=temporary),
             process_group=0,
         )
         try:
-            yield Server(process, port)
+            yield Server(process, port, Path(temporary))
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -86,6 +93,8 @@ async def test_workers_share_what_was_imported_and_end_before_the_process_above(
         workers = children(server.common)
         assert len(workers) == 2
         assert max(map(own_part, workers)) < 0.6
+        # What a server that is killed leaves there the next one removes, and it alone.
+        assert left_by_multiprocessing(server.temporary) == []
         # To all of them, as a terminal and systemd send it.
         os.killpg(server.process.pid, signal.SIGTERM)
         assert await server.process.wait() == 0

@@ -160,6 +160,8 @@ def metrics_directory() -> Iterator[None]:
     remove_left_behind(Path(tempfile.gettempdir()))
     with _new_directory() as directory:
         os.environ[MULTIPROCESS_VARIABLE] = str(directory)
+        # The socket by which workers are asked for lies there, too: so a server that was killed leaves nothing for long.
+        multiprocessing.current_process()._config["tempdir"] = str(directory)  # type: ignore[attr-defined]  # noqa: SLF001
         yield
 
 
