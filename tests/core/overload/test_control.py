@@ -93,6 +93,7 @@ def test_who_ends_unserved_is_under_way_no_more_and_counts_as_no_answer() -> Non
 
 def test_the_rate_is_a_mean_over_a_fifth_of_a_second() -> None:
     control = OverloadControl(floor=FLOOR)
+    control.under_way = FLOOR + 1
     steps(control, 10, 0.0, come=1, end=1)
     assert control._served == pytest.approx(50)
     control.step(STEP, 0.0)
@@ -102,6 +103,16 @@ def test_the_rate_is_a_mean_over_a_fifth_of_a_second() -> None:
     assert control._served == pytest.approx(22.5)
     control.step(0.3, 0.0)
     assert control._served == 0
+
+
+def test_the_rate_begins_anew_while_there_is_little_to_do() -> None:
+    control = OverloadControl(floor=FLOOR)
+    seen = []
+    for under_way, number in ((FLOOR, 1), (FLOOR + 1, 3), (FLOOR + 1, 1), (FLOOR, 1), (FLOOR, 3)):
+        control.under_way = under_way
+        steps(control, 1, 0.0, come=number, end=number)
+        seen.append(control._served)
+    assert seen == [pytest.approx(rate) for rate in (50, 150, 100, 250 / 3, 150)]
 
 
 @pytest.mark.parametrize(("come", "begins"), [(3, None), (4, 16), (6, 8), (22, 8)])
@@ -283,7 +294,7 @@ def test_the_border_aims_at_three_quarters_of_the_ceiling_in_a_fifth_of_a_second
     served = control._served
     steps(control, 1, 0.0)
     # The mean of the rate, and ten more in 0.2 s, of what came in this step.
-    wanted = 0.9 * served + (30 - 20) / 0.2
+    wanted = 0.8 * served + (30 - 20) / 0.2
     assert control._arrivals.border == rank_of(Importance.READ, 7)
     assert control._arrivals.share == pytest.approx(wanted * STEP / 100, rel=1e-3)
 
@@ -335,6 +346,16 @@ def test_a_trial_in_which_the_queue_does_not_grow_ends_the_overload() -> None:
     # It was clients that wait for their answers: a queue of theirs may stand as before, and for longer.
     steps(control, 20, 2 * TOO_LONG)
     assert not control.is_overloaded
+
+
+def test_a_trial_is_of_so_many_steps_however_long_they_take() -> None:
+    control = overloaded(20, pause=FIRST_PAUSE)
+    steps_until(control, lambda: control._tries, 0.5)
+    number = 0
+    while control._tries:
+        control.step(0.3, 0.5)
+        number += 1
+    assert number == pytest.approx(0.4 / STEP + 1, abs=1)
 
 
 @pytest.mark.parametrize("wait", [TARGET, TARGET + LITTLE])

@@ -53,13 +53,19 @@ def test_what_came_in_any_step_of_a_window_counts_and_in_no_other_window() -> No
     assert windows(growth, 18, 21, 24) == [False, False, True]
 
 
-def test_only_the_end_of_a_window_is_held_against_the_longest_ever() -> None:
+def test_the_longest_moment_of_a_window_is_held_against_the_longest_ever() -> None:
     growth = Growth()
     for length in (20, 0, 0, 0):
         growth.step(0, length)
     # The twenty of the first window are the longest, though it ended with none.
     assert windows(growth, 10, 15, 20) == [False] * 3
-    assert windows(growth, 22, 24, 26) == [False, False, True]
+    growth, seen = Growth(), list[int]()
+    # Many are served at once, and in each window at another time.
+    for number in range(4):
+        for step in range(STEPS):
+            growth.step(0, 10 * number + 100 * (step == number))
+        seen.append(growth.windows)
+    assert seen == [1, 2, 3, 4]
 
 
 def test_windows_that_did_not_grow_may_lie_between() -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.core.overload.plant import Plant
 from tests.simulation.loop import seeds
 from tradepost.core.overload.arrivals import Importance
-from tradepost.core.overload.control import STEP, TOO_LONG, OverloadControl
+from tradepost.core.overload.control import STEP, OverloadControl
 
 SEEDS = seeds(3, kinds=20)
 FEW = seeds(1, kinds=500)
@@ -26,13 +26,13 @@ ENDS = 2.5
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("times", [1.5, 3, 10])
 def test_what_is_served_stays_near_the_capacity_and_quick(seed: int, times: float) -> None:
-    plant = Plant(seed).run(lambda now: times if BEGINS <= now < ENDS else CALM, 4)
+    plant = Plant(seed).run(lambda now: times if BEGINS <= now < ENDS else CALM, 5)
     # What the refusals themselves cost nobody can have.
     possible = (1 - times * plant.refusal) / (1 - plant.refusal)
     assert plant.goodput(BEGINS + NOTICED[times], ENDS) >= 0.85 * min(1.0, possible)
     assert plant.latency(BEGINS + NOTICED[times]) < 0.35
     # And all is as before soon after.
-    assert all(plant.served(importance, ENDS + 1) == 1 for importance in Importance)
+    assert all(plant.served(importance, ENDS + 2) == 1 for importance in Importance)
     assert plant.control.level == len(Importance)
 
 
@@ -50,7 +50,7 @@ def test_refusing_begins_soon_and_is_late_for_few(seed: int, times: float) -> No
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("times", [1.5, 3, 10])
 def test_the_least_important_are_refused_first(seed: int, times: float) -> None:
-    plant = Plant(seed).run(lambda now: times if now >= BEGINS else CALM, ENDS)
+    plant = Plant(seed).run(lambda now: times if now >= BEGINS else CALM, 5)
     shares = [plant.served(importance, BEGINS + NOTICED[times]) for importance in Importance]
     for more, less in pairwise(shares):
         assert more >= less - 0.15
@@ -58,7 +58,7 @@ def test_the_least_important_are_refused_first(seed: int, times: float) -> None:
         assert shares[Importance.KEYED] >= 0.85
         assert shares[Importance.STRANGER] <= 0.12
         # Only who came in a trial.
-        assert shares[Importance.HEAVY] <= 0.08
+        assert shares[Importance.HEAVY] <= 0.06
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -68,7 +68,7 @@ def test_whoever_is_served_stays_served(seed: int) -> None:
     for person in range(20):
         asked = [one for one in plant.asked if one.person == person and one.at > NOTICED[1.5]]
         shares.append(sum(not one.refused for one in asked) / max(1, len(asked)))
-    assert sum(share > 0.8 or share < 0.2 for share in shares) >= 10
+    assert sum(share > 0.8 or share < 0.2 for share in shares) >= 6
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -110,7 +110,7 @@ def test_such_clients_are_known_soon_when_so_many_connect_that_it_looks_like_too
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize(("times", "lasts"), [(8, 0.01), (4, 0.12), (1.5, 0.5)])
+@pytest.mark.parametrize(("times", "lasts"), [(8, 0.01), (4, 0.1), (2, 0.2), (1.5, 0.4)])
 def test_a_burst_that_drains_soon_is_let_alone(seed: int, times: float, lasts: float) -> None:
     plant = Plant(seed, cost=0.001).run(lambda now: times if 0.5 <= now < 0.5 + lasts else 0.3, 2)
     assert not any(one.refused for one in plant.asked)
@@ -121,11 +121,11 @@ def test_who_comes_back_when_told_to_forms_no_wave(seed: int) -> None:
     plant = Plant(seed, again=lambda chance, load: 1 + int(chance * min(10, 4 + load)))
     plant.run(lambda now: 10 if 0.5 <= now < 1 else CALM, 6)
     came = [sum(start <= one.at < start + 0.25 for one in plant.asked) for start in (2, 3, 4, 5)]
-    assert max(came) < 4 * 0.25 / plant.cost
+    assert max(came) < 2 * 0.25 / plant.cost
     # So many come on their own, give or take three standard deviations.
     assert plant.goodput(2, 6) >= CALM - 0.08
-    # A trial lets in who comes back just then, all at once: that does not grow, and is borne for so long.
-    assert plant.latency(2) < TOO_LONG + 0.2
+    # At worst such a wave is seen as another overload.
+    assert plant.latency(2) < 1.2
 
 
 def test_without_control_the_same_crowd_gets_nothing() -> None:

@@ -26,6 +26,7 @@ class Importance(IntEnum):
 
 
 RANKS: Final = len(Importance) * PLACES
+_CLASSES: Final = tuple(Importance)
 
 
 def rank_of(importance: Importance, place: int) -> int:
@@ -35,7 +36,7 @@ def rank_of(importance: Importance, place: int) -> int:
 
 def importance_of(rank: int) -> Importance:
     """Return the class that a rank is in."""
-    return Importance(rank // PLACES)
+    return _CLASSES[rank // PLACES]
 
 
 class Arrivals:

@@ -38,7 +38,7 @@ _FIRST: Final = 2.0
 _CALM: Final = 25
 """Steps without a refusal after which there is no overload any more."""
 _TRIAL: Final = 0.4
-"""Seconds for which all are let in, to see whether the queue grows."""
+"""Seconds for which all are let in, in steps, to see whether the queue grows."""
 _FIRST_PAUSE: Final = 0.25
 """Seconds of refusing until the first trial; four times as many until each one after it."""
 _LONGEST_PAUSE: Final = 30.0
@@ -47,7 +47,7 @@ _FORGETS: Final = 10.0
 _SMOOTH: Final = 0.2
 """The part that the last step has in the mean of what is under way."""
 _RATE_OVER: Final = 0.2
-"""Seconds over which the rate is a mean."""
+"""Seconds over which the rate is a mean, at most."""
 _QUICK: Final = 8
 """Of the last 11 steps, in which the queue grew, until it is called growing: clients that all come at once fill a few."""
 _QUICK_ON_TRIAL: Final = 4
@@ -82,7 +82,7 @@ class OverloadControl:
         self._ended = 0
         self._served = 0.0
         self._looked = 0.0
-        """Seconds since looking began, ``_RATE_OVER`` at most."""
+        """Seconds of which the rate is the mean."""
         self._busy = 0.0
         self._refused_now = 0
         self._since_cut = _CUTS_EVERY
@@ -162,11 +162,15 @@ class OverloadControl:
         self._quick.step(self._began, self.busy)
         self._slow.step(self._began, self.busy)
         self._began = self._ended = 0
-        self._since += seconds
+        # A trial is of so many steps: while the machine stands still nobody shows what they do.
+        self._since += STEP if self._tries else seconds
         if not self.is_overloaded:
             if self._since > _FORGETS:
                 self._returns = False
-            if self.busy > self.floor and self._is_too_much(wait):
+            if self.busy <= self.floor:
+                # Those that have little to do serve less than they could.
+                self._looked = 0.0
+            elif self._is_too_much(wait):
                 self._begin()
         elif self._tries:
             self._try(wait)

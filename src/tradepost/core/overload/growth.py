@@ -16,7 +16,8 @@ REMEMBERED: Final = 120
 class Growth:
     """Follows the length of a queue in windows of ``steps``, and says in how many ``of`` the last ones it grew.
 
-    Short windows tell soon that far more comes than goes, long ones that a little more does.
+    Short windows tell soon that far more comes than goes, long ones that a little more does. The longest moments are compared:
+    where many are served at once, in groups, the queue is short after each.
     """
 
     def __init__(self, *, steps: int, of: int) -> None:
@@ -39,7 +40,7 @@ class Growth:
         self._top = max(self._top, length)
         if self._steps < self._size:
             return
-        grew = length - max(self._longest, default=0)
+        grew = self._top - max(self._longest, default=0)
         self._grew.append(grew > max(1.0, SHARE * self._came))
         self._longest.append(self._top)
         self._came = self._steps = self._top = 0
