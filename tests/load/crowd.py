@@ -22,6 +22,8 @@ PROBES = ("/livez", "/metrics")
 PROBE_PERIOD = 0.25
 AGAIN = 0.1
 """Seconds after which the impatient ask again."""
+AT_ONCE = 64
+"""Requests that are sent, at most, before answers are taken: one that has fallen behind would take none for seconds."""
 PROBE = -1
 """The kind of a request that is a probe."""
 
@@ -80,7 +82,9 @@ class Crowd:
         end = self.start + sum(seconds for seconds, _ in self.job.phases)
         while True:
             now = perf_counter()
-            while self.due and self.due[0][0] + self.start <= now:
+            for _ in range(AT_ONCE):
+                if not self.due or self.due[0][0] + self.start > now:
+                    break
                 when, kind, number = heapq.heappop(self.due)
                 self._send(when, kind, number)
             self._give_up(now)

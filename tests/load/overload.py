@@ -2,6 +2,7 @@
 
 For each workload: the closed loop says the capacity, half of it how quick an unloaded server is, and then so many times the
 capacity comes for a while, followed by half of it. Servers and database have one core of the machine, the crowd the other.
+``--full`` does all of it, and writes it down: in some half an hour for each engine.
 
 A refusal costs something, too: at n times the capacity, where it costs r times what an answer does, no server can answer more
 than (1 - n r) / (1 - r) of its capacity. The table has r, and that ceiling beside what was reached.
@@ -18,6 +19,7 @@ import resource
 import secrets
 import subprocess
 import sys
+import time
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -58,7 +60,7 @@ SHEDDING = CONTESTANTS["fastify-shedding"]
 CROWDS: dict[str, dict[str, Any]] = {
     "plain": {},
     "idle": {"idle": 5_000},
-    "fresh": {"fresh": True, "most_connections": 10_000},
+    "fresh": {"fresh": True},
     "storm": {"retries": 3},
 }
 """What a crowd does besides: most of its connections are idle; each request is on a connection of its own; who is refused, or
@@ -74,6 +76,12 @@ CONNECTIONS = 64
 CORES = sorted(os.sched_getaffinity(0))
 SHEDDING_DOES = {"points", "create"}
 """Fastify's server here filters nothing and searches nothing."""
+CHEAP = {"points", "create"}
+"""Of their capacity 1.5 times is asked for, too: refusing costs about as much as answering."""
+MOST_RATE = 12_000
+"""Requests a second that the crowd can send and see to; where the capacity is too high for a multiple, it is this many."""
+BESIDE_SECONDS = 20.0
+"""For which the servers beside ours are asked, at most."""
 
 
 @dataclass(frozen=True)
@@ -198,10 +206,21 @@ def run(module: str, job: dict[str, object], seconds: float) -> Any:
         text=True,
         cwd=ROOT,
         check=True,
-        timeout=seconds + 60,
+        timeout=2 * seconds + 60,
         preexec_fn=_on_the_last_core,
     )
     return json.loads(done.stdout)
+
+
+def come_to_rest(server: Server, dataset: Dataset, patience: float = 30.0) -> None:
+    """Wait until a server has done what was asked of it before: it may work on for those who are gone."""
+    until = time.monotonic() + patience
+    worked = cpu(server, dataset)
+    while time.monotonic() < until:
+        time.sleep(0.5)
+        before, worked = worked, cpu(server, dataset)
+        if worked - before < 0.05:
+            return
 
 
 def _on_the_last_core() -> None:
@@ -236,7 +255,7 @@ def overload(
     times = NEW_CONNECTIONS / most if crowd == "fresh" else times
     calm = run("crowd", asdict(Job(server.port, requests, [(3.0, most * 0.5)])), 3)
     phases = [(LEAD, most * 0.5), (seconds, most * times), (AFTER, most * 0.5)]
-    job = Job(server.port, requests, phases, **CROWDS[crowd])
+    job = Job(server.port, requests, phases, most_connections=10_000, **CROWDS[crowd])
     worked = cpu(server, dataset)
     came = run("crowd", asdict(job), sum(phase[0] for phase in phases))
     worked = cpu(server, dataset) - worked
@@ -301,7 +320,8 @@ def heading(options: argparse.Namespace, engine: str) -> str:
     return (
         f"Python {platform.python_version()}, {engine}, {len(CORES)} cores: one for servers and database, one for the crowd. "
         f"{options.items:,} items.\n"
-        f"{options.seconds:g} s at so many times the capacity, in an open loop; latency counts from when a request was due. "
+        f"{options.seconds:g} s at so many times the capacity ({MOST_RATE:,}/s at most), in an open loop, of the servers beside ours "
+        f"{min(BESIDE_SECONDS, options.seconds):g} s; latency counts from when a request was due. "
         f"Goodput: answers within {IN_TIME:g} s."
     )
 
@@ -314,6 +334,12 @@ def drawn(seen: Sequence[Seen]) -> str:
         said = f"{one.goodput:.0%}, p99 {one.p99:,.0f} ms"
         groups.setdefault(title, []).append(Bar(one.contestant, COLOURS[one.contestant], one.goodput, said))
     return bars(groups, ["Answers within a second, to the capacity"])
+
+
+def kinds(name: str, options: argparse.Namespace) -> list[tuple[float, str]]:
+    """How many times the capacity of a workload is asked for, and by which crowds."""
+    times = {float(each) for each in options.times.split(",")} | ({1.5} if name in CHEAP else set())
+    return list(itertools.product(sorted(times), options.crowds.split(",")))
 
 
 def measure(options: argparse.Namespace, dataset: Dataset, secret: str) -> list[Seen]:
@@ -335,8 +361,7 @@ def measure(options: argparse.Namespace, dataset: Dataset, secret: str) -> list[
         tokens = log_in(servers[0], dataset)
         for name in options.workloads.split(","):
             requests = encoded(name, dataset, tokens)
-            kinds = itertools.product(map(float, options.times.split(",")), options.crowds.split(","))
-            for times, crowd in kinds:
+            for times, crowd in kinds(name, options):
                 most, answer_cpu = capacity(servers[0], dataset, name, requests)
                 for server in servers if options.beside else servers[1:2]:
                     if server.contestant is SHEDDING:
@@ -344,6 +369,7 @@ def measure(options: argparse.Namespace, dataset: Dataset, secret: str) -> list[
                             continue
                         # Another program, with a capacity of its own.
                         most, answer_cpu = capacity(server, dataset, name, requests)
+                    seconds = options.seconds if server.contestant is CONTROLLED else BESIDE_SECONDS
                     one = overload(
                         server,
                         dataset,
@@ -351,10 +377,11 @@ def measure(options: argparse.Namespace, dataset: Dataset, secret: str) -> list[
                         requests,
                         most=most,
                         answer_cpu=answer_cpu,
-                        times=times,
-                        seconds=options.seconds,
+                        times=min(times, MOST_RATE / most),
+                        seconds=min(seconds, options.seconds),
                         crowd=crowd,
                     )
+                    come_to_rest(server, dataset)
                     seen.append(one)
                     sys.stderr.write(f"{json.dumps(asdict(one))}\n")
     return seen
@@ -376,7 +403,15 @@ def main() -> int:
     )
     parser.add_argument("--json", type=Path)
     parser.add_argument("--record", metavar="NAME", help="write NAME.md and NAME.svg into results/")
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="all workloads for 60 s, beside the others, recorded by the engine's name",
+    )
     options = parser.parse_args()
+    if options.full:
+        options.workloads, options.seconds, options.beside = "lists,searches,points,create,mix", 60.0, True
+        options.record = "overload-sqlite" if options.sqlite else "overload-postgresql"
     # Thousands of connections, of the servers as of the crowd.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -29,7 +29,7 @@ POLITENESS: Final = 0.002
 """Seconds that a worker with more connections lets another one go first."""
 EXHAUSTED: Final = 1.0
 """Seconds until a worker that could not accept, perhaps because it may open no more files, looks again."""
-MOST_AT_ONCE: Final = 256
+MOST_AT_ONCE: Final = 128
 """Connections that the only worker accepts in a turn: those that are there already have theirs, too."""
 MOST_WORKERS: Final = 512
 """More than there are at a time: while workers are replaced, old and new ones are there."""

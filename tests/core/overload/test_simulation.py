@@ -110,7 +110,7 @@ def test_such_clients_are_known_soon_when_so_many_connect_that_it_looks_like_too
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize(("times", "lasts"), [(8, 0.01), (4, 0.1), (2, 0.2), (1.5, 0.4)])
+@pytest.mark.parametrize(("times", "lasts"), [(8, 0.01), (4, 0.08), (2, 0.2), (1.5, 0.4)])
 def test_a_burst_that_drains_soon_is_let_alone(seed: int, times: float, lasts: float) -> None:
     plant = Plant(seed, cost=0.001).run(lambda now: times if 0.5 <= now < 0.5 + lasts else 0.3, 2)
     assert not any(one.refused for one in plant.asked)
