@@ -1,7 +1,10 @@
 """Failures that last are told once, and then counted."""
 
+import asyncio
 import errno
 from typing import Any
+
+import pytest
 
 from tests.clock import stopped_clock
 from tradepost.core.observability.incidents import PERIOD, Incidents, root_cause
@@ -39,6 +42,13 @@ def test_causes_without_number_do_not_fill_the_memory() -> None:
     for number in range(1000):
         incidents.report("x" * (number % 300), ValueError("y"))
     assert len(incidents._known) <= 100
+
+
+async def test_the_root_of_a_wait_that_takes_too_long_is_its_time_limit() -> None:
+    with pytest.raises(TimeoutError) as caught:
+        async with asyncio.timeout(0):
+            await asyncio.Event().wait()
+    assert root_cause(caught.value) == "TimeoutError"
 
 
 def test_the_root_is_what_an_error_came_from() -> None:

@@ -5,6 +5,7 @@ disk, faster than anybody reads; none at all would leave an operator with status
 """
 
 import re
+from asyncio import CancelledError
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -61,7 +62,7 @@ class Incidents:
 
 def root_cause(error: BaseException) -> str:
     """Return type and first line of what an error came from, such as ``OSError: [Errno 5] Input/output error``."""
-    *_, root = chain(error)
+    root = _root(error)
     return f"{type(root).__name__}: {str(root).partition(chr(10))[0][:200]}".removesuffix(": ")
 
 
@@ -75,8 +76,14 @@ def chain(error: BaseException) -> Iterator[BaseException]:
         here = here.__cause__ or (None if here.__suppress_context__ else here.__context__)
 
 
+def _root(error: BaseException) -> BaseException:
+    # What takes too long is cancelled, which says nothing.
+    *_, root = (error, *(one for one in chain(error) if not isinstance(one, CancelledError)))
+    return root
+
+
 def _signature(error: BaseException) -> str:
-    *_, root = chain(error)
+    root = _root(error)
     # The system's number says what is wrong. Other numbers (ports, ids, names of files) differ from one to the next.
     code = next((value for name in CODES if (value := getattr(root, name, None)) is not None), None)
     return f"{type(root).__name__} {_NUMBER.sub('#', str(root)[:200]) if code is None else code}"
