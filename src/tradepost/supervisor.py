@@ -60,13 +60,14 @@ def fork_workers() -> None:
 
 
 def supervise(options: Mapping[str, Any], end_seconds: float) -> NoReturn:
-    """Run workers until SIGTERM or SIGINT, and end this process after the last of them."""
+    """Run workers until SIGTERM or SIGINT, or one that cannot start, and end this process after the last of them."""
     # Before there are workers that it could be passed on to.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     config = uvicorn.Config(**options)
     with metrics_directory(), connection_counts():
-        Workers(config, [config.bind_socket()], end_seconds).run()
-    sys.exit(0)
+        workers = Workers(config, [config.bind_socket()], end_seconds)
+        workers.run()
+    sys.exit(workers.status)
 
 
 class Workers(Multiprocess):
@@ -74,6 +75,8 @@ class Workers(Multiprocess):
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], end_seconds: float) -> None:
         super().__init__(config, sockets)
+        self.status = 0
+        """That of this process when it ends."""
         self._end_seconds = end_seconds
         self.should_exit = _Told(self)
         self._asked: WeakKeyDictionary[Process, float] = WeakKeyDictionary()
@@ -92,6 +95,7 @@ class Workers(Multiprocess):
             worker.join()
             if worker.exitcode == STARTUP_FAILURE:
                 log.error("Child process [%s] failed to start, stopping the parent process.", worker.pid)
+                self.status = STARTUP_FAILURE
                 self.should_exit.set()
                 return
             log.info("Child process [%s] died", worker.pid)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 import pytest
+from uvicorn.config import STARTUP_FAILURE
 
 from tests.conftest import ENGINES, settings_for
 from tests.flows.command_line import called
-from tests.flows.live import Finished, environment, tradepost
+from tests.flows.live import Finished, environment, serving, tradepost
 from tests.servers import PostgresServer
 from tradepost.bootstrap import opened, prepare_database
 from tradepost.cli.running import refuse_taken_port
@@ -54,6 +55,16 @@ async def test_every_command_refuses_a_short_key_and_does_not_repeat_it(command:
     finished = await called(command, env=environment(tmp_path, ENVIRONMENT="staging", SECRET_KEY="too short"))
     assert_refused(finished, "SECRET_KEY", "32")
     assert "too short" not in finished.output
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_server_that_cannot_start_ends_with_a_status_that_says_so(
+    tmp_path: Path, workers: str
+) -> None:
+    await asyncio.to_thread((tmp_path / "tradepost.db").write_text, "Dear Sir or Madam, " * 100)
+    with serving(environment(tmp_path), "--workers", workers) as server:
+        assert await server.ended() == STARTUP_FAILURE
+        assert "not a database" in server.output
 
 
 @pytest.mark.parametrize(
