@@ -186,8 +186,8 @@ async def _lifespan(
             async with (
                 alongside(_background(resources, metrics)),
                 alongside(await _preparation(resources)),
-                # Last: it would wait, and say so, for a schema that this process is about to make.
-                alongside(_delivery(resources, metrics) if dispatches else {}),
+                # Last: they would miss, and say so, a schema that this process is about to make.
+                alongside(fault_work(resources) | (_delivery(resources, metrics) if dispatches else {})),
             ):
                 with _drained(readiness, settings.drain_seconds):
                     yield {
@@ -214,7 +214,7 @@ def _background(resources: Resources, metrics: Metrics) -> dict[str, Coroutine[A
         "signals": resources[Signals].run(),
         "parent": _end_with_parent(),
     }
-    work |= fault_work(resources) | clock_work(resources.database, resources.clock)
+    work |= clock_work(resources.database, resources.clock)
     if (replica := resources.find(Replica)) is not None:
         work["replica"] = replica.run()
     return work

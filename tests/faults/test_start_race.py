@@ -59,7 +59,7 @@ async def test_a_replica_on_a_newer_schema_serves_and_says_so(template: Template
 
 
 async def test_a_new_server_does_not_wait_for_the_schema_that_it_makes_itself(tmp_path: Path) -> None:
-    with serving(environment(tmp_path)) as server:
+    with serving(environment(tmp_path, FAULTS_ENABLED="true")) as server:
         await server.ready()
         async with server.client() as client:
             account = await join(client, "ada@example.com")
