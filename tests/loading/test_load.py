@@ -135,7 +135,8 @@ async def counted(server: LiveServer) -> int:
     [
         (("--rate", "0"), "a rate is a number"),
         (("--threshold", "p99=1"), "write it as p99=200ms"),
-        (("--report", "/dev/null/report"), "/dev/null/report cannot be made"),
+        (("--report", "/dev/null/report"), "/dev/null/report cannot be written to"),
+        (("--report", "/proc"), "/proc cannot be written to"),
         (("--mix", "write"), "write needs people"),
         (("--mix", "fly"), "Invalid value for '--mix'"),
     ],

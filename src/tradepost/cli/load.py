@@ -14,6 +14,8 @@ from tradepost.loading.target import Refused, Target, count_after, survey
 
 PAST_THRESHOLD = 3
 """The exit status of a run that is past a threshold; 1 and 2 say that there was none."""
+REPORT = "report.md"
+"""The name of the text in the directory of a report."""
 
 
 @click.command()
@@ -94,8 +96,9 @@ def load(
         # Before the run: it would be for nothing.
         try:
             report.mkdir(parents=True, exist_ok=True)
+            (report / REPORT).touch()
         except OSError as error:
-            raise click.UsageError(f"{report} cannot be made: {error.strerror}") from error
+            raise click.UsageError(f"{report} cannot be written to: {error.strerror}") from error
     target = _surveyed(url, mix, people, is_key=key is not None)
     job = Job(
         url,
@@ -148,11 +151,11 @@ def _tell(outcome: Outcome, thresholds: tuple[Threshold, ...], report: Path | No
     if report is None:
         click.echo(text)
     else:
-        files = {"report.md": text, **pictures(outcome)}
+        files = {REPORT: text, **pictures(outcome)}
         files["latencies.hgrm"] = outcome.record.total.latencies.as_hgrm()
         for name, content in files.items():
             (report / name).write_text(content, encoding="utf-8")
-        click.echo(f"{report / 'report.md'}")
+        click.echo(f"{report / REPORT}")
     broken = outcome.broken(thresholds)
     for said in broken:
         click.echo(f"past {said}", err=True)
