@@ -28,7 +28,8 @@ from tradepost.items.indexing import ItemIndexer
 from tradepost.items.models import Item, ItemTag, ItemText
 from tradepost.items.repository import search as repository
 from tradepost.items.repository.items import ItemRepository
-from tradepost.items.repository.search import BEST_FIRST, ItemSearchRepository
+from tradepost.items.repository.search import ItemSearchRepository
+from tradepost.items.repository.search_statements import BEST_FIRST
 from tradepost.items.schemas import ItemStatus
 from tradepost.tags.models import Tag
 

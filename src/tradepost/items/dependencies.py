@@ -42,7 +42,7 @@ from tradepost.items.popular import PopularItems
 from tradepost.items.projections import FIELDS, WHOLE, Expansion, Projection
 from tradepost.items.reader import ItemReader, ListQuery
 from tradepost.items.repository.facets import FACETS
-from tradepost.items.repository.search import BEST_FIRST
+from tradepost.items.repository.search_statements import BEST_FIRST
 from tradepost.items.repository.statements import SORTS
 from tradepost.items.schemas import ItemStatus
 from tradepost.items.searching import ItemSearch, SearchQuery

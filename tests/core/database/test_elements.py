@@ -16,6 +16,7 @@ from tradepost.core.database.elements import (
     DatabaseNow,
     EstimatedCount,
     SoughtInRange,
+    TextsJoined,
     Unindexed,
     UnindexedOnSqlite,
     counted,
@@ -132,6 +133,21 @@ def test_sqlite_alone_is_kept_from_an_index() -> None:
         "SELECT tags.id FROM tags WHERE tags.name = 'x'",
         "SELECT tags.id FROM tags WHERE +tags.name = 'x'",
     )
+
+
+def test_joined_texts_have_their_separator_in_the_statement() -> None:
+    joined = TextsJoined(Tag.name.expression, literal_column("', '"))
+    assert spelt(select(joined.label("names"))) == (
+        "SELECT string_agg(tags.name, ', ') AS names FROM tags",
+        "SELECT group_concat(tags.name, ', ') AS names FROM tags",
+    )
+
+
+async def test_joined_texts_are_those_of_all_rows(database: Database, ids: dict[str, int]) -> None:
+    joined = select(TextsJoined(Tag.name.expression, literal_column("', '")))
+    async with database.read() as db:
+        assert set((await db.scalar(joined) or "").split(", ")) == set(ids)
+        assert await db.scalar(joined.where(Tag.name == "")) is None
 
 
 def test_postgresql_explains_what_sqlite_counts() -> None:

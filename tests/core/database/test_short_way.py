@@ -115,6 +115,14 @@ async def test_the_text_of_a_list_in_the_statement_is_never_kept(own: Database) 
         assert await Repository(db).rows(statement, {"ids": [1, 2, 3]}) == []
 
 
+async def test_a_value_that_is_spelt_out_in_the_statement_is_never_kept(own: Database) -> None:
+    statement = select(func.aggregate_strings(Tag.name, ", ")).where(Tag.name != bindparam("name"))
+    async with own.read() as db:
+        for _ in range(2):
+            assert [tuple(row) for row in await Repository(db).rows(statement, {"name": ""})] == [(None,)]
+        assert statement not in own._executions  # type: ignore[operator]
+
+
 async def test_a_statement_that_is_made_for_one_use_takes_along_what_is_known_of_it(own: Database) -> None:
     async def ask() -> None:
         statement = select(Tag.id.label("of_one_use")).where(Tag.name == bindparam("name"))

@@ -1,11 +1,26 @@
 """The statements of search over a table of a test's own, with an index of blocks and fields on either engine."""
 
+import itertools
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import BigInteger, Column, MetaData, Table, Text, column, insert, literal, select, text
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    Column,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    column,
+    insert,
+    literal,
+    select,
+    text,
+)
 from sqlalchemy import table as lightweight
 
 from tests.conftest import World
@@ -84,14 +99,21 @@ def of(
     *,
     looks_at: int | None = None,
     is_open: bool = False,
+    is_dense: bool = False,
 ) -> SearchStatements:
     question = parse(typed)
     begun = {
-        term: None if is_open else [word for word in ("lamp", "lamps", "old") if word.startswith(term.word)]
+        term: None
+        if is_open
+        else [
+            word for word in ("lamp", "lamps", "old", "chair", "chairs", "new") if word.startswith(term.word)
+        ]
         for term in question.terms
         if term.begins
     }
-    found = resolve(question, begun, {term: ["lomp"] for term in question.terms if term.typos})
+    dense = frozenset(term.word for term in question.terms if is_dense and is_open and term.begins)
+    typos = {term: ["lomp"] for term in question.terms if term.typos}
+    found = resolve(question, begun, typos, dense=dense)
     return SearchStatements(
         INDEX, found, narrowing or Narrowing(), is_sqlite=world.database.is_sqlite, looks_at=looks_at
     )
@@ -222,3 +244,49 @@ def test_the_condition_of_a_text_alone_is_of_the_widest_tier(world: World) -> No
     assert found.widest == (Choice(("lamp", "lamps", "lomp")),)
     assert found.forms == {Term("lamp", begins=True, typos=1): ("lamp", "lamps", "lomp")}
     assert len(of(world, "lamp").matches()) == 1
+
+
+def _spelt(world: World, statement: Select[Any] | CTE) -> tuple[str, set[str]]:
+    """The text of a statement, and the names of the parameters whose values a question has."""
+    rows = select(statement) if isinstance(statement, CTE) else statement
+    compiled = rows.compile(world.database.engine.sync_engine)
+    return str(compiled), {
+        name for name in compiled.params if re.match("term|scored|choice|passage|excl|ask", name)
+    }
+
+
+async def test_questions_of_one_shape_share_their_statements(world: World) -> None:
+    """Each is the same text, and has all of its values by name, whatever the words are."""
+    groups = [
+        ("lamp", "chair"),
+        ("old lamp", "new chair"),
+        ('"old lamp" -new', '"new chair" -old'),
+        ("-lamp", "-chair"),
+        ("東京都 lamp", "大阪府 chair"),
+    ]
+    narrowing = Narrowing((Choice(("\u00a7sa", "\u00a7sb")), Choice(("\u00a7o1",))), (Choice(("old",)),))
+    other = Narrowing((Choice(("\u00a7sc", "\u00a7sd")), Choice(("\u00a7o2",))), (Choice(("new",)),))
+    seen: dict[Any, list[str]] = {}
+    for group in groups:
+        for is_open, is_dense, looks_at in itertools.product([False, True], [False, True], [None, 3]):
+            shapes = set()
+            for typed, narrowed in zip(group, (narrowing, other), strict=True):
+                asked = of(world, typed, narrowed, looks_at=looks_at, is_open=is_open, is_dense=is_dense)
+                texts, ranked = asked.text_values.keys(), asked.values().keys()
+                found, first = asked.values(is_found=True).keys(), asked.values(in_one_tier=True).keys()
+                spelt = [
+                    (_spelt(world, asked.ranked(9)), ranked),
+                    (_spelt(world, asked.ranked(9, in_one_tier=True)), first),
+                    (_spelt(world, asked.best()), ranked),
+                    (_spelt(world, asked.unranked()), found),
+                    (_spelt(world, asked.counted()), found),
+                    (_spelt(world, asked.matching(9)), found),
+                    (_spelt(world, asked.placed()), texts),
+                    (_spelt(world, asked.among(select(TEXTS.c.id))), texts),
+                ]
+                assert all(names <= values for (_, names), values in spelt)
+                shapes.add(asked.shape)
+                assert seen.setdefault(asked.shape, [text for (text, _), _ in spelt]) == [
+                    text for (text, _), _ in spelt
+                ]
+            assert len(shapes) == 1

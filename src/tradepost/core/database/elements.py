@@ -269,6 +269,29 @@ def _machine_clock(_element: DatabaseNow, _compiler: SQLCompiler, **_options: An
     return "strftime('%Y-%m-%d %H:%M:%f', 'now')"
 
 
+class TextsJoined(FunctionElement[str]):
+    """The texts of a column in all rows as one, a separator between any two; null without rows.
+
+    SQLAlchemy's own function spells its separator out anew at each execution.
+    """
+
+    type = String()
+    inherit_cache = True
+
+    def __init__(self, texts: ColumnElement[str], separator: ColumnElement[str]) -> None:
+        super().__init__(texts, separator)
+
+
+@compiles(TextsJoined, "postgresql")
+def _string_agg(element: TextsJoined, compiler: SQLCompiler, **options: Any) -> str:
+    return f"string_agg({compiler.process(element.clauses, **options)})"
+
+
+@compiles(TextsJoined, "sqlite")
+def _group_concat(element: TextsJoined, compiler: SQLCompiler, **options: Any) -> str:
+    return f"group_concat({compiler.process(element.clauses, **options)})"
+
+
 class EstimatedCount(Executable, ClauseElement):
     """The number of rows that a SELECT is expected to find: counting them all would read them all.
 

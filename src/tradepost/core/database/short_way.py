@@ -70,7 +70,8 @@ class Execution:
         context: Any = result.context
         compiled, make_rows = context.compiled, result._row_getter[1]  # noqa: SLF001 - there is no other way to them
         made = compiled.insert_prefetch or compiled.update_prefetch
-        if made or compiled.post_compile_params or compiled.escaped_bind_names or make_rows is None:
+        spelt_out = compiled.post_compile_params or compiled.literal_execute_params
+        if made or spelt_out or compiled.escaped_bind_names or make_rows is None:
             return None
         (values,) = context.parameters
         binds = compiled._bind_processors  # noqa: SLF001

@@ -9,7 +9,7 @@ Besides its words a row has *facts*: words about what the text is of, such as it
 and rows that a filter hides are never read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -31,7 +31,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from tradepost.core.search.question import Question, Term
+from tradepost.core.search.question import Passage, Question, Term
 from tradepost.core.search.spelling import FACT, MARKS
 from tradepost.core.search.steps import SCORED_TERMS, Choice, Resolved, Tier, begins, is_classed
 from tradepost.core.wire.folding import APART
@@ -72,9 +72,17 @@ def _instr(element: Contains, compiler: SQLCompiler, **options: Any) -> str:
     return f"instr({compiler.process(element.clauses, **options)})"
 
 
-def contains(text: ColumnElement[str], part: str) -> ColumnElement[bool]:
-    """Match a text that has ``part`` in it, letter for letter."""
-    return Contains(text, bindparam(None, part, type_=Text())) > number(0)
+def contains(text: ColumnElement[str], part: str, name: str | None = None) -> ColumnElement[bool]:
+    """Match a text that has ``part`` in it, letter for letter; ``name`` is what the parameter is called."""
+    return Contains(text, bindparam(name, part, type_=Text())) > number(0)
+
+
+def named(name: str, parts: Sequence[str]) -> Mapping[str, str]:
+    """Return parts by the names of their parameters, the last one again up to a round number: few texts for any number."""
+    half = 1 << max(0, (len(parts) - 1).bit_length() - 2)
+    whole = list(parts)
+    whole += whole[-1:] * (-len(whole) % half)
+    return {f"{name}_{place}": part for place, part in enumerate(whole)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +139,11 @@ class TextIndex:
             text = self.whole
         else:
             text = _SPACE + next(text for text, _ in self.fields if text.name == choice.field) + _SPACE
-        parts = [f" {word} " for word in choice.words]
-        if choice.beginning is not None:
-            parts.append(f" {choice.beginning}")
-        return or_(*(contains(text, part) for part in parts))
+        return _has(text, choice_parts(choice))
 
     def has(self, facts: Choice) -> ColumnElement[bool]:
         """Match a row with one of these facts, likewise."""
-        return or_(*(contains(_SPACE + self.facts + _SPACE, f" {fact} ") for fact in facts.words))
+        return _has(_SPACE + self.facts + _SPACE, choice_parts(facts))
 
     def misses(self, tier: Tier) -> ColumnElement[bool]:
         """Match a row whose texts do not meet a tier, likewise."""
@@ -147,9 +152,23 @@ class TextIndex:
     def checks(self, question: Question) -> list[ColumnElement[bool]]:
         """Return what no index tells: phrases that are in one of the texts, and exclusions that are in none."""
         return [
-            *(contains(self.whole, passage.text) for passage in question.passages),
-            *(~contains(self.whole, passage.text) for passage in question.excluded),
+            *(contains(self.whole, part, name) for name, part in _passages("passage", question.passages)),
+            *(~contains(self.whole, part, name) for name, part in _passages("excluded", question.excluded)),
         ]
+
+    @staticmethod
+    def values(resolved: Resolved, facts: Tier) -> dict[str, str]:
+        """Return what is looked for in texts, by the names of its parameters."""
+        question = resolved.question
+        # Of choices only where a dense one is: for all others the index is asked.
+        read = [choice for _, tier in resolved.tiers for choice in tier] if resolved.is_read else []
+        values = dict([*_passages("passage", question.passages), *_passages("excluded", question.excluded)])
+        for rank, _ in resolved.tiers:
+            for parts in (*_parts_of(resolved, rank), *_parts_of(resolved, rank, SCORED_TYPOS)):
+                values |= parts
+        for choice in (*facts, *read):
+            values |= choice_parts(choice)
+        return values
 
     def met(self, resolved: Resolved, rank: int) -> list[ColumnElement[bool]]:
         """Match a row that meets each term in a tier, by a look at its texts."""
@@ -190,14 +209,30 @@ class TextIndex:
         return score + case((is_top, number(1)), else_=number(0))
 
 
-def _has(text: ColumnElement[str], parts: Sequence[str]) -> ColumnElement[bool]:
-    return or_(*(contains(text, part) for part in parts))
+def _has(text: ColumnElement[str], parts: Mapping[str, str]) -> ColumnElement[bool]:
+    return or_(*(contains(text, part, name) for name, part in parts.items()))
 
 
-def _parts_of(resolved: Resolved, rank: int, most_typos: int | None = None) -> list[Sequence[str]]:
-    """Return for each term what a field has in it, spaces at its ends, when it meets the term in a tier."""
+def _passages(name: str, passages: Sequence[Passage]) -> list[tuple[str, str]]:
+    return [(f"{name}_{place}", passage.text) for place, passage in enumerate(passages)]
+
+
+def choice_parts(choice: Choice) -> Mapping[str, str]:
+    """Return what a text has in it, spaces at its ends, when it meets a choice."""
+    parts = [f" {word} " for word in choice.words]
+    if choice.beginning is not None:
+        parts.append(f" {choice.beginning}")
+    return named(f"choice_{choice.place}", parts)
+
+
+def _parts_of(resolved: Resolved, rank: int, most_typos: int | None = None) -> list[Mapping[str, str]]:
+    """Return for each term what a field has in it, likewise, when it meets the term in a tier."""
     pairs = zip(resolved.question.terms, dict(resolved.tiers)[rank], strict=True)
-    return [_parts(term, choice, rank, most_typos) for term, choice in pairs]
+    name = "term" if most_typos is None else "scored"
+    return [
+        named(f"{name}_{rank}_{place}", _parts(term, choice, rank, most_typos))
+        for place, (term, choice) in enumerate(pairs)
+    ]
 
 
 def _parts(term: Term, choice: Choice, rank: int, most_typos: int | None) -> Sequence[str]:

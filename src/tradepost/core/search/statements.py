@@ -5,16 +5,15 @@ down, until there are enough. FTS5 can walk that way by itself. GIN cannot, so t
 of its facts, and blocks are asked for one after the other.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     ColumnElement,
-    CompoundSelect,
     Integer,
     Label,
     Select,
@@ -28,17 +27,14 @@ from sqlalchemy import (
     true,
     union_all,
 )
-from sqlalchemy import cast as sql_cast
 from sqlalchemy import table as lightweight
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.sql.selectable import CTE
+from sqlalchemy.sql.selectable import CTE, TableClause
 
 from tradepost.core.database.elements import AmongIds, AmongSelected
-from tradepost.core.search.index import BLOCK_BITS, BLOCKS, LARGE_BLOCK_BITS, TextIndex, number
-from tradepost.core.search.spelling import FACT, Fts5, Gin
-from tradepost.core.search.steps import Choice, Resolved, Step, Tier, steps_of
+from tradepost.core.search.blocks import InBlock, Matches, all_blocks, blocks_below
+from tradepost.core.search.index import TextIndex, number
+from tradepost.core.search.spelling import Fts5, Gin
+from tradepost.core.search.steps import Choice, Resolved, Step, Tier, numbered, steps_of
 
 RANKED: Final = 10_000
 """Rows that a search ranks and counts, and no more: the best ones, and of equal ones the newest."""
@@ -68,6 +64,8 @@ class Narrowing:
     words: Tier = ()
     texts: tuple[ColumnElement[bool], ...] = ()
     join: Join | None = None
+    shape: Hashable = None
+    """The same where ``texts`` and ``join`` are the same but for the values of parameters."""
 
 
 class End(NamedTuple):
@@ -118,13 +116,54 @@ class SearchStatements:
         """Take ``looks_at`` for the most rows of a step whose texts are looked into for phrases and exclusions: the newest."""
         self._index = index
         self._resolved = resolved
-        self._narrowing = narrowing
+        facts = (replace(choice, place=f"fact_{place}") for place, choice in enumerate(narrowing.facts))
+        self._narrowing = replace(narrowing, facts=tuple(facts))
         self._is_sqlite = is_sqlite
-        self._checks = index.checks(resolved.question)
-        self._looks_at = looks_at
-        self._fts = lightweight(index.name, column("rowid", BigInteger))
-        self._document: ColumnElement[Any] = literal_column(index.document())
+        self._looks_at = looks_at if resolved.question.passages or resolved.question.excluded else None
         self._steps = steps_of(resolved, index.weights)
+
+    @cached_property
+    def _checks(self) -> list[ColumnElement[bool]]:
+        return self._index.checks(self._resolved.question)
+
+    @cached_property
+    def _fts(self) -> TableClause:
+        return lightweight(self._index.name, column("rowid", BigInteger))
+
+    @cached_property
+    def _document(self) -> ColumnElement[Any]:
+        return literal_column(self._index.document())
+
+    @property
+    def shape(self) -> Hashable:
+        """The same for all questions and filters whose statements are the same but for the values of parameters."""
+        return (
+            self._is_sqlite,
+            RANKED,
+            self._looks_at,
+            tuple((rank, tuple(map(_shape_of, tier))) for rank, tier in self._resolved.tiers),
+            tuple(self.text_values),
+            len(self._narrowing.words),
+            self._narrowing.shape,
+        )
+
+    def values(self, *, is_found: bool = False, in_one_tier: bool = False) -> dict[str, str]:
+        """Return the values of the parameters of statements for ranked rows, or for all that ``is_found``."""
+        found, values = self._found, dict(self.text_values)
+        steps = [(found.name, found.step)] if is_found else numbered(self._steps, in_one_tier=in_one_tier)
+        for name, step in steps:
+            values |= self._questions(name, *self._of_index(step, reads_dense=True))
+        return values
+
+    @cached_property
+    def text_values(self) -> dict[str, str]:
+        """The values of the parameters that are looked for in texts."""
+        return self._index.values(self._resolved, self._narrowing.facts)
+
+    @property
+    def looks_into(self) -> bool:
+        """Whether only so many texts are looked into."""
+        return self._looks_at is not None
 
     @property
     def has_tiers(self) -> bool:
@@ -146,17 +185,15 @@ class SearchStatements:
             else:
                 # Among the rows of that tier that have scores of their own.
                 steps, needed = steps[classes.index((after.tier, None)) :], RANKED
-        if in_one_tier:
-            steps = [step for step in steps if step.rank == steps[0].rank]
         parts = [
             _Part(
-                f"step_{place}",
+                name,
                 step,
                 (number(step.rank).label("tier"), self._score(step).label("score")),
                 reads_texts=step.score is None,
-                below=None if place else below,
+                below=below if step is steps[0] else None,
             )
-            for place, step in enumerate(steps)
+            for name, step in numbered(steps, in_one_tier=in_one_tier)
         ]
         return self._chained("ranked", parts, needed)
 
@@ -193,19 +230,14 @@ class SearchStatements:
     def best(self) -> CTE:
         """Return the rows that a search ranks, in no order, as ``id`` and what facets read of them."""
         parts = [
-            _Part(
-                f"step_{place}",
-                step,
-                (*self._index.told, self._score(step).label("score")),
-                reads_texts=True,
-            )
-            for place, step in enumerate(self._steps)
+            _Part(name, step, (*self._index.told, self._score(step).label("score")), reads_texts=True)
+            for name, step in numbered(self._steps)
         ]
         return self._chained("best", parts, RANKED)
 
     def looked_at(self) -> Select[int] | None:
         """Return the number of rows whose texts are looked into; None for a question that looks into none, or into all."""
-        if not self._checks or self._looks_at is None:
+        if self._looks_at is None:
             return None
         looked_at = self._first(self._found, number(self._looks_at), checks=False)
         return select(func.count()).select_from(looked_at.subquery("looked_at"))
@@ -222,7 +254,7 @@ class SearchStatements:
         asked = self._asked(part.step, reads_dense=False, checks=True)
         if self._is_sqlite:
             return self._by_fts5(part, asked)
-        return self._rows(part, asked).where(*self._documents(asked))
+        return self._rows(part, asked).where(*self._documents(part, asked))
 
     def matches(self) -> list[ColumnElement[bool]]:
         """Return the conditions by which the texts of a row alone tell whether it meets the question."""
@@ -252,23 +284,39 @@ class SearchStatements:
     def _score(self, step: Step) -> ColumnElement[int]:
         return self._index.score(self._resolved, step.rank) if step.score is None else number(step.score)
 
-    def _asked(self, step: Step, *, reads_dense: bool, checks: bool) -> _Asked:
+    def _of_index(self, step: Step, *, reads_dense: bool) -> tuple[tuple[Tier, ...], tuple[Tier, ...]]:
+        """Return what the index is asked for and to leave out: all of a step but what reading texts tells sooner."""
+
         def is_read(tier: Tier) -> bool:
             return reads_dense and any(choice.is_dense for choice in tier)
 
-        wanted, read = step.wanted, list[Choice]()
+        wanted = step.wanted
         if len(wanted) == 1:
-            read = [choice for choice in wanted[0] if is_read((choice,))]
             wanted = (tuple(choice for choice in wanted[0] if not is_read((choice,))),)
-        without = tuple(tier for tier in step.without if any(wanted) and not is_read(tier))
+        return wanted, tuple(tier for tier in step.without if any(wanted) and not is_read(tier))
+
+    def _asked(self, step: Step, *, reads_dense: bool, checks: bool) -> _Asked:
+        wanted, without = self._of_index(step, reads_dense=reads_dense)
+        read = [choice for choice in step.wanted[0] if choice not in wanted[0]] if len(wanted) == 1 else []
         texts = list(map(self._index.meets, read))
         texts += [self._index.misses(tier) for tier in step.without if tier not in without]
         texts += self._narrowing.texts
         return _Asked(wanted, without, [*texts, *self._checks] if checks else texts)
 
+    def _questions(self, name: str, wanted: Sequence[Tier], without: Sequence[Tier]) -> Mapping[str, str]:
+        """Return what the index is asked for a part, by the names of the parameters."""
+        facts = (*self._narrowing.facts, *self._narrowing.words)
+        if self._is_sqlite:
+            if not (facts or any(wanted)):
+                return {}
+            return {f"asked_{name}": Fts5(self._index.marked).question(wanted, facts, without)}
+        gin = Gin(self._index.marked)
+        queries = [*gin.conditions(wanted, without), *gin.conditions([facts], ())]
+        return {f"asked_{name}_{place}": query for place, query in enumerate(queries)}
+
     def _newest(self, part: _Part, limit: ColumnElement[int]) -> Rows:
         """Return the newest rows of a part."""
-        if self._looks_at is None or not self._checks:
+        if self._looks_at is None:
             return self._first(part, limit, checks=True)
         is_met = and_(*self._checks).label("is_met")
         looked_at = replace(part, shown=(*part.shown, is_met), reads_texts=True, in_order=True)
@@ -297,16 +345,15 @@ class SearchStatements:
         return rows if self._narrowing.join is None else self._narrowing.join(rows, key)
 
     def _by_fts5(self, part: _Part, asked: _Asked) -> Rows:
-        facts = (*self._narrowing.facts, *self._narrowing.words)
-        if not (facts or any(asked.wanted)):
+        questions = self._questions(part.name, asked.wanted, asked.without)
+        if not questions:
             return self._rows(part, asked)
+        ((name, text),) = questions.items()
         row_id = self._fts.c.rowid
         rows = select(row_id.label("id"), *part.shown).select_from(self._fts)
         if asked.texts or part.reads_texts:
             rows = rows.join(self._index.texts, self._index.key == row_id).where(*asked.texts)
-        question = bindparam(
-            None, Fts5(self._index.marked).question(asked.wanted, facts, asked.without), type_=Text()
-        )
+        question = bindparam(name, text, type_=Text())
         rows = rows.where(literal_column(self._index.name, Text()).op("MATCH")(question))
         if part.below is not None:
             rows = rows.where(row_id < number(part.below))
@@ -320,21 +367,25 @@ class SearchStatements:
             for choice in tier
         )
         near = 0 if is_long else NEAR_BLOCKS
-        blocks = _all_blocks(key, near)
+        blocks = all_blocks(key, near)
         if part.below is not None:
-            blocks = _blocks(number(part.below), near=near).cte("blocks_below")
-        rows = self._rows(part, asked).where(*self._documents(asked))
-        rows = rows.where(_InBlock(self._document, BLOCK))
+            blocks = blocks_below(number(part.below), near=near).cte("blocks_below")
+        rows = self._rows(part, asked).where(*self._documents(part, asked))
+        rows = rows.where(InBlock(self._document, BLOCK))
         if part.in_order:
             rows = rows.order_by(key.desc())
         block = rows.limit(number(RANKED)).lateral(f"block_{part.name}")
         return select(*_named(part.shown)).select_from(blocks.join(block, true())).limit(limit)
 
-    def _documents(self, asked: _Asked) -> list[ColumnElement[bool]]:
-        gin = Gin(self._index.marked)
-        queries = gin.conditions(asked.wanted, asked.without)
-        queries += gin.conditions([(*self._narrowing.facts, *self._narrowing.words)], ())
-        return [_Matches(self._document, bindparam(None, query, type_=Text())) for query in queries]
+    def _documents(self, part: _Part, asked: _Asked) -> list[ColumnElement[bool]]:
+        questions = self._questions(part.name, asked.wanted, asked.without)
+        return [
+            Matches(self._document, bindparam(name, query, type_=Text())) for name, query in questions.items()
+        ]
+
+
+def _shape_of(choice: Choice) -> Hashable:
+    return choice.beginning is None, choice.is_dense, len(choice.words) > FEW_WORDS
 
 
 def _named(shown: Sequence[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
@@ -343,55 +394,3 @@ def _named(shown: Sequence[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
     The columns that SQLAlchemy makes of a subquery's own take longer to be made than a search does.
     """
     return [ID, *(column(one.name, one.type) for one in shown if isinstance(one, Label))]
-
-
-class _InBlock(FunctionElement[bool]):
-    """A row is of a block; PostgreSQL alone."""
-
-    inherit_cache = True
-
-    def __init__(self, document: ColumnElement[Any], block: ColumnElement[str]) -> None:
-        super().__init__(document, block)
-
-
-@compiles(_InBlock, "postgresql")
-def _in_block(element: _InBlock, compiler: SQLCompiler, **options: Any) -> str:
-    document, block = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{document} @@ CAST({block} AS tsquery)"
-
-
-@lru_cache
-def _all_blocks(key: ColumnElement[int], near: int) -> CTE:
-    """Return the blocks from the newest row down, one subquery for all that read them."""
-    return _blocks(select(func.max(key)).scalar_subquery(), near=near).cte(f"blocks_{near}")
-
-
-def _blocks(newest: ColumnElement[int], *, near: int) -> CompoundSelect[str]:
-    """Return the words for the blocks of ids from the newest down: small ones in the first ``near`` large ones, then large.
-
-    What many rows have is found in a few small ones; for what few have, all small ones would have to be looked through.
-    """
-    first = newest.op(">>")(number(LARGE_BLOCK_BITS))
-    last_small = (first - number(near - 1)).op("<<")(number(LARGE_BLOCK_BITS - BLOCK_BITS))
-    ranges = (
-        (BLOCK_BITS, newest.op(">>")(number(BLOCK_BITS)), func.greatest(last_small, number(0))),
-        (LARGE_BLOCK_BITS, first - number(near), number(0)),
-    )
-    parts = []
-    for bits, highest, lowest in ranges if near else ranges[1:]:
-        numbers = func.generate_series(highest, lowest, number(-1)).table_valued("number").render_derived()
-        word = literal_column(f"'{FACT}{BLOCKS[bits]}'", Text()) + sql_cast(numbers.c.number, Text())
-        parts.append(select(word.label("block")))
-    return union_all(*parts)
-
-
-class _Matches(FunctionElement[bool]):
-    """The document of a row meets a question; PostgreSQL alone."""
-
-    inherit_cache = True
-
-
-@compiles(_Matches, "postgresql")
-def _matches(element: _Matches, compiler: SQLCompiler, **options: Any) -> str:
-    document, query = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{document} @@ CAST({query} AS tsquery)"

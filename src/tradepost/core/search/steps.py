@@ -7,6 +7,7 @@ fills is read without a look at the others.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from dataclasses import field as attribute
 from itertools import product
 from typing import Final
 
@@ -31,6 +32,8 @@ class Choice:
     """The one field in which it stands; without it, any."""
     is_dense: bool = False
     """So many texts have a word that begins so that reading texts is cheaper than asking the index."""
+    place: str = attribute(default="", compare=False)
+    """Its place in a search, after which its parameters are called."""
 
     def within(self, field: str) -> "Choice":
         """Return the same choice in one field."""
@@ -59,6 +62,11 @@ class Resolved:
         """The last tier, which lets in whatever meets the question at all."""
         return self.tiers[-1][1]
 
+    @property
+    def is_read(self) -> bool:
+        """Whether texts are read for some of its choices."""
+        return any(choice.is_dense for choice in self.widest)
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -86,7 +94,7 @@ def resolve(
     texts has one.
     """
 
-    def choice(term: Term, rank: int) -> Choice:
+    def choice(place: int, term: Term, rank: int) -> Choice:
         words, beginning = {term.word: None}, None
         # One character of a script without spaces is a word of its own only at the end of a run.
         if begins(term, rank):
@@ -95,11 +103,11 @@ def resolve(
             words |= dict.fromkeys(begun or ())
         if rank == TYPOS:
             words |= dict.fromkeys(typos.get(term, ()))
-        return Choice(tuple(words), beginning, is_dense=beginning in dense)
+        return Choice(tuple(words), beginning, is_dense=beginning in dense, place=f"{rank}_{place}")
 
     tiers: list[tuple[int, Tier]] = []
     for rank in range(TYPOS + 1):
-        tier = tuple(choice(term, rank) for term in question.terms)
+        tier = tuple(choice(place, term, rank) for place, term in enumerate(question.terms))
         if not tiers or tier != tiers[-1][1]:
             tiers.append((rank, tier))
     forms = {term: choice.words for term, choice in zip(question.terms, tiers[-1][1], strict=True)}
@@ -119,6 +127,15 @@ def steps_of(resolved: Resolved, fields: Sequence[tuple[str, int]]) -> list[Step
         steps += _steps_of_tier(rank, tier, before, fields)
         before = (tier,)
     return steps
+
+
+def numbered(steps: Sequence[Step], *, in_one_tier: bool = False) -> Sequence[tuple[str, Step]]:
+    """Return steps, or only those of the first tier, with the names of their parts."""
+    return [
+        (f"step_{place}", step)
+        for place, step in enumerate(steps)
+        if not in_one_tier or step.rank == steps[0].rank
+    ]
 
 
 def is_classed(tier: Tier) -> bool:

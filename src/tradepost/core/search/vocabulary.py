@@ -6,9 +6,10 @@ plain index, so this needs no extension of PostgreSQL and is exact, and alike, o
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Final, cast
 
-from sqlalchemy import String, Table, select
+from sqlalchemy import Select, String, Table, bindparam, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tradepost.core.database.elements import AmongTexts
@@ -48,6 +49,16 @@ class SearchWord(Base):
 
 
 _WORDS: Final = cast("Table", SearchWord.__table__)
+_STANDING: Final = select(_WORDS.c.word).where(AmongTexts(_WORDS.c.piece)).distinct()
+"""The words under some pieces."""
+
+
+@lru_cache
+def _begun(most: int) -> Select[str]:
+    """Return the statement for the words from one up to another, so many at the most."""
+    lowest, highest = (bindparam(name, type_=_WORDS.c.word.type) for name in ("beginning", "after"))
+    begun = select(_WORDS.c.word).where(_WORDS.c.piece == _WHOLE)
+    return begun.where(_WORDS.c.word >= lowest, _WORDS.c.word < highest).limit(most)
 
 
 def _cuts(length: int, typos: int) -> Iterator[tuple[int, int]]:
@@ -135,14 +146,9 @@ class VocabularyRepository(Repository):
 
     async def find_beginning(self, beginning: str) -> Sequence[str] | None:
         """Return the words that begin so, itself too; None when they are too many."""
-        after = beginning + "\U0010ffff"
-        begin = (
-            select(_WORDS.c.word)
-            .where(_WORDS.c.piece == _WHOLE, _WORDS.c.word >= beginning, _WORDS.c.word < after)
-            .limit(MOST_BEGINNINGS + 1)
-        )
-        found = (await self.db.scalars(begin)).all()
-        return None if len(found) > MOST_BEGINNINGS else found
+        values = {"beginning": beginning, "after": beginning + "\U0010ffff"}
+        found = await self.rows(_begun(MOST_BEGINNINGS + 1), values)
+        return None if len(found) > MOST_BEGINNINGS else [word for (word,) in found]
 
     async def find_similar(self, terms: Sequence[Term]) -> Mapping[Term, Sequence[str]]:
         """Return for each term the words that it may be a typo of, the nearest first."""
@@ -150,8 +156,7 @@ class VocabularyRepository(Repository):
         keys = sorted({key for term in asked for key in _near(term.word, term.typos)})
         if not keys:
             return {}
-        standing = select(_WORDS.c.word).where(AmongTexts(_WORDS.c.piece)).distinct()
-        candidates = (await self.db.scalars(standing, {"texts": keys})).all()
+        candidates = [word for (word,) in await self.rows(_STANDING, {"texts": keys})]
         return {term: _nearest(term, candidates) for term in asked}
 
 

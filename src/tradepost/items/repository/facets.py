@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import CTE, Row, Select, String, func, literal_column, select, union_all
 
-from tradepost.core.database.elements import AmongSelected
+from tradepost.core.database.elements import AmongSelected, TextsJoined
 from tradepost.items.models import ItemTag
 from tradepost.items.texts import CATEGORY, PRICE_CLASSES, of_price
 
@@ -40,8 +40,8 @@ def spread_statement(best: CTE, names: Sequence[str]) -> Select[*tuple[Any, ...]
     told = select(
         literal_column("''", String()).label("tag"),
         func.count().label("number"),
-        func.aggregate_strings(best.c.facts, " ").label("facts"),
-        func.aggregate_strings(best.c.tag_names, "\n").label("tag_names"),
+        TextsJoined(best.c.facts, literal_column("' '", String())).label("facts"),
+        TextsJoined(best.c.tag_names, literal_column("'\n'", String())).label("tag_names"),
     ).select_from(best)
     parts = [told]
     if "tag" in names:
