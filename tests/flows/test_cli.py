@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tests.clock import MovableClock
 from tests.conftest import Template, settings_for, world_on
 from tests.faults.stoppable import stoppable_postgres
 from tests.flows.command_line import called
-from tests.flows.live import API, environment, tradepost
+from tests.flows.live import API, environment, eventually, serving, tradepost
 from tradepost.accounts.models import User
 from tradepost.bootstrap import opened
 from tradepost.core.audit.models import AuditLine
@@ -199,3 +200,12 @@ async def test_every_command_explains_itself(tmp_path: Path) -> None:
         assert explained.status == 0
         assert explained.output.startswith("Usage: ")
     assert "0." in (await called("--version", env=environment(tmp_path))).output
+
+
+async def test_a_server_takes_a_port_of_the_systems_choice(tmp_path: Path) -> None:
+    with serving(environment(tmp_path, LOG_LEVEL="INFO"), "--port", "0") as server:
+
+        async def found() -> bool:
+            return re.search(r"Uvicorn running on http://127\.0\.0\.1:[1-9]", server.output) is not None
+
+        await eventually(found)

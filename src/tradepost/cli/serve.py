@@ -45,8 +45,8 @@ def serve(host: str, port: int, workers: int, *, demo: bool) -> None:
     settings = load_settings()
     refuse_taken_port(host, port)
     refuse_unmakeable_database(settings)
-    if settings.is_local and "PUBLIC_URL" not in settings.model_fields_set:
-        # Before the workers read their settings: links in e-mails lead to where this is served.
+    if settings.is_local and port and "PUBLIC_URL" not in settings.model_fields_set:
+        # Before the workers read their settings: links in e-mails lead to where this is served, where that is known.
         os.environ["PUBLIC_URL"] = address(host, port)
         settings = load_settings()
     if demo:
