@@ -28,6 +28,11 @@ def is_there(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
+def imports(pid: int) -> bool:
+    """Tell whether it is the process that workers are to be forked from."""
+    return "multiprocessing.forkserver" in Path(f"/proc/{pid}/cmdline").read_text()
+
+
 def own_part(pid: int) -> float:
     """Return how much of a process's memory no other has."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()[1:]
@@ -113,3 +118,17 @@ async def test_all_are_replaced_when_the_process_that_they_come_from_is_killed(t
 
         await eventually(others_are_gone)
         assert len(children(server.common)) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_all_end_in_order_while_what_they_have_in_common_is_still_imported(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    async with served(tmp_path) as server:
+
+        async def is_importing() -> bool:
+            return any(map(imports, children(server.process.pid)))
+
+        await eventually(is_importing)
+        os.killpg(server.process.pid, number)
+        assert await server.process.wait() == 0

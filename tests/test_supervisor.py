@@ -18,6 +18,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import multiprocess
 
 from tradepost import supervisor
+from tradepost.core.clock import SystemClock
 from tradepost.supervisor import Workers, _Told
 
 LOOK = """
@@ -39,7 +40,9 @@ def test_the_end_of_a_worker_is_noticed_at_once() -> None:
     for process in processes:
         process.start()
     try:
-        workers: Any = SimpleNamespace(processes=[SimpleNamespace(process=process) for process in processes])
+        workers: Any = SimpleNamespace(
+            processes=[SimpleNamespace(process=process) for process in processes], signal_queue=[]
+        )
         told = _Told(workers)
         assert not told.wait(0.01)
         assert processes[1].pid is not None
@@ -84,6 +87,16 @@ class _Answering(multiprocess.Process):
     @override
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         self.always_pong()
+
+
+class _Ready(multiprocess.Process):
+    """A worker that serves."""
+
+    @override
+    def target(self, sockets: list[socket.socket] | None = None) -> None:
+        while True:
+            self.child_conn.recv()
+            self.child_conn.send(True)  # noqa: FBT003 - as uvicorn's do
 
 
 class _Failing(multiprocess.Process):
@@ -205,15 +218,72 @@ def test_workers_that_cannot_start_end_the_process_above(scene: Callable[..., _S
     assert hanging.exitcode is None
 
 
+def stop(worker: multiprocess.Process) -> None:
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WNOWAIT)
+
+
 def test_one_that_is_stopped_is_killed_when_all_are_to_end(scene: Callable[..., _Scene]) -> None:
     played = scene(_Hanging, _Hanging)
     stopped, ending = played.first
-    assert stopped.pid is not None
-    os.kill(stopped.pid, signal.SIGSTOP)
-    os.waitid(os.P_PID, stopped.pid, os.WSTOPPED | os.WNOWAIT)
+    stop(stopped)
     played.workers.terminate_all()
     # Its end is not awaited in the time of the first.
     ending.process.join()
     # Until the test's own time is up, were the stopped one waited for.
     played.workers.join_all()
     assert (stopped.exitcode, ending.exitcode) == (-signal.SIGKILL, -signal.SIGTERM)
+
+
+@pytest.mark.parametrize(("number", "left"), [(signal.SIGHUP, 2), (signal.SIGTTOU, 1)])
+def test_one_that_is_stopped_is_killed_when_it_alone_is_to_end(
+    scene: Callable[..., _Scene], monkeypatch: pytest.MonkeyPatch, number: signal.Signals, left: int
+) -> None:
+    played = scene(_Hanging, _Hanging, _Ready, _Ready)
+    stopped = played.first[-1]
+    stop(stopped)
+    monkeypatch.setattr(supervisor, "monotonic", SystemClock().monotonic)
+    played.workers.signal_queue.append(number)
+    # Until the test's own time is up, were the stopped one waited for.
+    played.workers.handle_signals()
+    played.started |= {*played.workers.processes}
+    assert stopped.exitcode == -signal.SIGKILL
+    assert stopped not in played.workers.processes
+    assert [worker.exitcode for worker in played.workers.processes] == [None] * left
+
+
+def test_a_signal_to_end_is_heard_while_workers_are_replaced(scene: Callable[..., _Scene]) -> None:
+    played = scene(_Hanging, _Hanging, _Ready)
+    stopped, other = played.first
+    stop(stopped)
+    pause = threading.Event()
+
+    def tell() -> None:
+        while played.workers.processes[0] is stopped:
+            pause.wait(0.01)
+        played.workers.signal_queue.append(signal.SIGTERM)
+
+    telling = threading.Thread(target=tell)
+    telling.start()
+    # Until the test's own time is up, as the clock stands still.
+    played.workers.restart_all()
+    telling.join()
+    played.started |= {*played.workers.processes}
+    successor, *others = played.workers.processes
+    assert isinstance(successor, _Ready)
+    assert others == [other, stopped]
+    assert played.workers.should_exit.is_set()
+
+
+@pytest.mark.usefixtures("_own_signals")
+def test_all_end_when_what_they_are_forked_from_ended_of_the_same_signal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(multiprocess, "Process", _Unborn)
+    workers = Workers(uvicorn.Config("nothing:app", workers=2), [], end_seconds=0.1)
+    with pytest.raises(EOFError):
+        workers.init_processes()
+    workers.signal_queue.append(signal.SIGINT)
+    workers.run()
+    assert workers.processes == []

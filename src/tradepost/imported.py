@@ -15,6 +15,8 @@ from sqlalchemy.orm import configure_mappers
 # What is sent to all processes of a server concerns the workers, who end in their own time. This one ends with the process
 # above them, which hears from it how each of them has ended.
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
+# So it is with this one, later on; workers listen to it once they serve.
+signal.signal(signal.SIGINT, signal.SIG_IGN)
 os.register_at_fork(after_in_child=partial(signal.signal, signal.SIGTERM, signal.SIG_DFL))
 gc.disable()
 import_module("tradepost.main")

@@ -34,6 +34,7 @@ from tradepost.core.observability.worker_files import MULTIPROCESS_VARIABLE, pre
 from tradepost.web.shared_socket import COUNTS_VARIABLE, ConnectionCounts
 
 METRICS_PREFIX: Final = "tradepost-metrics-"
+_ENDING: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 
 monotonic: Final = SystemClock().monotonic
 
@@ -83,6 +84,15 @@ class Workers(Multiprocess):
         """Since when workers owe an answer."""
 
     @override
+    def init_processes(self) -> None:
+        """Start them; what they are forked from may have ended of the same signal that has all of them end."""
+        try:
+            super().init_processes()
+        except (EOFError, OSError):
+            if not self.should_exit.is_set():
+                raise
+
+    @override
     def keep_subprocess_alive(self) -> None:
         """Replace what has ended, or has owed an answer for too long: no answer is waited for here.
 
@@ -130,23 +140,67 @@ class Workers(Multiprocess):
         super().terminate_all()
 
     @override
+    def restart_all(self) -> None:
+        """Replace the workers one after the other, each once its successor is ready; a signal to end is heard meanwhile."""
+        for at, old in enumerate(list(self.processes)):
+            if self.should_exit.is_set():
+                return
+            successor = multiprocess.Process(self.config, self.sockets)
+            successor.start()
+            if not successor.wait_until_ready(self.config.timeout_worker_healthcheck, self.should_exit):
+                if not self.should_exit.is_set():
+                    log.error("Child process [%s] is not ready in time, no other is replaced", successor.pid)
+                successor.kill()
+                successor.join()
+                return
+            self.processes[at] = successor
+            self._retire(old)
+
+    @override
+    def handle_ttou(self) -> None:
+        if len(self.processes) > 1:
+            self._retire(self.processes.pop())
+
+    @override
     def join_all(self) -> None:
-        """Wait for the workers' ends, and bring them about in the end: one that is stopped, or hangs, hears no other signal."""
         last = monotonic() + self._end_seconds
         for worker in self.processes:
-            worker.process.join(max(0.0, last - monotonic()))
-            if worker.process.is_alive():
-                log.error("Child process [%s] does not end, and is killed", worker.pid)
-                worker.kill()
-            worker.join()
+            _end(worker, last)
+
+    def _retire(self, worker: Process) -> None:
+        """End a worker, and wait for it; when all are to end meanwhile, it is one of them again."""
+        worker.terminate()
+        last = monotonic() + self._end_seconds
+        while worker.process.is_alive() and monotonic() < last:
+            if self.should_exit.is_set():
+                self.processes.append(worker)
+                return
+            wait([worker.process.sentinel], 0.5)
+        _end(worker, last)
+
+
+def _end(worker: Process, last: float) -> None:
+    """Wait for a worker's end until ``last``, and bring it about then: one that is stopped, or hangs, hears no other signal."""
+    worker.process.join(max(0.0, last - monotonic()))
+    if worker.process.is_alive():
+        log.error("Child process [%s] does not end, and is killed", worker.pid)
+        worker.kill()
+    worker.join()
 
 
 class _Told(threading.Event):
-    """Whether all are to end; a wait for it is over when one has ended already, so that another takes its place at once."""
+    """Whether all are to end, be it by a signal that nobody has looked at yet.
+
+    A wait for it is over when a worker has ended already, so that another takes its place at once.
+    """
 
     def __init__(self, workers: Workers) -> None:
         super().__init__()
         self._workers = workers
+
+    @override
+    def is_set(self) -> bool:
+        return super().is_set() or not _ENDING.isdisjoint(self._workers.signal_queue)
 
     @override
     def wait(self, timeout: float | None = None) -> bool:
