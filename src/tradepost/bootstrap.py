@@ -23,7 +23,7 @@ from tradepost.accounts.models import AccountToken, ApiKey, LoginSession, Recove
 from tradepost.audit import handlers as audit_handlers
 from tradepost.categories import handlers as category_handlers
 from tradepost.categories.dependencies import open_categories
-from tradepost.categories.models import Category
+from tradepost.categories.models import Category, FormerSlug
 from tradepost.core.audit.models import AuditLine
 from tradepost.core.audit.trail import AuditTrail
 from tradepost.core.batching.coalescer import Observe
@@ -95,6 +95,7 @@ MODELS = (
     RecoveryCode,
     Tag,
     Category,
+    FormerSlug,
     Item,
     ItemTag,
     ItemText,

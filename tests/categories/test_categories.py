@@ -267,8 +267,34 @@ class TestWriting:
         # Its own slug is not in the way.
         assert (await admin.api.patch(path, json={"name": "TOYS"})).json()["slug"] == "toys-2"
         assert (await admin.api.patch(path, json={"name": "Games"})).json()["slug"] == "games"
-        assert (await client.get(f"{CATEGORIES}toys-2")).status_code == 404
         assert (await admin.api.patch(path, json={"description": "Fun"})).json()["slug"] == "games"
+
+    async def test_a_former_slug_leads_to_the_category(
+        self, client: httpx.AsyncClient, admin: Person
+    ) -> None:
+        async def led(former: str, api: httpx.AsyncClient = client) -> str | int:
+            answer = await api.get(f"{CATEGORIES}{former}")
+            return answer.headers["Location"] if answer.status_code == 301 else answer.status_code
+
+        toys = await make(admin, "Toys")
+        path = f"{CATEGORIES}{toys['id']}"
+        for name in ("Games", "Puzzles"):
+            assert (await admin.api.patch(path, json={"name": name})).status_code == 200
+        assert await led("toys") == await led("games") == await led("toys/") == f"{CATEGORIES}puzzles"
+        assert await led("toys?counts=true") == f"{CATEGORIES}puzzles?counts=true"
+        assert (await client.get(f"{CATEGORIES}toys", follow_redirects=True)).json()["id"] == toys["id"]
+        assert code(await admin.api.patch(f"{CATEGORIES}toys", json={})) == (404, "CATEGORY_NOT_FOUND")
+        # A slug that is taken again leads nowhere else, and one that is taken back is no former one.
+        other = await make(admin, "Toys")
+        assert (await client.get(f"{CATEGORIES}toys")).json()["id"] == other["id"]
+        assert (await admin.api.patch(path, json={"name": "Games"})).json()["slug"] == "games"
+        assert (await client.get(f"{CATEGORIES}games")).json()["id"] == toys["id"]
+        assert await led("puzzles") == f"{CATEGORIES}games"
+        # What does not show is not told of, and what is gone leads nowhere.
+        await admin.api.patch(path, json={"is_active": False})
+        assert (await led("puzzles"), await led("puzzles", admin.api)) == (404, f"{CATEGORIES}games")
+        assert (await admin.api.delete(path)).status_code == 200
+        assert await led("puzzles", admin.api) == 404
 
     @pytest.mark.parametrize("method", ["PUT", "PATCH"])
     async def test_only_sent_fields_change(self, admin: Person, method: str) -> None:

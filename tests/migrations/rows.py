@@ -61,6 +61,7 @@ ROWS: Final[dict[str, dict[str, Any]]] = {
         "answer": b"{}",
     },
     "categories": {"id": 1, "name": "C", "slug": "c", "is_active": True, **TIMES},
+    "former_slugs": {"slug": "b", "category_id": 1},
     "tags": {"name": "t", **TIMES},
     "items": {
         "id": 1,

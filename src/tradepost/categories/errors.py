@@ -10,6 +10,14 @@ class CategoryNotFound(NotFound):
     detail = "Category not found"
 
 
+class CategoryMoved(CategoryNotFound):
+    """The slug is one that a category had before; ``slug`` is what it has now."""
+
+    def __init__(self, slug: str) -> None:
+        super().__init__()
+        self.slug = slug
+
+
 class CategoryCycle(RuleBroken):
     """A category would be its own ancestor."""
 

@@ -1,4 +1,4 @@
-"""The table of categories."""
+"""The tables of categories, and of the slugs that they had."""
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column, validates
@@ -30,3 +30,14 @@ class Category(Identified, Timestamped, Versioned, Base):
     @validates("name")
     def _follow_name(self, source: str, name: str) -> str:
         return follow(self, source, name)
+
+
+class FormerSlug(Base):
+    """A slug that a category had before it got another name; one that a category has now counts first."""
+
+    __tablename__ = "former_slugs"
+
+    slug: Mapped[str] = mapped_column(String(SLUG_LENGTH), primary_key=True)
+    category_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("categories.id", ondelete="CASCADE"), index=True
+    )

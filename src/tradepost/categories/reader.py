@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from tradepost.accounts.permissions import STAFF
-from tradepost.categories.errors import CategoryNotFound
+from tradepost.categories.errors import CategoryMoved, CategoryNotFound
 from tradepost.categories.nodes import category_shown, count_items, roots, topmost, with_descendants
 from tradepost.categories.repository import CategoryRepository
 from tradepost.categories.schemas import CategoryPage, CategoryRead
@@ -46,6 +46,7 @@ class CategoryReader:
     """Finds categories and returns them as JSON. Lives as long as the process."""
 
     def __init__(self, database: Database, items: SortedItems, cursors: Cursors) -> None:
+        self._database = database
         self._items = items
         self._cursors = cursors
         self._single = ReadCoalescer(database, self._load_single, lanes=LANES, max_batch=1)
@@ -54,11 +55,14 @@ class CategoryReader:
     async def get(self, key: str, visitor: Principal | None, *, counts: bool = False) -> Representation:
         """Return a category by id or slug with all those below it that ``visitor`` may see: the JSON of ``CategoryRead``.
 
-        With ``counts``, each has the number of its items and of those below it.
+        With ``counts``, each has the number of its items and of those below it. ``CategoryMoved`` for a former slug.
         """
-        found = await self._single.find((key, _active_only(visitor), counts))
+        active_only = _active_only(visitor)
+        found = await self._single.find((key, active_only, counts))
         if found is None:
-            raise CategoryNotFound
+            async with self._database.read() as db:
+                slug = await CategoryRepository(db).find_slug_after(key, active_only=active_only)
+            raise CategoryNotFound if slug is None else CategoryMoved(slug)
         return found
 
     async def page(

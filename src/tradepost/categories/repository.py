@@ -15,13 +15,14 @@ from sqlalchemy import (
     exists,
     false,
     func,
+    insert,
     literal_column,
     or_,
     select,
     update,
 )
 
-from tradepost.categories.models import Category
+from tradepost.categories.models import Category, FormerSlug
 from tradepost.core.database.keyset import Order, Sorts
 from tradepost.core.database.locks import lock_for_update, lock_key_share, lock_tables
 from tradepost.core.database.repository import Repository
@@ -182,6 +183,22 @@ class CategoryRepository(Repository):
         """Return those slugs that are ``stem``, or it with something after a hyphen."""
         like_it = or_(Category.slug == stem, Category.slug.like(f"{stem}-%"))
         return set(await self.db.scalars(select(Category.slug).where(like_it)))
+
+    async def find_slug_after(self, former: str, *, active_only: bool) -> str | None:
+        """Return the present slug of the category that had this one before, if it shows."""
+        there = select(Category.slug).join(FormerSlug, FormerSlug.category_id == Category.id)
+        slug: str | None = await self.db.scalar(
+            there.where(FormerSlug.slug == former, *_shown(active_only=active_only))
+        )
+        return slug
+
+    async def give_slug(self, slug: str) -> None:
+        """Have a slug stand for the category that is about to get it, and for none that had it before."""
+        await self.db.execute(delete(FormerSlug).where(FormerSlug.slug == slug))
+
+    async def keep_slug(self, slug: str, category_id: int) -> None:
+        """Have a slug that a category gives up lead to it."""
+        await self.db.execute(insert(FormerSlug).values(slug=slug, category_id=category_id))
 
     async def add(self, category: Category) -> Category:
         """Insert ``category`` and give it its id."""

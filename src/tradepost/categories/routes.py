@@ -1,13 +1,19 @@
 """``/categories``: everybody reads, admins write."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import Path, Query
+from fastapi import Path, Query, Request
 from starlette.responses import Response
 
 from tradepost.accounts.dependencies import MayAdminister, Visitor
 from tradepost.categories.dependencies import CategoryReads, CategoryWrites
-from tradepost.categories.errors import CategoryCycle, CategoryInUse, CategoryNotFound, CategoryTooDeep
+from tradepost.categories.errors import (
+    CategoryCycle,
+    CategoryInUse,
+    CategoryMoved,
+    CategoryNotFound,
+    CategoryTooDeep,
+)
 from tradepost.categories.repository import SORTS
 from tradepost.categories.schemas import (
     SLUG_LENGTH,
@@ -50,6 +56,12 @@ Counts = Annotated[
 MoveTo = Annotated[Id | None, Query(description="The id of the category that takes over children and items")]
 
 READ_ERRORS = problem_responses(Unauthenticated, CategoryNotFound)
+MOVED: dict[int | str, dict[str, Any]] = {
+    301: {
+        "description": "The slug is a former one",
+        "headers": {"Location": {"description": "The category's address", "schema": {"type": "string"}}},
+    }
+}
 UPDATE_ERRORS = problem_responses(
     Unauthenticated, InsufficientPermissions, CategoryNotFound, CategoryCycle, CategoryTooDeep
 )
@@ -77,18 +89,28 @@ async def list_categories(
 
 
 @router.get(
-    "/{id_or_slug}", response_model=CategoryRead, responses=READ_ERRORS, openapi_extra=CREDENTIALS_OPTIONAL
+    "/{id_or_slug}",
+    response_model=CategoryRead,
+    responses=READ_ERRORS | MOVED,
+    openapi_extra=CREDENTIALS_OPTIONAL,
 )
 async def read_category(
     *,
+    request: Request,
     id_or_slug: Key,
     visitor: Visitor,
     categories: CategoryReads,
     known: IfNoneMatch,
     counts: Counts = False,
 ) -> Response:
-    """Return a category with all those below it, nested."""
-    return resource_answer(await categories.get(id_or_slug, visitor, counts=counts), known)
+    """Return a category with all those below it, nested. A slug from before it got another name leads to it."""
+    try:
+        return resource_answer(await categories.get(id_or_slug, visitor, counts=counts), known)
+    except CategoryMoved as moved:
+        url = request.url
+        above = url.path.rstrip("/").rpartition("/")[0]
+        query = url.query and f"?{url.query}"
+        return Response(status_code=301, headers={"Location": f"{above}/{moved.slug}{query}"})
 
 
 @router.post(

@@ -84,6 +84,7 @@ class CategoryService:
                 raise CategoryTooDeep
         now = self._clock.now()
         slug = await self._slug(new.name)
+        await self._categories.give_slug(slug)
         added = await self._categories.add(
             Category(**new.model_dump(), slug=slug, created_at=now, updated_at=now)
         )
@@ -107,7 +108,7 @@ class CategoryService:
     ) -> Representation:
         """Change the fields that were sent, of an expected version.
 
-        A new name makes a new slug, a new parent moves the whole subtree.
+        A new name makes a new slug, and the one before leads to it; a new parent moves the whole subtree.
         """
         await self._categories.lock_tree()
         category = await self._categories.find(key)
@@ -118,8 +119,13 @@ class CategoryService:
         changed = {name: value for name, value in sent.items() if getattr(category, name) != value}
         if changed.get("parent_id") is not None:
             await self._check_parent(category, changed["parent_id"])
-        if "name" in changed:
-            changed["slug"] = await self._slug(changed["name"], own=category.slug)
+        if (
+            "name" in changed
+            and (slug := await self._slug(changed["name"], own=category.slug)) != category.slug
+        ):
+            changed["slug"] = slug
+            await self._categories.give_slug(slug)
+            await self._categories.keep_slug(category.slug, category.id)
         if changed:
             for name, value in changed.items():
                 setattr(category, name, value)
