@@ -78,7 +78,7 @@ SHEDDING_DOES = {"points", "create"}
 """Fastify's server here filters nothing and searches nothing."""
 CHEAP = {"points", "create"}
 """Of their capacity 1.5 times is asked for, too: refusing costs about as much as answering."""
-MOST_RATE = 12_000
+MOST_RATE = 10_000
 """Requests a second that the crowd can send and see to; where the capacity is too high for a multiple, it is this many."""
 BESIDE_SECONDS = 20.0
 """For which the servers beside ours are asked, at most."""
@@ -361,8 +361,13 @@ def measure(options: argparse.Namespace, dataset: Dataset, secret: str) -> list[
         tokens = log_in(servers[0], dataset)
         for name in options.workloads.split(","):
             requests = encoded(name, dataset, tokens)
+            at_most = set[str]()
             for times, crowd in kinds(name, options):
+                if crowd in at_most:
+                    continue
                 most, answer_cpu = capacity(servers[0], dataset, name, requests)
+                if times * most > MOST_RATE:
+                    at_most.add(crowd)
                 for server in servers if options.beside else servers[1:2]:
                     if server.contestant is SHEDDING:
                         if name not in SHEDDING_DOES:
