@@ -168,6 +168,16 @@ async def test_a_page_goes_on_after_a_place(world: World) -> None:
                 assert [row for row in rest if row in whole[at + 1 :]] == whole[at + 1 :]
 
 
+async def test_a_page_goes_on_after_a_place_of_a_class_that_there_is_no_more(world: World) -> None:
+    """What the vocabulary knows of a word changes from page to page, and with it the classes."""
+    async with filled(world) as db:
+        whole = await ranked(db, of(world, "lamp"))
+        for tier, score in ((0, 99), (0, 3), (1, 3), (9, 1)):
+            later = [row for row in whole if (row[1], -row[2]) > (tier, -score)]
+            rest = await ranked(db, of(world, "lamp"), 10, End(tier, score, 5, 1))
+            assert [row for row in rest if row in later] == later
+
+
 async def test_facts_words_and_other_tables_narrow(world: World) -> None:
     others = lightweight("notes", column("id", BigInteger)).alias("others")
     fact, word = Choice(("\u00a7sa",)), Choice(("old",))

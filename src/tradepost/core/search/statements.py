@@ -183,8 +183,11 @@ class SearchStatements:
             if (after.tier, after.score) in classes:
                 steps, below = steps[classes.index((after.tier, after.score)) :], after.row_id
             else:
-                # Among the rows of that tier that have scores of their own.
-                steps, needed = steps[classes.index((after.tier, None)) :], RANKED
+                # Among rows that have scores of their own, or of a class that there is no more: the vocabulary has changed.
+                place = (after.tier, -after.score)
+                scores = [after.score if step.score is None else step.score for step in steps]
+                is_later = [(step.rank, -score) >= place for step, score in zip(steps, scores, strict=True)]
+                steps, needed = steps[is_later.index(True) if any(is_later) else -1 :], RANKED
         parts = [
             _Part(
                 name,
