@@ -81,7 +81,11 @@ class Silent(asyncio.Protocol):
         self.server_state = server_state
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.server_state.connections.add(transport)
+        self.transport = transport
+        self.server_state.connections.add(self)
+
+    def shutdown(self) -> None:
+        self.transport.close()
 
 
 def test_the_only_worker_accepts_a_crowd_in_a_few_turns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,13 +107,43 @@ def test_the_only_worker_accepts_a_crowd_in_a_few_turns(monkeypatch: pytest.Monk
             await server.wait_closed()
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(address, timeout=10)
-            for transport in state.connections:
-                transport.close()
+            for connection in state.connections:
+                connection.shutdown()
         return number
 
     with asyncio.Runner(loop_factory=AcceptingLoop) as runner:
         # One turn sees them, and a transport takes a few more until its protocol is told.
         assert runner.run(turns()) < 20
+
+
+def test_those_that_were_just_accepted_end_with_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(COUNTS_VARIABLE, raising=False)
+
+    async def ends() -> None:
+        loop = asyncio.get_running_loop()
+        state = SimpleNamespace(connections=set())
+        made: list[Silent] = []
+        begun = asyncio.Event()
+
+        def new() -> Silent:
+            begun.set()
+            made.append(Silent(state))
+            return made[-1]
+
+        server = await loop.create_server(new, host="127.0.0.1", port=0, backlog=50)
+        address = server.sockets[0].getsockname()
+        with ExitStack() as clients:
+            for _ in range(10):
+                clients.enter_context(socket.create_connection(address, timeout=10))
+            await begun.wait()
+            server.close()
+            for connection in state.connections:
+                connection.shutdown()
+            await server.wait_closed()
+            assert [connection.transport.is_closing() for connection in made] == [True] * len(made)
+
+    with asyncio.Runner(loop_factory=AcceptingLoop) as runner:
+        runner.run(ends())
 
 
 def test_a_worker_that_can_accept_nothing_looks_again_once_for_all_its_addresses(

@@ -183,6 +183,9 @@ class AcceptingServer:
         with suppress(OSError):  # its client left already
             _, protocol = await self._loop.connect_accepted_socket(self._new_protocol, connection)
             self._connections = protocol.server_state.connections
+            if not self._is_open:
+                # The server may have told all others before, and would wait for this one's first byte.
+                protocol.shutdown()
 
 
 class AcceptingLoop(uvloop.Loop):
