@@ -5,8 +5,10 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import insert
 
 from tests.conftest import Person, World
+from tradepost.categories.models import FormerSlug
 
 CATEGORIES = "/api/v1/categories/"
 
@@ -295,6 +297,17 @@ class TestWriting:
         assert (await led("puzzles"), await led("puzzles", admin.api)) == (404, f"{CATEGORIES}games")
         assert (await admin.api.delete(path)).status_code == 200
         assert await led("puzzles", admin.api) == 404
+
+    async def test_a_slug_that_the_release_before_gave_leads_to_who_gives_it_up(
+        self, client: httpx.AsyncClient, admin: Person, world: World
+    ) -> None:
+        """That release knows nothing of former slugs, and leaves what stands for another category."""
+        toys, other = await make(admin, "Toys"), await make(admin, "Other")
+        async with world.database.transaction() as db:
+            await db.execute(insert(FormerSlug).values(slug="toys", category_id=other["id"]))
+        answer = await admin.api.patch(f"{CATEGORIES}{toys['id']}", json={"name": "Games"})
+        assert answer.status_code == 200, answer.text
+        assert (await client.get(f"{CATEGORIES}toys")).headers["Location"] == f"{CATEGORIES}games"
 
     @pytest.mark.parametrize("method", ["PUT", "PATCH"])
     async def test_only_sent_fields_change(self, admin: Person, method: str) -> None:

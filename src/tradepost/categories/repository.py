@@ -197,7 +197,8 @@ class CategoryRepository(Repository):
         await self.db.execute(delete(FormerSlug).where(FormerSlug.slug == slug))
 
     async def keep_slug(self, slug: str, category_id: int) -> None:
-        """Have a slug that a category gives up lead to it."""
+        """Have a slug that a category gives up lead to it, whatever it led to before."""
+        await self.give_slug(slug)
         await self.db.execute(insert(FormerSlug).values(slug=slug, category_id=category_id))
 
     async def add(self, category: Category) -> Category:
