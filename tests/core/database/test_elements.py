@@ -15,6 +15,7 @@ from tradepost.core.database.elements import (
     ByCodePoint,
     DatabaseNow,
     EstimatedCount,
+    GatheredIds,
     SoughtInRange,
     TextsJoined,
     Unindexed,
@@ -148,6 +149,22 @@ async def test_joined_texts_are_those_of_all_rows(database: Database, ids: dict[
     async with database.read() as db:
         assert set((await db.scalar(joined) or "").split(", ")) == set(ids)
         assert await db.scalar(joined.where(Tag.name == "")) is None
+
+
+def test_ids_are_gathered_in_an_array_or_in_json() -> None:
+    assert spelt(select(GatheredIds(Tag.id.expression).label("ids"))) == (
+        "SELECT array_agg(tags.id) AS ids FROM tags",
+        "SELECT json_group_array(tags.id) AS ids FROM tags",
+    )
+
+
+async def test_gathered_ids_are_those_of_all_rows(database: Database, ids: dict[str, int]) -> None:
+    gathered = select(GatheredIds(Tag.id.expression))
+    async with database.read() as db:
+        for _ in range(2):
+            ((found,),) = await Repository(db).rows(gathered)
+            assert sorted(found) == sorted(ids.values())
+        assert not await db.scalar(gathered.where(Tag.name == ""))
 
 
 def test_postgresql_explains_what_sqlite_counts() -> None:

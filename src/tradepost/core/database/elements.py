@@ -29,7 +29,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from tradepost.core.database.models import Base, UtcDateTime
+from tradepost.core.database.models import Base, ConvertedOnSqlite, UtcDateTime
 from tradepost.core.wire.pagination import Estimate
 
 
@@ -290,6 +290,35 @@ def _string_agg(element: TextsJoined, compiler: SQLCompiler, **options: Any) -> 
 @compiles(TextsJoined, "sqlite")
 def _group_concat(element: TextsJoined, compiler: SQLCompiler, **options: Any) -> str:
     return f"group_concat({compiler.process(element.clauses, **options)})"
+
+
+class _GatheredList(ConvertedOnSqlite[list[int]]):
+    """A column type for a list of integers: an array from PostgreSQL, JSON text from SQLite."""
+
+    cache_ok = True
+
+    def process_result_value(self, value: Any, _dialect: Any) -> list[int] | None:
+        return None if value is None else json.loads(value)
+
+
+class GatheredIds(FunctionElement[list[int]]):
+    """The ids of all rows as one list, which costs a fraction of a row for each; without rows null, or empty."""
+
+    type = _GatheredList()
+    inherit_cache = True
+
+    def __init__(self, ids: ColumnElement[int]) -> None:
+        super().__init__(ids)
+
+
+@compiles(GatheredIds, "postgresql")
+def _array_agg(element: GatheredIds, compiler: SQLCompiler, **options: Any) -> str:
+    return f"array_agg({compiler.process(element.clauses, **options)})"
+
+
+@compiles(GatheredIds, "sqlite")
+def _group_array(element: GatheredIds, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_group_array({compiler.process(element.clauses, **options)})"
 
 
 class EstimatedCount(Executable, ClauseElement):

@@ -44,6 +44,7 @@ from tradepost.items.repository.search_statements import (
     is_tagged,
     joining,
     made,
+    newest_of,
     order_of,
     place_values,
     priced_counted,
@@ -77,19 +78,17 @@ class Found(NamedTuple):
 
 
 class _Newest(NamedTuple):
-    """The newest of what a question finds, in no order."""
+    """What a question finds, if it is little, else of the newest how many they are, and the first and last id."""
 
-    ids: Sequence[int]
-    is_all: bool
-    """Whether it finds nothing else."""
+    ids: Sequence[int] | None
+    number: int = 0
+    lowest: int = 0
+    highest: int = 0
 
     @property
     def is_likely_many(self) -> bool:
         """Tell whether more than a search ranks are found, if these lie as near together as the others do."""
-        if self.is_all:
-            return False
-        newest, oldest = max(self.ids), min(self.ids)
-        return len(self.ids) * newest > RANKED * (newest - oldest + 1)
+        return self.number * self.highest > RANKED * (self.highest - self.lowest + 1)
 
 
 class ItemSearchRepository(Repository):
@@ -156,7 +155,7 @@ class ItemSearchRepository(Repository):
         nulls = None if window.after is None else nulls_of(window.after)
         shape = PageShape(window.sort, window.limit, window.skip, nulls, after, needed)
         newest = await self._newest(asked, wanted, values)
-        if newest.is_all:
+        if newest.ids is not None:
             values["ids"] = newest.ids
             shape = replace(shape, needed=None, after=None)
             found = await self._kept(asked, results_page, shape, values=values | asked.text_values)
@@ -173,7 +172,7 @@ class ItemSearchRepository(Repository):
         if window.total is Total.NONE:
             total = None
         elif not facets:
-            total = len(newest.ids) if newest.is_all else await self._count(asked, values)
+            total = await self._count(asked, values) if newest.ids is None else len(newest.ids)
         shown = found[: window.limit]
         end: Place | None = None
         if len(found) > len(shown):
@@ -193,7 +192,7 @@ class ItemSearchRepository(Repository):
         async def spread(best: str, given: dict[str, str]) -> Spread:
             return spread_of(await self._kept(asked, facets_of, best, names, values=values | given), names)
 
-        if newest.is_all:
+        if newest.ids is not None:
             return await spread("told", asked.text_values)
         # What is looked into for a phrase, all is looked into alike for the total.
         if asked.looks_into or not newest.is_likely_many:
@@ -217,10 +216,10 @@ class ItemSearchRepository(Repository):
             ((number,),) = await self.rows(priced_counted(price, MOST_PRICED + 1), values)
             if number <= MOST_PRICED:
                 rows = await self._kept(asked, in_price_range, price, values=values | asked.text_values)
-                return _Newest([row.id for row in rows], is_all=True)
+                return _Newest([row.id for row in rows])
         given = values | asked.values(is_found=True)
-        rows = await self._kept(asked, SearchStatements.matching, FEW + 1, values=given)
-        return _Newest([row.id for row in rows], is_all=len(rows) <= FEW)
+        ((ids, number, lowest, highest),) = await self._kept(asked, newest_of, FEW, values=given)
+        return _Newest(ids or []) if number <= FEW else _Newest(None, number, lowest, highest)
 
     async def _count(self, asked: SearchStatements, values: dict[str, Any]) -> int:
         given = values | asked.values(is_found=True)

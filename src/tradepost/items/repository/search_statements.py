@@ -14,6 +14,7 @@ from sqlalchemy import (
     Table,
     and_,
     bindparam,
+    case,
     func,
     literal_column,
     or_,
@@ -21,7 +22,7 @@ from sqlalchemy import (
     tuple_,
 )
 
-from tradepost.core.database.elements import AmongSelected
+from tradepost.core.database.elements import AmongSelected, GatheredIds
 from tradepost.core.database.keyset import Nulls, Order
 from tradepost.core.search.index import Contains, TextIndex
 from tradepost.core.search.statements import End, Join, Rows, SearchStatements
@@ -142,6 +143,13 @@ def results_page(asked: SearchStatements, shape: PageShape) -> Select[*tuple[Any
             page = page.where(order.after(shape.nulls))
     page = page.limit(shape.limit + 1)
     return page.offset(shape.skip) if shape.skip else page
+
+
+def newest_of(asked: SearchStatements, few: int) -> Select[*tuple[Any, ...]]:
+    """Return the statement for the newest results, up to one more than ``few``: their ids if they are few, number, ends."""
+    found = asked.matching(few + 1).subquery("found")
+    ids = case((func.count() <= literal_column(str(few), Integer()), GatheredIds(found.c.id)))
+    return select(ids, func.count(), func.min(found.c.id), func.max(found.c.id)).select_from(found)
 
 
 def facets_of(asked: SearchStatements, best: str, names: Sequence[str]) -> Select[*tuple[Any, ...]]:
