@@ -76,7 +76,7 @@ class Server:
 
 
 @asynccontextmanager
-async def served(directory: Path) -> AsyncIterator[Server]:
+async def served(directory: Path, **settings: object) -> AsyncIterator[Server]:
     # Not in the test's own directory: the path of a socket may not be long.
     with reserved_port() as port, TemporaryDirectory(prefix="tradepost-") as temporary:
         process = await asyncio.create_subprocess_exec(
@@ -132,3 +132,10 @@ async def test_all_end_in_order_while_what_they_have_in_common_is_still_imported
         await eventually(is_importing)
         os.killpg(server.process.pid, number)
         assert await server.process.wait() == 0
+
+
+async def test_workers_come_where_the_directory_for_temporary_files_has_a_long_path(tmp_path: Path) -> None:
+    temporary = tmp_path / ("long" * 20)
+    temporary.mkdir()
+    async with served(tmp_path, TMPDIR=temporary) as server:
+        await server.two_answer()

@@ -34,6 +34,8 @@ from tradepost.core.observability.worker_files import MULTIPROCESS_VARIABLE, pre
 from tradepost.web.shared_socket import COUNTS_VARIABLE, ConnectionCounts
 
 METRICS_PREFIX: Final = "tradepost-metrics-"
+LONGEST_DIRECTORY: Final = 70
+"""Bytes of a directory's path in which a socket may lie: its own takes 32, and on some systems there are 103 for both."""
 _ENDING: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 
 monotonic: Final = SystemClock().monotonic
@@ -54,7 +56,12 @@ def become(options: Mapping[str, Any], end_seconds: float) -> NoReturn:
 
 
 def fork_workers() -> None:
-    """Have workers forked from one process that has imported the application, where uvicorn would have each import it."""
+    """Have workers forked from one process that has imported the application, where uvicorn would have each import it.
+
+    It listens on a socket in the directory for temporary files, whose path the system may find too long: then each does.
+    """
+    if len(os.fsencode(tempfile.gettempdir())) > LONGEST_DIRECTORY:
+        return
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tradepost.imported"])
     _subprocess.spawn = context  # type: ignore[assignment] # it makes processes as well
