@@ -1,6 +1,8 @@
 """``tradepost tokens`` and ``tradepost reset``, while servers run on the database."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -281,6 +283,20 @@ async def test_a_copy_whose_maker_was_killed_is_dropped_by_the_next(
     finally:
         await holder.close()
         await server.close()
+
+
+async def test_a_writer_that_does_not_end_is_waited_for_in_vain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = environment(tmp_path)
+    await ran(env, "reset", "--keep")
+    monkeypatch.setattr(kept_state, "PATIENCE", 0.1)
+    with closing(sqlite3.connect(tmp_path / "tradepost.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        refused = await called("reset", env=env)
+        assert (refused.status, "does not end" in refused.output) == (1, True), refused.output
+        other.rollback()
+    assert (await called("reset", env=env)).status == 0
 
 
 async def test_production_is_left_alone(tmp_path: Path) -> None:

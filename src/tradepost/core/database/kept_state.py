@@ -36,6 +36,7 @@ NAME_BYTES: Final = 63
 TRIES: Final = 20
 """Times that a database is tried to be renamed, should somebody have connected in between."""
 
+WRITTEN: Final = "another process writes to the database and does not end"
 TWO_AT_ONCE: Final = "somebody else keeps or puts back this database's state just now"
 
 
@@ -275,6 +276,12 @@ def _beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.{KEPT}")
 
 
+def _refuse_busy(status: int, _left: int, _all: int) -> None:
+    """Raise ``RuleBroken`` for a writer that was waited for in vain: Python would go on without end."""
+    if status == sqlite3.SQLITE_BUSY:
+        raise RuleBroken(WRITTEN)
+
+
 def _keep_file(path: Path) -> None:
     half = path.with_name(f"{path.name}.half")
     try:
@@ -284,7 +291,7 @@ def _keep_file(path: Path) -> None:
                 closing(sqlite3.connect(path, timeout=PATIENCE)) as live,
                 closing(sqlite3.connect(half)) as copy,
             ):
-                live.backup(copy)
+                live.backup(copy, progress=_refuse_busy)
             half.replace(_beside(path))
     except occupancy.DatabaseInUse as error:
         raise RuleBroken(TWO_AT_ONCE) from error
@@ -300,5 +307,5 @@ def _put_file_back(path: Path) -> None:
             raise NothingKept from error
         _check_revision(revision)
         with closing(sqlite3.connect(path, timeout=PATIENCE)) as live:
-            kept.backup(live)
+            kept.backup(live, progress=_refuse_busy)
             live.execute("PRAGMA journal_mode = WAL")
