@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +20,7 @@ from uvicorn.supervisors import multiprocess
 
 from tradepost import supervisor
 from tradepost.core.clock import SystemClock
-from tradepost.supervisor import Workers, _Told
+from tradepost.supervisor import Workers, _end, _Told
 
 LOOK = """
 import sys
@@ -287,3 +288,16 @@ def test_all_end_when_what_they_are_forked_from_ended_of_the_same_signal(
     workers.signal_queue.append(signal.SIGINT)
     workers.run()
     assert workers.processes == []
+
+
+def test_an_end_is_awaited_where_what_tells_of_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "TELLS_AFTER", 0.1)
+    process = multiprocessing.get_context("forkserver").Process(target=signal.pause)
+    process.start()
+    common = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    os.kill(common, signal.SIGSTOP)
+    os.waitid(os.P_PID, common, os.WSTOPPED | os.WNOWAIT)
+    worker: Any = SimpleNamespace(process=process, pid=process.pid, kill=process.kill, join=process.join)
+    # Until the test's own time is up, were the stopped one waited for.
+    _end(worker, last=0)
+    assert not process.is_alive()

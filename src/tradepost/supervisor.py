@@ -17,6 +17,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -36,6 +37,8 @@ from tradepost.web.shared_socket import COUNTS_VARIABLE, ConnectionCounts
 METRICS_PREFIX: Final = "tradepost-metrics-"
 LONGEST_DIRECTORY: Final = 70
 """Bytes of a directory's path in which a socket may lie: its own takes 32, and on some systems there are 103 for both."""
+TELLS_AFTER: Final = 1.0
+"""Seconds within which the end of a killed worker is known."""
 _ENDING: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 
 monotonic: Final = SystemClock().monotonic
@@ -187,11 +190,19 @@ class Workers(Multiprocess):
 
 
 def _end(worker: Process, last: float) -> None:
-    """Wait for a worker's end until ``last``, and bring it about then: one that is stopped, or hangs, hears no other signal."""
+    """Wait for a worker's end until ``last``, and bring it about then: one that is stopped, or hangs, hears no other signal.
+
+    So may be what it was forked from, and nobody else is told of the end.
+    """
     worker.process.join(max(0.0, last - monotonic()))
     if worker.process.is_alive():
         log.error("Child process [%s] does not end, and is killed", worker.pid)
         worker.kill()
+        worker.process.join(TELLS_AFTER)
+        common = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]  # noqa: SLF001 - it says so to nobody
+        if worker.process.is_alive() and common is not None:
+            log.error("Child process [%s] tells of no end, and is killed", common)
+            os.kill(common, signal.SIGKILL)
     worker.join()
 
 
