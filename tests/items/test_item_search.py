@@ -12,6 +12,7 @@ from tradepost.core.search import statements
 from tradepost.items.indexing import ItemIndexer
 from tradepost.items.models import ItemTag, ItemText
 from tradepost.items.repository import search as repository
+from tradepost.items.repository.search_statements import made
 
 
 class TestWhatIsFound:
@@ -225,6 +226,21 @@ class TestTheAnswer:
         assert "x-total-count-relation" not in answer.headers
         answer = await client.get(SEARCH, params={"q": "lamp", "min_price": 3, "max_price": 2})
         assert faults(answer)[0][0] == ["query", "min_price"]
+
+    @pytest.mark.parametrize("few", [0, repository.FEW])
+    async def test_pages_by_number_leave_the_kept_statements_as_they_are(
+        self, client: httpx.AsyncClient, alice: Person, monkeypatch: pytest.MonkeyPatch, few: int
+    ) -> None:
+        """There are so many of them: they would drive out what is asked for again."""
+        monkeypatch.setattr(repository, "FEW", few)
+        for number in range(4):
+            await sell(alice, f"lamp {number}")
+        pages = [{"limit": 1, "skip": number} for number in range(4)]
+        assert [await titles(client, SEARCH, q="lamp", **page) for page in pages[:1]] == [["lamp 3"]]
+        before = made.cache_info().misses
+        found = [await titles(client, SEARCH, q="lamp", **page) for page in pages[1:]]
+        assert found == [["lamp 2"], ["lamp 1"], ["lamp 0"]]
+        assert made.cache_info().misses == before
 
     @pytest.mark.parametrize("sort", [None, "price", "-title"])
     async def test_pages_by_cursor(self, client: httpx.AsyncClient, alice: Person, sort: str | None) -> None:

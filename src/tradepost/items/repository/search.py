@@ -158,7 +158,7 @@ class ItemSearchRepository(Repository):
         if newest.ids is not None:
             values["ids"] = newest.ids
             shape = replace(shape, needed=None, after=None)
-            found = await self._kept(asked, results_page, shape, values=values | asked.text_values)
+            found = await self._page(asked, shape, values | asked.text_values)
         else:
             # Mostly the best tier fills a page: its statement is a part of the whole one.
             in_one_tier = by_rank and asked.has_tiers
@@ -230,11 +230,16 @@ class ItemSearchRepository(Repository):
         self, asked: SearchStatements, shape: PageShape, values: dict[str, Any]
     ) -> Sequence[Row[*tuple[Any, ...]]]:
         """Return the results of a page and one more, asked for class by class."""
-        if shape.after is not None:
-            # The place stands in the text.
+        given = {} if shape.after is not None else asked.values(in_one_tier=shape.in_one_tier)
+        return await self._page(asked, shape, values | given)
+
+    async def _page(
+        self, asked: SearchStatements, shape: PageShape, values: dict[str, Any]
+    ) -> Sequence[Row[*tuple[Any, ...]]]:
+        # The place of a page farther down stands in its text: one for each would drive the others out.
+        if shape.after is not None or shape.skip:
             return await self.rows(results_page(asked, shape), values)
-        given = asked.values(in_one_tier=shape.in_one_tier)
-        return await self._kept(asked, results_page, shape, values=values | given)
+        return await self._kept(asked, results_page, shape, values=values)
 
     async def _kept(
         self,

@@ -50,7 +50,7 @@ MOST_FACTS: Final = 64
 """Categories that the index is asked for one by one; of more, items are."""
 TEXTS: Final = cast("Table", ItemText.__table__)
 _NEW_LINE: Final = literal_column("'\n'", String())
-KEPT: Final = 512
+KEPT: Final = 256
 """Statements that are kept, one for each shape of a question, its filter and its page."""
 ITEM_TEXTS: Final = TextIndex(
     TEXTS,
