@@ -20,6 +20,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from fastapi import FastAPI
+from hypothesis import settings as hypothesis_settings
 from sqlalchemy import event, exists, literal, make_url, select, text, union_all
 from starlette.types import Receive, Scope, Send
 
@@ -44,6 +45,10 @@ from tradepost.core.search.vocabulary import Vocabulary
 from tradepost.core.settings.settings import Settings
 from tradepost.items.popular import PopularItems
 from tradepost.main import create_app
+
+# How long an example takes is the machine's doing.
+hypothesis_settings.register_profile("tradepost", deadline=None)
+hypothesis_settings.load_profile("tradepost")
 
 PASSWORD = "Tradepost1"
 ENGINES = ("sqlite", "postgresql")
